@@ -1,0 +1,82 @@
+import { StreamError } from './errors.js'
+
+/** Turns values into bytes and back. May throw anything: core wraps it as SERIALIZATION. */
+export interface Codec<T = unknown> {
+  readonly name: string
+  /** Told to foreign readers where the transport has a place for it. */
+  readonly contentType: string
+  /** Never called with `undefined`: that is a tombstone. */
+  encode(value: T): Buffer
+  decode(bytes: Buffer): T
+}
+
+/** A codec of whatever type: what options hold. */
+export type AnyCodec = Omit<Codec<never>, 'decode'> & { decode(bytes: Buffer): unknown }
+
+/** JSON in UTF-8, the default. */
+export const jsonCodec: Codec = {
+  name: 'json',
+  contentType: 'application/json',
+  encode(value) {
+    const text: string | undefined = JSON.stringify(value)
+    if (text === undefined) throw new TypeError(`a ${typeof value} has no JSON form`)
+    return Buffer.from(text)
+  },
+  decode: (bytes) => JSON.parse(bytes.toString()) as unknown,
+}
+
+/** Bytes as they are. Sends `Buffer` and `Uint8Array`, gives `Buffer`. */
+export const bytesCodec: Codec<Uint8Array> = {
+  name: 'bytes',
+  contentType: 'application/octet-stream',
+  encode(value) {
+    if (Buffer.isBuffer(value)) return value
+    if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+    throw new TypeError('the bytes codec sends a Buffer or Uint8Array')
+  },
+  decode: (bytes) => bytes,
+}
+
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** Text in UTF-8. Bytes that are no UTF-8 can't be decoded. */
+export const textCodec: Codec<string> = {
+  name: 'text',
+  contentType: 'text/plain; charset=utf-8',
+  encode(value) {
+    if (typeof value === 'string') return Buffer.from(value)
+    throw new TypeError('the text codec sends a string')
+  },
+  decode: (bytes) => strictUtf8.decode(bytes),
+}
+
+const BUILT_IN = { json: jsonCodec, bytes: bytesCodec, text: textCodec } as const
+
+export type CodecName = keyof typeof BUILT_IN
+
+/** A codec by name or as given. */
+export function findCodec(codec: CodecName | AnyCodec): Codec {
+  // A user's codec knows its own type; the pipeline only passes values through.
+  return (typeof codec === 'string' ? BUILT_IN[codec] : codec) as Codec
+}
+
+/** What the `codec` option accepts; returns what it must be where it isn't. */
+export function checkCodec(raw: unknown): { readonly value: CodecName | AnyCodec } | string {
+  if (typeof raw === 'string' && Object.hasOwn(BUILT_IN, raw)) return { value: raw as CodecName }
+  const candidate = raw as Partial<AnyCodec> | null
+  if (typeof candidate === 'object' && typeof candidate?.encode === 'function' && typeof candidate.decode === 'function') {
+    return { value: candidate as AnyCodec }
+  }
+  return "must be 'json', 'bytes', 'text' or an object with encode() and decode()"
+}
+
+/** The error of a value that can't be encoded or decoded. */
+export function serializationError(action: 'encode' | 'decode', codec: string, topic: string, cause: unknown): StreamError {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new StreamError(`the ${codec} codec can't ${action} a value of topic '${topic}': ${reason}`, {
+    code: 'SERIALIZATION',
+    operation: action,
+    topic,
+    cause,
+  })
+}

@@ -1,0 +1,474 @@
+import { RECONNECT_BACKOFF } from '../backoff.js'
+import { findCodec, serializationError, type Codec } from '../codec.js'
+import type { ConsumerSpec } from '../contract/adapter.js'
+import type { ConsumerDriver, ConsumerSink, PartitionAssignment } from '../contract/consumer-driver.js'
+import { isStreamError, StreamError, toStreamError, type ErrorCode } from '../errors.js'
+import type { Events } from '../events.js'
+import type { Handler } from '../message.js'
+import { validate } from '../schema.js'
+import { Session } from '../session.js'
+import type { Transport } from '../transport/transport.js'
+import type { ConsumerEvents, ConsumerStats } from './consumer-events.js'
+import type { ConsumerOptionValues } from './consumer-options.js'
+import type { DeadLetters } from './dead-letters.js'
+import { type Delivery, DeliveryState } from './delivery.js'
+import { Dispatcher, type DispatcherHost } from './dispatcher.js'
+import { describe, type FailureHost, Failures } from './failures.js'
+import { type PartitionOwner, PartitionState } from './partition-state.js'
+import { goneError, Settler, type SettlerHost } from './settler.js'
+
+export interface EngineSettings {
+  readonly subject: string
+  readonly transport: Transport
+  readonly spec: ConsumerSpec
+  readonly options: ConsumerOptionValues
+  readonly deadLetters: DeadLetters | undefined
+  readonly events: Events<ConsumerEvents>
+  /** The loop can't go on: it closes itself, and `run` rejects. */
+  readonly onFailure: (error: StreamError) => void
+}
+
+/** Longest wait for running handlers when a partition is handed over, unless the driver gives less, in milliseconds. */
+const REVOCATION_MS = 10_000
+
+/**
+ * Stands between a driver and the handlers: assignments, inbox and backpressure, dispatch, settlement, failures, timeouts,
+ * reconnecting, stopping.
+ */
+export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost, PartitionOwner {
+  readonly #settings: EngineSettings
+  readonly #codec: Codec
+  readonly #session: Session<ConsumerDriver, void>
+  readonly #settler: Settler
+  readonly #failures: Failures
+  readonly #partitions = new Map<PartitionAssignment, PartitionState>()
+  readonly #tickMs: number
+  readonly dispatcher: Dispatcher
+  #sweeper: NodeJS.Timeout | undefined
+  #idleWaiters: (() => void)[] = []
+  #inboxBytes = 0
+  #closing = false
+  #counts = { received: 0, handled: 0, retried: 0, deadLettered: 0, acked: 0, overlaps: 0 }
+
+  constructor(settings: EngineSettings) {
+    const { options, transport, spec } = settings
+    this.#settings = settings
+    this.#codec = findCodec(options.codec)
+    this.dispatcher = new Dispatcher(this)
+    this.#settler = new Settler(this)
+    this.#failures = new Failures(this)
+    this.#tickMs = Math.min(1_000, Math.max(5, Math.floor(options.handlerTimeoutMs / 20)))
+    this.#session = new Session({
+      subject: settings.subject,
+      transport: transport.name,
+      topic: spec.topics.map((topic) => topic.topic).join(','),
+      backoff: RECONNECT_BACKOFF,
+      connectTimeoutMs: options.connectTimeoutMs,
+      probeIntervalMs: options.probeIntervalMs,
+      logger: transport.logger,
+      create: (lost) => transport.driver.consumer(spec, this.#sink(lost)),
+      classify: (error) => this.classify(error, 'consume'),
+      ready: (_driver, _ready, again) => settings.events.emit('ready', { again }),
+      lost: (error) => this.#disconnected(error),
+    })
+  }
+
+  get subject(): string {
+    return this.#settings.subject
+  }
+
+  get logger() {
+    return this.#settings.transport.logger
+  }
+
+  get deadLetters(): DeadLetters | undefined {
+    return this.#settings.deadLetters
+  }
+
+  get retry(): ConsumerOptionValues['retry'] {
+    return this.#settings.options.retry
+  }
+
+  get errorPolicy(): 'stop' | 'restart' {
+    return this.#settings.options.errorPolicy
+  }
+
+  get concurrency(): number {
+    return this.#settings.options.concurrency
+  }
+
+  get ordering(): 'key' | 'none' {
+    return this.#settings.options.ordering
+  }
+
+  get manualAck(): boolean {
+    return this.#settings.options.ack === 'manual'
+  }
+
+  get assignments(): PartitionAssignment[] {
+    return [...this.#partitions.keys()]
+  }
+
+  driver(): ConsumerDriver | undefined {
+    return this.#session.driver
+  }
+
+  /** Connects and joins the group; deliveries gather in the inbox until `start`. */
+  open(): Promise<void> {
+    return this.#session.start()
+  }
+
+  start(handler: Handler): void {
+    this.#sweeper ??= setInterval(() => this.#sweep(), this.#tickMs)
+    this.dispatcher.start(handler)
+  }
+
+  pause(): void {
+    this.dispatcher.stop()
+  }
+
+  stats(): ConsumerStats {
+    const partitions = [...this.#partitions.values()]
+    const sum = (of: (partition: PartitionState) => number): number => partitions.reduce((total, partition) => total + of(partition), 0)
+    return {
+      ...this.#counts,
+      running: this.dispatcher.running,
+      waiting: sum((partition) => partition.inbox.length),
+      unsettled: sum((partition) => partition.tracked.length),
+      inboxBytes: this.#inboxBytes,
+      partitions: partitions.length,
+      reconnects: this.#session.reconnects,
+      connected: this.#session.driver !== undefined,
+    }
+  }
+
+  /** Drops what waits of a partition, then moves the driver. What runs is waited for. */
+  async seek(assignment: PartitionAssignment, move: (driver: ConsumerDriver) => Promise<void>): Promise<void> {
+    const driver = this.#session.driver
+    if (driver === undefined) throw this.error('UNAVAILABLE', 'not connected', 'seek')
+    await this.#revoke([assignment], 'graceful', REVOCATION_MS)
+    await move(driver)
+  }
+
+  /** Stops cleanly: no new starts, running handlers end (until the deadline), acks are flushed, the rest is given back. */
+  async close(timeoutMs: number): Promise<void> {
+    this.#closing = true
+    this.dispatcher.stop()
+    this.#failures.stop()
+    const deadline = Date.now() + timeoutMs
+    const driver = this.#session.driver
+    await driver?.stop()
+    const partitions = [...this.#partitions.values()]
+    for (const partition of partitions) this.#drainStarts(partition)
+    await this.#whenQuiet(partitions, timeoutMs)
+    const late = partitions.filter((partition) => partition.busy)
+    for (const partition of late) this.#abort(partition, `the loop closed and its deadline of ${timeoutMs} ms has passed`)
+    await bounded(Promise.all(partitions.map((partition) => this.#settler.drain(partition))), Math.max(1_000, deadline - Date.now()))
+    for (const partition of partitions) await this.#release(partition, driver)
+    for (const partition of partitions) this.#closePartition(partition)
+    clearInterval(this.#sweeper)
+    await this.#session.close()
+    await this.#settings.deadLetters?.close(Math.max(0, deadline - Date.now()))
+  }
+
+  // The driver's side.
+
+  #sink(lost: (error: unknown) => void): ConsumerSink {
+    return {
+      assigned: (assignments) => this.#assign(assignments),
+      revoked: (assignments, how, deadlineMs) => this.#revoke(assignments, how, deadlineMs ?? REVOCATION_MS),
+      deliver: (assignment, deliveries) => this.#deliver(assignment, deliveries),
+      capacity: (assignment) => this.#capacity(this.#partitions.get(assignment)),
+      lost,
+      report: (error) => this.#report(this.classify(error, 'consume')),
+    }
+  }
+
+  #assign(assignments: readonly PartitionAssignment[]): void {
+    for (const assignment of assignments) {
+      const partition = new PartitionState(assignment, this)
+      if (this.#closing) partition.phase = 'draining'
+      this.#partitions.set(assignment, partition)
+      this.dispatcher.add(partition)
+    }
+    this.logger.debug(`${this.subject}: assigned ${list(assignments)}`)
+    this.#settings.events.emit('assigned', { partitions: assignments })
+  }
+
+  async #revoke(assignments: readonly PartitionAssignment[], how: 'graceful' | 'lost', deadlineMs: number): Promise<void> {
+    const partitions = assignments.map((assignment) => this.#partitions.get(assignment)).filter((partition) => partition !== undefined)
+    if (partitions.length === 0) return
+    for (const partition of partitions) this.#drainStarts(partition)
+    if (how === 'graceful') {
+      const started = Date.now()
+      await this.#whenQuiet(partitions, deadlineMs)
+      for (const partition of partitions.filter((one) => one.busy)) this.#abort(partition, 'its partition was taken away')
+      await bounded(Promise.all(partitions.map((partition) => this.#settler.drain(partition))), Math.max(500, deadlineMs - (Date.now() - started)))
+      for (const partition of partitions) await this.#release(partition, this.#session.driver)
+    }
+    for (const partition of partitions) this.#closePartition(partition)
+    this.logger.info(`${this.subject}: ${how === 'lost' ? 'lost' : 'handed over'} ${list(assignments)}`)
+    this.#settings.events.emit('revoked', { partitions: assignments, how })
+  }
+
+  #deliver(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> | undefined {
+    const partition = this.#partitions.get(assignment)
+    if (partition === undefined || partition.phase !== 'open') return undefined
+    this.#counts.received += deliveries.length
+    for (const delivery of deliveries) {
+      delivery.partitionState = partition
+      partition.inbox.push(delivery)
+      partition.tracked.push(delivery)
+      this.#inboxBytes += delivery.size
+    }
+    this.dispatcher.dispatch()
+    if (this.#capacity(partition) > 0) return undefined
+    this.#tellFullWindow(partition)
+    return partition.whenRoom()
+  }
+
+  #capacity(partition: PartitionState | undefined): number {
+    if (partition === undefined) return 0
+    const { options } = this.#settings
+    // One partition that holds all the bytes must not starve the others for ever.
+    if (this.#inboxBytes >= options.maxInboxBytes && partition.tracked.length > 0) return 0
+    return partition.capacity(options)
+  }
+
+  #tellFullWindow(partition: PartitionState): void {
+    if (partition.pausedReported || partition.tracked.length < this.#settings.options.maxAheadMessages) return
+    partition.pausedReported = true
+    const { topic, partition: number } = partition.assignment
+    this.logger.warn(`${this.subject}: partition ${number} of '${topic}' pauses: ${partition.tracked.length} messages wait behind unsettled ones (maxAheadMessages)`)
+    this.#settings.events.emit('stalled', { topic, partition: number, unsettled: partition.tracked.length })
+  }
+
+  async #disconnected(error: StreamError): Promise<void> {
+    this.#settings.events.emit('reconnecting', { error })
+    await this.#revoke(this.assignments, 'lost', 0)
+  }
+
+  // What dispatcher, settler and failures ask for.
+
+  decode(delivery: Delivery): Promise<void> | undefined {
+    if (delivery.bytes === undefined) {
+      delivery.value = undefined
+      return undefined
+    }
+    let value: unknown
+    try {
+      value = this.#codec.decode(delivery.bytes)
+    } catch (error) {
+      throw isStreamError(error) ? error : serializationError('decode', this.#codec.name, delivery.topic, error)
+    }
+    const { schema } = this.#settings.options
+    const checked = schema === undefined ? value : validate(schema, value, delivery.topic, 'decode')
+    if (checked instanceof Promise) {
+      return checked.then((settled) => {
+        delivery.value = settled
+      })
+    }
+    delivery.value = checked
+    return undefined
+  }
+
+  succeeded(delivery: Delivery, partition: PartitionState): void {
+    this.#counts.handled += 1
+    this.dispose(delivery, partition)
+  }
+
+  failed(delivery: Delivery, partition: PartitionState, error: unknown, final: boolean): void {
+    this.#failures.handle(delivery, partition, error, final)
+  }
+
+  dispose(delivery: Delivery, partition: PartitionState): void {
+    if (partition.phase === 'closed') return
+    this.#inboxBytes -= delivery.size
+    partition.settle(delivery, this.#session.driver?.settlement ?? 'individual')
+    if (partition.done.length > 0) this.#settler.touch(partition)
+    if (partition.wantsRoom) this.#wakeForRoom(partition)
+    if (!delivery.handling) this.dispatcher.release(delivery, partition)
+  }
+
+  drop(delivery: Delivery, partition: PartitionState): void {
+    if (delivery.state === DeliveryState.Dropped) return
+    delivery.state = DeliveryState.Dropped
+    // A sender that retries sends a new delivery: this one must not hold up the window.
+    if (this.#session.driver?.redelivery !== 'sender' || partition.phase === 'closed') return
+    this.#inboxBytes -= delivery.size
+    partition.forgetDropped()
+    if (partition.wantsRoom) this.#wakeForRoom(partition)
+    this.dispatcher.release(delivery, partition)
+  }
+
+  retried(): void {
+    this.#counts.retried += 1
+  }
+
+  deadLettered(delivery: Delivery, error: unknown): void {
+    this.#counts.deadLettered += 1
+    this.#settings.events.emit('deadLetter', { id: delivery.id, topic: delivery.topic, attempts: delivery.attempt, error })
+  }
+
+  settled(count: number): void {
+    this.#counts.acked += count
+  }
+
+  settleFailed(partition: PartitionState, error: StreamError): void {
+    this.#report(this.error(error.code, `acks of partition ${partition.assignment.partition} failed: ${error.message}`, 'ack', error))
+  }
+
+  overlapped(delivery: Delivery, error: unknown): void {
+    this.#counts.overlaps += 1
+    const outcome = error === undefined ? 'succeeded' : `failed (${describe(error)})`
+    this.logger.warn(`${this.subject}: a handler of message ${delivery.id} ${outcome} after the message had left this loop's hands; another start of it may have overlapped`)
+  }
+
+  idle(partition: PartitionState): void {
+    if (partition.busy) return
+    const waiters = this.#idleWaiters
+    this.#idleWaiters = []
+    for (const wake of waiters) wake()
+  }
+
+  fail(error: unknown): void {
+    this.#settings.onFailure(toStreamError(error, { code: 'UNKNOWN', transport: this.#settings.transport.name, operation: 'handle' }))
+  }
+
+  classify(cause: unknown, operation: string): StreamError {
+    return this.#settings.transport.adapter.classifyError(cause, operation, this.#settings.spec.topics[0]?.topic)
+  }
+
+  error(code: ErrorCode, message: string, operation: string, cause?: unknown): StreamError {
+    return new StreamError(`${this.subject}: ${message}`, { code, transport: this.#settings.transport.name, topic: this.#settings.spec.topics[0]?.topic, operation, cause })
+  }
+
+  acknowledge(delivery: Delivery, partition: PartitionState): Promise<void> {
+    if (delivery.state === DeliveryState.Acked) return Promise.resolve()
+    if (partition.phase === 'closed' || delivery.state === DeliveryState.Dropped) return Promise.reject(goneError(partition))
+    if (delivery.nacked !== undefined || delivery.state === DeliveryState.Retrying) return Promise.reject(this.error('CONFLICT', `message ${delivery.id} was given back as failed`, 'ack'))
+    const settled = new Promise<void>((resolve, reject) => {
+      delivery.ackWaiters ??= []
+      delivery.ackWaiters.push({ resolve, reject })
+    })
+    if (delivery.state === DeliveryState.Running) this.succeeded(delivery, partition)
+    return settled
+  }
+
+  negativeAcknowledge(delivery: Delivery, partition: PartitionState, reason: unknown): Promise<void> {
+    if (delivery.state === DeliveryState.Settled || delivery.state === DeliveryState.Acked) {
+      return Promise.reject(this.error('CONFLICT', `message ${delivery.id} is acked already`, 'nack'))
+    }
+    if (partition.phase === 'closed' || delivery.state === DeliveryState.Dropped) return Promise.reject(goneError(partition))
+    if (delivery.nacked !== undefined || delivery.state !== DeliveryState.Running) return Promise.resolve()
+    const cause = reason ?? new Error('nack() was called')
+    delivery.nacked = { reason: cause }
+    if (!delivery.handling) this.failed(delivery, partition, cause, false)
+    return Promise.resolve()
+  }
+
+  // Timeouts and stopping.
+
+  /** Once per tick: handlers that exceed their time are aborted, and left behind after the grace period. */
+  #sweep(): void {
+    this.dispatcher.tick += 1
+    const { handlerTimeoutMs, handlerGraceMs } = this.#settings.options
+    const overdue = this.dispatcher.tick - Math.ceil(handlerTimeoutMs / this.#tickMs)
+    const hopeless = overdue - Math.ceil(handlerGraceMs / this.#tickMs) - 1
+    if (this.dispatcher.running === 0) return
+    for (const partition of this.#partitions.values()) {
+      for (const delivery of partition.running === 0 ? [] : [...partition.tracked]) {
+        if (!delivery.handling || delivery.startedTick > overdue) continue
+        if (!delivery.timedOut) this.#timeOut(delivery, handlerTimeoutMs)
+        else if (delivery.startedTick <= hopeless) this.#leaveBehind(delivery, partition)
+      }
+    }
+  }
+
+  #timeOut(delivery: Delivery, handlerTimeoutMs: number): void {
+    delivery.timedOut = true
+    delivery.abort(this.error('TIMEOUT', `the handler of message ${delivery.id} took longer than ${handlerTimeoutMs} ms (handlerTimeoutMs)`, 'handle'))
+  }
+
+  #leaveBehind(delivery: Delivery, partition: PartitionState): void {
+    const error = this.error('TIMEOUT', `the handler of message ${delivery.id} ignored its abort signal and is left behind; whatever it still does overlaps with other starts`, 'handle')
+    this.#counts.overlaps += 1
+    this.dispatcher.leaveBehind(delivery, partition)
+    this.#report(error)
+    if (delivery.state === DeliveryState.Running) this.#failures.byPolicy(delivery, partition, error)
+    else this.dispatcher.release(delivery, partition)
+    this.idle(partition)
+  }
+
+  #drainStarts(partition: PartitionState): void {
+    if (partition.phase === 'open') partition.phase = 'draining'
+    partition.wakeRoomWaiters()
+  }
+
+  #whenQuiet(partitions: readonly PartitionState[], timeoutMs: number): Promise<void> {
+    const quiet = async (): Promise<void> => {
+      while (partitions.some((partition) => partition.busy && partition.phase !== 'closed')) {
+        await new Promise<void>((resolve) => this.#idleWaiters.push(resolve))
+      }
+    }
+    return bounded(quiet(), timeoutMs)
+  }
+
+  #abort(partition: PartitionState, reason: string): void {
+    const { topic } = partition.assignment
+    partition.gone.abort()
+    for (const delivery of partition.tracked) {
+      if (delivery.handling) delivery.abort(new StreamError(`message ${delivery.id} is no longer this loop's: ${reason}`, { code: 'ABORTED', retryable: false, topic, operation: 'handle' }))
+    }
+  }
+
+  async #release(partition: PartitionState, driver: ConsumerDriver | undefined): Promise<void> {
+    const unstarted = [...partition.tracked].filter((delivery) => !delivery.handling && isUnsettled(delivery))
+    if (unstarted.length > 0) await driver?.release?.(partition.assignment, unstarted)
+  }
+
+  #closePartition(partition: PartitionState): void {
+    if (partition.phase === 'closed') return
+    partition.phase = 'closed'
+    this.#partitions.delete(partition.assignment)
+    this.dispatcher.remove(partition)
+    this.#abort(partition, 'its partition was taken away')
+    for (const delivery of partition.tracked) {
+      if (delivery.state !== DeliveryState.Settled && delivery.state !== DeliveryState.Acked) this.#inboxBytes -= delivery.size
+      if (isUnsettled(delivery)) delivery.state = DeliveryState.Dropped
+    }
+    this.#settler.discard(partition, goneError(partition))
+    partition.wakeRoomWaiters()
+    this.idle(partition)
+  }
+
+  #wakeForRoom(partition: PartitionState): void {
+    const { prefetch, maxAheadMessages, maxInboxBytes } = this.#settings.options
+    const bytesFit = this.#inboxBytes <= maxInboxBytes / 2 || partition.tracked.length === 0
+    if (!bytesFit || partition.inbox.length > prefetch / 2 || partition.tracked.length > maxAheadMessages - Math.min(prefetch, maxAheadMessages) / 2) return
+    partition.pausedReported = false
+    partition.wakeRoomWaiters()
+  }
+
+  #report(error: StreamError): void {
+    this.#settings.events.emit('error', error)
+  }
+}
+
+function isUnsettled(delivery: Delivery): boolean {
+  return delivery.state === DeliveryState.Waiting || delivery.state === DeliveryState.Running || delivery.state === DeliveryState.Retrying
+}
+
+function list(assignments: readonly PartitionAssignment[]): string {
+  return assignments.map(({ topic, partition }) => `${topic}/${partition}`).join(', ') || 'no partitions'
+}
+
+/** Resolves with the promise, or when the time is over. */
+async function bounded(promise: Promise<unknown>, timeoutMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, Math.min(timeoutMs, 2_147_483_647))
+  })
+  await Promise.race([promise, timeout])
+  clearTimeout(timer)
+}

@@ -1,0 +1,40 @@
+import type { PartitionAssignment } from '../contract/consumer-driver.js'
+import type { StreamError } from '../errors.js'
+
+export interface ConsumerEvents {
+  /** Partitions now belong to this member. Also emitted, with an empty list, when it joined and got none. */
+  assigned: { readonly partitions: readonly PartitionAssignment[] }
+  /** Partitions left this member; its acks for them have been sent (`graceful`) or are void (`lost`). */
+  revoked: { readonly partitions: readonly PartitionAssignment[]; readonly how: 'graceful' | 'lost' }
+  /** The connection is there: for the first time, or `again`. */
+  ready: { readonly again: boolean }
+  /** The connection is lost; a new one is on its way. */
+  reconnecting: { readonly error: StreamError }
+  /** A partition takes no more messages, since `maxAheadMessages` wait behind unsettled ones. */
+  stalled: { readonly topic: string; readonly partition: number; readonly unsettled: number }
+  /** A message went to the dead letters. */
+  deadLetter: { readonly id: string; readonly topic: string; readonly attempts: number; readonly error: unknown }
+  /** Something went wrong that no call could reject with. Logged where nobody listens. */
+  error: StreamError
+}
+
+/** How a loop is doing. Counters start at 0 with the loop. */
+export interface ConsumerStats {
+  readonly received: number
+  /** Messages whose handler succeeded. */
+  readonly handled: number
+  readonly retried: number
+  readonly deadLettered: number
+  readonly acked: number
+  /** Handlers that ended after their message had left this loop's hands. */
+  readonly overlaps: number
+  readonly running: number
+  /** Received, not started. */
+  readonly waiting: number
+  /** Received, not settled. */
+  readonly unsettled: number
+  readonly inboxBytes: number
+  readonly partitions: number
+  readonly reconnects: number
+  readonly connected: boolean
+}

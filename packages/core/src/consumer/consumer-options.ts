@@ -1,0 +1,98 @@
+import { type AnyCodec, checkCodec, type Codec, type CodecName } from '../codec.js'
+import type { StartPosition } from '../contract/consumer-driver.js'
+import { isStreamError } from '../errors.js'
+import type { OptionsByAdapter } from '../options/adapter-options.js'
+import { isPlainObject, option, type OptionInput, type OptionValues } from '../options/fields.js'
+import { checkSchema, type Schema } from '../schema.js'
+import { topicFields } from '../transport/topic-options.js'
+import type { Transport } from '../transport/transport.js'
+
+type RetryTest = (error: unknown) => boolean
+
+/** Options of every loop, on every transport. */
+export const consumerFields = {
+  ...topicFields,
+  /** Members with the same group share the messages; every group gets all of them. */
+  group: option.text(),
+  /** Names this member towards the broker. Must be unique within the group. Left out: made up. */
+  memberName: option.text(),
+  /** How bytes become values: `json`, `bytes`, `text` or a codec of your own. What can't be decoded goes to the dead letters at once. */
+  codec: option.custom<CodecName | AnyCodec>('codec', checkCodec, { default: 'json' }),
+  /** A Standard Schema validator that each value must pass. What doesn't goes to the dead letters at once. */
+  schema: option.custom<Schema>('Standard Schema', checkSchema),
+  /** Most handlers at work at once. Messages of one key never overlap. */
+  concurrency: option.integer({ default: 10, min: 1, max: 100_000 }),
+  /** `key`: messages of a key are handled in the order of sending, across all members. `none`: in any order, for throughput. */
+  ordering: option.choice(['key', 'none'], { default: 'key' }),
+  /** `auto`: acked when the handler has resolved. `manual`: when `message.ack()` was called. */
+  ack: option.choice(['auto', 'manual'], { default: 'auto' }),
+  /** Where a new group starts: `earliest`, `latest`, `{ offset }` or `{ timestamp }`. Left out: `earliest` where the transport keeps history. */
+  from: option.custom<StartPosition>('start position', checkPosition),
+  /** Longest time one handler may take, in milliseconds. Then `message.signal` aborts and the attempt has failed. */
+  handlerTimeoutMs: option.integer({ default: 300_000, min: 1, max: 2_147_483_647 }),
+  /** How long a handler that timed out may take to end before it is left behind, in milliseconds, and `errorPolicy` decides. */
+  handlerGraceMs: option.integer({ default: 5_000, min: 0, max: 2_147_483_647 }),
+  /** How a failed message is tried again, with only its key waiting. */
+  retry: option.group({
+    /** Handler starts of a message, the first included. */
+    attempts: option.integer({ default: 5, min: 1, max: 1_000_000 }),
+    /** Wait before the first repetition, in milliseconds. */
+    minDelayMs: option.integer({ default: 100, min: 0 }),
+    /** Longest wait, in milliseconds. */
+    maxDelayMs: option.integer({ default: 30_000, min: 0 }),
+    /** By how much the wait grows with each attempt. */
+    factor: option.decimal({ default: 2, min: 1 }),
+    /** Which errors are worth another attempt. Left out: all but a `StreamError` that says it isn't retryable. */
+    when: option.custom<RetryTest>('function', (raw) => (typeof raw === 'function' ? { value: raw as RetryTest } : 'must be a function of the error'), {
+      default: (error) => !isStreamError(error) || error.retryable,
+    }),
+  }),
+  /** Where messages go whose attempts are used up: `true` for `<topic>.<group>.dlq`, `{ topic }`, or `false` to let `errorPolicy` decide. */
+  deadLetter: option.custom<boolean | { readonly topic: string }>('true, false or { topic }', checkDeadLetter),
+  /** What happens when a message can't be handled and dead letters are off, or a handler ignores its timeout: `stop` ends the loop with the error, `restart` skips the message. */
+  errorPolicy: option.choice(['stop', 'restart'], { default: 'stop' }),
+  /** Most messages that wait in this process per partition. */
+  prefetch: option.integer({ default: 1_000, min: 1 }),
+  /** Most unsettled messages per partition while one key holds up the rest; the bound on duplicates after a crash. */
+  maxAheadMessages: option.integer({ default: 10_000, min: 1 }),
+  /** Most bytes that wait in this process. */
+  maxInboxBytes: option.integer({ default: 64 * 1024 * 1024, min: 1 }),
+  /** Longest time for the first connection, in milliseconds. Later reconnecting goes on for as long as the loop runs. */
+  connectTimeoutMs: option.integer({ default: 10_000, min: 1 }),
+  /** How often the connection is checked, in milliseconds, and how long the answer may take. 0 never. */
+  probeIntervalMs: option.integer({ default: 5_000, min: 0 }),
+}
+
+export type ConsumerFields = typeof consumerFields
+export type ConsumerOptionValues = OptionValues<ConsumerFields>
+
+/** Options of a loop. Those of one adapter stand below its name: `{ redis: { … } }`; other adapters' may be carried along. */
+export interface ConsumerSettings<T = unknown> extends OptionInput<Omit<ConsumerFields, 'group'>>, OptionsByAdapter {
+  readonly group: string
+  readonly codec?: CodecName | Codec<T> | undefined
+  readonly schema?: Schema<T> | undefined
+}
+
+/** Options of a loop that is made by its class. */
+export interface ConsumerLoopOptions<T = unknown> extends ConsumerSettings<T> {
+  /** The transport to share. Left out: the loop opens its own, from the environment, and closes it with itself. */
+  readonly transport?: Transport
+}
+
+/** What the `from` option and `seek` accept; returns what it must be where it isn't. */
+export function checkPosition(raw: unknown): { readonly value: StartPosition } | string {
+  const expected = "must be 'earliest', 'latest', { offset } or { timestamp }"
+  if (raw === 'earliest' || raw === 'latest') return { value: raw }
+  if (!isPlainObject(raw) || Object.keys(raw).length !== 1) return expected
+  const { offset, timestamp } = raw
+  if (typeof timestamp === 'number' && Number.isSafeInteger(timestamp) && timestamp >= 0) return { value: { timestamp } }
+  if (typeof offset === 'string' && offset !== '') return { value: { offset } }
+  if (typeof offset === 'bigint' || (typeof offset === 'number' && Number.isSafeInteger(offset) && offset >= 0)) return { value: { offset: String(offset) } }
+  return expected
+}
+
+function checkDeadLetter(raw: unknown): { readonly value: boolean | { readonly topic: string } } | string {
+  if (typeof raw === 'boolean') return { value: raw }
+  if (isPlainObject(raw) && typeof raw.topic === 'string' && Object.keys(raw).length === 1) return { value: { topic: raw.topic } }
+  return 'must be true, false or { topic }'
+}

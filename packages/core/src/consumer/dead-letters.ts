@@ -1,0 +1,100 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { backoffDelayMs, RECONNECT_BACKOFF } from '../backoff.js'
+import { isStreamError, StreamError } from '../errors.js'
+import { requirePortableName } from '../names.js'
+import { PendingRecord } from '../producer/pending-record.js'
+import { producerFields } from '../producer/producer-options.js'
+import { recordSize } from '../producer/send-options.js'
+import { SendPipeline } from '../producer/send-pipeline.js'
+import { readOptions } from '../options/resolve.js'
+import type { Transport } from '../transport/transport.js'
+import { DEAD_LETTER_HEADERS } from '../wire/reserved-headers.js'
+import type { Delivery } from './delivery.js'
+
+/** The topic that takes a group's dead letters unless it names another: `orders.billing.dlq`. */
+export function deadLetterTopic(topic: string, group: string): string {
+  return `${topic}.${group}.dlq`
+}
+
+/**
+ * Writes dead letters of one group: the original bytes, key, headers, id and time, and headers that say where it came from and
+ * what went wrong. Keeps trying until the write is confirmed, so that the original is never acked before.
+ */
+export class DeadLetters {
+  readonly #transport: Transport
+  readonly #group: string
+  readonly #fixedTopic: string | undefined
+  readonly #pipelines = new Map<string, SendPipeline>()
+  readonly #onError: (error: StreamError) => void
+
+  /** Throws INVALID_ARGUMENT where a topic's dead-letter name would not be portable. */
+  constructor(transport: Transport, topics: readonly string[], group: string, fixedTopic: string | undefined, onError: (error: StreamError) => void) {
+    this.#transport = transport
+    this.#group = group
+    this.#fixedTopic = fixedTopic
+    this.#onError = onError
+    for (const topic of topics) requirePortableName("the dead-letter topic (set deadLetter: { topic: '…' })", this.topicFor(topic), transport.name)
+  }
+
+  topicFor(topic: string): string {
+    return this.#fixedTopic ?? deadLetterTopic(topic, this.#group)
+  }
+
+  /** Resolves once the dead letter is confirmed. Rejects only when `signal` aborts: shutdown, or the partition went away. */
+  async write(delivery: Delivery, error: unknown, signal: AbortSignal): Promise<void> {
+    const pipeline = this.#pipeline(this.topicFor(delivery.topic))
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#send(pipeline, delivery, error)
+      } catch (failure) {
+        signal.throwIfAborted()
+        this.#onError(failure as StreamError)
+        await delay(backoffDelayMs(RECONNECT_BACKOFF, attempt), undefined, { signal })
+      }
+    }
+  }
+
+  async close(timeoutMs: number): Promise<void> {
+    await Promise.all([...this.#pipelines.values()].map((pipeline) => pipeline.close(timeoutMs)))
+  }
+
+  #pipeline(topic: string): SendPipeline {
+    let pipeline = this.#pipelines.get(topic)
+    if (pipeline === undefined) {
+      const { adapter } = this.#transport
+      const context = { subject: `the dead-letter topic '${topic}'`, transport: adapter.name, topic }
+      pipeline = new SendPipeline({
+        transport: this.#transport,
+        spec: this.#transport.topicSpec(topic, { role: 'dead-letters' }),
+        options: readOptions(producerFields, {}, context),
+        adapterOptions: readOptions(adapter.producerOptions, {}, context),
+      })
+      this.#pipelines.set(topic, pipeline)
+    }
+    return pipeline
+  }
+
+  #send(pipeline: SendPipeline, delivery: Delivery, error: unknown): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const headers = { ...delivery.headers, ...this.#describe(delivery, error) }
+      const owner = { accepted: () => resolve(), failed: (_record: PendingRecord, failure: StreamError) => reject(failure) }
+      const fields = { id: delivery.id, key: delivery.key, payload: delivery.bytes, headers, timestamp: delivery.timestamp, partition: undefined, sequence: undefined }
+      pipeline.submit(new PendingRecord(fields, recordSize(delivery.bytes, delivery.key, headers), owner))
+    })
+  }
+
+  #describe(delivery: Delivery, error: unknown): Record<string, string> {
+    const message = error instanceof Error ? error.message : String(error)
+    return {
+      [DEAD_LETTER_HEADERS.error]: message.slice(0, 1000).toWellFormed(),
+      [DEAD_LETTER_HEADERS.errorCode]: isStreamError(error) ? error.code : error instanceof Error ? error.name : 'UNKNOWN',
+      [DEAD_LETTER_HEADERS.attempts]: String(delivery.attempt),
+      [DEAD_LETTER_HEADERS.topic]: delivery.topic,
+      [DEAD_LETTER_HEADERS.partition]: String(delivery.partition),
+      [DEAD_LETTER_HEADERS.offset]: delivery.offset,
+      [DEAD_LETTER_HEADERS.group]: this.#group,
+      [DEAD_LETTER_HEADERS.timestamp]: String(delivery.timestamp),
+      [DEAD_LETTER_HEADERS.failedAt]: String(Date.now()),
+    }
+  }
+}

@@ -1,0 +1,150 @@
+import type { PartitionAssignment } from '../contract/consumer-driver.js'
+import { StreamError } from '../errors.js'
+import type { Headers, Message } from '../message.js'
+import type { PartitionState } from './partition-state.js'
+
+/** What a driver knows of a record that it received. */
+export interface DeliveryFields {
+  /** `undefined` for a foreign message without one. */
+  readonly id: string | undefined
+  readonly key: string | undefined
+  /** `undefined` is a tombstone. */
+  readonly payload: Buffer | undefined
+  /** The user's headers only: reserved ones have been taken out, binary ones are in `native`. */
+  readonly headers: Headers
+  readonly timestamp: number
+  /** The transport's own position, as it needs it to settle; shown to users as text. */
+  readonly position: string | number | bigint
+  readonly replyTo?: string | undefined
+  readonly native: unknown
+  /** Handler starts of this message in this group that are on record, by this or an earlier process. Default 0. */
+  readonly priorAttempts?: number
+  /** A member that died may have been running it: it is handled alone. Default false. */
+  readonly suspect?: boolean
+}
+
+export const DeliveryState = {
+  /** In the inbox, or behind another message of its key. */
+  Waiting: 0,
+  Running: 1,
+  /** Failed, to be started again after its backoff. */
+  Retrying: 2,
+  /** Done or dead-lettered; the ack may still be on its way. */
+  Settled: 3,
+  /** The broker has taken the ack. */
+  Acked: 4,
+  /** Given up by this member: its partition went away, or its failure was given back to the sender. */
+  Dropped: 5,
+} as const
+
+export type DeliveryState = (typeof DeliveryState)[keyof typeof DeliveryState]
+
+/**
+ * One received record: what drivers make, the dispatcher carries and handlers see as {@link Message}. A single object per
+ * message.
+ */
+export class Delivery<T = unknown> implements Message<T> {
+  readonly assignment: PartitionAssignment
+  readonly key: string | undefined
+  readonly bytes: Buffer | undefined
+  readonly headers: Headers
+  readonly timestamp: number
+  readonly position: string | number | bigint
+  readonly replyTo: string | undefined
+  readonly native: unknown
+  readonly suspect: boolean
+  attempt: number
+  /** @internal */ state: DeliveryState = DeliveryState.Waiting
+  /** @internal */ partitionState: PartitionState | undefined = undefined
+  /** @internal The next message of the same key, waiting for this one. */ nextOfKey: Delivery | undefined = undefined
+  /** @internal The dispatcher's clock when the handler started. */ startedTick = 0
+  /** @internal Counts handler starts, so that a late end of an earlier one is told apart. */ run = 0
+  /** @internal The handler has not returned yet, whatever was settled meanwhile. */ handling = false
+  /** @internal The value is decoded. */ decoded = false
+  /** @internal What `ack()` callers wait for. */ ackWaiters: { resolve: () => void; reject: (error: StreamError) => void }[] | undefined = undefined
+  /** @internal The reason of a `nack()` during the handling. */ nacked: { readonly reason: unknown } | undefined = undefined
+  /** @internal The handler has had its time: whatever it does now, the attempt has failed. */ timedOut = false
+  #value: T | undefined
+  #id: string | undefined
+  #controller: AbortController | undefined
+
+  constructor(assignment: PartitionAssignment, fields: DeliveryFields) {
+    this.assignment = assignment
+    this.#id = fields.id
+    this.key = fields.key
+    this.bytes = fields.payload
+    this.headers = fields.headers
+    this.timestamp = fields.timestamp
+    this.position = fields.position
+    this.replyTo = fields.replyTo
+    this.native = fields.native
+    this.attempt = fields.priorAttempts ?? 0
+    this.suspect = fields.suspect ?? false
+  }
+
+  get id(): string {
+    this.#id ??= `${this.assignment.topic}/${this.assignment.partition}/${this.position}`
+    return this.#id
+  }
+
+  get topic(): string {
+    return this.assignment.topic
+  }
+
+  get partition(): number {
+    return this.assignment.partition
+  }
+
+  get epoch(): number {
+    return this.assignment.epoch
+  }
+
+  get offset(): string {
+    return String(this.position)
+  }
+
+  get value(): T {
+    return this.#value as T
+  }
+
+  set value(value: T) {
+    this.#value = value
+    this.decoded = true
+  }
+
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController()
+    return this.#controller.signal
+  }
+
+  /** Bytes that count for the inbox's limit. */
+  get size(): number {
+    return (this.bytes?.length ?? 0) + (this.key?.length ?? 0) + 64
+  }
+
+  /** @internal */
+  abort(reason: StreamError): void {
+    // A signal that nobody has looked at yet must still be aborted when somebody does.
+    this.#controller ??= new AbortController()
+    this.#controller.abort(reason)
+  }
+
+  /** @internal A new handler start gets a fresh signal. */
+  renewSignal(): void {
+    if (this.#controller?.signal.aborted === true) this.#controller = undefined
+  }
+
+  ack(): Promise<void> {
+    if (this.partitionState === undefined) return Promise.reject(unbound(this))
+    return this.partitionState.owner.acknowledge(this, this.partitionState)
+  }
+
+  nack(reason?: unknown): Promise<void> {
+    if (this.partitionState === undefined) return Promise.reject(unbound(this))
+    return this.partitionState.owner.negativeAcknowledge(this, this.partitionState, reason)
+  }
+}
+
+function unbound(delivery: Delivery): StreamError {
+  return new StreamError('the message was not delivered by a loop', { code: 'INVALID_ARGUMENT', topic: delivery.topic, operation: 'ack' })
+}

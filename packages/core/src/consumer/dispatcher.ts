@@ -1,0 +1,272 @@
+import type { ConsumerDriver } from '../contract/consumer-driver.js'
+import { Deque } from '../deque.js'
+import type { Handler } from '../message.js'
+import { type Delivery, DeliveryState } from './delivery.js'
+import type { PartitionState } from './partition-state.js'
+
+export interface DispatcherHost {
+  readonly concurrency: number
+  readonly ordering: 'key' | 'none'
+  readonly manualAck: boolean
+  driver(): ConsumerDriver | undefined
+  /** Decodes the value, once: throws, or returns a promise where the schema is asynchronous. */
+  decode(delivery: Delivery): Promise<void> | undefined
+  /** The handler has succeeded (or the message was acked): settle it. */
+  succeeded(delivery: Delivery, partition: PartitionState): void
+  /** The attempt has failed: retry, dead-letter or give up. `final`: no other attempt can help. */
+  failed(delivery: Delivery, partition: PartitionState, error: unknown, final: boolean): void
+  /** A handler ended after its message had been given up: it ran at the same time as another start of the message. */
+  overlapped(delivery: Delivery, error: unknown): void
+  /** Nothing runs in the partition any more. */
+  idle(partition: PartitionState): void
+}
+
+/**
+ * Starts handlers: up to `concurrency` at once, messages of one key one after the other, partitions in turn. The hot path of
+ * consuming: a message without a promise from its handler costs no promise, no closure and no object here.
+ */
+export class Dispatcher {
+  readonly #host: DispatcherHost
+  readonly #partitions: PartitionState[] = []
+  /** May start now, before anything from an inbox: the next of a key, or a retry that is due. */
+  readonly #startable = new Deque<Delivery>()
+  #handler: Handler | undefined
+  #running = 0
+  #turn = 0
+  #dispatching = false
+  #again = false
+  /** The sweep's clock. */
+  tick = 0
+
+  constructor(host: DispatcherHost) {
+    this.#host = host
+  }
+
+  get running(): number {
+    return this.#running
+  }
+
+  /** Handlers are started from now on. */
+  start(handler: Handler): void {
+    this.#handler = handler
+    this.dispatch()
+  }
+
+  /** Nothing more is started; what runs goes on. */
+  stop(): void {
+    this.#handler = undefined
+  }
+
+  get started(): boolean {
+    return this.#handler !== undefined
+  }
+
+  add(partition: PartitionState): void {
+    this.#partitions.push(partition)
+  }
+
+  remove(partition: PartitionState): void {
+    const index = this.#partitions.indexOf(partition)
+    if (index >= 0) this.#partitions.splice(index, 1)
+  }
+
+  /** Starts whatever may start. */
+  dispatch(): void {
+    if (this.#dispatching) {
+      this.#again = true
+      return
+    }
+    this.#dispatching = true
+    do {
+      this.#again = false
+      while (this.#handler !== undefined && this.#running < this.#host.concurrency) {
+        const delivery = this.#next()
+        if (delivery === undefined) break
+        this.#start(delivery, delivery.partitionState as PartitionState)
+      }
+    } while (this.#again)
+    this.#dispatching = false
+  }
+
+  /** A retry is due. */
+  restart(delivery: Delivery, partition: PartitionState): void {
+    if (delivery.state !== DeliveryState.Retrying) return
+    partition.retrying -= 1
+    delivery.state = DeliveryState.Waiting
+    if (partition.phase === 'open') this.#startable.push(delivery)
+    else this.#quiet(partition)
+    this.dispatch()
+  }
+
+  /** The attempt is over and the message waits to be started again: its slot is free, its key is not. */
+  suspend(delivery: Delivery, partition: PartitionState): void {
+    delivery.state = DeliveryState.Retrying
+    partition.retrying += 1
+  }
+
+  /** The message is done with: its key goes on with the next one. */
+  release(delivery: Delivery, partition: PartitionState): void {
+    if (delivery.suspect) partition.exclusive = false
+    if (delivery.key !== undefined && this.#host.ordering === 'key') {
+      const next = delivery.nextOfKey
+      delivery.nextOfKey = undefined
+      if (next !== undefined) this.#startable.push(next)
+      else if (partition.keyTails.get(delivery.key) === delivery) partition.keyTails.delete(delivery.key)
+    }
+    this.dispatch()
+  }
+
+  /** Ends the bookkeeping of a start whose handler will not be waited for any longer. */
+  leaveBehind(delivery: Delivery, partition: PartitionState): void {
+    if (!delivery.handling) return
+    delivery.handling = false
+    delivery.run += 1
+    this.#freeSlot(partition)
+  }
+
+  #next(): Delivery | undefined {
+    for (let delivery = this.#startable.shift(); delivery !== undefined; delivery = this.#startable.shift()) {
+      if (delivery.state === DeliveryState.Waiting && delivery.partitionState?.phase === 'open') return delivery
+    }
+    for (let tried = 0; tried < this.#partitions.length; tried += 1) {
+      this.#turn = (this.#turn + 1) % this.#partitions.length
+      const partition = this.#partitions[this.#turn]
+      const delivery = partition === undefined ? undefined : this.#take(partition)
+      if (delivery !== undefined) return delivery
+    }
+    return undefined
+  }
+
+  /** The next message of a partition's inbox that may start. Those whose key is at work line up behind it. */
+  #take(partition: PartitionState): Delivery | undefined {
+    if (partition.phase !== 'open' || partition.exclusive) return undefined
+    const ordered = this.#host.ordering === 'key'
+    for (let head = partition.inbox.peek(); head !== undefined; head = partition.inbox.peek()) {
+      if (head.suspect) {
+        if (!partition.idle) return undefined
+        partition.exclusive = true
+      }
+      partition.inbox.shift()
+      if (head.state !== DeliveryState.Waiting) continue
+      if (!ordered || head.key === undefined) return head
+      const tail = partition.keyTails.get(head.key)
+      partition.keyTails.set(head.key, head)
+      if (tail === undefined) return head
+      tail.nextOfKey = head
+    }
+    return undefined
+  }
+
+  #start(delivery: Delivery, partition: PartitionState): void {
+    this.#running += 1
+    partition.running += 1
+    delivery.state = DeliveryState.Running
+    delivery.handling = true
+    delivery.attempt += 1
+    delivery.run += 1
+    delivery.startedTick = this.tick
+    if (delivery.attempt > 1) {
+      delivery.renewSignal()
+      delivery.timedOut = false
+      delivery.nacked = undefined
+    }
+    const journal = delivery.suspect ? this.#host.driver()?.attempts : undefined
+    if (journal === undefined) return this.#decode(delivery, partition)
+    const run = delivery.run
+    journal.starting(partition.assignment, delivery, delivery.attempt).then(
+      () => {
+        if (delivery.run === run) this.#decode(delivery, partition)
+      },
+      (error: unknown) => this.#ended(delivery, partition, run, error, false),
+    )
+  }
+
+  #decode(delivery: Delivery, partition: PartitionState): void {
+    if (delivery.decoded) return this.#handle(delivery, partition)
+    const run = delivery.run
+    let pending: Promise<void> | undefined
+    try {
+      pending = this.#host.decode(delivery)
+    } catch (error) {
+      return this.#ended(delivery, partition, run, error, true)
+    }
+    if (pending === undefined) return this.#handle(delivery, partition)
+    pending.then(
+      () => {
+        if (delivery.run === run) this.#handle(delivery, partition)
+      },
+      (error: unknown) => this.#ended(delivery, partition, run, error, true),
+    )
+  }
+
+  #handle(delivery: Delivery, partition: PartitionState): void {
+    const run = delivery.run
+    let result: unknown
+    try {
+      result = this.#handler?.(delivery)
+    } catch (error) {
+      return this.#ended(delivery, partition, run, error, false)
+    }
+    if (!isPromiseLike(result)) return this.#returned(delivery, partition, run)
+    result.then(
+      () => this.#returned(delivery, partition, run),
+      (error: unknown) => this.#ended(delivery, partition, run, error, false),
+    )
+  }
+
+  #returned(delivery: Delivery, partition: PartitionState, run: number): void {
+    if (!this.#close(delivery, partition, run, undefined)) return
+    if (delivery.state === DeliveryState.Running) {
+      if (delivery.timedOut) this.#host.failed(delivery, partition, delivery.signal.reason, false)
+      else if (delivery.nacked !== undefined) this.#host.failed(delivery, partition, delivery.nacked.reason, false)
+      // Manual: the message stays unsettled, and its key waits, until ack() or nack().
+      else if (!this.#host.manualAck) this.#host.succeeded(delivery, partition)
+    } else if (isSettled(delivery)) this.release(delivery, partition)
+    this.#quiet(partition)
+    this.dispatch()
+  }
+
+  #ended(delivery: Delivery, partition: PartitionState, run: number, error: unknown, final: boolean): void {
+    if (!this.#close(delivery, partition, run, error)) return
+    if (delivery.state === DeliveryState.Running) this.#host.failed(delivery, partition, error, final)
+    else if (isSettled(delivery)) {
+      this.#host.overlapped(delivery, error)
+      this.release(delivery, partition)
+    }
+    this.#quiet(partition)
+    this.dispatch()
+  }
+
+  /** Frees the slot of a start that has ended. False when it had been left behind, or its partition is gone. */
+  #close(delivery: Delivery, partition: PartitionState, run: number, error: unknown): boolean {
+    if (delivery.run !== run || !delivery.handling) {
+      this.#host.overlapped(delivery, error)
+      return false
+    }
+    delivery.handling = false
+    this.#freeSlot(partition)
+    if (partition.phase !== 'closed') return true
+    this.#host.overlapped(delivery, error)
+    this.#quiet(partition)
+    this.dispatch()
+    return false
+  }
+
+  #freeSlot(partition: PartitionState): void {
+    this.#running -= 1
+    partition.running -= 1
+  }
+
+  #quiet(partition: PartitionState): void {
+    if (partition.running === 0) this.#host.idle(partition)
+  }
+}
+
+/** Settled by `ack()` while its handler was still at work. */
+function isSettled(delivery: Delivery): boolean {
+  return delivery.state === DeliveryState.Settled || delivery.state === DeliveryState.Acked
+}
+
+function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}

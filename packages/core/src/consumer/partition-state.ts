@@ -1,0 +1,96 @@
+import type { PartitionAssignment } from '../contract/consumer-driver.js'
+import { Deque } from '../deque.js'
+import { type Delivery, DeliveryState } from './delivery.js'
+
+/** What deliveries ask of the dispatcher that runs them. */
+export interface PartitionOwner {
+  acknowledge(delivery: Delivery, partition: PartitionState): Promise<void>
+  negativeAcknowledge(delivery: Delivery, partition: PartitionState, reason: unknown): Promise<void>
+}
+
+export interface PartitionLimits {
+  readonly prefetch: number
+  readonly maxAheadMessages: number
+}
+
+/** One assigned partition: its inbox, its keys at work, and what of it can be settled. */
+export class PartitionState {
+  readonly assignment: PartitionAssignment
+  readonly owner: PartitionOwner
+  /** Delivered, not looked at by the dispatcher yet. */
+  readonly inbox = new Deque<Delivery>()
+  /** Unsettled, in delivery order; settled ones leave once they are at the head. */
+  readonly tracked = new Deque<Delivery>()
+  /** The last message of each key that is running, retrying or waiting for its predecessor. */
+  readonly keyTails = new Map<string, Delivery>()
+  /** `open`: working. `draining`: starts nothing new. `closed`: gone, everything in it is dropped. */
+  phase: 'open' | 'draining' | 'closed' = 'open'
+  running = 0
+  retrying = 0
+  /** Dead letters on their way. */
+  deadLettering = 0
+  /** A suspect is at work: nothing else of the partition runs. */
+  exclusive = false
+  /** Set while the window of `maxAheadMessages` is full, so that it is told once. */
+  pausedReported = false
+  /** What can be settled: with individual settlement all that is done, with cumulative settlement its contiguous prefix. */
+  done: Delivery[] = []
+  /** Aborts when the partition leaves this member, or a close runs out of time. */
+  readonly gone = new AbortController()
+  #roomWaiters: (() => void)[] = []
+
+  constructor(assignment: PartitionAssignment, owner: PartitionOwner) {
+    this.assignment = assignment
+    this.owner = owner
+  }
+
+  /** How many more deliveries fit. */
+  capacity(limits: PartitionLimits): number {
+    if (this.phase !== 'open') return 0
+    return Math.max(0, Math.min(limits.prefetch - this.inbox.length, limits.maxAheadMessages - this.tracked.length))
+  }
+
+  whenRoom(): Promise<void> {
+    return new Promise((resolve) => this.#roomWaiters.push(resolve))
+  }
+
+  wakeRoomWaiters(): void {
+    if (this.#roomWaiters.length === 0) return
+    const waiters = this.#roomWaiters
+    this.#roomWaiters = []
+    for (const wake of waiters) wake()
+  }
+
+  get wantsRoom(): boolean {
+    return this.#roomWaiters.length > 0
+  }
+
+  /** A delivery is done: it joins what can be settled, and the window moves on. */
+  settle(delivery: Delivery, settlement: 'individual' | 'cumulative'): void {
+    delivery.state = DeliveryState.Settled
+    if (settlement === 'individual') this.done.push(delivery)
+    for (let head = this.tracked.peek(); head !== undefined && hasLeft(head); head = this.tracked.peek()) {
+      if (settlement === 'cumulative') this.done.push(head)
+      this.tracked.shift()
+    }
+  }
+
+  /** Moves the window past deliveries that were given back to their sender. */
+  forgetDropped(): void {
+    for (let head = this.tracked.peek(); head !== undefined && hasLeft(head); head = this.tracked.peek()) this.tracked.shift()
+  }
+
+  /** No handler runs, none waits to run again, and no dead letter is on its way. */
+  get idle(): boolean {
+    return this.retrying === 0 && !this.busy
+  }
+
+  /** A handler runs, or a dead letter is on its way: what a clean stop waits for. */
+  get busy(): boolean {
+    return this.running > 0 || this.deadLettering > 0
+  }
+}
+
+function hasLeft(delivery: Delivery): boolean {
+  return delivery.state >= DeliveryState.Settled
+}

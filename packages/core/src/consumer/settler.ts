@@ -1,0 +1,145 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { backoffDelayMs, RECONNECT_BACKOFF } from '../backoff.js'
+import type { ConsumerDriver } from '../contract/consumer-driver.js'
+import { StreamError } from '../errors.js'
+import { type Delivery, DeliveryState } from './delivery.js'
+import type { PartitionState } from './partition-state.js'
+
+export interface SettlerHost {
+  driver(): ConsumerDriver | undefined
+  classify(error: unknown, operation: string): StreamError
+  settled(count: number): void
+  settleFailed(partition: PartitionState, error: StreamError): void
+}
+
+/** Carries what is done to the driver, coalesced: one ack or commit of a partition at a time, the rest gathers meanwhile. */
+export class Settler {
+  readonly #host: SettlerHost
+  readonly #dirty = new Set<PartitionState>()
+  readonly #flushing = new Map<PartitionState, Promise<void>>()
+  #scheduled = false
+
+  constructor(host: SettlerHost) {
+    this.#host = host
+  }
+
+  /** The partition has something to settle. */
+  touch(partition: PartitionState): void {
+    if (this.#dirty.has(partition)) return
+    this.#dirty.add(partition)
+    if (this.#scheduled) return
+    this.#scheduled = true
+    const run = (): void => {
+      this.#scheduled = false
+      for (const one of [...this.#dirty]) void this.#flush(one)
+    }
+    const interval = this.#host.driver()?.settleIntervalMs ?? 0
+    if (interval === 0) setImmediate(run)
+    else setTimeout(run, interval)
+  }
+
+  /** Resolves when everything that was done in the partition so far is settled, or the partition is closed. */
+  async drain(partition: PartitionState): Promise<void> {
+    while (partition.phase !== 'closed' && (this.#pending(partition) || this.#flushing.has(partition))) {
+      await (this.#flushing.get(partition) ?? this.#flush(partition))
+    }
+  }
+
+  /** Tells those who wait for acks of a partition that went away. */
+  discard(partition: PartitionState, error: StreamError): void {
+    this.#dirty.delete(partition)
+    const done = partition.done
+    partition.done = []
+    for (const delivery of done) rejectWaiters(delivery, error)
+  }
+
+  #pending(partition: PartitionState): boolean {
+    return partition.done.length > 0
+  }
+
+  #flush(partition: PartitionState): Promise<void> {
+    const running = this.#flushing.get(partition)
+    if (running !== undefined) return running
+    this.#dirty.delete(partition)
+    const flush = this.#settle(partition).finally(() => {
+      this.#flushing.delete(partition)
+      if (this.#pending(partition) && partition.phase !== 'closed') this.touch(partition)
+    })
+    this.#flushing.set(partition, flush)
+    return flush
+  }
+
+  async #settle(partition: PartitionState): Promise<void> {
+    for (let attempt = 1; partition.phase !== 'closed'; attempt += 1) {
+      const driver = this.#host.driver()
+      const work = takeWork(partition, driver)
+      if (work === undefined || driver === undefined) return
+      try {
+        await work.run(driver)
+        this.#host.settled(work.deliveries.length)
+        for (const delivery of work.deliveries) acked(delivery)
+        return
+      } catch (cause) {
+        const error = this.#host.classify(cause, 'ack')
+        partition.done = [...work.deliveries, ...partition.done]
+        if (isClosed(partition)) return rejectAll(partition, error)
+        this.#host.settleFailed(partition, error)
+        if (!error.retryable) return rejectAll(partition, error)
+        await delay(backoffDelayMs(RECONNECT_BACKOFF, attempt))
+      }
+    }
+    rejectAll(partition, goneError(partition))
+  }
+}
+
+interface Work {
+  readonly deliveries: Delivery[]
+  run(driver: ConsumerDriver): Promise<void>
+}
+
+/** What can be settled now. */
+function takeWork(partition: PartitionState, driver: ConsumerDriver | undefined): Work | undefined {
+  if (driver === undefined || partition.done.length === 0) return undefined
+  const deliveries = partition.done
+  partition.done = []
+  if (driver.settlement === 'individual') {
+    return { deliveries, run: (one) => one.ack?.(partition.assignment, deliveries) ?? Promise.resolve() }
+  }
+  const last = deliveries.at(-1)
+  if (last === undefined) return undefined
+  return { deliveries, run: (one) => one.commit?.(partition.assignment, last) ?? Promise.resolve() }
+}
+
+function isClosed(partition: PartitionState): boolean {
+  return partition.phase === 'closed'
+}
+
+function rejectAll(partition: PartitionState, error: StreamError): void {
+  const done = partition.done
+  partition.done = []
+  for (const delivery of done) rejectWaiters(delivery, error)
+}
+
+/** The error of an ack whose partition went away. */
+export function goneError(partition: PartitionState): StreamError {
+  const { topic, partition: number } = partition.assignment
+  return new StreamError(`partition ${number} of '${topic}' was taken away before the message was settled: it will be handled again`, {
+    code: 'ABORTED',
+    retryable: false,
+    topic,
+    operation: 'ack',
+  })
+}
+
+function acked(delivery: Delivery): void {
+  delivery.state = DeliveryState.Acked
+  const waiters = delivery.ackWaiters
+  delivery.ackWaiters = undefined
+  if (waiters !== undefined) for (const waiter of waiters) waiter.resolve()
+}
+
+function rejectWaiters(delivery: Delivery, error: StreamError): void {
+  const waiters = delivery.ackWaiters
+  delivery.ackWaiters = undefined
+  if (waiters !== undefined) for (const waiter of waiters) waiter.reject(error)
+}

@@ -1,0 +1,133 @@
+import type { StreamError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import type { OptionFields, OptionValues } from '../options/fields.js'
+import type { ConsumerLoopClass } from '../consumer/consumer-loop.js'
+import type { ProducerClass } from '../producer/producer.js'
+import type { TransportUrl } from '../transport/url.js'
+import type { Capabilities } from './capabilities.js'
+import type { ConsumerDriver, ConsumerSink, PartitionLag, StartPosition } from './consumer-driver.js'
+import type { ProducerDriver, ProducerSink } from './producer-driver.js'
+
+/** Bounds on what a topic keeps. Left out: the broker's own default. */
+export interface Retention {
+  /** Oldest age that is kept, in milliseconds. */
+  readonly maxAgeMs?: number | undefined
+  /** Size per partition, in bytes. */
+  readonly maxBytes?: number | undefined
+  /** Messages per partition, where the broker counts them. */
+  readonly maxMessages?: number | undefined
+}
+
+/** Whether topics and groups are made, checked or taken as given. */
+export type Provision = 'create' | 'verify' | 'none'
+
+/** A topic as a driver sees it. */
+export interface TopicSpec {
+  /** As the user names it. */
+  readonly topic: string
+  /** What it is called on the broker: `prefix` and name. */
+  readonly brokerTopic: string
+  /** `undefined`: what exists, else 1. A different count on the broker is CONFLICT. */
+  readonly partitions: number | undefined
+  readonly retention: Retention
+  readonly provision: Provision
+  /** A dead-letter topic must keep what is written to it although nobody may be reading yet. */
+  readonly role: 'topic' | 'dead-letters'
+}
+
+/** What a producer driver is made from. `Extra` holds the adapter's own options for producers. */
+export interface ProducerSpec<Extra = unknown> {
+  readonly topic: TopicSpec
+  readonly options: Extra
+}
+
+/** What a consumer driver is made from. `Extra` holds the adapter's own options for consumers. */
+export interface ConsumerSpec<Extra = unknown> {
+  readonly topics: readonly TopicSpec[]
+  /** As the user names it. */
+  readonly group: string
+  /** What it is called on the broker: `prefix` and name. */
+  readonly brokerGroup: string
+  /** Names this member within its group; unique per process and loop unless the user fixed it. */
+  readonly member: string
+  readonly ordering: 'key' | 'none'
+  /** Where a group that is new starts. `undefined`: earliest where history exists. */
+  readonly from: StartPosition | undefined
+  /** How many unsettled deliveries this member should hold at most: a prefetch for brokers that push. */
+  readonly prefetch: number
+  /** How long one handling may take, retries and their waiting included, in milliseconds: the lower bound of a broker's ack timeout. */
+  readonly maxHandlingMs: number
+  readonly options: Extra
+}
+
+/** What core gives an adapter besides its options. */
+export interface TransportContext {
+  readonly logger: Logger
+  /** Names this process towards the broker. */
+  readonly clientId: string
+  /** Goes before every name made on the broker. Already part of `brokerTopic` and `brokerGroup`. */
+  readonly prefix: string
+  /** What the adapter's own variables are read from. */
+  readonly environment: NodeJS.ProcessEnv
+}
+
+/** One topic of a broker, as `Admin.topics` lists it. */
+export interface TopicInfo {
+  readonly topic: string
+  readonly partitions: number
+}
+
+/** Looks at and changes topics, apart from any running producer or loop. Calls connect by themselves. */
+export interface Admin {
+  /** Makes or checks a topic, as `spec.provision` says. Rejects with CONFLICT when it exists with another partition count, NOT_FOUND when it is to be verified and missing. */
+  provision(spec: TopicSpec): Promise<TopicInfo>
+  /** Every topic below the prefix. */
+  topics(): Promise<readonly TopicInfo[]>
+  /** Lag of a group, per partition. NOT_FOUND when topic or group are missing. */
+  lag(spec: TopicSpec, brokerGroup: string): Promise<readonly PartitionLag[]>
+  /** Deletes a topic with everything in it and all that was made for it. Missing ones are no error. */
+  deleteTopic(spec: TopicSpec): Promise<void>
+}
+
+/** One open transport: what producers and loops of one `openTransport` share. */
+export interface TransportDriver {
+  /** The underlying client, or `undefined` while there is none. For what Streamswitch doesn't cover. */
+  readonly native: unknown
+  readonly admin: Admin
+  producer(spec: ProducerSpec, sink: ProducerSink): ProducerDriver
+  consumer(spec: ConsumerSpec, sink: ConsumerSink): ConsumerDriver
+  /** Called after all producers and loops have been closed. Never rejects. */
+  close(): Promise<void>
+}
+
+/** An adapter: what its package exports as `default`, and what `registerAdapter` takes. */
+export interface AdapterDefinition {
+  /** Its name in `PRODUCERS`, `CONSUMER_LOOPS` and `STREAMSWITCH_TRANSPORT`. */
+  readonly name: string
+  /** URL schemes without the colon, for example `['redis', 'rediss']`. */
+  readonly schemes: readonly string[]
+  readonly capabilities: Capabilities
+  /** Who re-establishes connections: core (by a fresh driver), or the transport needs none. */
+  readonly reconnects: 'core' | 'never'
+  /** Where to connect when only the transport's name is given and none of its variables is set. */
+  readonly defaultUrl: string
+  /** The URL that the adapter's own variables (`REDIS_URL`, `KAFKA_BROKERS`, …) make, if they are set. */
+  environmentUrl(environment: NodeJS.ProcessEnv): string | undefined
+  /** Transport options: the `options` of `openTransport`, the URL's query, the environment. */
+  readonly options: OptionFields
+  /** Options of producers, below the adapter's name: `transport.producer('orders', { redis: { … } })`. */
+  readonly producerOptions: OptionFields
+  /** Options of loops, below the adapter's name. */
+  readonly consumerOptions: OptionFields
+  /**
+   * The options that stand in a URL apart from its query: hosts, user, password, path. Throws INVALID_ARGUMENT, without the
+   * password, where the URL isn't one of this adapter's.
+   */
+  optionsFromUrl(url: TransportUrl): Readonly<Record<string, unknown>>
+  /** Makes the transport. No I/O: connections are opened by drivers and `Admin` calls. May throw INVALID_ARGUMENT for options that don't go together. */
+  connect(options: OptionValues<OptionFields>, context: TransportContext): TransportDriver
+  /** The adapter's table of native errors. */
+  classifyError(native: unknown, operation: string, topic?: string): StreamError
+  /** The named subclasses. A function, so that adapter and classes may refer to each other. */
+  classes(): { readonly Producer: ProducerClass; readonly ConsumerLoop: ConsumerLoopClass }
+}

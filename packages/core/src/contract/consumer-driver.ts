@@ -1,0 +1,135 @@
+import type { Delivery } from '../consumer/delivery.js'
+
+/**
+ * A partition in the hands of this member, from one assignment to its revocation. Drivers make one object per assignment and use
+ * the same object in every call about it: identity is what tells assignments apart. Transports without partitions use a single
+ * one with number 0.
+ */
+export interface PartitionAssignment {
+  /** The topic as the user names it, without prefix. */
+  readonly topic: string
+  readonly partition: number
+  /** Rises with each assignment of this partition within the group where the broker knows it (Kafka generation, lease epoch), else within the process. */
+  readonly epoch: number
+}
+
+/**
+ * Core's side of a consumer driver. All calls are cheap and never throw. After `ConsumerDriver.close` they are ignored.
+ */
+export interface ConsumerSink {
+  /** Partitions now belong to this member. Call before the first `deliver` of them; `open` may call it. */
+  assigned(partitions: readonly PartitionAssignment[]): void
+
+  /**
+   * Partitions go away.
+   * - `graceful`: the driver still holds them. Core starts nothing new, lets running handlers finish (bounded by `deadlineMs`,
+   *   after which it aborts their signals), flushes acks through the driver, then resolves. Only then may the driver let go.
+   * - `lost`: somebody else may own them already. Core aborts the handlers' signals and drops everything at once.
+   */
+  revoked(partitions: readonly PartitionAssignment[], how: 'graceful' | 'lost', deadlineMs?: number): Promise<void>
+
+  /**
+   * Hands over deliveries of one partition, in order. Returns `undefined` while there is room; otherwise a promise that
+   * resolves when there is room again (or the loop stops, or the partition is revoked): deliver nothing more of this partition
+   * before that, but keep the broker's heartbeats going. The batch given is always taken whole, so keep batches near
+   * {@link ConsumerSink.capacity}. Nothing is copied: don't reuse the buffers.
+   */
+  deliver(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> | undefined
+
+  /** How many more deliveries of this partition fit now, at least 0: a fetch size for drivers that pull. */
+  capacity(assignment: PartitionAssignment): number
+
+  /** The connection is gone for good. Core revokes everything as lost, closes this driver and opens a fresh one after a backoff. Called once at most. */
+  lost(error: unknown): void
+
+  /** Something to tell the user that needs no action by core (a topic that was recreated, entries that were trimmed unread). */
+  report(error: unknown): void
+}
+
+/** What a position may be given as, in `from` and `seek`. */
+export type StartPosition = 'earliest' | 'latest' | { readonly offset: string } | { readonly timestamp: number }
+
+/**
+ * Counts handler starts across the death of a process. A driver that declares `attemptsSurviveRestart` has it.
+ *
+ * Whatever a dead member may have been running comes with `Delivery.suspect` set, and core runs such deliveries one at a time:
+ * only a message that was running alone is charged with a crash.
+ */
+export interface AttemptJournal {
+  /** Durably notes that this suspect is about to run alone, as its `attempt`-th start. Called before the handler starts. */
+  starting(assignment: PartitionAssignment, delivery: Delivery, attempt: number): Promise<void>
+  /** Durably notes a failed attempt, before the backoff starts. What was noted is forgotten when the delivery is acked. */
+  failed(assignment: PartitionAssignment, delivery: Delivery, attempt: number): Promise<void>
+}
+
+/** Lag of one partition for one group. */
+export interface PartitionLag {
+  readonly topic: string
+  readonly partition: number
+  /** Messages that the group has not finished: undelivered, waiting and in flight. */
+  readonly lag: number
+  /** Messages that were delivered and are not acked. */
+  readonly unacked?: number
+}
+
+/**
+ * Receives the records of one subscription for one member of a group. Written by adapters, called by core only.
+ *
+ * Like {@link ProducerDriver}, a driver lives for one connection: no reconnecting, no retries of handlers, no dead letters in
+ * here. Calls for different partitions may overlap; for one partition core waits for one `ack`/`commit` before the next.
+ */
+export interface ConsumerDriver {
+  /**
+   * How work is settled.
+   * - `individual`: `ack` gets the deliveries that are done, in any order.
+   * - `cumulative`: `commit` gets the last delivery of the contiguous prefix that is done.
+   */
+  readonly settlement: 'individual' | 'cumulative'
+  /**
+   * Who makes a failed message come again. `core`: in process, with backoff, then the dead-letter topic. `sender`: `reject` gives
+   * the failure back to the sender, which retries (HTTP).
+   */
+  readonly redelivery: 'core' | 'sender'
+  /** Shortest time between two settlements of a partition, in milliseconds; 0 settles at the end of the current turn of the event loop. */
+  readonly settleIntervalMs: number
+
+  readonly attempts?: AttemptJournal
+
+  /**
+   * Connects, makes or checks topic and group, joins, and starts the intake. Resolves when this member has joined (its first
+   * assignment, if only an empty one, has been reported), so that a sender who waits for it loses nothing. Rejects with a
+   * classified error. `signal`: as in {@link ProducerDriver.open}.
+   */
+  open(signal: AbortSignal): Promise<void>
+
+  /** `settlement: 'individual'`. Resolves when the broker has taken it; rejects with a classified error. When it turns out that the partition belongs to somebody else, report it as revoked (`lost`) and reject with ABORTED. */
+  ack?(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void>
+
+  /** `settlement: 'cumulative'`. Everything up to and including this delivery is done. Errors as in `ack`. */
+  commit?(assignment: PartitionAssignment, last: Delivery): Promise<void>
+
+  /** `redelivery: 'sender'`. Answers the sender with the failure. */
+  reject?(assignment: PartitionAssignment, delivery: Delivery, error: unknown): Promise<void>
+
+  /** Gives back deliveries that won't be handled here (no handler of theirs runs), so that another member gets them at once where the broker can. Called during close and after a graceful revocation. Never rejects. */
+  release?(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void>
+
+  /**
+   * Moves a partition to a position. Core has drained the assignment and forgotten it, as after a graceful revocation; the driver
+   * drops what it has fetched, moves the group's position, and reports the partition as assigned again, by a new object, before
+   * it delivers from there on.
+   */
+  seek?(assignment: PartitionAssignment, position: StartPosition): Promise<void>
+
+  /** Lag of the group, for every partition of the subscription. */
+  lag?(): Promise<readonly PartitionLag[]>
+
+  /** Ends the intake: nothing is delivered after it resolves. Acks still work. Never rejects. */
+  stop(): Promise<void>
+
+  /** As in {@link ProducerDriver}. */
+  probe?(): Promise<void>
+
+  /** Leaves the group and releases everything. As in {@link ProducerDriver}: never rejects, never hangs. */
+  close(): Promise<void>
+}

@@ -1,0 +1,113 @@
+/** What went wrong, in the words that every transport shares. `docs/runbook.md` has a line for each. */
+export const ERROR_CODES = [
+  'INVALID_ARGUMENT',
+  'UNSUPPORTED',
+  'NOT_FOUND',
+  'UNAUTHENTICATED',
+  'PERMISSION_DENIED',
+  'UNAVAILABLE',
+  'TIMEOUT',
+  'ABORTED',
+  'CLOSED',
+  'TOO_LARGE',
+  'RESOURCE_EXHAUSTED',
+  'SERIALIZATION',
+  'CONFLICT',
+  'UNKNOWN',
+] as const
+
+export type ErrorCode = (typeof ERROR_CODES)[number]
+
+/** Codes whose cause usually passes by itself, so that the same call may succeed later. */
+const RETRYABLE: ReadonlySet<ErrorCode> = new Set(['UNAVAILABLE', 'TIMEOUT', 'RESOURCE_EXHAUSTED', 'UNKNOWN'])
+
+const STREAM_ERROR = Symbol.for('streamswitch.StreamError')
+const BATCH_ERROR = Symbol.for('streamswitch.BatchError')
+
+export interface StreamErrorOptions {
+  readonly code: ErrorCode
+  /** Whether the same call may succeed later. Default: by code (UNAVAILABLE, TIMEOUT, RESOURCE_EXHAUSTED, UNKNOWN). */
+  readonly retryable?: boolean | undefined
+  readonly transport?: string | undefined
+  /** What was being done: `send`, `open`, `ack`, … */
+  readonly operation?: string | undefined
+  readonly topic?: string | undefined
+  /** How long the other side asked to wait before the next try, in milliseconds (an HTTP Retry-After, for one). */
+  readonly retryAfterMs?: number | undefined
+  readonly cause?: unknown
+}
+
+/**
+ * The one error that Streamswitch throws, rejects with and emits. Recognise it with {@link isStreamError} or `instanceof`:
+ * both also accept errors made by another installed copy of this package.
+ */
+export class StreamError extends Error {
+  override readonly name: string = 'StreamError'
+  readonly code: ErrorCode
+  readonly retryable: boolean
+  readonly transport: string | undefined
+  readonly operation: string | undefined
+  readonly topic: string | undefined
+  readonly retryAfterMs: number | undefined
+  readonly [STREAM_ERROR] = true
+
+  constructor(message: string, options: StreamErrorOptions) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = options.code
+    this.retryable = options.retryable ?? RETRYABLE.has(options.code)
+    this.transport = options.transport
+    this.operation = options.operation
+    this.topic = options.topic
+    this.retryAfterMs = options.retryAfterMs
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    // Subclasses keep the ordinary prototype check: only the base class is recognised across installs.
+    if (this !== StreamError) return Function.prototype[Symbol.hasInstance].call(this, value)
+    return isStreamError(value)
+  }
+}
+
+/** True for a {@link StreamError}, also one from another installed copy of `@streamswitch/core`. */
+export function isStreamError(value: unknown): value is StreamError {
+  return typeof value === 'object' && value !== null && STREAM_ERROR in value
+}
+
+/** One record of a batch that failed. */
+export interface BatchFailure {
+  /** Position in the list given to `sendBatch`. */
+  readonly index: number
+  readonly error: StreamError
+}
+
+/** Rejection of `sendBatch`: lists each record that failed. Records that are not listed were accepted. */
+export class BatchError extends StreamError {
+  override readonly name: string = 'BatchError'
+  readonly failures: readonly BatchFailure[]
+  /** How many records the call was given. */
+  readonly total: number
+  readonly [BATCH_ERROR] = true
+
+  constructor(failures: readonly BatchFailure[], total: number, context: Omit<StreamErrorOptions, 'code' | 'cause'>) {
+    const first = failures[0]
+    if (first === undefined) throw new TypeError('a BatchError needs at least one failure')
+    super(
+      `${failures.length} of ${total} records were not accepted; the first, at index ${first.index}: ${first.error.message}`,
+      { ...context, code: first.error.code, retryable: failures.every((failure) => failure.error.retryable), cause: first.error },
+    )
+    this.failures = failures
+    this.total = total
+  }
+}
+
+/** True for a {@link BatchError}, also one from another installed copy of `@streamswitch/core`. */
+export function isBatchError(value: unknown): value is BatchError {
+  return isStreamError(value) && BATCH_ERROR in value
+}
+
+/** Wraps anything thrown into a {@link StreamError}; one that already is passes through unchanged. */
+export function toStreamError(value: unknown, fallback: StreamErrorOptions): StreamError {
+  if (isStreamError(value)) return value
+  const message = value instanceof Error ? value.message : String(value)
+  return new StreamError(message, { cause: value, ...fallback })
+}

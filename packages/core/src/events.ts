@@ -1,0 +1,44 @@
+import type { Logger } from './logger.js'
+
+type Listener<Payload> = (payload: Payload) => void
+
+/**
+ * Typed events. A listener that throws is logged and disturbs nobody; an `error` event that nobody listens to is logged and
+ * never ends the process.
+ */
+export class Events<Map extends object> {
+  readonly #listeners = new globalThis.Map<keyof Map, Set<Listener<never>>>()
+  readonly #logger: Logger
+  readonly #source: string
+
+  /** @param source - opens log lines: `consumer orders/billing`. */
+  constructor(logger: Logger, source: string) {
+    this.#logger = logger
+    this.#source = source
+  }
+
+  on<Name extends keyof Map>(name: Name, listener: Listener<Map[Name]>): void {
+    const set = this.#listeners.get(name) ?? new Set()
+    set.add(listener)
+    this.#listeners.set(name, set)
+  }
+
+  off<Name extends keyof Map>(name: Name, listener: Listener<Map[Name]>): void {
+    this.#listeners.get(name)?.delete(listener)
+  }
+
+  emit<Name extends keyof Map>(name: Name, payload: Map[Name]): void {
+    const set = this.#listeners.get(name)
+    if (set === undefined || set.size === 0) {
+      if (name === 'error') this.#logger.error(`${this.#source}: ${payload instanceof Error ? payload.message : String(payload)}`)
+      return
+    }
+    for (const listener of [...set]) {
+      try {
+        ;(listener as Listener<Map[Name]>)(payload)
+      } catch (error) {
+        this.#logger.error(`${this.#source}: a listener of '${String(name)}' threw: ${String(error)}`)
+      }
+    }
+  }
+}

@@ -1,0 +1,49 @@
+/** Headers as users see them: strings only. A foreign client's binary header is in `message.native`. */
+export type Headers = Readonly<Record<string, string>>
+
+/**
+ * A message as a handler gets it.
+ *
+ * @typeParam T - the decoded value; `undefined` is a tombstone (a record with a key and no payload).
+ */
+export interface Message<T = unknown> {
+  /** Set by the sender before its first attempt, the same in every resend and redelivery. A foreign message without one gets `topic/partition/offset`. */
+  readonly id: string
+  /** Without the `prefix` that is in force. */
+  readonly topic: string
+  /** Messages with the same key are handled one after the other; `undefined` is its own key. */
+  readonly key: string | undefined
+  readonly value: T
+  /** The value as it was on the wire; `undefined` for a tombstone. */
+  readonly bytes: Buffer | undefined
+  readonly headers: Headers
+  /** When it was sent, in milliseconds since the epoch; for a foreign message without one, when the broker or this process received it. */
+  readonly timestamp: number
+  /** Counts handler starts of this message in this group, from 1. */
+  readonly attempt: number
+  readonly partition: number
+  /** The transport's own position, as text: comparable for equality, and accepted by `seek` and `from`. */
+  readonly offset: string
+  /** Where the sender waits for replies; `undefined` when it doesn't. */
+  readonly replyTo: string | undefined
+  /** Rises with each assignment of the partition: a fencing token for the user's own store. */
+  readonly epoch: number
+  /** Aborted when the handler exceeds `handlerTimeoutMs`, when its partition is taken away, or when a close runs out of time. */
+  readonly signal: AbortSignal
+  /** The record as the driver gave it. Differs from transport to transport. */
+  readonly native: unknown
+  /**
+   * Settles the message as done. Needed with `ack: 'manual'` only; may be called more than once.
+   * Resolves when the transport has taken it. Rejects with ABORTED when the partition was taken away in between
+   * (the message will be handled again), with CONFLICT after `nack`.
+   */
+  ack(): Promise<void>
+  /**
+   * Gives the message back as failed: it is retried with backoff, then dead-lettered, like a handler that throws.
+   * Rejects with CONFLICT after `ack`.
+   */
+  nack(reason?: unknown): Promise<void>
+}
+
+/** What a handler may do with a message. It is acked once this returns or resolves, and retried when it throws or rejects. */
+export type Handler<T = unknown> = (message: Message<T>) => unknown

@@ -1,0 +1,35 @@
+import type { AdapterDefinition } from '../contract/adapter.js'
+import { OFFICIAL_ADAPTERS, type OfficialName } from '../registry/official-adapters.js'
+import { isPlainObject, type OptionFields, type OptionValues } from './fields.js'
+import { Problems } from './problems.js'
+import { readOptions } from './resolve.js'
+
+/** Options of single adapters, below their names. Only those of the adapter in use are checked. */
+export type OptionsByAdapter = { readonly [Name in OfficialName]?: Readonly<Record<string, unknown>> | undefined }
+
+/**
+ * Splits what a user gave a producer or loop into core's options and the adapter's, which stand below its name. Options of other
+ * adapters (`{ redis: {…}, kafka: {…} }`) may be carried along: they wait for the day of the switch.
+ */
+export function splitOptions<Fields extends OptionFields>(
+  given: object,
+  fields: Fields,
+  adapter: AdapterDefinition,
+  kind: 'producerOptions' | 'consumerOptions',
+  context: { readonly subject: string; readonly topic: string },
+): { readonly common: OptionValues<Fields>; readonly own: OptionValues<OptionFields> } {
+  const common: Record<string, unknown> = {}
+  const problems = new Problems()
+  for (const [name, value] of Object.entries(given)) {
+    const foreign = OFFICIAL_ADAPTERS.some((official) => official.name === name)
+    if (name === adapter.name) continue
+    if (!foreign) common[name] = value
+    else if (!isPlainObject(value)) problems.add(name, 'must be an object with options of that adapter')
+  }
+  problems.throwIfAny(`invalid options of ${context.subject}`, { transport: adapter.name, topic: context.topic, operation: 'configure' })
+  const named = { transport: adapter.name, ...context }
+  return {
+    common: readOptions(fields, common as never, named),
+    own: readOptions(adapter[kind], (given as Readonly<Record<string, unknown>>)[adapter.name] as never, { ...named, subject: `${context.subject}, ${adapter.name}` }),
+  }
+}

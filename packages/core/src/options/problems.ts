@@ -1,0 +1,58 @@
+import { StreamError } from '../errors.js'
+
+/** Collects everything that is wrong with a call, so that it is reported in one go, before any I/O. */
+export class Problems {
+  readonly #found: string[] = []
+
+  /** @param path - the option's path, as the user wrote it, for example `retry.attempts`. */
+  add(path: string, problem: string): void {
+    this.#found.push(`${path}: ${problem}`)
+  }
+
+  get any(): boolean {
+    return this.#found.length > 0
+  }
+
+  /** Throws INVALID_ARGUMENT with every problem, if there is one. `subject` opens the message: `invalid options of …`. */
+  throwIfAny(subject: string, context: { transport?: string | undefined; topic?: string | undefined; operation?: string } = {}): void {
+    if (!this.any) return
+    const list = this.#found.length === 1 ? this.#found[0] : this.#found.map((line) => `\n  - ${line}`).join('')
+    throw new StreamError(`${subject}: ${list}`, { code: 'INVALID_ARGUMENT', ...context })
+  }
+}
+
+/** Names a value in an error without showing it: options may hold secrets. */
+export function describeType(value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'a list'
+  if (typeof value === 'string') return value === '' ? 'an empty text' : 'a text'
+  if (typeof value === 'object') return 'an object'
+  return `a ${typeof value}`
+}
+
+/** The known name nearest to a misspelt one, if one is near enough to be meant. */
+export function nearestName(name: string, known: Iterable<string>): string | undefined {
+  let best: string | undefined
+  let bestDistance = Math.max(2, Math.floor(name.length / 3)) + 1
+  for (const candidate of known) {
+    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase())
+    if (distance < bestDistance) {
+      best = candidate
+      bestDistance = distance
+    }
+  }
+  return best
+}
+
+function editDistance(left: string, right: string): number {
+  let previous = Array.from({ length: right.length + 1 }, (_, index) => index)
+  for (let row = 1; row <= left.length; row += 1) {
+    const current = [row]
+    for (let column = 1; column <= right.length; column += 1) {
+      const substitution = (previous[column - 1] ?? 0) + (left[row - 1] === right[column - 1] ? 0 : 1)
+      current.push(Math.min(substitution, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1))
+    }
+    previous = current
+  }
+  return previous[right.length] ?? 0
+}

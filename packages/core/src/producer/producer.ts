@@ -1,0 +1,225 @@
+import type { Codec, CodecName } from '../codec.js'
+import type { AdapterDefinition } from '../contract/adapter.js'
+import { type StreamError, toStreamError } from '../errors.js'
+import { Events } from '../events.js'
+import { type OptionsByAdapter, splitOptions } from '../options/adapter-options.js'
+import type { Schema } from '../schema.js'
+import { abortError, withSignal } from '../session.js'
+import { openByAdapter } from '../transport/open-transport.js'
+import type { Transport } from '../transport/transport.js'
+import { BatchSend } from './batch-send.js'
+import type { PendingRecord, RecordOwner, SendReceipt } from './pending-record.js'
+import { type ProducerOptionInput, producerFields, type SendOptions } from './producer-options.js'
+import { RecordEncoder } from './record-encoder.js'
+import { type ProducerStats, SendPipeline } from './send-pipeline.js'
+
+/** Options of a producer. Those of one adapter stand below its name: `{ redis: { … } }`; other adapters' may be carried along. */
+export interface ProducerSettings<T = unknown> extends ProducerOptionInput, OptionsByAdapter {
+  readonly codec?: CodecName | Codec<T> | undefined
+  readonly schema?: Schema<T> | undefined
+}
+
+/** Options of a producer that is made by its class. */
+export interface ProducerOptions<T = unknown> extends ProducerSettings<T> {
+  /** The transport to share. Left out: the producer opens its own, from the environment, and closes it with itself. */
+  readonly transport?: Transport
+}
+
+/** Makes producers of one transport. */
+export type ProducerClass = new <T = unknown>(topic: string, options?: ProducerOptions<T>) => Producer<T>
+
+export interface ProducerEvents {
+  /** The connection is there: for the first time, or `again`. */
+  ready: { readonly again: boolean }
+  /** The connection is lost. A new one is on its way; what is unconfirmed will be sent again. */
+  reconnecting: { readonly error: StreamError }
+  error: StreamError
+}
+
+/** One value of a `sendBatch` with options of its own. */
+export interface BatchEntry<T> {
+  readonly value: T
+  readonly options?: SendOptions
+}
+
+/** How long `close` waits for outcomes, in milliseconds, unless told otherwise. */
+const CLOSE_TIMEOUT_MS = 10_000
+
+/**
+ * Sends values to a topic. The same on every transport; adapters add named subclasses only.
+ *
+ * All methods may be called concurrently. After `close`, sends reject with CLOSED.
+ */
+export abstract class Producer<T = unknown> implements AsyncDisposable {
+  readonly topic: string
+  readonly transport: Transport
+  readonly #ownsTransport: boolean
+  readonly #encoder: RecordEncoder
+  readonly #pipeline: SendPipeline
+  readonly #events: Events<ProducerEvents>
+  readonly #single: RecordOwner
+  /** Set while a schema validates asynchronously: later sends queue behind it, so that order is kept. */
+  #encoding: Promise<void> | undefined
+  #closing: Promise<void> | undefined
+
+  /** Checks topic and options; no I/O. Throws INVALID_ARGUMENT with every problem. */
+  constructor(adapter: AdapterDefinition, topic: string, options: ProducerOptions<T> = {}) {
+    const { transport, ...rest } = options
+    const context = { subject: `producer '${String(topic)}'`, topic }
+    const { common, own } = splitOptions(rest, producerFields, adapter, 'producerOptions', context)
+    this.#ownsTransport = transport === undefined
+    this.transport = transport ?? openByAdapter(adapter)
+    this.topic = topic
+    const spec = this.transport.topicSpec(topic, { partitions: common.partitions, retention: common.retention })
+    this.#events = new Events(this.transport.logger, `producer ${topic}`)
+    this.#encoder = new RecordEncoder(topic, common)
+    this.#pipeline = new SendPipeline({
+      transport: this.transport,
+      spec,
+      options: common,
+      adapterOptions: own,
+      onLost: (error) => this.#events.emit('reconnecting', { error }),
+      onReady: (again) => this.#events.emit('ready', { again }),
+    })
+    this.#single = {
+      accepted: (record) => record.resolve?.(this.#receipt(record)),
+      failed: (record, error) => record.reject?.(error),
+    }
+    this.transport.attach(this)
+  }
+
+  /**
+   * Connects and makes or checks the topic. Optional: the first `send` does it. Rejects with UNAVAILABLE, UNAUTHENTICATED,
+   * PERMISSION_DENIED, NOT_FOUND or CONFLICT; may be called again then.
+   */
+  async init(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    await withSignal(this.#pipeline.start(), options.signal)
+  }
+
+  /**
+   * Sends a value; `undefined` is a tombstone. Resolves when the transport has durably accepted it, and never before. Every send
+   * settles once: with a receipt, or rejected with a {@link StreamError}: SERIALIZATION, INVALID_ARGUMENT or TOO_LARGE before
+   * anything is sent; TIMEOUT after `sendTimeoutMs` (outages included); RESOURCE_EXHAUSTED when the buffer stayed full that long;
+   * NOT_FOUND, PERMISSION_DENIED, … as the broker says; CLOSED; ABORTED by `signal`.
+   */
+  send(value: T, options?: SendOptions): Promise<SendReceipt> {
+    return new Promise((resolve, reject) => {
+      const submit = (record: PendingRecord): void => {
+        record.resolve = resolve
+        record.reject = reject
+        this.#submit(record, options)
+      }
+      this.#encode(value, options, this.#single, submit, reject)
+    })
+  }
+
+  /**
+   * Sends a list, in order. Entries are values, or `{ value, options }` as made by {@link batchEntry}. Resolves with a receipt
+   * per value; rejects with a `BatchError` that lists each one that failed, once all have their outcome. The others are accepted.
+   */
+  sendBatch(values: readonly (T | BatchEntryOf<T>)[], options: Pick<SendOptions, 'signal' | 'timeoutMs'> = {}): Promise<SendReceipt[]> {
+    const batch = new BatchSend(values.length, (record) => this.#receipt(record), { transport: this.transport.name, topic: this.topic, operation: 'sendBatch' })
+    for (const [index, entry] of values.entries()) {
+      const { value, options: own } = entry instanceof BatchEntryOf ? entry : { value: entry, options: undefined }
+      const merged = own === undefined && options.signal === undefined && options.timeoutMs === undefined ? undefined : { ...options, ...own }
+      const submit = (record: PendingRecord): void => {
+        record.index = index
+        this.#submit(record, merged)
+      }
+      this.#encode(value, merged, batch, submit, (error) => batch.fail(index, error))
+    }
+    return batch.outcome
+  }
+
+  /** Resolves when every send made so far has its outcome, whatever it is. */
+  async flush(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    await this.#encoding
+    await withSignal(this.#pipeline.flush(), options.signal)
+  }
+
+  /**
+   * Waits up to `timeoutMs` (default 10,000) for outcomes, rejects the sends that have none with CLOSED, disconnects. Idempotent:
+   * later calls share the first one's promise.
+   */
+  close(options: { readonly timeoutMs?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(options.timeoutMs ?? CLOSE_TIMEOUT_MS)
+    return this.#closing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  stats(): ProducerStats {
+    return this.#pipeline.stats()
+  }
+
+  on<Name extends keyof ProducerEvents>(name: Name, listener: (payload: ProducerEvents[Name]) => void): this {
+    this.#events.on(name, listener)
+    return this
+  }
+
+  off<Name extends keyof ProducerEvents>(name: Name, listener: (payload: ProducerEvents[Name]) => void): this {
+    this.#events.off(name, listener)
+    return this
+  }
+
+  #encode(value: unknown, options: SendOptions | undefined, owner: RecordOwner, submit: (record: PendingRecord) => void, reject: (error: StreamError) => void): void {
+    const fail = (error: unknown): void => reject(toStreamError(error, { code: 'INVALID_ARGUMENT', transport: this.transport.name, topic: this.topic, operation: 'send' }))
+    if (this.#pipeline.closed || this.#closing !== undefined) return fail(this.#pipeline.error('CLOSED', 'the producer is closed', 'send'))
+    if (this.#encoding !== undefined) return this.#chain(() => this.#encoder.encode(value, options, owner), submit, fail)
+    try {
+      const record = this.#encoder.encode(value, options, owner)
+      if (record instanceof Promise) this.#chain(() => record, submit, fail)
+      else submit(record)
+    } catch (error) {
+      fail(error)
+    }
+  }
+
+  #chain(encode: () => PendingRecord | Promise<PendingRecord>, submit: (record: PendingRecord) => void, fail: (error: unknown) => void): void {
+    const turn: Promise<void> = (this.#encoding ?? Promise.resolve())
+      .then(encode)
+      .then(submit, fail)
+      .then(() => {
+        if (this.#encoding === turn) this.#encoding = undefined
+      })
+    this.#encoding = turn
+  }
+
+  #submit(record: PendingRecord, options: SendOptions | undefined): void {
+    const signal = options?.signal
+    if (signal?.aborted === true) return record.owner.failed(record, abortError(signal))
+    this.#pipeline.submit(record, options?.timeoutMs)
+    if (signal === undefined) return
+    signal.addEventListener('abort', () => this.#pipeline.abandon(record, abortError(signal)), { once: true })
+  }
+
+  #receipt(record: PendingRecord): SendReceipt {
+    const offset = record.acceptedOffset
+    return { id: record.id, topic: this.topic, partition: record.acceptedPartition, offset: offset === undefined ? undefined : String(offset) }
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    await this.#encoding
+    await this.#pipeline.close(timeoutMs)
+    this.transport.detach(this)
+    if (this.#ownsTransport) await this.transport.close()
+  }
+}
+
+/** @internal */
+export class BatchEntryOf<T> implements BatchEntry<T> {
+  readonly value: T
+  readonly options: SendOptions
+
+  constructor(value: T, options: SendOptions) {
+    this.value = value
+    this.options = options
+  }
+}
+
+/** A value of a `sendBatch` with its own options: `sendBatch(orders.map((order) => batchEntry(order, { key: order.id })))`. */
+export function batchEntry<T>(value: T, options: SendOptions): BatchEntryOf<T> {
+  return new BatchEntryOf(value, options)
+}

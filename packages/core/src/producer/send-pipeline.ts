@@ -1,0 +1,320 @@
+import { RECONNECT_BACKOFF } from '../backoff.js'
+import type { TopicSpec } from '../contract/adapter.js'
+import type { ProducerDriver, ProducerReady } from '../contract/producer-driver.js'
+import { StreamError, type ErrorCode } from '../errors.js'
+import type { Logger } from '../logger.js'
+import { Session } from '../session.js'
+import type { Transport } from '../transport/transport.js'
+import { Lane, type LaneHost } from './lane.js'
+import { type PendingRecord, RecordState } from './pending-record.js'
+import type { ProducerOptionValues } from './producer-options.js'
+import { SendBuffer } from './send-buffer.js'
+
+/** How a producer is doing. Counters start at 0 with the producer. */
+export interface ProducerStats {
+  readonly sent: number
+  readonly accepted: number
+  readonly failed: number
+  /** Records that were handed to a driver again after a failure. */
+  readonly resent: number
+  /** Records that have no outcome yet, and their bytes. */
+  readonly buffered: number
+  readonly bufferedBytes: number
+  /** Records that wait for room in the buffer. */
+  readonly waiting: number
+  readonly reconnects: number
+  readonly connected: boolean
+}
+
+export interface PipelineSettings {
+  readonly transport: Transport
+  readonly spec: TopicSpec
+  readonly options: ProducerOptionValues
+  readonly adapterOptions: unknown
+  readonly onLost?: (error: StreamError) => void
+  readonly onReady?: (again: boolean) => void
+}
+
+/**
+ * Carries encoded records to a driver and sees to it that each gets exactly one outcome: buffer, lanes, batches, resending,
+ * deadlines, reconnecting.
+ */
+export class SendPipeline implements LaneHost {
+  readonly limits: ProducerOptionValues
+  readonly #settings: PipelineSettings
+  readonly #logger: Logger
+  readonly #buffer: SendBuffer
+  readonly #lanes = new Map<number, Lane>()
+  readonly #session: Session<ProducerDriver, ProducerReady>
+  readonly #tickMs: number
+  /** Admitted before the first driver was open: no lane is known yet. */
+  #unrouted: PendingRecord[] = []
+  #ready: ProducerReady | undefined
+  /** The partitioner of the driver that was open last: it goes on choosing lanes during an outage. */
+  #laneOf: (record: PendingRecord) => number = () => 0
+  #tick = 0
+  #order = 0
+  #sweeper: NodeJS.Timeout | undefined
+  #pumpScheduled = false
+  #idle: { readonly upTo: number; readonly resolve: () => void }[] = []
+  #closing: Promise<void> | undefined
+  #sent = 0
+  #accepted = 0
+  #failed = 0
+  #resent = 0
+
+  constructor(settings: PipelineSettings) {
+    const { transport, options, spec } = settings
+    this.#settings = settings
+    this.limits = options
+    this.#logger = transport.logger
+    this.#buffer = new SendBuffer(options)
+    this.#tickMs = Math.min(250, Math.max(5, Math.floor(Math.min(options.sendTimeoutMs, options.publishTimeoutMs) / 20)))
+    this.#session = new Session({
+      subject: `producer ${spec.topic} on ${transport.name}`,
+      transport: transport.name,
+      topic: spec.topic,
+      backoff: RECONNECT_BACKOFF,
+      connectTimeoutMs: options.connectTimeoutMs,
+      probeIntervalMs: options.probeIntervalMs,
+      logger: this.#logger,
+      create: (lost) => transport.driver.producer({ topic: spec, options: settings.adapterOptions }, { lost }),
+      classify: (error) => this.classify(error),
+      ready: (driver, ready, again) => this.#opened(driver, ready, again),
+      lost: (error) => this.#disconnected(error),
+    })
+  }
+
+  /** Opens the driver, once. */
+  async start(): Promise<void> {
+    if (this.#closing !== undefined) throw this.error('CLOSED', 'the producer is closed', 'init')
+    await this.#session.start()
+  }
+
+  get closed(): boolean {
+    return this.#closing !== undefined
+  }
+
+  /** Takes a record; its owner hears of the outcome later, never during this call. */
+  submit(record: PendingRecord, timeoutMs: number = this.limits.sendTimeoutMs): void {
+    this.#sent += 1
+    this.#order += 1
+    record.order = this.#order
+    this.#sweeper ??= setInterval(() => this.#sweep(), this.#tickMs)
+    const swept = timeoutMs === this.limits.sendTimeoutMs
+    if (swept) record.deadlineTick = this.#tick + 1 + Math.ceil(timeoutMs / this.#tickMs)
+    else setTimeout(() => this.#expire(record, timeoutMs), timeoutMs).unref()
+    if (this.#buffer.add(record, swept)) this.#route(record)
+    if (this.#ready === undefined) this.#startLazily()
+    this.#schedulePump()
+  }
+
+  /** Fails a record that its sender no longer waits for. */
+  abandon(record: PendingRecord, error: StreamError): void {
+    if (record.state !== RecordState.Settled) this.#settle(record, error)
+  }
+
+  /** Resolves when every record submitted so far has its outcome. */
+  flush(): Promise<void> {
+    const upTo = this.#order
+    this.#pump()
+    if (this.#settledUpTo(upTo)) return Promise.resolve()
+    return new Promise((resolve) => this.#idle.push({ upTo, resolve }))
+  }
+
+  /** Flushes for at most `timeoutMs`, fails what is left, closes the driver. Later calls share the first one's promise. */
+  close(timeoutMs: number): Promise<void> {
+    this.#closing ??= this.#close(timeoutMs)
+    return this.#closing
+  }
+
+  stats(): ProducerStats {
+    return {
+      sent: this.#sent,
+      accepted: this.#accepted,
+      failed: this.#failed,
+      resent: this.#resent,
+      buffered: this.#buffer.messages,
+      bufferedBytes: this.#buffer.bytes,
+      waiting: this.#buffer.waiting,
+      reconnects: this.#session.reconnects,
+      connected: this.#session.driver !== undefined,
+    }
+  }
+
+  // What lanes and batches ask of the pipeline.
+
+  driver(): ProducerDriver | undefined {
+    return this.#session.driver
+  }
+
+  tick(): number {
+    return this.#tick
+  }
+
+  accepted(record: PendingRecord): void {
+    this.#settle(record, undefined)
+  }
+
+  refused(record: PendingRecord, error: StreamError): void {
+    this.#settle(record, error)
+  }
+
+  classify(cause: unknown): StreamError {
+    return this.#settings.transport.adapter.classifyError(cause, 'send', this.#settings.spec.topic)
+  }
+
+  resending(_lane: Lane, records: number, error: StreamError | undefined): void {
+    this.#resent += records
+    this.#logger.warn(`${this.#subject}: sending ${records} unconfirmed records again${error === undefined ? '' : `: ${error.message}`}`)
+  }
+
+  error(code: ErrorCode, message: string, operation: string): StreamError {
+    return new StreamError(`${this.#subject}: ${message}`, { code, retryable: false, transport: this.#settings.transport.name, topic: this.#settings.spec.topic, operation })
+  }
+
+  get #subject(): string {
+    return `producer ${this.#settings.spec.topic} on ${this.#settings.transport.name}`
+  }
+
+  #startLazily(): void {
+    this.#session.start().catch((error: unknown) => {
+      const failure = this.classify(error)
+      for (const record of [...this.#buffer.unsettled()]) this.#settle(record, failure)
+      this.#unrouted = []
+    })
+  }
+
+  #opened(driver: ProducerDriver, ready: ProducerReady, again: boolean): void {
+    this.#ready = ready
+    this.#laneOf = (record) => driver.laneOf?.(record) ?? 0
+    const waiting = this.#unrouted
+    this.#unrouted = []
+    for (const record of waiting) this.#route(record)
+    for (const lane of this.#lanes.values()) lane.pump()
+    this.#settings.onReady?.(again)
+  }
+
+  async #disconnected(error: StreamError): Promise<void> {
+    for (const lane of this.#lanes.values()) lane.disconnected()
+    this.#settings.onLost?.(error)
+  }
+
+  #route(record: PendingRecord): void {
+    if (record.state === RecordState.Settled) return
+    const ready = this.#ready
+    if (ready === undefined) {
+      this.#unrouted.push(record)
+      return
+    }
+    const problem = this.#check(record, ready)
+    if (problem !== undefined) return queueMicrotask(() => this.abandon(record, problem))
+    const number = this.#laneOf(record)
+    let lane = this.#lanes.get(number)
+    if (lane === undefined) {
+      lane = new Lane(number, this)
+      this.#lanes.set(number, lane)
+    }
+    lane.add(record)
+  }
+
+  #check(record: PendingRecord, ready: ProducerReady): StreamError | undefined {
+    const bytes = record.payload?.length ?? 0
+    if (bytes > ready.maxPayloadBytes) {
+      return this.error('TOO_LARGE', `the payload has ${bytes} bytes, the transport takes ${ready.maxPayloadBytes}: send less, or a reference to where it is stored`, 'send')
+    }
+    if (record.partition !== undefined && record.partition >= ready.partitions) {
+      return this.error('INVALID_ARGUMENT', `partition ${record.partition} doesn't exist: the topic has ${ready.partitions}, counted from 0`, 'send')
+    }
+    return undefined
+  }
+
+  #schedulePump(): void {
+    if (this.#pumpScheduled) return
+    this.#pumpScheduled = true
+    const pump = (): void => {
+      this.#pumpScheduled = false
+      this.#pump()
+    }
+    if (this.limits.lingerMs === 0) setImmediate(pump)
+    else setTimeout(pump, this.limits.lingerMs)
+  }
+
+  #pump(): void {
+    for (const lane of this.#lanes.values()) lane.pump()
+  }
+
+  #settle(record: PendingRecord, error: StreamError | undefined): void {
+    record.state = RecordState.Settled
+    if (error === undefined) {
+      this.#accepted += 1
+      record.owner.accepted(record)
+    } else {
+      this.#failed += 1
+      record.owner.failed(record, error)
+    }
+    this.#buffer.release(record)
+    for (let next = this.#buffer.admit(); next !== undefined; next = this.#buffer.admit()) {
+      this.#route(next)
+      this.#schedulePump()
+    }
+    if (this.#idle.length > 0) this.#wakeFlushes()
+  }
+
+  #settledUpTo(order: number): boolean {
+    return (this.#buffer.oldest()?.order ?? Number.POSITIVE_INFINITY) > order
+  }
+
+  #wakeFlushes(): void {
+    const done = this.#idle.filter((flush) => this.#settledUpTo(flush.upTo))
+    if (done.length === 0) return
+    this.#idle = this.#idle.filter((flush) => !done.includes(flush))
+    for (const flush of done) flush.resolve()
+  }
+
+  #expire(record: PendingRecord, timeoutMs: number): void {
+    if (record.state === RecordState.Settled) return
+    const inFlight = record.state === RecordState.InFlight || record.resends > 0
+    const connected = this.#session.driver !== undefined
+    const full = !record.admitted
+    const error = full
+      ? this.error('RESOURCE_EXHAUSTED', `the send buffer stayed full for ${timeoutMs} ms (maxBufferedMessages, maxBufferedBytes): the transport takes less than is sent`, 'send')
+      : this.error('TIMEOUT', `no confirmation within ${timeoutMs} ms${connected ? '' : ', the transport is not connected'}; the message ${inFlight ? 'may have been stored' : 'was not sent'}`, 'send')
+    this.#settle(record, error)
+  }
+
+  /** Once per tick: what is overdue fails; a batch that the driver never settles condemns the driver. */
+  #sweep(): void {
+    this.#tick += 1
+    for (let record = this.#buffer.overdue(this.#tick); record !== undefined; record = this.#buffer.overdue(this.#tick)) {
+      this.#expire(record, this.limits.sendTimeoutMs)
+    }
+    const driver = this.#session.driver
+    const oldest = this.#tick - Math.ceil(this.limits.publishTimeoutMs / this.#tickMs)
+    for (const lane of driver === undefined ? [] : this.#lanes.values()) {
+      for (const batch of lane.inFlight) {
+        if (batch.sentTick > oldest || driver === undefined) continue
+        return this.#session.abandon(driver, this.error('UNAVAILABLE', `no answer to a batch within ${this.limits.publishTimeoutMs} ms (publishTimeoutMs)`, 'send'))
+      }
+    }
+    if (this.#buffer.oldest() !== undefined) return
+    clearInterval(this.#sweeper)
+    this.#sweeper = undefined
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const deadline = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, timeoutMs)
+    })
+    await Promise.race([this.flush(), deadline])
+    clearTimeout(timer)
+    for (const record of [...this.#buffer.unsettled()]) {
+      const outcome = record.state === RecordState.InFlight || record.resends > 0 ? 'may have been stored' : 'was not sent'
+      this.#settle(record, this.error('CLOSED', `closed before the message was confirmed; it ${outcome}`, 'send'))
+    }
+    for (const lane of this.#lanes.values()) lane.clear()
+    clearInterval(this.#sweeper)
+    await this.#session.close()
+  }
+}

@@ -1,0 +1,76 @@
+import type { Capabilities } from '../contract/capabilities.js'
+
+/** What core knows of the adapters it was published with, without loading any: enough for clear errors. Data only. */
+export interface OfficialAdapter {
+  readonly name: OfficialName
+  readonly package: string
+  readonly schemes: readonly string[]
+  /** The same data as the adapter's own; the conformance suite compares them. */
+  readonly capabilities: Capabilities
+}
+
+export type OfficialName = 'memory' | 'kafka' | 'redis' | 'amqp' | 'rabbitmq-stream' | 'http'
+
+/** What a partitioned, durable broker with history keeps; the others differ from it. */
+const BROKER: Capabilities = {
+  groups: true,
+  competingMembers: true,
+  keyOrder: true,
+  durable: true,
+  replay: true,
+  retainsWithoutGroup: true,
+  assignments: true,
+  manualAck: true,
+  deadLetters: true,
+  attemptsSurviveRestart: true,
+  publishDedupe: false,
+  lag: true,
+  requestReply: false,
+  multiProcess: true,
+}
+
+export const OFFICIAL_ADAPTERS: readonly OfficialAdapter[] = [
+  {
+    name: 'memory',
+    package: '@streamswitch/memory',
+    schemes: ['memory'],
+    capabilities: { ...BROKER, durable: false, attemptsSurviveRestart: false, publishDedupe: true, multiProcess: false },
+  },
+  { name: 'kafka', package: '@streamswitch/kafka', schemes: ['kafka'], capabilities: BROKER },
+  {
+    name: 'redis',
+    package: '@streamswitch/redis',
+    schemes: ['redis', 'rediss'],
+    capabilities: { ...BROKER, publishDedupe: 'on Redis 8.6 or newer' },
+  },
+  {
+    name: 'amqp',
+    package: '@streamswitch/amqp',
+    schemes: ['amqp', 'amqps'],
+    capabilities: { ...BROKER, replay: false, retainsWithoutGroup: false },
+  },
+  {
+    name: 'rabbitmq-stream',
+    package: '@streamswitch/rabbitmq-stream',
+    schemes: ['rabbitmq-stream', 'rabbitmq-stream+tls'],
+    capabilities: { ...BROKER, publishDedupe: 'with a publisherName' },
+  },
+  {
+    name: 'http',
+    package: '@streamswitch/http',
+    schemes: ['http', 'https'],
+    capabilities: {
+      ...BROKER,
+      groups: 'lists of subscribers (HTTP_ROUTES)',
+      competingMembers: 'lists of subscribers (HTTP_ROUTES)',
+      keyOrder: 'per producer',
+      durable: false,
+      replay: false,
+      retainsWithoutGroup: false,
+      assignments: false,
+      deadLetters: 'to a configured transport (deadLetterTransport)',
+      attemptsSurviveRestart: false,
+      lag: false,
+    },
+  },
+]

@@ -1,0 +1,188 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Backoff, backoffDelayMs } from './backoff.js'
+import { StreamError, toStreamError } from './errors.js'
+import type { Logger } from './logger.js'
+
+interface SessionDriver<Ready> {
+  open(signal: AbortSignal): Promise<Ready>
+  probe?(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface SessionSettings<Driver extends SessionDriver<Ready>, Ready> {
+  /** Opens log lines and errors: `producer orders on redis`. */
+  readonly subject: string
+  readonly transport: string
+  readonly topic: string
+  readonly backoff: Backoff
+  /** Time for the first connection, repeated attempts included. */
+  readonly connectTimeoutMs: number
+  /** How often an open driver is probed; 0 never. A probe has as long to answer. */
+  readonly probeIntervalMs: number
+  readonly logger: Logger
+  create(lost: (error: unknown) => void): Driver
+  classify(error: unknown): StreamError
+  ready(driver: Driver, ready: Ready, again: boolean): void
+  /** The open driver was lost; a fresh one is on its way. Resolves when nothing uses the old one any more. */
+  lost(error: StreamError): Promise<void>
+}
+
+/**
+ * Keeps one driver open: the one owner of reconnecting. Drivers are disposable; a lost one is closed and replaced after a
+ * backoff, for as long as the session lives. Only the first connection is bounded in time.
+ */
+export class Session<Driver extends SessionDriver<Ready>, Ready> {
+  readonly #settings: SessionSettings<Driver, Ready>
+  readonly #closing = new AbortController()
+  #driver: Driver | undefined
+  #started: Promise<void> | undefined
+  #reconnecting: Promise<void> | undefined
+  #probeTimer: NodeJS.Timeout | undefined
+  #reconnects = 0
+
+  constructor(settings: SessionSettings<Driver, Ready>) {
+    this.#settings = settings
+  }
+
+  /** The open driver, or `undefined` while there is none. */
+  get driver(): Driver | undefined {
+    return this.#driver
+  }
+
+  get reconnects(): number {
+    return this.#reconnects
+  }
+
+  /** Opens the first driver. Calls while it is under way share its promise; after a failure the next call tries anew. */
+  start(): Promise<void> {
+    this.#started ??= this.#connectFirst().catch((error: unknown) => {
+      this.#started = undefined
+      throw error
+    })
+    return this.#started
+  }
+
+  /** Stops reconnecting and closes the driver. Never rejects. */
+  async close(): Promise<void> {
+    this.#closing.abort()
+    clearInterval(this.#probeTimer)
+    await this.#started?.catch(() => {})
+    await this.#reconnecting
+    const driver = this.#driver
+    this.#driver = undefined
+    await driver?.close()
+  }
+
+  async #connectFirst(): Promise<void> {
+    const settings = this.#settings
+    const deadline = AbortSignal.timeout(settings.connectTimeoutMs)
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#open(AbortSignal.any([deadline, this.#closing.signal]), false)
+      } catch (cause) {
+        const error = this.#describe(cause, deadline)
+        if (!error.retryable || deadline.aborted || this.#closing.signal.aborted) throw error
+        settings.logger.info(`${settings.subject}: not connected yet, trying again: ${error.message}`)
+        await delay(backoffDelayMs(settings.backoff, attempt), undefined, { signal: AbortSignal.any([deadline, this.#closing.signal]) }).catch(() => {})
+        if (deadline.aborted || this.#closing.signal.aborted) throw error
+      }
+    }
+  }
+
+  #describe(cause: unknown, deadline: AbortSignal): StreamError {
+    const { subject, transport, topic, connectTimeoutMs } = this.#settings
+    if (this.#closing.signal.aborted) return new StreamError(`${subject} was closed while it connected`, { code: 'CLOSED', transport, topic, operation: 'open', cause })
+    const error = this.#settings.classify(cause)
+    if (!deadline.aborted || error.code !== 'ABORTED') return error
+    return new StreamError(`${subject} was not connected within connectTimeoutMs (${connectTimeoutMs})`, { code: 'UNAVAILABLE', transport, topic, operation: 'open', cause })
+  }
+
+  async #open(signal: AbortSignal, again: boolean): Promise<void> {
+    let gone: { readonly error: unknown } | undefined
+    const driver = this.#settings.create((error) => {
+      if (gone !== undefined) return
+      gone = { error }
+      if (this.#driver === driver) this.#lose(driver, error)
+    })
+    try {
+      const ready = await withSignal(driver.open(signal), signal)
+      if (gone !== undefined) throw gone.error
+      signal.throwIfAborted()
+      this.#driver = driver
+      this.#settings.ready(driver, ready, again)
+    } catch (error) {
+      this.#driver = undefined
+      await driver.close()
+      throw error
+    }
+    this.#watch(driver)
+  }
+
+  #lose(driver: Driver, cause: unknown): void {
+    if (this.#driver !== driver || this.#closing.signal.aborted) return
+    this.#driver = undefined
+    clearInterval(this.#probeTimer)
+    const error = this.#settings.classify(cause)
+    this.#settings.logger.warn(`${this.#settings.subject}: connection lost, reconnecting: ${error.message}`)
+    this.#reconnecting = this.#replace(driver, error)
+  }
+
+  async #replace(driver: Driver, error: StreamError): Promise<void> {
+    await this.#settings.lost(error)
+    await driver.close()
+    for (let attempt = 1; !this.#closing.signal.aborted; attempt += 1) {
+      await delay(backoffDelayMs(this.#settings.backoff, attempt), undefined, { signal: this.#closing.signal }).catch(() => {})
+      if (this.#closing.signal.aborted) return
+      try {
+        await this.#open(AbortSignal.any([AbortSignal.timeout(this.#settings.connectTimeoutMs), this.#closing.signal]), true)
+        this.#reconnects += 1
+        this.#settings.logger.info(`${this.#settings.subject}: connected again`)
+        return
+      } catch (cause) {
+        const failure = this.#settings.classify(cause)
+        if (!this.#closing.signal.aborted) this.#settings.logger.warn(`${this.#settings.subject}: reconnecting failed (${attempt}): ${failure.message}`)
+      }
+    }
+  }
+
+  /** Ends the present driver because core found it dead: a call that never settled, a probe without an answer. */
+  abandon(driver: Driver, error: StreamError): void {
+    this.#lose(driver, error)
+  }
+
+  #watch(driver: Driver): void {
+    const { probeIntervalMs, transport, topic, subject } = this.#settings
+    if (driver.probe === undefined || probeIntervalMs === 0) return
+    let waiting = false
+    this.#probeTimer = setInterval(() => {
+      if (waiting) {
+        const message = `${subject}: the broker didn't answer a probe within ${probeIntervalMs} ms`
+        return this.#lose(driver, new StreamError(message, { code: 'UNAVAILABLE', transport, topic, operation: 'probe' }))
+      }
+      waiting = true
+      Promise.resolve(driver.probe?.()).then(
+        () => {
+          waiting = false
+        },
+        (error: unknown) => this.#lose(driver, error),
+      )
+    }, probeIntervalMs)
+    this.#probeTimer.unref()
+  }
+}
+
+/** Settles as the promise does, or rejects when the signal aborts first. What the promise does later is ignored. */
+export function withSignal<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise
+  return new Promise<T>((resolve, reject) => {
+    const abort = (): void => reject(abortError(signal))
+    if (signal.aborted) abort()
+    signal.addEventListener('abort', abort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
+}
+
+/** The error of a call that its signal ended. */
+export function abortError(signal: AbortSignal): StreamError {
+  return toStreamError(signal.reason, { code: 'ABORTED', retryable: false })
+}

@@ -1,0 +1,16 @@
+import { option } from '../options/fields.js'
+
+/** What both producers and loops may say of a topic. */
+export const topicFields = {
+  /** Partitions of the topic. Left out: what exists, else 1. A different number on the broker is CONFLICT. */
+  partitions: option.integer({ min: 1, max: 10_000 }),
+  /** What a topic keeps, where this call makes it. */
+  retention: option.group({
+    /** Oldest age, in milliseconds. */
+    maxAgeMs: option.integer({ min: 1 }),
+    /** Bytes per partition. */
+    maxBytes: option.integer({ min: 1 }),
+    /** Messages per partition. */
+    maxMessages: option.integer({ min: 1 }),
+  }),
+}

@@ -1,0 +1,30 @@
+/**
+ * Names of the headers that Streamswitch puts on the wire itself, where a transport has no own place for the value. The table
+ * per transport is in `docs/wire-format.md`. Users may not set headers that begin with {@link RESERVED_PREFIX}.
+ */
+export const RESERVED_PREFIX = 'streamswitch-'
+
+export const WIRE_HEADERS = {
+  id: 'streamswitch-id',
+  key: 'streamswitch-key',
+  /** Milliseconds since the epoch. */
+  timestamp: 'streamswitch-timestamp',
+  /** Present, with value `1`, on a record without payload, where the transport can't tell it from an empty one. */
+  tombstone: 'streamswitch-tombstone',
+  replyTo: 'streamswitch-reply-to',
+} as const
+
+/** What a dead letter carries besides the original's bytes and headers. */
+export const DEAD_LETTER_HEADERS = {
+  /** The failure's code or name, and its message. */
+  error: 'streamswitch-error',
+  errorCode: 'streamswitch-error-code',
+  attempts: 'streamswitch-attempts',
+  topic: 'streamswitch-origin-topic',
+  partition: 'streamswitch-origin-partition',
+  offset: 'streamswitch-origin-offset',
+  group: 'streamswitch-origin-group',
+  timestamp: 'streamswitch-origin-timestamp',
+  /** When it was given up, in milliseconds since the epoch. */
+  failedAt: 'streamswitch-failed-at',
+} as const

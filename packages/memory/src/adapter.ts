@@ -1,0 +1,64 @@
+import {
+  type AdapterDefinition,
+  ConsumerLoop,
+  type ConsumerLoopOptions,
+  type ConsumerSink,
+  type ConsumerSpec,
+  type OptionValues,
+  OFFICIAL_ADAPTERS,
+  Producer,
+  type ProducerOptions,
+  type ProducerSpec,
+  type TransportContext,
+  type TransportDriver,
+} from '@streamswitch/core/driver'
+import { MemoryAdmin } from './admin.js'
+import { memoryBroker } from './connection.js'
+import { MemoryConsumerDriver } from './consumer.js'
+import { classifyError } from './errors.js'
+import { memoryConsumerFields, memoryFields, memoryProducerFields, optionsFromUrl } from './options.js'
+import { MemoryProducerDriver } from './producer.js'
+
+const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'memory') as (typeof OFFICIAL_ADAPTERS)[number]
+
+/** The embedded transport: brokers within this process. For development, tests and single-process services. */
+export const adapter: AdapterDefinition = {
+  name: 'memory',
+  schemes: official.schemes,
+  capabilities: official.capabilities,
+  reconnects: 'never',
+  defaultUrl: 'memory://',
+  environmentUrl: () => undefined,
+  options: memoryFields,
+  producerOptions: memoryProducerFields,
+  consumerOptions: memoryConsumerFields,
+  optionsFromUrl,
+  connect: (options, context) => connect(options as OptionValues<typeof memoryFields>, context),
+  classifyError,
+  classes: () => ({ Producer: MemoryProducer, ConsumerLoop: MemoryConsumerLoop }),
+}
+
+function connect(options: OptionValues<typeof memoryFields>, context: TransportContext): TransportDriver {
+  const broker = memoryBroker(options.name)
+  return {
+    native: broker,
+    admin: new MemoryAdmin(broker, context.prefix, options.maxBytes),
+    producer: (spec: ProducerSpec) => new MemoryProducerDriver(broker, spec as ProducerSpec<OptionValues<typeof memoryProducerFields>>, options),
+    consumer: (spec: ConsumerSpec, sink: ConsumerSink) => new MemoryConsumerDriver(broker, spec, sink, options.maxBytes),
+    close: async () => {},
+  }
+}
+
+/** A producer on the memory transport. */
+export class MemoryProducer<T = unknown> extends Producer<T> {
+  constructor(topic: string, options?: ProducerOptions<T>) {
+    super(adapter, topic, options)
+  }
+}
+
+/** A consumer loop on the memory transport. */
+export class MemoryConsumerLoop<T = unknown> extends ConsumerLoop<T> {
+  constructor(topic: string | readonly string[], options: ConsumerLoopOptions<T>) {
+    super(adapter, topic, options)
+  }
+}

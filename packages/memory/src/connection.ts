@@ -1,0 +1,50 @@
+import type { TopicSpec } from '@streamswitch/core/driver'
+import { partitionConflict, topicMissing } from './errors.js'
+import { Topic } from './topic.js'
+
+/** A broker within this process. Its content lives as long as the process. */
+export class MemoryBroker {
+  readonly #topics = new Map<string, Topic>()
+
+  /** Makes or checks a topic, as its spec says. Throws CONFLICT or NOT_FOUND. */
+  provision(spec: TopicSpec, maxBytes: number): Topic {
+    const existing = this.#topics.get(spec.brokerTopic)
+    if (existing !== undefined) {
+      const { length } = existing.logs
+      if (spec.partitions !== undefined && spec.partitions !== length) throw partitionConflict(spec.topic, length, spec.partitions)
+      return existing
+    }
+    if (spec.provision !== 'create') throw topicMissing(spec.topic)
+    const topic = new Topic(spec.topic, spec.partitions ?? 1, spec.retention, maxBytes)
+    this.#topics.set(spec.brokerTopic, topic)
+    return topic
+  }
+
+  topic(brokerTopic: string): Topic | undefined {
+    return this.#topics.get(brokerTopic)
+  }
+
+  delete(brokerTopic: string): void {
+    this.#topics.delete(brokerTopic)
+  }
+
+  /** Names as the broker has them, with their partition counts. */
+  list(): [string, number][] {
+    return [...this.#topics].map(([name, topic]) => [name, topic.logs.length])
+  }
+}
+
+/** Brokers by name, one set per process, also where this package is loaded twice. */
+const BROKERS = Symbol.for('streamswitch.memory.brokers')
+
+/** The broker of a name, made where it is new. */
+export function memoryBroker(name: string): MemoryBroker {
+  const holder = globalThis as { [BROKERS]?: Map<string, MemoryBroker> }
+  holder[BROKERS] ??= new Map()
+  let broker = holder[BROKERS].get(name)
+  if (broker === undefined) {
+    broker = new MemoryBroker()
+    holder[BROKERS].set(name, broker)
+  }
+  return broker
+}

@@ -1,0 +1,187 @@
+import type { ConsumerDriver, ConsumerSink, ConsumerSpec, Delivery, PartitionAssignment, PartitionLag, StartPosition } from '@streamswitch/core/driver'
+import type { MemoryBroker } from './connection.js'
+import type { Group, Member } from './group.js'
+import { toDelivery } from './message.js'
+import type { Topic } from './topic.js'
+
+/** Most messages of one fetch: small enough that members without order share fairly. */
+const FETCH_LIMIT = 500
+
+/** A loop's membership in the groups of its topics. */
+export class MemoryConsumerDriver implements ConsumerDriver {
+  readonly settlement = 'individual'
+  readonly redelivery = 'core'
+  readonly settleIntervalMs = 0
+  readonly #broker: MemoryBroker
+  readonly #spec: ConsumerSpec
+  readonly #sink: ConsumerSink
+  readonly #maxBytes: number
+  readonly #memberships: Membership[] = []
+
+  constructor(broker: MemoryBroker, spec: ConsumerSpec, sink: ConsumerSink, maxBytes: number) {
+    this.#broker = broker
+    this.#spec = spec
+    this.#sink = sink
+    this.#maxBytes = maxBytes
+  }
+
+  async open(): Promise<void> {
+    for (const spec of this.#spec.topics) {
+      const topic = this.#broker.provision(spec, this.#maxBytes)
+      const group = topic.ensureGroup(this.#spec.brokerGroup, this.#spec.from)
+      const membership = new Membership(spec.topic, topic, group, this.#sink, this.#spec.ordering)
+      this.#memberships.push(membership)
+      membership.join()
+    }
+    if (this.#memberships.every((membership) => membership.assignments.length === 0)) this.#sink.assigned([])
+  }
+
+  async ack(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
+    this.#membershipOf(assignment)?.ack(assignment, deliveries)
+  }
+
+  async release(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
+    this.#membershipOf(assignment)?.release(assignment, deliveries)
+  }
+
+  async seek(assignment: PartitionAssignment, position: StartPosition): Promise<void> {
+    this.#memberships.find((membership) => membership.topicName === assignment.topic)?.seek(assignment.partition, position)
+  }
+
+  async lag(): Promise<readonly PartitionLag[]> {
+    return this.#memberships.flatMap((membership) =>
+      membership.group.partitions.map((partition, number) => ({ topic: membership.topicName, partition: number, lag: partition.lag })),
+    )
+  }
+
+  async stop(): Promise<void> {
+    for (const membership of this.#memberships) membership.stop()
+  }
+
+  async close(): Promise<void> {
+    for (const membership of this.#memberships) membership.leave()
+  }
+
+  #membershipOf(assignment: PartitionAssignment): Membership | undefined {
+    return this.#memberships.find((membership) => membership.assignments.includes(assignment))
+  }
+}
+
+/** One member's part in one group: what it owns and what it has taken. */
+class Membership implements Member {
+  readonly topicName: string
+  readonly group: Group
+  readonly #topic: Topic
+  readonly #sink: ConsumerSink
+  readonly #ordering: 'key' | 'none'
+  readonly #owned = new Map<number, PartitionAssignment>()
+  /** Offsets that were taken and are not acked, where several members take from one partition. */
+  readonly #taken = new Map<PartitionAssignment, Set<number>>()
+  readonly #waitingForRoom = new Set<PartitionAssignment>()
+  #stopped = false
+
+  constructor(topicName: string, topic: Topic, group: Group, sink: ConsumerSink, ordering: 'key' | 'none') {
+    this.topicName = topicName
+    this.#topic = topic
+    this.group = group
+    this.#sink = sink
+    this.#ordering = ordering
+  }
+
+  get assignments(): PartitionAssignment[] {
+    return [...this.#owned.values()]
+  }
+
+  join(): void {
+    this.group.join(this, this.#ordering)
+  }
+
+  owns(partition: number): boolean {
+    return this.#owned.has(partition)
+  }
+
+  assign(partition: number): void {
+    const state = this.group.partitions[partition]
+    if (state === undefined) return
+    state.epoch += 1
+    const assignment = { topic: this.topicName, partition, epoch: state.epoch }
+    this.#owned.set(partition, assignment)
+    this.#taken.set(assignment, new Set())
+    this.#sink.assigned([assignment])
+    this.#fetch(assignment)
+  }
+
+  async revoke(partition: number): Promise<void> {
+    const assignment = this.#owned.get(partition)
+    if (assignment === undefined) return
+    await this.#sink.revoked([assignment], 'graceful')
+    this.#letGo(assignment)
+  }
+
+  wake(): void {
+    for (const assignment of this.#owned.values()) this.#fetch(assignment)
+  }
+
+  ack(assignment: PartitionAssignment, deliveries: readonly Delivery[]): void {
+    const state = this.group.partitions[assignment.partition]
+    const taken = this.#taken.get(assignment)
+    for (const delivery of deliveries) {
+      state?.ack(delivery.position as number)
+      if (this.#ordering === 'none') taken?.delete(delivery.position as number)
+    }
+  }
+
+  release(assignment: PartitionAssignment, deliveries: readonly Delivery[]): void {
+    // With an owner per partition, letting go rewinds to the first unacked message anyway.
+    if (this.#ordering === 'key') return
+    const offsets = deliveries.map((delivery) => delivery.position as number)
+    for (const offset of offsets) this.#taken.get(assignment)?.delete(offset)
+    this.group.partitions[assignment.partition]?.giveBack(offsets)
+    this.group.wake()
+  }
+
+  seek(partition: number, position: StartPosition): void {
+    const old = this.#owned.get(partition)
+    if (old !== undefined) this.#letGo(old)
+    this.group.partitions[partition]?.seek(this.#topic.logs[partition]?.resolve(position) ?? 0)
+    this.assign(partition)
+  }
+
+  stop(): void {
+    this.#stopped = true
+  }
+
+  leave(): void {
+    this.#stopped = true
+    for (const assignment of this.assignments) this.#letGo(assignment)
+    this.group.leave(this)
+  }
+
+  #letGo(assignment: PartitionAssignment): void {
+    if (this.#owned.get(assignment.partition) === assignment) this.#owned.delete(assignment.partition)
+    const state = this.group.partitions[assignment.partition]
+    if (this.#ordering === 'key') state?.rewind()
+    else state?.giveBack(this.#taken.get(assignment) ?? [])
+    this.#taken.delete(assignment)
+  }
+
+  #fetch(assignment: PartitionAssignment): void {
+    const state = this.group.partitions[assignment.partition]
+    while (state !== undefined && !this.#stopped && !this.#waitingForRoom.has(assignment) && this.#owned.get(assignment.partition) === assignment) {
+      const share = this.#ordering === 'none' ? Math.ceil(state.deliverable / Math.max(1, this.group.members)) : FETCH_LIMIT
+      const messages = state.take(Math.min(FETCH_LIMIT, share, this.#sink.capacity(assignment)))
+      if (messages.length === 0) return
+      if (this.#ordering === 'none') for (const message of messages) this.#taken.get(assignment)?.add(message.offset)
+      const room = this.#sink.deliver(
+        assignment,
+        messages.map((message) => toDelivery(message, assignment)),
+      )
+      if (room === undefined) continue
+      this.#waitingForRoom.add(assignment)
+      void room.then(() => {
+        this.#waitingForRoom.delete(assignment)
+        this.#fetch(assignment)
+      })
+    }
+  }
+}

@@ -1,0 +1,70 @@
+import type { Log } from './log.js'
+import type { StoredMessage } from './message.js'
+
+/** How far one group is in one partition. */
+export class GroupPartition {
+  readonly log: Log
+  /** Everything below is acked. */
+  committed: number
+  /** Acked above `committed`. */
+  readonly #ackedAhead = new Set<number>()
+  /** The next to be delivered. */
+  #cursor: number
+  /** Given back, to be delivered again before anything new. */
+  #returned: number[] = []
+  epoch = 0
+
+  constructor(log: Log, start: number) {
+    this.log = log
+    this.committed = start
+    this.#cursor = start
+  }
+
+  /** Messages that are not acked. */
+  get lag(): number {
+    return this.log.end - Math.max(this.committed, this.log.start) - this.#ackedAhead.size
+  }
+
+  get deliverable(): number {
+    return this.#returned.length + this.log.end - this.#cursor
+  }
+
+  /** Takes up to `count` messages for delivery, in order. */
+  take(count: number): StoredMessage[] {
+    const messages: StoredMessage[] = []
+    while (messages.length < count) {
+      const offset = this.#returned.shift() ?? (this.#cursor < this.log.end ? this.#cursor++ : undefined)
+      if (offset === undefined) break
+      const message = this.#ackedAhead.has(offset) ? undefined : this.log.at(offset)
+      if (message !== undefined) messages.push(message)
+    }
+    return messages
+  }
+
+  ack(offset: number): void {
+    if (offset !== this.committed) {
+      if (offset > this.committed) this.#ackedAhead.add(offset)
+      return
+    }
+    this.committed += 1
+    while (this.#ackedAhead.size > 0 && this.#ackedAhead.delete(this.committed)) this.committed += 1
+  }
+
+  /** Gives messages back that were taken and not acked. */
+  giveBack(offsets: Iterable<number>): void {
+    this.#returned = [...this.#returned, ...offsets].sort((left, right) => left - right)
+  }
+
+  /** Starts delivering at the first unacked message again. */
+  rewind(): void {
+    this.#cursor = this.committed
+    this.#returned = []
+  }
+
+  seek(offset: number): void {
+    this.committed = offset
+    this.#cursor = offset
+    this.#returned = []
+    this.#ackedAhead.clear()
+  }
+}
