@@ -286,7 +286,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     this.#inboxBytes -= delivery.size
     partition.settle(delivery, this.#session.driver?.settlement ?? 'individual')
     if (partition.done.length > 0) this.#settler.touch(partition)
-    if (partition.wantsRoom) this.#wakeForRoom(partition)
+    if (partition.wantsRoom) this.inboxShrank(partition)
     if (!delivery.handling) this.dispatcher.release(delivery, partition)
   }
 
@@ -297,7 +297,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     if (this.#session.driver?.redelivery !== 'sender' || partition.phase === 'closed') return
     this.#inboxBytes -= delivery.size
     partition.forgetDropped()
-    if (partition.wantsRoom) this.#wakeForRoom(partition)
+    if (partition.wantsRoom) this.inboxShrank(partition)
     this.dispatcher.release(delivery, partition)
   }
 
@@ -322,6 +322,14 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     this.#counts.overlaps += 1
     const outcome = error === undefined ? 'succeeded' : `failed (${describe(error)})`
     this.logger.warn(`${this.subject}: a handler of message ${delivery.id} ${outcome} after the message had left this loop's hands; another start of it may have overlapped`)
+  }
+
+  inboxShrank(partition: PartitionState): void {
+    const { prefetch, maxAheadMessages, maxInboxBytes } = this.#settings.options
+    const bytesFit = this.#inboxBytes <= maxInboxBytes / 2 || partition.tracked.length === 0
+    if (!bytesFit || partition.inbox.length > prefetch / 2 || partition.tracked.length > maxAheadMessages - Math.min(prefetch, maxAheadMessages) / 2) return
+    partition.pausedReported = false
+    partition.wakeRoomWaiters()
   }
 
   idle(partition: PartitionState): void {
@@ -440,14 +448,6 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     this.#settler.discard(partition, goneError(partition))
     partition.wakeRoomWaiters()
     this.idle(partition)
-  }
-
-  #wakeForRoom(partition: PartitionState): void {
-    const { prefetch, maxAheadMessages, maxInboxBytes } = this.#settings.options
-    const bytesFit = this.#inboxBytes <= maxInboxBytes / 2 || partition.tracked.length === 0
-    if (!bytesFit || partition.inbox.length > prefetch / 2 || partition.tracked.length > maxAheadMessages - Math.min(prefetch, maxAheadMessages) / 2) return
-    partition.pausedReported = false
-    partition.wakeRoomWaiters()
   }
 
   #report(error: StreamError): void {

@@ -17,6 +17,8 @@ export interface DispatcherHost {
   failed(delivery: Delivery, partition: PartitionState, error: unknown, final: boolean): void
   /** A handler ended after its message had been given up: it ran at the same time as another start of the message. */
   overlapped(delivery: Delivery, error: unknown): void
+  /** A driver waits for room in the partition, and a message has left its inbox. */
+  inboxShrank(partition: PartitionState): void
   /** Nothing runs in the partition any more. */
   idle(partition: PartitionState): void
 }
@@ -160,6 +162,7 @@ export class Dispatcher {
   #start(delivery: Delivery, partition: PartitionState): void {
     this.#running += 1
     partition.running += 1
+    if (partition.wantsRoom) this.#host.inboxShrank(partition)
     delivery.state = DeliveryState.Running
     delivery.handling = true
     delivery.attempt += 1

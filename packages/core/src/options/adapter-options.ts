@@ -18,18 +18,18 @@ export function splitOptions<Fields extends OptionFields>(
   kind: 'producerOptions' | 'consumerOptions',
   context: { readonly subject: string; readonly topic: string },
 ): { readonly common: OptionValues<Fields>; readonly own: OptionValues<OptionFields> } {
-  const common: Record<string, unknown> = {}
+  const common: [string, unknown][] = []
   const problems = new Problems()
   for (const [name, value] of Object.entries(given)) {
     const foreign = OFFICIAL_ADAPTERS.some((official) => official.name === name)
     if (name === adapter.name) continue
-    if (!foreign) common[name] = value
+    if (!foreign) common.push([name, value])
     else if (!isPlainObject(value)) problems.add(name, 'must be an object with options of that adapter')
   }
   problems.throwIfAny(`invalid options of ${context.subject}`, { transport: adapter.name, topic: context.topic, operation: 'configure' })
   const named = { transport: adapter.name, ...context }
   return {
-    common: readOptions(fields, common as never, named),
+    common: readOptions(fields, Object.fromEntries(common) as never, named),
     own: readOptions(adapter[kind], (given as Readonly<Record<string, unknown>>)[adapter.name] as never, { ...named, subject: `${context.subject}, ${adapter.name}` }),
   }
 }

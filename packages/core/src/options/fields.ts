@@ -25,8 +25,15 @@ export type OptionFields = Readonly<Record<string, OptionField<unknown>>>
 
 type ValueOf<Field> = Field extends OptionField<infer Value> ? Value : never
 
+/** Options within an option. */
+export interface GroupField<Fields extends OptionFields> extends OptionField<OptionValues<Fields>> {
+  readonly fields: Fields
+}
+
+type InputOf<Field> = Field extends { readonly fields: infer Fields extends OptionFields } ? OptionInput<Fields> : Exclude<ValueOf<Field>, undefined>
+
 /** What a user may pass: every option is optional. */
-export type OptionInput<Fields extends OptionFields> = { readonly [Name in keyof Fields]?: Exclude<ValueOf<Fields[Name]>, undefined> | undefined }
+export type OptionInput<Fields extends OptionFields> = { readonly [Name in keyof Fields]?: InputOf<Fields[Name]> | undefined }
 
 /** What the code gets: checked, with defaults. */
 export type OptionValues<Fields extends OptionFields> = { readonly [Name in keyof Fields]: ValueOf<Fields[Name]> }
@@ -137,13 +144,14 @@ function texts(settings: Common<readonly string[]> = {}): OptionField<readonly s
 }
 
 /** Options within an option: `retry: { attempts: 3 }`. Problems are reported with the whole path. */
-function group<const Fields extends OptionFields>(fields: Fields, settings: Common<OptionInput<Fields>> = {}): OptionField<OptionValues<Fields>> {
+function group<const Fields extends OptionFields>(fields: Fields, settings: { readonly environment?: string } = {}): GroupField<Fields> {
   return {
+    fields,
     kind: 'object',
     defaultValue: undefined,
     whenMissing: (path, problems) => readFields(fields, {}, path, problems),
     environment: settings.environment,
-    secret: settings.secret ?? false,
+    secret: false,
     parse: (raw, path, problems) => readFields(fields, raw, path, problems),
   }
 }

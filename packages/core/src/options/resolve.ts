@@ -28,34 +28,34 @@ export function resolveOptions<Fields extends OptionFields>(
   context: OptionContext,
 ): OptionValues<Fields> {
   const problems = new Problems()
-  const merged: Record<string, unknown> = {}
-  const paths: Record<string, string> = {}
-  for (const layer of layers) {
-    if (layer.values === undefined) continue
-    if (!isPlainObject(layer.values)) {
-      problems.add('options', `must be an object, got ${describeType(layer.values)}`)
-      continue
-    }
-    for (const [name, value] of Object.entries(layer.values)) {
-      if (value === undefined || Object.hasOwn(merged, name)) continue
-      merged[name] = value
-      paths[name] = layer.from === 'url' ? `?${name}` : name
-    }
-  }
-  for (const [name, field] of Object.entries(fields)) {
-    const variable = field.environment
-    const value = variable === undefined ? undefined : environment[variable]
-    if (Object.hasOwn(merged, name) || value === undefined || value === '') continue
-    merged[name] = value
-    paths[name] = variable ?? name
-  }
-  for (const name of Object.keys(merged)) {
-    if (!Object.hasOwn(fields, name)) problems.add(paths[name] ?? name, unknownOption(name, fields))
-  }
+  const merged = mergeLayers(fields, layers, environment, problems)
+  for (const [name, { path }] of merged) if (!Object.hasOwn(fields, name)) problems.add(path, unknownOption(name, fields))
   const values: Record<string, unknown> = {}
-  for (const [name, field] of Object.entries(fields)) values[name] = readField(field, merged[name], paths[name] ?? name, problems)
+  for (const [name, field] of Object.entries(fields)) values[name] = readField(field, merged.get(name)?.value, merged.get(name)?.path ?? name, problems)
   problems.throwIfAny(`invalid options of ${context.subject}`, { transport: context.transport, topic: context.topic, operation: 'configure' })
   return values as OptionValues<Fields>
+}
+
+interface Given {
+  readonly value: unknown
+  /** As the user wrote it, for problems. */
+  readonly path: string
+}
+
+// A map, since a name like __proto__ must be nothing but a name.
+function mergeLayers(fields: OptionFields, layers: readonly OptionLayer[], environment: NodeJS.ProcessEnv, problems: Problems): Map<string, Given> {
+  const merged = new Map<string, Given>()
+  const add = (name: string, value: unknown, path: string): void => {
+    if (value !== undefined && !merged.has(name)) merged.set(name, { value, path })
+  }
+  for (const { from, values } of layers) {
+    if (values !== undefined && !isPlainObject(values)) problems.add('options', `must be an object, got ${describeType(values)}`)
+    else for (const [name, value] of Object.entries(values ?? {})) add(name, value, from === 'url' ? `?${name}` : name)
+  }
+  for (const [name, { environment: variable }] of Object.entries(fields)) {
+    if (variable !== undefined && environment[variable] !== '') add(name, environment[variable], variable)
+  }
+  return merged
 }
 
 /** Checks one set of options given in code. See {@link resolveOptions}. */

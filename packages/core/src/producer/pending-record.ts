@@ -34,8 +34,8 @@ export class PendingRecord implements OutgoingRecord {
   resends = 0
   /** Counted by the send buffer. */
   admitted = false
-  /** The sweep's count at which it times out. */
-  deadlineTick = 0
+  /** The sweep's count at which it times out; never by the sweep where the send has a time of its own. */
+  deadlineTick = Number.POSITIVE_INFINITY
   /** Counts records of a producer; lanes resend in this order. */
   order = 0
   /** Position within a `sendBatch`. */

@@ -73,8 +73,13 @@ export class SendBuffer {
     return firstUnsettled(this.#all)
   }
 
-  /** The next record that the sweep has to time out, if its time is over. */
+  /**
+   * The next record that the sweep has to time out, if its time is over: those that never got room first, before the end of
+   * others makes room for them.
+   */
   overdue(tick: number): PendingRecord | undefined {
+    const shutOut = firstUnsettled(this.#waiting)
+    if (shutOut !== undefined && shutOut.deadlineTick <= tick) return shutOut
     const record = firstUnsettled(this.#expiring)
     return record !== undefined && record.deadlineTick <= tick ? record : undefined
   }

@@ -1,0 +1,260 @@
+import { describe, expect, it } from 'vitest'
+import type { PartitionAssignment } from '../src/contract/consumer-driver.js'
+import type { ConsumerLoop } from '../src/consumer/consumer-loop.js'
+import { StreamError } from '../src/errors.js'
+import type { Message } from '../src/message.js'
+import { deliveriesOf, Script, scriptedTransport, until } from './support/scripted-adapter.js'
+
+type Run = { readonly message: Message<string>; readonly resolve: () => void; readonly reject: (error: unknown) => void }
+
+/** A loop whose handlers end when the test says so. */
+async function start(options: object = {}, script = new Script()) {
+  const transport = scriptedTransport(script)
+  const loop = transport.consumer<string>('orders', { group: 'billing', retry: { minDelayMs: 0, maxDelayMs: 0 }, deadLetter: false, ...options }) as ConsumerLoop<string>
+  const runs: Run[] = []
+  loop.handle((message) => new Promise<void>((resolve, reject) => runs.push({ message, resolve, reject })))
+  const finished = loop.run()
+  finished.catch(() => {})
+  await until(() => script.consumers.length > 0)
+  const assignment: PartitionAssignment = { topic: 'orders', partition: 0, epoch: 1 }
+  script.consumer.sink.assigned([assignment])
+  const names = (): string[] => runs.map((run) => run.message.id)
+  const deliver = (list: string[], extra = {}) => script.consumer.sink.deliver(assignment, deliveriesOf(assignment, list, extra))
+  const end = async (name: string, error?: unknown): Promise<void> => {
+    await until(() => runs.some((run) => run.message.id === name))
+    const run = runs.findLast((one) => one.message.id === name) as Run
+    if (error === undefined) run.resolve()
+    else run.reject(error)
+  }
+  return { script, loop, runs, names, deliver, end, assignment, finished, driver: script.consumer }
+}
+
+describe('dispatch', () => {
+  it('runs keys side by side and messages of a key one after the other', async () => {
+    const { names, deliver, end, loop } = await start()
+    deliver(['a1', 'a2', 'b1', 'a3', '-1'])
+    expect(names()).toEqual(['a1', 'b1', '-1'])
+    await end('b1')
+    await end('a1')
+    await until(() => names().length === 4)
+    expect(names()).toEqual(['a1', 'b1', '-1', 'a2'])
+    await end('a2')
+    await until(() => names().includes('a3'))
+    await loop.close({ timeoutMs: 0 })
+  })
+
+  it('never exceeds concurrency, and keeps to it when retries come due', async () => {
+    const { runs, deliver, end, loop } = await start({ concurrency: 2 })
+    deliver(['a1', 'b1', 'c1', 'd1'])
+    expect(runs.length).toBe(2)
+    await end('a1', new Error('once'))
+    await until(() => runs.length === 3)
+    expect(loop.stats().running).toBe(2)
+    await loop.close({ timeoutMs: 0 })
+  })
+
+  it('a failed message keeps only its key waiting, and comes again before its followers', async () => {
+    const { runs, names, deliver, end, driver, loop } = await start()
+    deliver(['a1', 'a2', 'b1'])
+    await end('a1', new Error('once'))
+    await end('b1')
+    await until(() => runs.length === 3)
+    expect(runs[2]?.message).toMatchObject({ id: 'a1', attempt: 2 })
+    await end('a1')
+    await until(() => names().includes('a2'))
+    await end('a2')
+    await until(() => driver.acked.length === 3)
+    expect(driver.acked).toEqual(['b1', 'a1', 'a2'])
+    await loop.close()
+  })
+
+  it("ordering: 'none' lifts the order", async () => {
+    const { names, deliver, loop } = await start({ ordering: 'none' })
+    deliver(['a1', 'a2', 'a3'])
+    expect(names()).toEqual(['a1', 'a2', 'a3'])
+    await loop.close({ timeoutMs: 0 })
+  })
+
+  it('runs suspects one at a time, each noted before it starts, and charges prior attempts', async () => {
+    const { names, runs, deliver, end, driver, loop } = await start()
+    deliver(['a1', 'b1'], { suspect: true, priorAttempts: 2 })
+    deliver(['c1'])
+    await until(() => names().length === 1)
+    expect(driver.journal).toEqual(['start a1 3'])
+    expect(runs[0]?.message.attempt).toBe(3)
+    await end('a1')
+    await until(() => names().length === 2)
+    expect(names()).toEqual(['a1', 'b1'])
+    await end('b1')
+    await until(() => names().includes('c1'))
+    await loop.close({ timeoutMs: 0 })
+  })
+})
+
+describe('settlement', () => {
+  it('cumulative: commits the contiguous prefix only', async () => {
+    const script = new Script()
+    script.settlement = 'cumulative'
+    const { deliver, end, driver, loop } = await start({}, script)
+    deliver(['a1', 'b1', 'c1'])
+    await end('b1')
+    await end('c1')
+    await until(() => loop.stats().handled === 2)
+    expect(driver.committed).toEqual([])
+    await end('a1')
+    await until(() => driver.committed.length > 0)
+    expect(driver.committed.at(-1)).toBe('c1')
+    await loop.close()
+  })
+
+  it('keeps what an ack could not settle and tries again', async () => {
+    const { deliver, end, driver, loop } = await start()
+    const errors: StreamError[] = []
+    loop.on('error', (error) => errors.push(error))
+    driver.failAcks = new StreamError('busy', { code: 'UNAVAILABLE' })
+    deliver(['a1'])
+    await end('a1')
+    await until(() => errors.length > 0)
+    driver.failAcks = undefined
+    await until(() => driver.acked.length === 1)
+    await loop.close()
+  })
+
+  it("manual: settles on ack() only, holds the key back until then, and says what can't be", async () => {
+    const { runs, names, deliver, end, driver, loop } = await start({ ack: 'manual' })
+    deliver(['a1', 'a2'])
+    await end('a1')
+    await until(() => loop.stats().running === 0)
+    expect(driver.acked).toEqual([])
+    expect(names()).toEqual(['a1'])
+    const message = runs[0]?.message as Message<string>
+    await message.ack()
+    await message.ack()
+    expect(driver.acked).toEqual(['a1'])
+    await expect(message.nack()).rejects.toMatchObject({ code: 'CONFLICT' })
+    await until(() => names().length === 2)
+    const second = runs[1]?.message as Message<string>
+    await second.nack('later')
+    await expect(second.ack()).rejects.toMatchObject({ code: 'CONFLICT' })
+    await loop.close({ timeoutMs: 0 })
+    await expect(second.ack()).rejects.toMatchObject({ code: 'ABORTED' })
+  })
+})
+
+describe('revocation', () => {
+  it('graceful: waits for running handlers, flushes their acks, gives the rest back, then lets go', async () => {
+    const { runs, deliver, end, driver, assignment, loop } = await start({ concurrency: 1 })
+    deliver(['a1', 'b1'])
+    let gone = false
+    const revoked = driver.sink.revoked([assignment], 'graceful', 5_000).then(() => {
+      gone = true
+    })
+    await until(() => runs.length === 1)
+    expect(gone).toBe(false)
+    await end('a1')
+    await revoked
+    expect(driver.acked).toEqual(['a1'])
+    expect(driver.released).toEqual(['b1'])
+    expect(runs.length).toBe(1)
+    await loop.close()
+  })
+
+  it('lost: aborts the signals at once, settles nothing, and reports the late end as an overlap', async () => {
+    const { runs, deliver, driver, assignment, loop } = await start()
+    deliver(['a1'])
+    await until(() => runs.length === 1)
+    await driver.sink.revoked([assignment], 'lost')
+    expect(runs[0]?.message.signal.aborted).toBe(true)
+    runs[0]?.resolve()
+    await until(() => loop.stats().overlaps === 1)
+    expect(driver.acked).toEqual([])
+    await loop.close()
+  })
+
+  it('a lost connection brings a fresh driver; what was running is not acked through it', async () => {
+    const { runs, deliver, script, driver, loop } = await start()
+    deliver(['a1'])
+    await until(() => runs.length === 1)
+    driver.sink.lost(new StreamError('cut', { code: 'UNAVAILABLE' }))
+    await until(() => script.consumers.length === 2)
+    runs[0]?.resolve()
+    await until(() => loop.stats().overlaps === 1)
+    expect(script.consumer.acked).toEqual([])
+    expect(loop.assignments).toEqual([])
+    await loop.close()
+  })
+})
+
+describe('limits', () => {
+  it('deliver() asks the driver to wait at the prefetch, and lets it go on when half is free', async () => {
+    const { deliver, end, loop } = await start({ prefetch: 4, concurrency: 1 })
+    const room = deliver(['a1', 'b1', 'c1', 'd1', 'e1'])
+    expect(room).toBeInstanceOf(Promise)
+    let resolved = false
+    void room?.then(() => {
+      resolved = true
+    })
+    await end('a1')
+    await end('b1')
+    await until(() => resolved)
+    await loop.close({ timeoutMs: 0 })
+  })
+
+  it('says that a partition pauses when maxAheadMessages wait behind one key', async () => {
+    const { deliver, end, loop, driver, assignment } = await start({ maxAheadMessages: 3, prefetch: 100 })
+    const stalled: unknown[] = []
+    loop.on('stalled', (event) => stalled.push(event))
+    expect(deliver(['a1', 'a2', 'a3'])).toBeInstanceOf(Promise)
+    expect(stalled).toEqual([{ topic: 'orders', partition: 0, unsettled: 3 }])
+    expect(driver.sink.capacity(assignment)).toBe(0)
+    await end('a1')
+    await end('a2')
+    await until(() => driver.sink.capacity(assignment) > 0)
+    await loop.close({ timeoutMs: 0 })
+  })
+
+  it('a handler over its time gets its signal aborted, and the attempt counts as failed', async () => {
+    const { runs, deliver, loop } = await start({ handlerTimeoutMs: 40, handlerGraceMs: 60_000 })
+    deliver(['a1'])
+    await until(() => runs.length === 1)
+    const signal = runs[0]?.message.signal as AbortSignal
+    await until(() => signal.aborted)
+    expect(signal.reason).toMatchObject({ code: 'TIMEOUT' })
+    runs[0]?.resolve()
+    await until(() => runs.length === 2)
+    expect(runs[1]?.message).toMatchObject({ id: 'a1', attempt: 2 })
+    expect(runs[1]?.message.signal.aborted).toBe(false)
+    await loop.close({ timeoutMs: 0 })
+  })
+
+  it('a handler that ignores its signal is left behind, and the error policy decides', async () => {
+    const restart = await start({ handlerTimeoutMs: 20, handlerGraceMs: 20, errorPolicy: 'restart' })
+    restart.deliver(['a1', 'a2'])
+    await until(() => restart.names().includes('a2'))
+    expect(restart.loop.stats().overlaps).toBe(1)
+    await restart.loop.close({ timeoutMs: 0 })
+
+    const stop = await start({ handlerTimeoutMs: 20, handlerGraceMs: 20 })
+    stop.deliver(['a1'])
+    await expect(stop.finished).rejects.toMatchObject({ code: 'TIMEOUT' })
+    expect(stop.driver.acked).toEqual([])
+  })
+
+  it("errorPolicy 'stop' ends the loop with the handler's error and leaves the message unacked", async () => {
+    const { deliver, end, finished, driver } = await start({ retry: { attempts: 1 } })
+    deliver(['a1'])
+    await end('a1', new Error('no way'))
+    await expect(finished).rejects.toMatchObject({ message: 'no way' })
+    expect(driver.acked).toEqual([])
+  })
+
+  it('close is bounded when a handler never ends: its signal aborts, its message is not acked', async () => {
+    const { runs, deliver, loop, driver } = await start()
+    deliver(['a1', 'a2'])
+    await until(() => runs.length === 1)
+    await loop.close({ timeoutMs: 30 })
+    expect(runs[0]?.message.signal.aborted).toBe(true)
+    expect(driver.acked).toEqual([])
+    expect(driver.released).toEqual(['a2'])
+  })
+})

@@ -1,0 +1,87 @@
+import { spawn } from 'node:child_process'
+import { constants } from 'node:os'
+import { ROOT } from './workspace.mjs'
+
+/** Thrown to end a script with a message and an exit code, without a stack trace. */
+export class ScriptFailure extends Error {
+  /**
+   * @param {string} message Empty when everything has been said.
+   * @param {number} [exitCode]
+   */
+  constructor(message, exitCode = 1) {
+    super(message)
+    this.exitCode = exitCode
+  }
+}
+
+/**
+ * @typedef {object} RunOptions
+ * @property {string} [cwd] Default: the repository's root.
+ * @property {NodeJS.ProcessEnv} [env] Added to this process's environment.
+ * @property {'inherit' | 'capture'} [output] Default: inherit.
+ */
+
+/**
+ * Runs a program and resolves with its exit code and what it printed (empty unless captured). A program that a signal
+ * ended gets the shell's code, 128 + the signal's number. Ctrl-C reaches the program through the terminal; this process
+ * waits for it. Rejects when the program can't be started.
+ *
+ * @param {string} program
+ * @param {readonly string[]} args
+ * @param {RunOptions} [options]
+ * @returns {Promise<{ code: number, output: string }>}
+ */
+export function run(program, args, { cwd = ROOT, env = {}, output = 'inherit' } = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: output === 'inherit' ? 'inherit' : ['ignore', 'pipe', 'inherit'],
+      // npm and pnpm are command files on Windows.
+      shell: process.platform === 'win32',
+    })
+    let text = ''
+    child.stdout?.setEncoding('utf8').on('data', (chunk) => {
+      text += chunk
+    })
+    const release = forwardSignals(child)
+    child.once('error', (error) => {
+      release()
+      reject(new ScriptFailure(`cannot start ${program}: ${error.message}`))
+    })
+    child.once('close', (code, signal) => {
+      release()
+      resolve({ code: code ?? 128 + (signal === null ? 0 : constants.signals[signal]), output: text })
+    })
+  })
+}
+
+/**
+ * Runs a program and rejects with its exit code when that isn't 0.
+ *
+ * @param {string} program
+ * @param {readonly string[]} args
+ * @param {RunOptions} [options]
+ */
+export async function mustRun(program, args, options) {
+  const { code, output } = await run(program, args, options)
+  if (code !== 0) throw new ScriptFailure('', code)
+  return output
+}
+
+/**
+ * While a program runs, a signal must not end this process first: what comes after (stopping brokers) has to happen.
+ * SIGINT comes from the terminal, which sends it to the program as well; SIGTERM is passed on.
+ *
+ * @param {import('node:child_process').ChildProcess} child
+ */
+function forwardSignals(child) {
+  const ignore = () => {}
+  const pass = () => child.kill('SIGTERM')
+  process.on('SIGINT', ignore)
+  process.on('SIGTERM', pass)
+  return () => {
+    process.off('SIGINT', ignore)
+    process.off('SIGTERM', pass)
+  }
+}

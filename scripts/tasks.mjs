@@ -1,0 +1,52 @@
+import { join } from 'node:path'
+import { testOnOtherNodes } from './other-nodes.mjs'
+import { mustRun, ScriptFailure } from './run.mjs'
+import { runTests } from './run-tests.mjs'
+import { BROKERS_COMMAND } from './test-brokers.mjs'
+import { build, turbo } from './turbo.mjs'
+import { ROOT } from './workspace.mjs'
+
+const DEMO_PACKAGE = '@streamswitch/example-flights'
+const DEMO_ENTRY = 'examples/flights/dist/main.js'
+
+const CHECKS = ['typecheck', 'check', 'check:format', 'check:boundaries', 'check:adapters', 'check:unused']
+
+/** @type {Record<string, (args: string[]) => Promise<void>>} */
+const TASKS = {
+  async demo(args) {
+    await build({ packages: [DEMO_PACKAGE], quiet: true })
+    await mustRun(process.execPath, [join(ROOT, DEMO_ENTRY), ...args])
+  },
+  build: () => build(),
+  test: (args) => runTests(args),
+  async 'test:repeat'(args) {
+    const times = Number(args[0] ?? 10)
+    if (!Number.isInteger(times) || times < 1) throw new ScriptFailure('usage: test:repeat [times] [package...]')
+    for (let round = 1; round <= times; round += 1) {
+      process.stdout.write(`\nround ${round} of ${times}\n`)
+      await runTests(args.slice(1), { fresh: true })
+    }
+  },
+  'test:node24': (args) => testOnOtherNodes(args),
+  // --continue: one run names everything that is wrong, not just what was found first.
+  check: () => turbo([...CHECKS, '--continue', '--concurrency=2']),
+  async brokers(args) {
+    await build({ packages: ['@streamswitch/testkit'], quiet: true })
+    await mustRun(process.execPath, [...BROKERS_COMMAND, ...args])
+  },
+  async format() {
+    await mustRun('pnpm', ['exec', 'biome', 'check', '--write', '.'])
+  },
+}
+
+/**
+ * Runs a task of the table above. Rejects with a message that lists them when there is none of that name.
+ *
+ * @param {string | undefined} name
+ * @param {string[]} args
+ */
+export async function runTask(name, args) {
+  const task = name === undefined ? undefined : TASKS[name]
+  if (task === undefined) throw new ScriptFailure(`unknown task ${name ?? ''}; known: ${Object.keys(TASKS).join(', ')}`)
+  await task(args)
+}
