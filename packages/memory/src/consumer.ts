@@ -1,7 +1,6 @@
 import type { ConsumerDriver, ConsumerSink, ConsumerSpec, Delivery, PartitionAssignment, PartitionLag, StartPosition } from '@streamswitch/core/driver'
 import type { MemoryBroker } from './connection.js'
 import type { Group, Member } from './group.js'
-import { toDelivery } from './message.js'
 import type { Topic } from './topic.js'
 
 /** Most messages of one fetch: small enough that members without order share fairly. */
@@ -169,13 +168,10 @@ class Membership implements Member {
     const state = this.group.partitions[assignment.partition]
     while (state !== undefined && !this.#stopped && !this.#waitingForRoom.has(assignment) && this.#owned.get(assignment.partition) === assignment) {
       const share = this.#ordering === 'none' ? Math.ceil(state.deliverable / Math.max(1, this.group.members)) : FETCH_LIMIT
-      const messages = state.take(Math.min(FETCH_LIMIT, share, this.#sink.capacity(assignment)))
-      if (messages.length === 0) return
-      if (this.#ordering === 'none') for (const message of messages) this.#taken.get(assignment)?.add(message.offset)
-      const room = this.#sink.deliver(
-        assignment,
-        messages.map((message) => toDelivery(message, assignment)),
-      )
+      const deliveries = state.take(Math.min(FETCH_LIMIT, share, this.#sink.capacity(assignment)), assignment)
+      if (deliveries.length === 0) return
+      if (this.#ordering === 'none') for (const { position } of deliveries) this.#taken.get(assignment)?.add(position as number)
+      const room = this.#sink.deliver(assignment, deliveries)
       if (room === undefined) continue
       this.#waitingForRoom.add(assignment)
       void room.then(() => {

@@ -1,5 +1,5 @@
+import type { Delivery, PartitionAssignment } from '@streamswitch/core/driver'
 import type { Log } from './log.js'
-import type { StoredMessage } from './message.js'
 
 /** How far one group is in one partition. */
 export class GroupPartition {
@@ -30,15 +30,15 @@ export class GroupPartition {
   }
 
   /** Takes up to `count` messages for delivery, in order. */
-  take(count: number): StoredMessage[] {
-    const messages: StoredMessage[] = []
-    while (messages.length < count) {
+  take(count: number, assignment: PartitionAssignment): Delivery[] {
+    const deliveries: Delivery[] = []
+    while (deliveries.length < count) {
       const offset = this.#returned.shift() ?? (this.#cursor < this.log.end ? this.#cursor++ : undefined)
       if (offset === undefined) break
-      const message = this.#ackedAhead.has(offset) ? undefined : this.log.at(offset)
-      if (message !== undefined) messages.push(message)
+      const delivery = this.#ackedAhead.has(offset) ? undefined : this.log.deliver(offset, assignment)
+      if (delivery !== undefined) deliveries.push(delivery)
     }
-    return messages
+    return deliveries
   }
 
   ack(offset: number): void {

@@ -1,47 +1,44 @@
-import type { OutgoingRecord, StartPosition } from '@streamswitch/core/driver'
-import { type StoredMessage, toStored } from './message.js'
+import type { Delivery, OutgoingRecord, PartitionAssignment, StartPosition } from '@streamswitch/core/driver'
+import { Segment } from './segment.js'
 
 /** One partition: messages in order, offsets from 0 without gaps; old ones may be trimmed away. */
 export class Log {
-  #messages: StoredMessage[] = []
-  /** Offset of the first element of `#messages`. */
-  #base = 0
-  /** Trimmed elements that still stand at the front. */
-  #trimmed = 0
+  /** In order; none is empty. */
+  readonly #segments: Segment[] = []
+  /** Offset of the oldest message that is kept. */
+  start = 0
+  /** Offset that the next message will get. */
+  end = 0
   bytes = 0
 
-  /** Offset of the oldest message that is kept. */
-  get start(): number {
-    return this.#base + this.#trimmed
+  /** Stores a record and returns its offset. */
+  append(record: OutgoingRecord): number {
+    const last = this.#segments.at(-1)
+    let segment = last
+    if (segment === undefined || !segment.fits(record)) {
+      segment = new Segment(this.end, record, last)
+      this.#segments.push(segment)
+    }
+    segment.append(record)
+    this.bytes += record.size
+    this.end += 1
+    return this.end - 1
   }
 
-  /** Offset that the next message will get. */
-  get end(): number {
-    return this.#base + this.#messages.length
+  /** The delivery of a message, or `undefined` where it is trimmed or not there yet. */
+  deliver(offset: number, assignment: PartitionAssignment): Delivery | undefined {
+    return offset < this.start ? undefined : this.#segmentOf(offset)?.toDelivery(offset, assignment)
   }
 
-  append(record: OutgoingRecord): StoredMessage {
-    const message = toStored(record, this.end)
-    this.#messages.push(message)
-    this.bytes += message.size
-    return message
-  }
-
-  at(offset: number): StoredMessage | undefined {
-    return offset < this.start ? undefined : this.#messages[offset - this.#base]
+  timestamp(offset: number): number | undefined {
+    return this.#segmentOf(offset)?.timestamp(offset)
   }
 
   /** Drops everything below an offset. */
   trim(below: number): void {
     const to = Math.min(below, this.end)
-    for (let offset = this.start; offset < to; offset += 1) this.bytes -= this.at(offset)?.size ?? 0
-    if (to <= this.start) return
-    this.#trimmed = to - this.#base
-    // Moving the rest to the front is linear: worth it once half of the array is gone.
-    if (this.#trimmed < 1024 || this.#trimmed < this.#messages.length / 2) return
-    this.#messages = this.#messages.slice(this.#trimmed)
-    this.#base += this.#trimmed
-    this.#trimmed = 0
+    for (; this.start < to; this.start += 1) this.bytes -= this.#segmentOf(this.start)?.size(this.start) ?? 0
+    while ((this.#segments[0]?.end ?? Number.POSITIVE_INFINITY) <= this.start) this.#segments.shift()
   }
 
   /** The offset that a position means, within what is kept. */
@@ -50,8 +47,20 @@ export class Log {
     if (position === 'latest') return this.end
     if ('offset' in position) return Math.min(Math.max(Number(position.offset), this.start), this.end)
     for (let offset = this.start; offset < this.end; offset += 1) {
-      if ((this.at(offset)?.timestamp ?? 0) >= position.timestamp) return offset
+      if ((this.timestamp(offset) ?? 0) >= position.timestamp) return offset
     }
     return this.end
+  }
+
+  #segmentOf(offset: number): Segment | undefined {
+    const last = this.#segments.at(-1)
+    if (last === undefined || offset >= last.base) return last
+    let [low, high] = [0, this.#segments.length - 1]
+    while (low < high) {
+      const middle = (low + high + 1) >> 1
+      if ((this.#segments[middle]?.base ?? 0) <= offset) low = middle
+      else high = middle - 1
+    }
+    return this.#segments[low]
   }
 }

@@ -54,8 +54,8 @@ export class MemoryProducerDriver implements ProducerDriver {
     const topic = this.#topic as Topic
     const deduplicated = this.#claimed !== undefined && record.sequence !== undefined
     if (deduplicated && topic.isDuplicate(this.#claimed as string, record.sequence as bigint)) return batch.accept(index)
-    const { partition, message } = topic.append(record)
+    const { partition, offset } = topic.append(record)
     if (deduplicated) topic.stored(this.#claimed as string, record.sequence as bigint)
-    batch.accept(index, partition, message.offset)
+    batch.accept(index, partition, offset)
   }
 }

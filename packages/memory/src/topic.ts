@@ -2,7 +2,7 @@ import type { OutgoingRecord, Retention, StartPosition } from '@streamswitch/cor
 import { publisherTaken, topicFull } from './errors.js'
 import { Group } from './group.js'
 import { Log } from './log.js'
-import type { StoredMessage } from './message.js'
+import { partitionOf } from './message.js'
 
 /** One topic of a memory broker. */
 export class Topic {
@@ -25,14 +25,14 @@ export class Topic {
   }
 
   /** Stores a record. Throws RESOURCE_EXHAUSTED where the topic is full of unacked messages. */
-  append(record: OutgoingRecord): { readonly partition: number; readonly message: StoredMessage } {
+  append(record: OutgoingRecord): { readonly partition: number; readonly offset: number } {
     const partition = record.partition ?? this.#partitionOf(record.key)
     const log = this.logs[partition] as Log
     this.#makeRoom(record.size)
-    const message = log.append(record)
+    const offset = log.append(record)
     this.#retain(partition, log)
     this.#scheduleWake()
-    return { partition, message }
+    return { partition, offset }
   }
 
   /** True when the publisher has stored this sequence already. */
@@ -71,7 +71,7 @@ export class Topic {
 
   #partitionOf(key: string | undefined): number {
     if (this.logs.length === 1) return 0
-    if (key !== undefined) return hash(key) % this.logs.length
+    if (key !== undefined) return partitionOf(key, this.logs.length)
     this.#turn = (this.#turn + 1) % this.logs.length
     return this.#turn
   }
@@ -98,7 +98,7 @@ export class Topic {
     const exceeds = (): boolean =>
       (maxMessages !== undefined && log.end - log.start > maxMessages) ||
       (maxBytes !== undefined && log.bytes > maxBytes) ||
-      (log.at(log.start)?.timestamp ?? Number.POSITIVE_INFINITY) < oldest
+      (log.timestamp(log.start) ?? Number.POSITIVE_INFINITY) < oldest
     while (log.start < Math.min(acked, log.end - 1) && exceeds()) log.trim(log.start + 1)
   }
 
@@ -110,11 +110,4 @@ export class Topic {
       for (const group of this.#groups.values()) group.wake()
     })
   }
-}
-
-/** FNV-1a over the key's UTF-16 code units, unsigned 32 bit. */
-function hash(key: string): number {
-  let value = 0x811c9dc5
-  for (let index = 0; index < key.length; index += 1) value = Math.imul(value ^ key.charCodeAt(index), 0x01000193)
-  return value >>> 0
 }

@@ -51,6 +51,9 @@ export class SendBuffer {
 
   /** A record has its outcome. */
   release(record: PendingRecord): void {
+    // At once, not at the next sweep: what lives that long is copied by the garbage collector, twice.
+    firstUnsettled(this.#all)
+    firstUnsettled(this.#expiring)
     if (!record.admitted) return
     this.#messages -= 1
     this.#bytes -= record.size

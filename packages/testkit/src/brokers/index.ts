@@ -1,0 +1,8 @@
+export { BROKER_NAMES, type BrokerName, type PortMap } from './definition.js'
+export { BrokerError, type BrokerErrorCode } from './errors.js'
+export type { BrokerHandle } from './handle.js'
+export type { InstallLog } from './install.js'
+export type { Lifetime } from './launch.js'
+export { describePortHolder, findFreePort, findPortHolder, isPortFree, type PortHolder } from './ports.js'
+export { type StartBrokerOptions, startBroker } from './start.js'
+export { brokerTool } from './tools.js'

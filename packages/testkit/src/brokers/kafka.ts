@@ -1,0 +1,123 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { mergeSettings } from './configuration.js'
+import { type BrokerDefinition, type BrokerInstance, type LaunchCommand, portOf } from './definition.js'
+import { ensureInstalled } from './install.js'
+import { kafkaRecipe, requireJava } from './kafka-install.js'
+import { exchange } from './probe.js'
+import { runProgram } from './process.js'
+
+/** One Kafka node in KRaft mode, broker and controller in one process, with one replica of everything. */
+export const kafka: BrokerDefinition = {
+  name: 'kafka',
+  clientPorts: { kafka: 9092 },
+  internalPorts: ['controller'],
+  startTimeoutMs: 90_000,
+  stopTimeoutMs: 20_000,
+  async install(log) {
+    await requireJava()
+    return ensureInstalled(kafkaRecipe(), log)
+  },
+  urls: (ports) => ({ kafka: `kafka://127.0.0.1:${portOf(ports, 'kafka')}` }),
+  prepare,
+  command: (instance) => javaCommand(instance, 'kafka.Kafka', [configurationFile(instance)]),
+  check: (ports, timeoutMs) => checkApiVersions(portOf(ports, 'kafka'), timeoutMs),
+}
+
+const configurationFile = ({ dataDir }: BrokerInstance): string => join(dataDir, 'server.properties')
+const logFolder = (dataDir: string): string => join(dataDir, 'kafka-logs')
+
+function javaCommand({ installation }: BrokerInstance, main: string, args: readonly string[]): LaunchCommand {
+  const logging = join(installation.folder, 'log4j2.properties')
+  return {
+    file: 'java',
+    args: [
+      '-Xms256m',
+      '-Xmx512m',
+      `-Dlog4j2.configurationFile=${logging}`,
+      '-cp',
+      join(installation.folder, 'libs/*'),
+      main,
+      ...args,
+    ],
+    env: {
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'],
+      JAVA_HOME: process.env['JAVA_HOME'],
+      LC_ALL: 'C.UTF-8',
+    },
+  }
+}
+
+async function prepare(instance: BrokerInstance): Promise<void> {
+  await mkdir(logFolder(instance.dataDir), { recursive: true })
+  await writeFile(configurationFile(instance), configuration(instance))
+  if (existsSync(join(logFolder(instance.dataDir), 'meta.properties'))) return
+  const clusterId = randomBytes(16).toString('base64url')
+  const { file, args, env } = javaCommand(instance, 'kafka.tools.StorageTool', [
+    'format',
+    '-t',
+    clusterId,
+    '-c',
+    configurationFile(instance),
+  ])
+  await runProgram(file, args, 'Install it with: apt-get install default-jre-headless', { env, timeoutMs: 60_000 })
+}
+
+function configuration({ ports, dataDir, config }: BrokerInstance): string {
+  const client = `127.0.0.1:${portOf(ports, 'kafka')}`
+  const controller = `127.0.0.1:${portOf(ports, 'controller')}`
+  const settings = {
+    'process.roles': 'broker,controller',
+    'node.id': 1,
+    'controller.quorum.voters': `1@${controller}`,
+    listeners: `PLAINTEXT://${client},CONTROLLER://${controller}`,
+    'advertised.listeners': `PLAINTEXT://${client}`,
+    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL',
+    'controller.listener.names': 'CONTROLLER',
+    'inter.broker.listener.name': 'PLAINTEXT',
+    'log.dirs': logFolder(dataDir),
+    'default.replication.factor': 1,
+    'min.insync.replicas': 1,
+    'offsets.topic.replication.factor': 1,
+    'offsets.topic.num.partitions': 4,
+    'transaction.state.log.replication.factor': 1,
+    'transaction.state.log.min.isr': 1,
+    'transaction.state.log.num.partitions': 4,
+    'share.coordinator.state.topic.replication.factor': 1,
+    'share.coordinator.state.topic.min.isr': 1,
+    'share.coordinator.state.topic.num.partitions': 4,
+    'group.initial.rebalance.delay.ms': 0,
+    'auto.create.topics.enable': 'false',
+    // A killed broker may register again only when its old session has expired: with the usual 9 s, a restart takes 13 s.
+    'broker.session.timeout.ms': 2000,
+    'broker.heartbeat.interval.ms': 200,
+  }
+  return mergeSettings(settings, config, '=')
+}
+
+const API_VERSIONS = 18
+
+/** Sends ApiVersions v0, which every broker answers, and expects error code 0. */
+function checkApiVersions(port: number, timeoutMs: number): Promise<void> {
+  const clientId = Buffer.from('streamswitch-check')
+  const header = Buffer.alloc(14)
+  header.writeInt32BE(10 + clientId.length, 0)
+  header.writeInt16BE(API_VERSIONS, 4)
+  header.writeInt16BE(0, 6)
+  header.writeInt32BE(1, 8)
+  header.writeInt16BE(clientId.length, 12)
+  return exchange({
+    port,
+    what: 'Kafka ApiVersions',
+    request: Buffer.concat([header, clientId]),
+    timeoutMs,
+    judge: (received) => {
+      if (received.length < 10) return undefined
+      const accepted = received.readInt32BE(4) === 1 && received.readInt16BE(8) === 0
+      return accepted ? true : `answered ${received.subarray(0, 10).toString('hex')}`
+    },
+  })
+}

@@ -1,0 +1,61 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { type BrokerInstance, portOf } from './definition.js'
+import { BrokerError, messageOf } from './errors.js'
+import { callManagement } from './rabbitmq-probe.js'
+
+const WARM_UP_STREAM = 'streamswitch-warm-up'
+
+/**
+ * A broker killed within about 1 s of the first stream ever created on its data folder loses the stream coordinator,
+ * and with it that stream for good (RabbitMQ 4.0.5 and 4.3.6); later streams are safe at once.
+ */
+const COORDINATOR_SETTLE_MS = 2000
+
+/** After a restart, queues and streams are listed late and get their leaders up to 0.3 s after the broker answers. */
+const RECOVERY_POLL_MS = 150
+
+/** A queue that RabbitMQ lost stays down for good; waiting longer would not bring it back. */
+const RECOVERY_LIMIT_MS = 5000
+
+/** Creates the first stream of a fresh data folder, waits until the coordinator has kept it, and deletes it again. */
+export async function warmUpStreams({ ports }: BrokerInstance, deadline: number): Promise<void> {
+  const port = portOf(ports, 'management')
+  const path = `queues/%2F/${WARM_UP_STREAM}`
+  const stream = { durable: true, arguments: { 'x-queue-type': 'stream' } }
+  for (;;) {
+    const answer = await callManagement(port, 'PUT', path, stream, 10_000).then(({ status }) => status, messageOf)
+    // Another user than guest was configured; then whoever did that has to wait before killing.
+    if (answer === 401) return
+    if (answer === 201 || answer === 204) break
+    if (Date.now() > deadline) throw new BrokerError('TIMEOUT', `RabbitMQ creates no stream: ${answer}`)
+    await delay(100)
+  }
+  await delay(COORDINATOR_SETTLE_MS)
+  await callManagement(port, 'DELETE', path, undefined, 10_000)
+}
+
+/** Waits until all queues and streams run and the list of them no longer grows; gives up quietly after 5 s. */
+export async function awaitQueues({ ports }: BrokerInstance, deadline: number): Promise<void> {
+  const end = Math.min(deadline, Date.now() + RECOVERY_LIMIT_MS)
+  let previous: string | undefined
+  while (Date.now() < end) {
+    const current = await runningQueues(portOf(ports, 'management'))
+    if (current !== undefined && current === previous) return
+    previous = current
+    await delay(RECOVERY_POLL_MS)
+  }
+}
+
+/** The names of all queues, or undefined while one of them doesn't run or the list can't be had. */
+async function runningQueues(port: number): Promise<string | undefined> {
+  try {
+    const { status, body } = await callManagement(port, 'GET', 'queues?disable_stats=true', undefined, 2000)
+    if (status === 401) return ''
+    const queues = body as readonly { readonly name: string; readonly state?: string }[]
+    return queues.every((queue) => queue.state === undefined || queue.state === 'running')
+      ? JSON.stringify(queues.map((queue) => queue.name))
+      : undefined
+  } catch {
+    return undefined
+  }
+}
