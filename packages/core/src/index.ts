@@ -6,7 +6,7 @@ export type { ConsumerEvents, ConsumerStats } from './consumer/consumer-events.j
 export { ConsumerLoop, type ConsumerLoopClass } from './consumer/consumer-loop.js'
 export type { ConsumerLoopOptions, ConsumerSettings } from './consumer/consumer-options.js'
 export { deadLetterTopic } from './consumer/dead-letters.js'
-export { BatchError, type BatchFailure, ERROR_CODES, type ErrorCode, isBatchError, isStreamError, StreamError, type StreamErrorOptions } from './errors.js'
+export { BatchError, type BatchFailure, ERROR_CODES, type ErrorCode, isBatchError, isStreamError, StreamError, type StreamErrorOptions, toStreamError } from './errors.js'
 export type { Logger } from './logger.js'
 export type { Handler, Headers, Message } from './message.js'
 export { isPortableName } from './names.js'

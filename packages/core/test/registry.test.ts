@@ -1,9 +1,20 @@
-import { describe, expect, it } from 'vitest'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CONSUMER_LOOPS, OFFICIAL_ADAPTERS, openTransport, PRODUCERS, registerAdapter } from '../src/index.js'
 import { Script, scriptedAdapter } from './support/scripted-adapter.js'
 
 const adapter = scriptedAdapter(new Script())
 registerAdapter(adapter)
+
+// An application that has installed no adapter: packages are looked up from its entry script.
+const entry = process.argv[1]
+beforeAll(() => {
+  process.argv[1] = join(tmpdir(), 'application', 'main.js')
+})
+afterAll(() => {
+  process.argv[1] = entry as string
+})
 
 describe('choosing the transport', () => {
   it.each([

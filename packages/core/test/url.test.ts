@@ -52,6 +52,7 @@ describe('transport URLs', () => {
         }
       }),
     )
+    for (const slip of ['redis:/user:hunter2@host', 'user:hunter2@host', 'redis//user:hunter2@host']) expect(redactUrl(slip)).not.toContain('hunter2')
     expect(redactUrl('redis://h?password=hunter2&sslKey=k&clientId=c')).toBe('redis://h?password=***&sslKey=***&clientId=c')
   })
 

@@ -5,6 +5,7 @@ import type { PartitionAssignment, PartitionLag, StartPosition } from '../contra
 import { StreamError } from '../errors.js'
 import { Events } from '../events.js'
 import type { Handler, Message } from '../message.js'
+import { requirePortableName } from '../names.js'
 import { splitOptions } from '../options/adapter-options.js'
 import { describeType } from '../options/problems.js'
 import { withSignal } from '../session.js'
@@ -48,7 +49,8 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   constructor(adapter: AdapterDefinition, topic: string | readonly string[], options: ConsumerLoopOptions<T>) {
     const { transport, ...rest } = options ?? {}
     this.topics = typeof topic === 'string' ? [topic] : [...topic]
-    this.group = String(options?.group)
+    this.group = options?.group
+    requirePortableName('group', this.group, adapter.name)
     const subject = `consumer ${this.topics.join(',')}/${this.group}`
     const { common, own } = splitOptions(rest, consumerFields, adapter, 'consumerOptions', { subject, topic: this.topics.join(',') })
     this.#ownsTransport = transport === undefined

@@ -47,6 +47,8 @@ export class Failures {
   handle(delivery: Delivery, partition: PartitionState, error: unknown, final: boolean): void {
     const host = this.#host
     const { retry } = host
+    // Shutdown and disconnection never dead-letter: the message was not acked, and comes again.
+    if (this.#stopped || partition.gone.signal.aborted) return host.drop(delivery, partition)
     if (host.driver()?.redelivery === 'sender') return void this.#giveBack(delivery, partition, error, final)
     const worthwhile = !final && delivery.attempt < retry.attempts && this.#isRetryable(error)
     if (worthwhile) return void this.#retryLater(delivery, partition, error)
@@ -80,7 +82,7 @@ export class Failures {
     dispatcher.suspend(delivery, partition)
     if (this.#stopped) return
     this.#host.retried()
-    const wait = isStreamError(error) && error.retryAfterMs !== undefined ? error.retryAfterMs : backoffDelayMs(retry, delivery.attempt)
+    const wait = waitFor(error, retry, delivery.attempt)
     logger.info(`${subject}: attempt ${delivery.attempt} of message ${delivery.id} failed, next in ${Math.round(wait)} ms: ${describe(error)}`)
     try {
       await this.#host.driver()?.attempts?.failed(partition.assignment, delivery, delivery.attempt)
@@ -119,12 +121,17 @@ export class Failures {
     if (hopeless && deadLetters !== undefined) return this.#deadLetter(delivery, partition, error, deadLetters)
     logger.warn(`${subject}: message ${delivery.id} failed and goes back to its sender: ${describe(error)}`)
     try {
-      await this.#host.driver()?.reject?.(partition.assignment, delivery, error)
+      await this.#host.driver()?.reject?.(partition.assignment, delivery, error, hopeless ? undefined : waitFor(error, retry, delivery.attempt))
     } catch (failure) {
       logger.warn(`${subject}: the sender of message ${delivery.id} could not be told: ${describe(failure)}`)
     }
     this.#host.drop(delivery, partition)
   }
+}
+
+/** The wait before the next attempt: what the error asks for, else the loop's backoff. */
+function waitFor(error: unknown, retry: Backoff, attempt: number): number {
+  return isStreamError(error) && error.retryAfterMs !== undefined ? error.retryAfterMs : backoffDelayMs(retry, attempt)
 }
 
 /** One line about anything thrown. */

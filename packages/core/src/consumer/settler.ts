@@ -31,7 +31,10 @@ export class Settler {
     this.#scheduled = true
     const run = (): void => {
       this.#scheduled = false
-      for (const one of [...this.#dirty]) void this.#flush(one)
+      const dirty = [...this.#dirty]
+      // Cleared before flushing: a partition whose flush is still under way must be able to become dirty again when it ends.
+      this.#dirty.clear()
+      for (const one of dirty) void this.#flush(one)
     }
     const interval = this.#host.driver()?.settleIntervalMs ?? 0
     if (interval === 0) setImmediate(run)
@@ -40,7 +43,7 @@ export class Settler {
 
   /** Resolves when everything that was done in the partition so far is settled, or the partition is closed. */
   async drain(partition: PartitionState): Promise<void> {
-    while (partition.phase !== 'closed' && (this.#pending(partition) || this.#flushing.has(partition))) {
+    while (this.#flushing.has(partition) || this.#pending(partition)) {
       await (this.#flushing.get(partition) ?? this.#flush(partition))
     }
   }
@@ -53,8 +56,9 @@ export class Settler {
     for (const delivery of done) rejectWaiters(delivery, error)
   }
 
+  /** There is something to settle, and somebody to take it. Without a driver the partition is lost, and about to be discarded. */
   #pending(partition: PartitionState): boolean {
-    return partition.done.length > 0
+    return partition.done.length > 0 && partition.phase !== 'closed' && this.#host.driver() !== undefined
   }
 
   #flush(partition: PartitionState): Promise<void> {
@@ -63,7 +67,7 @@ export class Settler {
     this.#dirty.delete(partition)
     const flush = this.#settle(partition).finally(() => {
       this.#flushing.delete(partition)
-      if (this.#pending(partition) && partition.phase !== 'closed') this.touch(partition)
+      if (this.#pending(partition)) this.touch(partition)
     })
     this.#flushing.set(partition, flush)
     return flush

@@ -38,6 +38,8 @@ export interface TopicSpec {
 /** What a producer driver is made from. `Extra` holds the adapter's own options for producers. */
 export interface ProducerSpec<Extra = unknown> {
   readonly topic: TopicSpec
+  /** What the codec says of its bytes, for foreign readers; `undefined` where it isn't known (dead letters). */
+  readonly contentType?: string | undefined
   readonly options: Extra
 }
 

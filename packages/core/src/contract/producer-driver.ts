@@ -29,6 +29,13 @@ export interface ProducerDriver {
   readonly maxInFlightBatches: number
 
   /**
+   * How long a batch may be unsettled before core condemns the driver, in milliseconds, in place of the producer's
+   * `publishTimeoutMs`. For transports whose answer waits for more than their own work (an HTTP response that waits for a handler);
+   * `Infinity` where the driver bounds each batch itself.
+   */
+  readonly publishTimeoutMs?: number
+
+  /**
    * Connects and makes or checks the topic, as `provision` says. Rejects with a classified error. `signal` aborts when the time
    * for this attempt is over or the producer is closed: give up promptly and release what was opened.
    */

@@ -1,7 +1,7 @@
 import type { Headers } from '../message.js'
 
 /**
- * One encoded record on its way out. Drivers read it and never change it. `payload` is exactly what goes on the wire as the
+ * One encoded record on its way out. Drivers read it and never change it. Each resend hands over the same object. `payload` is exactly what goes on the wire as the
  * body; everything else travels in the transport's own place for it (`docs/wire-format.md`).
  */
 export interface OutgoingRecord {

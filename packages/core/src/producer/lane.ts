@@ -17,6 +17,8 @@ export interface LaneHost extends BatchOwner {
   driver(): ProducerDriver | undefined
   tick(): number
   resending(lane: Lane, records: number, error: StreamError | undefined): void
+  /** The lane has nothing left to do. */
+  idle(lane: Lane): void
 }
 
 /**
@@ -56,13 +58,17 @@ export class Lane {
   /** Sends what may be sent now. */
   pump(): void {
     const driver = this.#host.driver()
-    if (driver === undefined || this.#backoff !== undefined || this.#unconfirmed.length > 0) return
-    while (this.#queue.length > 0 && this.#inFlight.size < driver.maxInFlightBatches) {
+    // A batch may fail before publish returns, so the state is looked at before each.
+    while (driver !== undefined && !this.#recovering && this.#queue.length > 0 && this.#inFlight.size < driver.maxInFlightBatches) {
       const records = this.#take()
       if (records.length === 0) return
       this.#send(driver, records)
-      if (this.#unconfirmed.length > 0) return
     }
+  }
+
+  /** Something is unconfirmed: nothing newer may go out. */
+  get #recovering(): boolean {
+    return this.#backoff !== undefined || this.#unconfirmed.length > 0
   }
 
   /** The driver is gone: what it held is unconfirmed, and is sent again by the next one. */
@@ -129,6 +135,7 @@ export class Lane {
     if (this.#unconfirmed.length === 0) {
       this.#failures = 0
       this.pump()
+      this.#tellIfIdle()
       return
     }
     if (this.#inFlight.size > 0) return
@@ -138,12 +145,21 @@ export class Lane {
     this.#backoff = setTimeout(() => {
       this.#backoff = undefined
       this.pump()
+      // Whatever waited here may have timed out meanwhile.
+      this.#tellIfIdle()
     }, wait)
+  }
+
+  #tellIfIdle(): void {
+    if (this.#queue.length === 0 && this.#inFlight.size === 0 && this.#unconfirmed.length === 0) this.#host.idle(this)
   }
 
   #ended(batch: BatchInFlight): void {
     this.#inFlight.delete(batch)
-    this.#unconfirmed.push(...batch.unconfirmed())
+    const unconfirmed = batch.unconfirmed()
+    // Something got through: the next failure is another one, not the same going on.
+    if (unconfirmed.length < batch.records.length) this.#failures = 0
+    this.#unconfirmed.push(...unconfirmed)
     if (batch.lastError !== undefined) this.#lastError = batch.lastError
   }
 

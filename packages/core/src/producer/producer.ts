@@ -1,4 +1,4 @@
-import type { Codec, CodecName } from '../codec.js'
+import { type Codec, type CodecName, findCodec } from '../codec.js'
 import type { AdapterDefinition } from '../contract/adapter.js'
 import { type StreamError, toStreamError } from '../errors.js'
 import { Events } from '../events.js'
@@ -78,6 +78,7 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
       spec,
       options: common,
       adapterOptions: own,
+      contentType: findCodec(common.codec).contentType,
       onLost: (error) => this.#events.emit('reconnecting', { error }),
       onReady: (again) => this.#events.emit('ready', { again }),
     })

@@ -31,9 +31,14 @@ export interface PipelineSettings {
   readonly spec: TopicSpec
   readonly options: ProducerOptionValues
   readonly adapterOptions: unknown
+  /** The codec's, where there is one. */
+  readonly contentType?: string | undefined
   readonly onLost?: (error: StreamError) => void
   readonly onReady?: (again: boolean) => void
 }
+
+/** Lanes that are kept although they have no work. */
+const MAX_IDLE_LANES = 256
 
 /**
  * Carries encoded records to a driver and sees to it that each gets exactly one outcome: buffer, lanes, batches, resending,
@@ -78,7 +83,7 @@ export class SendPipeline implements LaneHost {
       connectTimeoutMs: options.connectTimeoutMs,
       probeIntervalMs: options.probeIntervalMs,
       logger: this.#logger,
-      create: (lost) => transport.driver.producer({ topic: spec, options: settings.adapterOptions }, { lost }),
+      create: (lost) => transport.driver.producer({ topic: spec, contentType: settings.contentType, options: settings.adapterOptions }, { lost }),
       classify: (error) => this.classify(error),
       ready: (driver, ready, again) => this.#opened(driver, ready, again),
       lost: (error) => this.#disconnected(error),
@@ -167,6 +172,11 @@ export class SendPipeline implements LaneHost {
   resending(_lane: Lane, records: number, error: StreamError | undefined): void {
     this.#resent += records
     this.#logger.warn(`${this.#subject}: sending ${records} unconfirmed records again${error === undefined ? '' : `: ${error.message}`}`)
+  }
+
+  /** Lanes without work are forgotten where a driver has many (one per key): kept, they would grow without bound. */
+  idle(lane: Lane): void {
+    if (this.#lanes.size > MAX_IDLE_LANES) this.#lanes.delete(lane.number)
   }
 
   error(code: ErrorCode, message: string, operation: string): StreamError {
@@ -290,11 +300,12 @@ export class SendPipeline implements LaneHost {
       this.#expire(record, this.limits.sendTimeoutMs)
     }
     const driver = this.#session.driver
-    const oldest = this.#tick - Math.ceil(this.limits.publishTimeoutMs / this.#tickMs)
+    const publishTimeoutMs = driver?.publishTimeoutMs ?? this.limits.publishTimeoutMs
+    const oldest = this.#tick - Math.ceil(publishTimeoutMs / this.#tickMs)
     for (const lane of driver === undefined ? [] : this.#lanes.values()) {
       for (const batch of lane.inFlight) {
         if (batch.sentTick > oldest || driver === undefined) continue
-        return this.#session.abandon(driver, this.error('UNAVAILABLE', `no answer to a batch within ${this.limits.publishTimeoutMs} ms (publishTimeoutMs)`, 'send'))
+        return this.#session.abandon(driver, this.error('UNAVAILABLE', `no answer to a batch within ${publishTimeoutMs} ms (publishTimeoutMs)`, 'send'))
       }
     }
     if (this.#buffer.oldest() !== undefined) return

@@ -78,6 +78,9 @@ export function redactUrl(text: string): string {
   const start = text.indexOf('://') + 3
   const at = text.lastIndexOf('@')
   const colon = text.indexOf(':', start)
-  const shown = start > 2 && colon >= 0 && colon < at ? `${text.slice(0, colon)}:***${text.slice(at)}` : text
+  let shown = text
+  // What has no :// may be anything with a slip in it: nothing before the @ is safe to show.
+  if (start < 3 && at >= 0) shown = `***${text.slice(at)}`
+  else if (colon >= 0 && colon < at) shown = `${text.slice(0, colon)}:***${text.slice(at)}`
   return shown.replace(/([?&])([^=&#]+)=([^&#]*)/g, (all, mark: string, name: string) => (SECRET_NAME.test(name) ? `${mark}${name}=***` : all)).slice(0, 300)
 }

@@ -1,0 +1,207 @@
+import {
+  type AdapterDefinition,
+  type ConsumerSettings,
+  deadLetterTopic,
+  type Handler,
+  type Logger,
+  type Producer,
+  type ProducerSettings,
+  Transport,
+  type TransportOptions,
+} from '@streamswitch/core'
+import { Watch } from './collect.js'
+import { type Handling, Journal } from './handling.js'
+import { Ledger } from './ledger.js'
+import { Member } from './member.js'
+import { uniqueName } from './names.js'
+import { checkHistory, type HistoryVerdict } from './order-checker.js'
+import type { ConformanceSettings, Topology } from './settings.js'
+
+/** What a test needs, said before it starts. */
+export interface BenchShape {
+  /** Default 1. */
+  readonly topics?: number
+  /** Default 1. */
+  readonly groups?: number
+  /** Default 1. */
+  readonly partitions?: number
+  readonly purpose?: Topology['purpose']
+}
+
+/** How a member joins. */
+export interface MemberOptions {
+  /** Default: does nothing, successfully. */
+  readonly handler?: Handler
+  /** Default: the first topic. */
+  readonly topic?: string | readonly string[]
+  /** Default: the first group. */
+  readonly group?: string
+  /** Default: one of its own, as a process of its own would have. */
+  readonly transport?: Transport
+  readonly settings?: Partial<Omit<ConsumerSettings, 'group'>>
+}
+
+type Retry = NonNullable<ConsumerSettings['retry']>
+
+/** Retries that come quickly: what tests of failing handlers use. */
+export function quickRetry(attempts = 5, settings: Partial<Retry> = {}): Retry {
+  return { minDelayMs: 1, maxDelayMs: 20, factor: 2, attempts, ...settings } as Retry
+}
+
+/** The table one test works at: names of its own, the transports, producers and members it opens, and the record of what they did. */
+export class Bench {
+  readonly topics: readonly string[]
+  readonly groups: readonly string[]
+  readonly partitions: number
+  readonly watch = new Watch()
+  readonly journal = new Journal(this.watch)
+  readonly ledger = new Ledger()
+  /** What the transports logged, level first. */
+  readonly log: string[] = []
+  readonly url: string
+  readonly #adapter: AdapterDefinition
+  readonly #options: TransportOptions
+  readonly #producers: Producer[] = []
+  readonly #transports: Transport[] = []
+  readonly #members: Member[] = []
+  #sending: Transport | undefined
+
+  private constructor(adapter: AdapterDefinition, topology: Topology, partitions: number, url: string, options: TransportOptions) {
+    this.#adapter = adapter
+    this.topics = topology.topics
+    this.groups = topology.groups
+    this.partitions = partitions
+    this.url = url
+    this.#options = options
+  }
+
+  static async open(settings: ConformanceSettings, shape: BenchShape = {}): Promise<Bench> {
+    const names = (purpose: string, count: number): string[] => Array.from({ length: count }, () => uniqueName(purpose))
+    const topology: Topology = { topics: names('topic', shape.topics ?? 1), groups: names('group', shape.groups ?? 1), purpose: shape.purpose ?? 'ordinary' }
+    const { openOptions = {} } = settings
+    const options = typeof openOptions === 'function' ? await openOptions(topology) : openOptions
+    return new Bench(settings.adapter, topology, shape.partitions ?? 1, await settings.url(topology), options)
+  }
+
+  get topic(): string {
+    return this.topics[0] ?? ''
+  }
+
+  get group(): string {
+    return this.groups[0] ?? ''
+  }
+
+  /** A new transport, closed with the bench. `extra` wins over the suite's options. */
+  transport(extra: TransportOptions = {}, url: string = this.url): Transport {
+    const options = { ...this.#options.options, ...extra.options }
+    const transport = new Transport(this.#adapter, url, { environment: {}, logger: this.#logger(), ...this.#options, ...extra, options })
+    this.#transports.push(transport)
+    return transport
+  }
+
+  /** A producer; all of a test share one transport unless told otherwise. */
+  producer(settings: ProducerSettings & { readonly topic?: string; readonly transport?: Transport } = {}): Producer {
+    const { topic = this.topic, transport, ...rest } = settings
+    this.#sending ??= transport ?? this.transport()
+    const producer = (transport ?? this.#sending).producer(topic, { partitions: this.partitions, ...rest })
+    this.#producers.push(producer)
+    return producer
+  }
+
+  /** A running member that has joined: what is sent from now on is received. */
+  async member(options: MemberOptions = {}): Promise<Member> {
+    const member = this.start(options)
+    await member.loop.init()
+    return member
+  }
+
+  /** Members that join at the same time. */
+  async members(count: number, options: MemberOptions = {}): Promise<Member[]> {
+    const members = Array.from({ length: count }, () => this.start(options))
+    await Promise.all(members.map((member) => member.loop.init()))
+    return members
+  }
+
+  /** A running member, perhaps not joined yet. */
+  start(options: MemberOptions = {}): Member {
+    const { handler = () => undefined, topic = this.topic, group = this.group, transport = this.transport(), settings = {} } = options
+    const loop = transport.consumer(topic, { partitions: this.partitions, retry: quickRetry(), ...settings, group })
+    const name = `member-${this.#members.length + 1}`
+    loop.handle(this.journal.record({ member: name, group }, handler))
+    const member = new Member(name, loop, this.journal, this.watch)
+    this.#members.push(member)
+    return member
+  }
+
+  /** Waits for a condition; fails at once when a loop ends with an error, unless the condition is about that. */
+  async until(condition: () => boolean, what: string, toleratesEnd = false): Promise<void> {
+    const guarded = (): boolean => {
+      if (condition()) return true
+      const broken = toleratesEnd ? undefined : this.#members.find((member) => member.failure !== undefined)
+      if (broken !== undefined) throw new Error(`${broken.name} ended while the test waited for: ${what}`, { cause: broken.failure?.error })
+      const { failure } = this.ledger
+      if (failure !== undefined) throw new Error(`a send failed while the test waited for: ${what}`, { cause: failure.error })
+      return false
+    }
+    await this.watch.until(guarded, what, () => this.#state())
+  }
+
+  /** Successful handlings of a group, in the order of their starts. */
+  handled(group: string = this.group): readonly Handling[] {
+    return this.journal.all.filter((one) => one.group === group && one.outcome === 'succeeded')
+  }
+
+  /** Waits until the group has handled this many messages, each counted once. */
+  async handledCount(count: number, group: string = this.group): Promise<void> {
+    const reached = (): boolean => this.handled(group).length >= count && new Set(this.handled(group).map((one) => one.id)).size >= count
+    await this.until(reached, `${count} messages handled by ${group}`)
+  }
+
+  /** Waits until the group has handled these messages. */
+  async handledAll(ids: readonly string[], group: string = this.group): Promise<void> {
+    const missing = (): string[] => {
+      const done = new Set(this.handled(group).map((one) => one.id))
+      return ids.filter((id) => !done.has(id))
+    }
+    await this.until(() => missing().length === 0, `${ids.length} messages handled by ${group}`)
+  }
+
+  /** The checker's verdict on one group, over everything sent to the topic. */
+  verdict(group: string = this.group, topic: string = this.topic, gone: ReadonlySet<string> = new Set()): HistoryVerdict {
+    return checkHistory(
+      this.ledger.sent(topic),
+      this.journal.all.filter((one) => one.group === group && one.topic === topic),
+      gone,
+    )
+  }
+
+  /** Closes everything and deletes what it made on the broker. */
+  async close(): Promise<void> {
+    for (const member of this.#members) void member.loop.close({ timeoutMs: 0 })
+    await Promise.all(this.#members.map((member) => member.loop.close()))
+    await Promise.all(this.#producers.map((producer) => producer.close({ timeoutMs: 0 })))
+    const cleaner = this.#sending ?? this.#transports[0]
+    if (cleaner !== undefined) await this.#deleteTopics(cleaner)
+    await Promise.all(this.#transports.map((transport) => transport.close({ timeoutMs: 0 })))
+  }
+
+  async #deleteTopics(transport: Transport): Promise<void> {
+    const deadLetters = this.topics.flatMap((topic) => this.groups.map((group) => deadLetterTopic(topic, group)))
+    for (const topic of [...this.topics, ...deadLetters]) await transport.admin.deleteTopic(transport.topicSpec(topic))
+  }
+
+  #logger(): Logger {
+    const keep = (level: string) => (message: string) => {
+      this.log.push(`${level} ${message}`)
+    }
+    return { debug: () => {}, info: keep('info'), warn: keep('warn'), error: keep('error') }
+  }
+
+  #state(): string {
+    const sent = this.ledger.sent()
+    const confirmed = sent.filter((message) => message.confirmed === true).length
+    const starts = this.journal.all
+    const running = starts.filter((one) => one.outcome === 'running').length
+    return `${sent.length} sent, ${confirmed} of them confirmed; ${starts.length} handler starts, ${starts.filter((one) => one.outcome === 'succeeded').length} succeeded, ${running} running`
+  }
+}

@@ -1,0 +1,53 @@
+import { describe } from 'vitest'
+import { acknowledge } from './acknowledge.js'
+import { badInput } from './bad-input.js'
+import { batchSend } from './batch-send.js'
+import { capabilities } from './capabilities.js'
+import { concurrency } from './concurrency.js'
+import { deadLetters } from './dead-letters.js'
+import { foreignClient } from './foreign-client.js'
+import { groups } from './groups.js'
+import { history } from './history.js'
+import { keyOrder } from './key-order.js'
+import { lifecycle } from './lifecycle.js'
+import { publishSubscribe } from './publish-subscribe.js'
+import { redelivery } from './redelivery.js'
+import { sendingLifecycle } from './sending-lifecycle.js'
+import type { ConformanceSettings } from './settings.js'
+import { slowHandler } from './slow-handler.js'
+import { Suite } from './suite.js'
+import { topics } from './topics.js'
+import { unreachable } from './unreachable.js'
+
+/** The parts of the suite, in the order of the numbered demands. */
+const PARTS: readonly ((suite: Suite) => void)[] = [
+  capabilities,
+  badInput,
+  unreachable,
+  publishSubscribe,
+  concurrency,
+  topics,
+  redelivery,
+  keyOrder,
+  lifecycle,
+  sendingLifecycle,
+  history,
+  groups,
+  batchSend,
+  deadLetters,
+  acknowledge,
+  slowHandler,
+  foreignClient,
+]
+
+/**
+ * Declares the conformance suite for one adapter: call it at the top level of a vitest file. Declared capabilities pick the
+ * cases; what is declared as missing is tested to be refused, and nothing is skipped. Tests use names of their own, close what
+ * they open and delete what they made, so that they may run beside others on one broker. `STREAMSWITCH_SOAK=1` runs ten times the load.
+ */
+export function conformance(settings: ConformanceSettings): void {
+  const suite = new Suite(settings)
+  describe(`${settings.adapter.name} conforms`, () => {
+    for (const part of PARTS) part(suite)
+  })
+}

@@ -1,0 +1,43 @@
+import { expect } from 'vitest'
+import type { Bench } from './bench.js'
+
+interface Judged {
+  readonly group?: string
+  readonly topic?: string
+  /** Ids that need not be handled: dead-lettered, or left unhandled on purpose. */
+  readonly gone?: ReadonlySet<string>
+}
+
+/** Where nothing died: everything sent was confirmed and handled once, per key in the order of sending and one at a time. */
+export async function expectExactlyOnceInOrder(bench: Bench, judged: Judged = {}): Promise<void> {
+  await bench.ledger.allConfirmed()
+  expect(bench.verdict(judged.group, judged.topic, judged.gone)).toEqual({
+    lost: [],
+    phantom: [],
+    duplicated: [],
+    reordered: [],
+    overlapping: [],
+    zombies: [],
+    restarts: 0,
+  })
+}
+
+/** Where deliveries may repeat: nothing is lost or made up, and order holds. */
+export async function expectAtLeastOnceInOrder(bench: Bench, judged: Judged = {}): Promise<void> {
+  await bench.ledger.allConfirmed()
+  expect(bench.verdict(judged.group, judged.topic, judged.gone)).toMatchObject({ lost: [], phantom: [], reordered: [], overlapping: [] })
+}
+
+/**
+ * What a fresh member of the group still gets of these keys: ids, in order. A marker is sent after each key's messages; what
+ * comes before the markers was not acked.
+ */
+export async function leftFor(bench: Bench, keys: readonly string[], group: string = bench.group): Promise<string[]> {
+  const member = await bench.member({ group })
+  const producer = bench.producer()
+  const markers = keys.map((_key, index) => `marker-${index}-${member.name}`)
+  for (const [index, key] of keys.entries()) void bench.ledger.send(producer, 'marker', { key, id: markers[index] ?? '' })
+  await bench.handledAll(markers, group)
+  await member.leave()
+  return member.handlings.map((one) => one.id).filter((id) => !markers.includes(id))
+}

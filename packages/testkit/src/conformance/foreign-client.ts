@@ -1,0 +1,90 @@
+import { DEAD_LETTER_HEADERS } from '@streamswitch/core'
+import { expect, test } from 'vitest'
+import { quickRetry } from './bench.js'
+import { within } from './collect.js'
+import { openRecorder } from './recorder.js'
+import type { ForeignClient } from './settings.js'
+import type { Suite } from './suite.js'
+
+/** Item 16: others write, we read; we write, others read. */
+export function foreignClient(suite: Suite): void {
+  suite.describe('foreign clients', () => {
+    const { foreign } = suite.settings
+    if (!suite.has('multiProcess')) return suite.refused('multiProcess')
+    if (foreign === undefined) {
+      test('a foreign client is given', () => {
+        throw new Error('this transport takes other processes, so the suite needs `foreign`: a client other than the adapter’s own driver')
+      })
+      return
+    }
+    writes(suite, foreign)
+    reads(suite, foreign)
+  })
+}
+
+function writes(suite: Suite, foreign: ForeignClient): void {
+  suite.test(`${foreign.name} writes, we read, with defaults for all it didn't say`, {}, async (bench) => {
+    const member = await bench.member()
+    const producer = bench.producer()
+    await producer.init()
+    const before = Date.now()
+    await within(foreign.write(bench.topic, { body: Buffer.from('{"from":"outside","text":"é 🦉"}'), key: 'k' }, bench.group), 'the foreign write')
+    await within(foreign.write(bench.topic, { body: Buffer.from('[1,2]') }, bench.group), 'the foreign write')
+    await bench.until(() => member.succeeded.length === 2, 'both foreign messages')
+    const keyed = member.handlings.find((one) => one.key === 'k')
+    const keyless = member.handlings.find((one) => one.key === undefined)
+    expect(keyed?.value).toEqual({ from: 'outside', text: 'é 🦉' })
+    expect(keyless?.value).toEqual([1, 2])
+    for (const one of [keyed, keyless]) {
+      expect(one).toMatchObject({ topic: bench.topic, attempt: 1 })
+      expect(one?.id).not.toBe('')
+      expect(Math.abs((one?.timestamp ?? 0) - before), 'a timestamp of now').toBeLessThan(60_000)
+      expect(one?.offset).not.toBe('')
+    }
+    expect(keyed?.id, 'ids tell messages apart').not.toBe(keyless?.id)
+  })
+
+  suite.test(`bytes of ${foreign.name} arrive as they are; a failing handler gets them again`, {}, async (bench) => {
+    const body = Buffer.from(Array.from({ length: 256 }, (_, value) => value))
+    const member = await bench.member({
+      settings: { codec: 'bytes', retry: quickRetry(5) },
+      handler: (message) => {
+        if (message.attempt < 2) throw new Error('once more')
+      },
+    })
+    await bench.producer().init()
+    await within(foreign.write(bench.topic, { body, key: 'k' }, bench.group), 'the foreign write')
+    await bench.until(() => member.succeeded.length === 1, 'the foreign message')
+    expect(member.handlings.map((one) => one.attempt)).toEqual([1, 2])
+    expect(member.handlings[1]?.bytes?.equals(body)).toBe(true)
+    expect(member.handlings[1]?.id, 'the same message has the same id').toBe(member.handlings[0]?.id)
+  })
+
+  suite.test(`what ${foreign.name} wrote and nobody can decode is dead-lettered; its neighbours flow`, {}, async (bench) => {
+    const recorder = openRecorder(() => bench.watch.changed())
+    const member = await bench.member({ transport: bench.transport({ deadLetterTransport: recorder.transport }) })
+    await bench.producer().init()
+    await within(foreign.write(bench.topic, { body: Buffer.from('no JSON'), key: 'k' }, bench.group), 'the foreign write')
+    await within(foreign.write(bench.topic, { body: Buffer.from('"fine"'), key: 'k' }, bench.group), 'the foreign write')
+    await bench.until(() => member.succeeded.length === 1 && recorder.records.length === 1, 'the good message, and the bad one in the dead letters')
+    expect(member.handlings[0]?.value).toBe('fine')
+    expect(recorder.records[0]?.payload?.toString()).toBe('no JSON')
+    expect(recorder.records[0]?.headers?.[DEAD_LETTER_HEADERS.errorCode]).toBe('SERIALIZATION')
+  })
+}
+
+function reads(suite: Suite, foreign: ForeignClient): void {
+  suite.test(`we write, ${foreign.name} reads the encoded values and nothing wrapped around them`, { purpose: 'foreign-read' }, async (bench) => {
+    await bench.transport().admin.provision(bench.transport().topicSpec(bench.topic, { partitions: 1 }))
+    await foreign.prepareRead?.(bench.topic, { topics: bench.topics, groups: bench.groups, purpose: 'foreign-read' })
+    const reading = foreign.read(bench.topic, 3)
+    const producer = bench.producer()
+    void bench.ledger.send(producer, { text: 'é 🦉', number: 1 }, { key: 'k', headers: { plain: 'yes' } })
+    void bench.ledger.send(producer, [1, 2], { key: 'k' })
+    void bench.ledger.send(producer, 'plain text', { key: 'k' })
+    const records = await within(reading, 'three records at the foreign client')
+    await bench.ledger.allConfirmed()
+    expect(records.map((record) => record.body.toString())).toEqual(['{"text":"é 🦉","number":1}', '[1,2]', '"plain text"'])
+    for (const record of records) if (record.key !== undefined) expect(record.key).toBe('k')
+  })
+}

@@ -1,0 +1,100 @@
+/** One message as its sender knows it. The list of them is in the order of the calls of `send`. */
+export interface SentMessage {
+  readonly id: string
+  /** `undefined`: without order, its own key. */
+  readonly key: string | undefined
+  /** `true`: `send` resolved. `false`: it rejected, the message may be there all the same. `undefined`: no outcome yet. */
+  readonly confirmed: boolean | undefined
+}
+
+/** One start of a handler. The list of them is in the order of the starts. */
+export interface HandledMessage {
+  readonly id: string
+  readonly key: string | undefined
+  readonly outcome: 'running' | 'succeeded' | 'failed'
+  /** Numbers that rise with time, the same clock for all members. */
+  readonly startedAt: number
+  readonly endedAt: number | undefined
+  /** The message left its member's hands (its signal was aborted) before the handler ended. */
+  readonly abandoned: boolean
+}
+
+/** What was wrong with a history, as message ids; empty lists where nothing was. */
+export interface HistoryVerdict {
+  /** Confirmed, and no handler ever succeeded with it. */
+  readonly lost: readonly string[]
+  /** Handled, and never sent; or handled under another key than it was sent with. */
+  readonly phantom: readonly string[]
+  /** More than one handler succeeded with it: each superfluous success counts. */
+  readonly duplicated: readonly string[]
+  /** Its first success came after that of a message that was sent later with the same key. */
+  readonly reordered: readonly string[]
+  /** Its handler started while another one of its key was at work. */
+  readonly overlapping: readonly string[]
+  /** As `overlapping`, but the handler at work had been told to end, since its message had left its member's hands. No breach of order. */
+  readonly zombies: readonly string[]
+  /** How often a key's handling went back to an earlier message after a success: each is a redelivery. */
+  readonly restarts: number
+}
+
+/**
+ * Judges the history of one group on one topic, per key: the first successful handlings of a key's messages must be in the order
+ * of sending. A redelivered run restarts at an earlier message and goes on in order, so later successes of a message that has
+ * succeeded before are duplicates, never reorders.
+ *
+ * @param gone - ids that need not be handled: dead-lettered or deliberately left unhandled.
+ */
+export function checkHistory(sent: readonly SentMessage[], handled: readonly HandledMessage[], gone: ReadonlySet<string> = new Set()): HistoryVerdict {
+  const positions = new Map<string, { readonly position: number; readonly message: SentMessage }>()
+  for (const [position, message] of sent.entries()) positions.set(message.id, { position, message })
+  const succeeded = new Set<string>()
+  const phantom: string[] = []
+  const duplicated: string[] = []
+  const reordered: string[] = []
+  const furthest = new Map<string, number>()
+  const latest = new Map<string, number>()
+  let restarts = 0
+  for (const handling of byEnd(handled)) {
+    const known = positions.get(handling.id)
+    if (known === undefined || known.message.key !== handling.key) {
+      phantom.push(handling.id)
+      continue
+    }
+    if (handling.outcome !== 'succeeded') continue
+    if (handling.key !== undefined) {
+      if (known.position < (latest.get(handling.key) ?? -1)) restarts += 1
+      latest.set(handling.key, known.position)
+    }
+    if (succeeded.has(handling.id)) {
+      duplicated.push(handling.id)
+      continue
+    }
+    succeeded.add(handling.id)
+    if (handling.key === undefined) continue
+    const reached = furthest.get(handling.key) ?? -1
+    if (known.position < reached) reordered.push(handling.id)
+    else furthest.set(handling.key, known.position)
+  }
+  const lost = sent.filter((message) => message.confirmed === true && !succeeded.has(message.id) && !gone.has(message.id)).map((message) => message.id)
+  return { lost, phantom, duplicated, reordered, ...overlaps(handled), restarts }
+}
+
+/** In the order of success: that is when a handling takes effect. What still runs comes last. */
+function byEnd(handled: readonly HandledMessage[]): HandledMessage[] {
+  const end = (one: HandledMessage): number => one.endedAt ?? Number.MAX_SAFE_INTEGER
+  return [...handled].sort((left, right) => end(left) - end(right) || left.startedAt - right.startedAt)
+}
+
+function overlaps(handled: readonly HandledMessage[]): Pick<HistoryVerdict, 'overlapping' | 'zombies'> {
+  const overlapping: string[] = []
+  const zombies: string[] = []
+  const running = new Map<string, HandledMessage[]>()
+  for (const handling of handled) {
+    if (handling.key === undefined) continue
+    const before = (running.get(handling.key) ?? []).filter((one) => (one.endedAt ?? Number.MAX_SAFE_INTEGER) > handling.startedAt)
+    if (before.some((one) => !one.abandoned)) overlapping.push(handling.id)
+    else if (before.length > 0) zombies.push(handling.id)
+    running.set(handling.key, [...before, handling])
+  }
+  return { overlapping, zombies }
+}

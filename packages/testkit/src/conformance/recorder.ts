@@ -1,0 +1,117 @@
+import { ConsumerLoop, type AdapterDefinition, type ErrorCode, isStreamError, Producer, StreamError, Transport } from '@streamswitch/core'
+import { type OutgoingRecord, type ProducerDriver, type PublishBatch, toStreamError } from '@streamswitch/core/driver'
+
+/** A transport that keeps what is sent to it in a list, or refuses it: a dead-letter target in the hands of a test. */
+export interface Recorder {
+  readonly transport: Transport
+  /** What was accepted, oldest first, with its topic. */
+  readonly records: readonly RecordedMessage[]
+  /** How many records were refused so far. */
+  readonly refusals: number
+  /** Refuses everything from now on, with this code. */
+  refuse(code: ErrorCode): void
+  /** Accepts everything from now on. */
+  accept(): void
+}
+
+export type RecordedMessage = Pick<OutgoingRecord, 'id' | 'key' | 'payload' | 'headers' | 'timestamp'> & { readonly topic: string }
+
+interface Target {
+  readonly records: RecordedMessage[]
+  refusals: number
+  refusal: ErrorCode | undefined
+  readonly changed: () => void
+}
+
+/** Makes a recorder that accepts. `changed` is called for each record that comes, accepted or not. */
+export function openRecorder(changed: () => void = () => {}): Recorder {
+  const target: Target = { records: [], refusals: 0, refusal: undefined, changed }
+  const transport = new Transport(recorderAdapter(target), 'recorder://', { environment: {}, logger: { debug() {}, info() {}, warn() {}, error() {} } })
+  return {
+    transport,
+    records: target.records,
+    get refusals() {
+      return target.refusals
+    },
+    refuse(code) {
+      target.refusal = code
+    },
+    accept() {
+      target.refusal = undefined
+    },
+  }
+}
+
+class RecorderDriver implements ProducerDriver {
+  readonly maxInFlightBatches = 1
+  readonly #target: Target
+  readonly #topic: string
+
+  constructor(target: Target, topic: string) {
+    this.#target = target
+    this.#topic = topic
+  }
+
+  async open(): Promise<{ partitions: number; maxPayloadBytes: number }> {
+    return { partitions: 1, maxPayloadBytes: Number.MAX_SAFE_INTEGER }
+  }
+
+  publish(batch: PublishBatch): void {
+    const { refusal } = this.#target
+    if (refusal === undefined) {
+      for (const { id, key, payload, headers, timestamp } of batch.records) this.#target.records.push({ topic: this.#topic, id, key, payload, headers, timestamp })
+      batch.acceptAll(0)
+    } else {
+      this.#target.refusals += batch.records.length
+      batch.failAll(new StreamError('the recorder was told to refuse', { code: refusal, transport: 'recorder', topic: this.#topic, operation: 'send' }))
+    }
+    this.#target.changed()
+  }
+
+  async close(): Promise<void> {}
+}
+
+function recorderAdapter(target: Target): AdapterDefinition {
+  const unsupported = (operation: string): StreamError => new StreamError('the recorder only takes messages', { code: 'UNSUPPORTED', transport: 'recorder', operation })
+  const no = { groups: false, competingMembers: false, keyOrder: false, durable: false, replay: false, assignments: false, manualAck: false } as const
+  const adapter: AdapterDefinition = {
+    name: 'recorder',
+    schemes: ['recorder'],
+    capabilities: { ...no, retainsWithoutGroup: true, deadLetters: true, attemptsSurviveRestart: false, publishDedupe: false, lag: false, requestReply: false, multiProcess: false },
+    reconnects: 'never',
+    defaultUrl: 'recorder://',
+    environmentUrl: () => undefined,
+    options: {},
+    producerOptions: {},
+    consumerOptions: {},
+    optionsFromUrl: () => ({}),
+    connect: () => ({
+      native: undefined,
+      admin: {
+        provision: async (spec) => ({ topic: spec.topic, partitions: 1 }),
+        topics: async () => [],
+        lag: () => Promise.reject(unsupported('lag')),
+        deleteTopic: async () => {},
+      },
+      producer: (spec) => new RecorderDriver(target, spec.topic.topic),
+      consumer: () => {
+        throw unsupported('consume')
+      },
+      close: async () => {},
+    }),
+    classifyError: (native, operation, topic) => (isStreamError(native) ? native : toStreamError(native, { code: 'UNKNOWN', transport: 'recorder', operation, topic })),
+    classes: () => ({
+      Producer: class RecorderProducer<T = unknown> extends Producer<T> {
+        constructor(topic: string, options?: ConstructorParameters<typeof Producer<T>>[2]) {
+          super(adapter, topic, options)
+        }
+      },
+      ConsumerLoop: class RecorderConsumerLoop<T = unknown> extends ConsumerLoop<T> {
+        constructor(topic: string | readonly string[], options: ConstructorParameters<typeof ConsumerLoop<T>>[2]) {
+          super(adapter, topic, options)
+        }
+      },
+    }),
+  }
+  return adapter
+}

@@ -1,0 +1,69 @@
+import type { AdapterDefinition, TransportOptions } from '@streamswitch/core'
+
+/** What one test uses: made known before it opens a transport, for adapters whose routes are configured. */
+export interface Topology {
+  /** Topics that are sent to. */
+  readonly topics: readonly string[]
+  /** Groups that receive from every one of the topics. Empty where the test needs a topic without any group. */
+  readonly groups: readonly string[]
+  /** `foreign-read`: the receiver is the foreign client. */
+  readonly purpose: 'ordinary' | 'foreign-read'
+}
+
+/** A record as a foreign client sees it. */
+export interface ForeignRecord {
+  readonly body: Buffer
+  readonly key?: string | undefined
+}
+
+/**
+ * A client of the same broker that is not the adapter's own driver: `redis-cli`, `kcat`, `curl`, another library. It writes
+ * with none of our headers and reads without knowing them.
+ */
+export interface ForeignClient {
+  /** For the titles of tests: `redis-cli`. */
+  readonly name: string
+  /** Writes a record; resolves when the broker has it. `group`: the one that receives, for transports that address it (HTTP). */
+  write(topic: string, record: ForeignRecord, group: string): Promise<void>
+  /** Called before anything is sent to the topic, where reading must be prepared (a queue bound, a server started). */
+  prepareRead?(topic: string, topology: Topology): Promise<void>
+  /** Resolves with the first `count` records of the topic, keys where the transport shows them. */
+  read(topic: string, count: number): Promise<readonly ForeignRecord[]>
+}
+
+/** Options that make the transport's own timeouts short, so that a slow handler outlasts them. */
+export interface ShortTimeouts {
+  /** Transport options, as in `openTransport(url, { options })`. */
+  readonly transport?: Readonly<Record<string, unknown>>
+  /** Options of the loop, for example `{ redis: { leaseMs: 1_000 } }`. */
+  readonly consumer?: Readonly<Record<string, unknown>>
+  /** How long the handler takes, in milliseconds: more than twice the longest of those timeouts. */
+  readonly handlerMs: number
+}
+
+/** What the suite needs to know of an adapter. */
+export interface ConformanceSettings {
+  /** The adapter: the default export of its package. Need not be registered. */
+  readonly adapter: AdapterDefinition
+  /** Address of the real broker. Called for every test. */
+  readonly url: (topology: Topology) => string | Promise<string>
+  /** Options of every transport that the suite opens. As a function: called for every test. The environment is empty unless given here. */
+  readonly openOptions?: TransportOptions | ((topology: Topology) => TransportOptions | Promise<TransportOptions>)
+  /** Limits that are in force under these options. */
+  readonly limits: {
+    /** Largest payload that the transport takes, in bytes: at least 65,536. An option of the transport may keep it below 16 MiB, for a payload of that size is sent. */
+    readonly maxPayloadBytes: number
+  }
+  /** Partitions of the topics whose messages are spread. Default 8; 1 for a transport without partitions. */
+  readonly partitions?: number
+  /** Who makes a failed message come again, as the consumer driver declares it. Default `core`. */
+  readonly redelivery?: 'core' | 'sender'
+  /** What makes the test of slow handlers meaningful. Default: no options, a handler of 3,000 ms. */
+  readonly shortTimeouts?: ShortTimeouts
+  /** Needed where `multiProcess` is declared: without it the tests with foreign clients fail. */
+  readonly foreign?: ForeignClient
+  /** Address where nothing listens. Default: the suite's own URL at a port of 127.0.0.1 that is closed. */
+  readonly absentUrl?: string
+  /** The broker's address with a wrong password that reads `wrong-secret`. Left out: the broker checks no credentials. */
+  readonly badCredentialsUrl?: string
+}

@@ -1,0 +1,118 @@
+import { createServer } from 'node:net'
+import { expect } from 'vitest'
+import type { Bench } from './bench.js'
+import { within } from './collect.js'
+import { rejection, shownForms } from './expect-error.js'
+import type { Suite } from './suite.js'
+
+const SECRET = 'wrong-secret'
+
+/** What may pass between a deadline and its error, on a busy machine. */
+const SLACK_MS = 3_000
+
+/** A server that is absent or turns us away: found in time, said clearly, without the secret. */
+export function unreachable(suite: Suite): void {
+  suite.describe('a server that is absent or refuses', () => {
+    if (suite.has('multiProcess')) absent(suite)
+    secrets(suite)
+    const { badCredentialsUrl } = suite.settings
+    if (badCredentialsUrl !== undefined) badCredentials(suite, badCredentialsUrl)
+  })
+}
+
+function absent(suite: Suite): void {
+  suite.test('absent: init rejects with UNAVAILABLE within connectTimeoutMs, and so do the sends', {}, async (bench) => {
+    const transport = bench.transport({}, await absentUrl(suite, bench))
+    const producer = bench.producer({ transport, connectTimeoutMs: 700, sendTimeoutMs: 2_000 })
+    const started = Date.now()
+    if (suite.settings.adapter.reconnects === 'core') {
+      const error = await rejection(producer.init(), 'UNAVAILABLE')
+      expect(error).toMatchObject({ retryable: true, transport: suite.settings.adapter.name, topic: bench.topic })
+      expect(Date.now() - started).toBeLessThan(700 + SLACK_MS)
+      const loop = transport.consumer(bench.topic, { group: bench.group, connectTimeoutMs: 700 })
+      loop.handle(() => {})
+      await rejection(loop.init(), 'UNAVAILABLE')
+      await rejection(loop.run(), 'UNAVAILABLE')
+    }
+    const sending = Date.now()
+    await rejection(producer.send(1), 'UNAVAILABLE', 'TIMEOUT')
+    expect(Date.now() - sending).toBeLessThan(2_000 + SLACK_MS)
+    const signal = AbortSignal.timeout(20)
+    await rejection(producer.send(2, { signal }), 'ABORTED')
+    await within(transport.close(), 'close without a server')
+    expect(producer.stats()).toMatchObject({ accepted: 0, buffered: 0, connected: false })
+  })
+}
+
+function secrets(suite: Suite): void {
+  suite.test('a password in the URL is in no error, log line or view of the transport', {}, async (bench) => {
+    const url = withPassword(await absentUrl(suite, bench))
+    const seen: unknown[] = []
+    try {
+      const transport = bench.transport({}, url)
+      seen.push(transport.url)
+      expect(transport.url, 'the address is shown').not.toBe('')
+      const producer = bench.producer({ transport, connectTimeoutMs: 300, sendTimeoutMs: 300 })
+      await within(
+        producer.send(1).catch((error: unknown) => seen.push(error)),
+        'an outcome of the send',
+      )
+      const loop = transport.consumer(bench.topic, { group: bench.group, connectTimeoutMs: 300 })
+      await within(
+        loop.init().catch((error: unknown) => seen.push(error)),
+        'an outcome of init',
+      )
+    } catch (error) {
+      seen.push(error)
+    }
+    for (const broken of [`${url}:0`, url.replace('://', ':/'), `${url}/?a=%zz&nonsense=${SECRET}`]) {
+      try {
+        bench.transport({}, broken)
+      } catch (error) {
+        seen.push(error)
+      }
+    }
+    for (const one of seen) expect(shownForms(one)).not.toContain(SECRET)
+    expect(bench.log.join('\n')).not.toContain(SECRET)
+  })
+}
+
+function badCredentials(suite: Suite, url: string): void {
+  suite.test('wrong credentials: UNAUTHENTICATED at once, without the password', {}, async (bench) => {
+    expect(url, 'the wrong password must read like this').toContain(SECRET)
+    const transport = bench.transport({}, url)
+    const producer = bench.producer({ transport, connectTimeoutMs: 10_000 })
+    const started = Date.now()
+    const error = await rejection(producer.init(), 'UNAUTHENTICATED', 'PERMISSION_DENIED')
+    expect(Date.now() - started, 'retrying would not help').toBeLessThan(8_000)
+    expect(error.retryable).toBe(false)
+    const loop = transport.consumer(bench.topic, { group: bench.group })
+    const second = await rejection(loop.init(), 'UNAUTHENTICATED', 'PERMISSION_DENIED')
+    const third = await rejection(producer.send(1), 'UNAUTHENTICATED', 'PERMISSION_DENIED')
+    for (const one of [error, second, third]) expect(shownForms(one)).not.toContain(SECRET)
+    expect(bench.log.join('\n')).not.toContain(SECRET)
+  })
+}
+
+function withPassword(url: string): string {
+  const [scheme = '', rest = ''] = url.split('://')
+  return `${scheme}://somebody:${SECRET}@${rest.slice(rest.lastIndexOf('@') + 1)}`
+}
+
+/** The suite's own URL with a port of this machine in place of its hosts, at which nobody listens. */
+async function absentUrl(suite: Suite, bench: Bench): Promise<string> {
+  if (suite.settings.absentUrl !== undefined) return suite.settings.absentUrl
+  const match = /^([^:]+:\/\/)(?:[^@/?]*@)?[^/?]*(.*)$/.exec(bench.url)
+  return `${match?.[1] ?? ''}127.0.0.1:${await closedPort()}${match?.[2] ?? ''}`
+}
+
+function closedPort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.on('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => (typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port'))))
+    })
+  })
+}
