@@ -1,3 +1,4 @@
+import Module from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -7,10 +8,13 @@ import { Script, scriptedAdapter } from './support/scripted-adapter.js'
 const adapter = scriptedAdapter(new Script())
 registerAdapter(adapter)
 
-// An application that has installed no adapter: packages are looked up from its entry script.
+// An application that has installed no adapter: packages are looked up from its entry script. The workspace's own packages
+// are on NODE_PATH where the test runner was started by a package manager's shim; Node.js reads it again by _initPaths.
 const entry = process.argv[1]
 beforeAll(() => {
   process.argv[1] = join(tmpdir(), 'application', 'main.js')
+  delete process.env.NODE_PATH
+  ;(Module as unknown as { _initPaths(): void })._initPaths()
 })
 afterAll(() => {
   process.argv[1] = entry as string
