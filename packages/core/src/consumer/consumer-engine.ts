@@ -191,7 +191,8 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
       this.#partitions.set(assignment, partition)
       this.dispatcher.add(partition)
     }
-    this.logger.debug(`${this.subject}: assigned ${list(assignments)}`)
+    if (assignments.length > 0) this.logger.debug(`${this.subject}: assigned ${list(assignments)}`)
+    else this.logger.warn(`${this.subject}: joined, and there is no partition for it: members beyond the number of partitions wait idle (partitions)`)
     this.#settings.events.emit('assigned', { partitions: assignments })
   }
 

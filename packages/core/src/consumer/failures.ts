@@ -119,7 +119,7 @@ export class Failures {
     const { deadLetters, retry, logger, subject } = this.#host
     const hopeless = final || delivery.attempt >= retry.attempts || !this.#isRetryable(error)
     if (hopeless && deadLetters !== undefined) return this.#deadLetter(delivery, partition, error, deadLetters)
-    logger.warn(`${subject}: message ${delivery.id} failed and goes back to its sender: ${describe(error)}`)
+    logger.info(`${subject}: message ${delivery.id} failed and goes back to its sender: ${describe(error)}`)
     try {
       await this.#host.driver()?.reject?.(partition.assignment, delivery, error, hopeless ? undefined : waitFor(error, retry, delivery.attempt))
     } catch (failure) {

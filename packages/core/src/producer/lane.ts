@@ -16,7 +16,8 @@ export interface LaneHost extends BatchOwner {
   /** The open driver, or `undefined` while disconnected. */
   driver(): ProducerDriver | undefined
   tick(): number
-  resending(lane: Lane, records: number, error: StreamError | undefined): void
+  /** @param failures - how often in a row nothing got through. */
+  resending(records: number, failures: number, error: StreamError | undefined): void
   /** The lane has nothing left to do. */
   idle(lane: Lane): void
 }
@@ -167,7 +168,7 @@ export class Lane {
     const records = this.#unconfirmed.sort((left, right) => left.order - right.order)
     this.#unconfirmed = []
     if (records.length === 0) return
-    this.#host.resending(this, records.length, this.#lastError)
+    this.#host.resending(records.length, this.#failures, this.#lastError)
     for (const record of records.reverse()) {
       record.state = RecordState.Queued
       record.resends += 1

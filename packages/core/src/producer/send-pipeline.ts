@@ -10,6 +10,9 @@ import { type PendingRecord, RecordState } from './pending-record.js'
 import type { ProducerOptionValues } from './producer-options.js'
 import { SendBuffer } from './send-buffer.js'
 
+/** Failures of a lane in a row from which on they are logged as warnings. */
+const FAILURES_WORTH_A_WARNING = 3
+
 /** How a producer is doing. Counters start at 0 with the producer. */
 export interface ProducerStats {
   readonly sent: number
@@ -169,9 +172,12 @@ export class SendPipeline implements LaneHost {
     return this.#settings.transport.adapter.classifyError(cause, 'send', this.#settings.spec.topic)
   }
 
-  resending(_lane: Lane, records: number, error: StreamError | undefined): void {
+  resending(records: number, failures: number, error: StreamError | undefined): void {
     this.#resent += records
-    this.#logger.warn(`${this.#subject}: sending ${records} unconfirmed records again${error === undefined ? '' : `: ${error.message}`}`)
+    const line = `${this.#subject}: sending ${records} unconfirmed records again${error === undefined ? '' : `: ${error.message}`}`
+    // Once is everyday life; again and again is something to look at.
+    if (failures < FAILURES_WORTH_A_WARNING) this.#logger.info(line)
+    else this.#logger.warn(line)
   }
 
   /** Lanes without work are forgotten where a driver has many (one per key): kept, they would grow without bound. */

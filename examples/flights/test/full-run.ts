@@ -1,0 +1,8 @@
+/** The checksum of all 20,000 departures, the same on every transport. */
+export const FULL_CHECKSUM = '4acbe0a2ff6951ca'
+
+/** How many alerts they give. */
+export const FULL_ALERTS = 208
+
+/** Where the broker for tests listens. A test that finds nobody there fails. */
+export const REDIS_URL = process.env['STREAMSWITCH_TEST_REDIS_URL'] ?? 'redis://127.0.0.1:6379'
