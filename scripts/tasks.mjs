@@ -28,15 +28,34 @@ const TASKS = {
     }
   },
   'test:node24': (args) => testOnOtherNodes(args),
-  // --continue: one run names everything that is wrong, not just what was found first.
-  check: () => turbo([...CHECKS, '--continue', '--concurrency=2']),
+  async check() {
+    // --continue and finally: one run names everything that is wrong, not just what was found first.
+    try {
+      await turbo([...CHECKS, '--continue', '--concurrency=2'])
+    } finally {
+      await generateDocs(['--check'])
+    }
+  },
   async brokers(args) {
     await build({ packages: ['@streamswitch/testkit'], quiet: true })
     await mustRun(process.execPath, [...BROKERS_COMMAND, ...args])
   },
+  async 'generate:docs'() {
+    await build({ packages: ['./packages/*'], quiet: true })
+    await generateDocs([])
+  },
   async format() {
     await mustRun('pnpm', ['exec', 'biome', 'check', '--write', '.'])
   },
+}
+
+/**
+ * Values come from the built packages, so they have to be built before.
+ *
+ * @param {readonly string[]} args
+ */
+async function generateDocs(args) {
+  await mustRun(process.execPath, [join(ROOT, 'scripts/generate-docs.mjs'), ...args])
 }
 
 /**

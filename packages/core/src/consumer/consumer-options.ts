@@ -42,9 +42,9 @@ export const consumerFields = {
     maxDelayMs: option.integer({ default: 30_000, min: 0 }),
     /** By how much the wait grows with each attempt. */
     factor: option.decimal({ default: 2, min: 1 }),
-    /** Which errors are worth another attempt. Left out: all but a `StreamError` that says it isn't retryable. */
+    /** Which errors are worth another attempt. Left out: all but a `StreamError` that says that the same call can't succeed later. */
     when: option.custom<RetryTest>('function', (raw) => (typeof raw === 'function' ? { value: raw as RetryTest } : 'must be a function of the error'), {
-      default: (error) => !isStreamError(error) || error.retryable,
+      default: isWorthRetrying,
     }),
   }),
   /** Where messages go whose attempts are used up: `true` for `<topic>.<group>.dlq`, `{ topic }`, or `false` to let `errorPolicy` decide. */
@@ -89,6 +89,11 @@ export function checkPosition(raw: unknown): { readonly value: StartPosition } |
   if (typeof offset === 'string' && offset !== '') return { value: { offset } }
   if (typeof offset === 'bigint' || (typeof offset === 'number' && Number.isSafeInteger(offset) && offset >= 0)) return { value: { offset: String(offset) } }
   return expected
+}
+
+// CLOSED and ABORTED speak of the call that was interrupted, not of the message.
+function isWorthRetrying(error: unknown): boolean {
+  return !isStreamError(error) || error.retryable || error.code === 'CLOSED' || error.code === 'ABORTED'
 }
 
 function checkDeadLetter(raw: unknown): { readonly value: boolean | { readonly topic: string } } | string {

@@ -24,12 +24,15 @@ export interface Capabilities {
   readonly assignments: CapabilityValue
   /** `ack: 'manual'`. */
   readonly manualAck: CapabilityValue
+  /** Messages whose attempts are used up go to the group's dead-letter topic. */
   readonly deadLetters: CapabilityValue
   /** `message.attempt` goes on counting after the consuming process was killed. */
   readonly attemptsSurviveRestart: CapabilityValue
   /** The broker drops a resend that it has stored already (`publisherName` and `sequence`). */
   readonly publishDedupe: CapabilityValue
+  /** `lag()` tells how many messages a group has not finished. */
   readonly lag: CapabilityValue
+  /** Requests with one or more replies. */
   readonly requestReply: CapabilityValue
   /** Sender and receiver may be different processes. */
   readonly multiProcess: CapabilityValue

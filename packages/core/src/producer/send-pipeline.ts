@@ -66,6 +66,8 @@ export class SendPipeline implements LaneHost {
   #pumpScheduled = false
   #idle: { readonly upTo: number; readonly resolve: () => void }[] = []
   #closing: Promise<void> | undefined
+  /** Why records went unconfirmed last, until one is accepted again: the reason of those that time out. */
+  #lastFailure: StreamError | undefined
   #sent = 0
   #accepted = 0
   #failed = 0
@@ -174,6 +176,7 @@ export class SendPipeline implements LaneHost {
 
   resending(records: number, failures: number, error: StreamError | undefined): void {
     this.#resent += records
+    if (error !== undefined) this.#lastFailure = error
     const line = `${this.#subject}: sending ${records} unconfirmed records again${error === undefined ? '' : `: ${error.message}`}`
     // Once is everyday life; again and again is something to look at.
     if (failures < FAILURES_WORTH_A_WARNING) this.#logger.info(line)
@@ -185,8 +188,8 @@ export class SendPipeline implements LaneHost {
     if (this.#lanes.size > MAX_IDLE_LANES) this.#lanes.delete(lane.number)
   }
 
-  error(code: ErrorCode, message: string, operation: string): StreamError {
-    return new StreamError(`${this.#subject}: ${message}`, { code, retryable: false, transport: this.#settings.transport.name, topic: this.#settings.spec.topic, operation })
+  error(code: ErrorCode, message: string, operation: string, cause?: StreamError): StreamError {
+    return new StreamError(`${this.#subject}: ${message}`, { code, transport: this.#settings.transport.name, topic: this.#settings.spec.topic, operation, cause })
   }
 
   get #subject(): string {
@@ -212,6 +215,7 @@ export class SendPipeline implements LaneHost {
   }
 
   async #disconnected(error: StreamError): Promise<void> {
+    this.#lastFailure = error
     for (const lane of this.#lanes.values()) lane.disconnected()
     this.#settings.onLost?.(error)
   }
@@ -264,6 +268,7 @@ export class SendPipeline implements LaneHost {
     record.state = RecordState.Settled
     if (error === undefined) {
       this.#accepted += 1
+      this.#lastFailure = undefined
       record.owner.accepted(record)
     } else {
       this.#failed += 1
@@ -290,13 +295,14 @@ export class SendPipeline implements LaneHost {
 
   #expire(record: PendingRecord, timeoutMs: number): void {
     if (record.state === RecordState.Settled) return
-    const inFlight = record.state === RecordState.InFlight || record.resends > 0
-    const connected = this.#session.driver !== undefined
-    const full = !record.admitted
-    const error = full
-      ? this.error('RESOURCE_EXHAUSTED', `the send buffer stayed full for ${timeoutMs} ms (maxBufferedMessages, maxBufferedBytes): the transport takes less than is sent`, 'send')
-      : this.error('TIMEOUT', `no confirmation within ${timeoutMs} ms${connected ? '' : ', the transport is not connected'}; the message ${inFlight ? 'may have been stored' : 'was not sent'}`, 'send')
-    this.#settle(record, error)
+    const reason = this.#lastFailure === undefined ? '' : `; the last failure was: ${this.#lastFailure.message}`
+    if (!record.admitted) {
+      const message = `the send buffer stayed full for ${timeoutMs} ms (maxBufferedMessages, maxBufferedBytes): the transport takes less than is sent${reason}`
+      return this.#settle(record, this.error('RESOURCE_EXHAUSTED', message, 'send', this.#lastFailure))
+    }
+    const connection = this.#session.driver === undefined ? ', the transport is not connected' : ''
+    const message = `no confirmation within ${timeoutMs} ms${connection}; the message ${fateOf(record)}${reason}`
+    this.#settle(record, this.error('TIMEOUT', message, 'send', this.#lastFailure))
   }
 
   /** Once per tick: what is overdue fails; a batch that the driver never settles condemns the driver. */
@@ -327,11 +333,15 @@ export class SendPipeline implements LaneHost {
     await Promise.race([this.flush(), deadline])
     clearTimeout(timer)
     for (const record of [...this.#buffer.unsettled()]) {
-      const outcome = record.state === RecordState.InFlight || record.resends > 0 ? 'may have been stored' : 'was not sent'
-      this.#settle(record, this.error('CLOSED', `closed before the message was confirmed; it ${outcome}`, 'send'))
+      this.#settle(record, this.error('CLOSED', `closed before the message was confirmed; it ${fateOf(record)}`, 'send'))
     }
     for (const lane of this.#lanes.values()) lane.clear()
     clearInterval(this.#sweeper)
     await this.#session.close()
   }
+}
+
+/** What a sender can know of a record that has no outcome. */
+function fateOf(record: PendingRecord): string {
+  return record.state === RecordState.InFlight || record.resends > 0 ? 'may have been stored' : 'was not sent'
 }

@@ -1,0 +1,64 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { filesBelow } from '../workspace.mjs'
+import { titleOf } from './markdown.mjs'
+
+/** Reading order; a page that isn't named here comes after these, by its path. */
+const ORDER = [
+  'guide.md',
+  'getting-started.md',
+  'options.md',
+  'capabilities.md',
+  'wire-format.md',
+  'runbook.md',
+  'brokers.md',
+]
+
+const SECTIONS = [
+  { folder: '', heading: '### Using Streamswitch' },
+  { folder: 'transports', heading: '### Transports' },
+  { folder: 'decisions', heading: '### Decisions' },
+]
+
+/**
+ * Links to every page below `docs`, by folder, with the pages' titles.
+ *
+ * @param {string} root
+ * @param {ReadonlyMap<string, string>} written Pages that are about to be written, by path relative to the root.
+ * @param {string[]} problems Gets a line for each page without a title.
+ */
+export function docsIndex(root, written, problems) {
+  const paths = new Set([...filesBelow(root, 'docs', /\.md$/), ...written.keys()])
+  paths.delete('docs/README.md')
+  const pages = [...paths].toSorted(byReadingOrder).map((path) => {
+    const title = titleOf(written.get(path) ?? readFileSync(join(root, path), 'utf8'))
+    if (title === undefined) problems.push(`${path}: has no title: its first line should be '# …'`)
+    return { link: path.slice('docs/'.length), title: title ?? path }
+  })
+  const folders = SECTIONS.map(({ folder }) => folder)
+  const others = [...new Set(pages.map(({ link }) => folderOf(link)))].filter((folder) => !folders.includes(folder))
+  return [...SECTIONS, ...others.map((folder) => ({ folder, heading: `### ${folder}` }))]
+    .map(({ folder, heading }) => ({ heading, list: pages.filter(({ link }) => folderOf(link) === folder) }))
+    .filter(({ list }) => list.length > 0)
+    .map(({ heading, list }) => [heading, '', ...list.map(({ link, title }) => `- [${title}](${link})`)].join('\n'))
+    .join('\n\n')
+}
+
+/** @param {string} link */
+function folderOf(link) {
+  return link.includes('/') ? (link.split('/')[0] ?? '') : ''
+}
+
+/**
+ * @param {string} left
+ * @param {string} right
+ */
+function byReadingOrder(left, right) {
+  return rank(left) - rank(right) || (left < right ? -1 : 1)
+}
+
+/** @param {string} path */
+function rank(path) {
+  const index = ORDER.indexOf(path.slice('docs/'.length))
+  return index === -1 ? ORDER.length : index
+}
