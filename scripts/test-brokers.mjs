@@ -12,6 +12,9 @@ import { ROOT } from './workspace.mjs'
  */
 export const BROKERS_BY_SUITE = {
   'packages/redis': ['redis'],
+  'packages/kafka': ['kafka'],
+  'packages/amqp': ['rabbitmq'],
+  'packages/rabbitmq-stream': ['rabbitmq'],
   'packages/testkit': [],
   'examples/flights': ['redis'],
   benchmarks: ['redis'],

@@ -107,6 +107,46 @@ describe('settlement', () => {
     await loop.close()
   })
 
+  it('acks what is done while the driver is still opening', async () => {
+    const script = new Script()
+    const transport = scriptedTransport(script)
+    const loop = transport.consumer('orders', { group: 'billing' })
+    loop.handle(() => {})
+    let opened: () => void = () => {}
+    script.whenOpening = () =>
+      new Promise<void>((resolve) => {
+        opened = resolve
+      })
+    void loop.run()
+    await until(() => script.consumers.length > 0)
+    loop.resume()
+    const assignment: PartitionAssignment = { topic: 'orders', partition: 0, epoch: 1 }
+    script.consumer.sink.assigned([assignment])
+    script.consumer.sink.deliver(assignment, deliveriesOf(assignment, ['a1', 'b1']))
+    await until(() => script.consumer.acked.length === 2)
+    opened()
+    await loop.close()
+  })
+
+  it('goes on acking what was settled while an ack was on its way', async () => {
+    const { deliver, end, driver, loop } = await start()
+    let finish: () => void = () => {}
+    driver.beforeAck = () =>
+      new Promise<void>((resolve) => {
+        finish = resolve
+      })
+    deliver(['a1', 'b1'])
+    await end('a1')
+    await until(() => driver.acksBegun === 1)
+    await end('b1')
+    await until(() => loop.stats().handled === 2)
+    finish()
+    await until(() => driver.acksBegun === 2)
+    finish()
+    await until(() => driver.acked.length === 2)
+    await loop.close()
+  })
+
   it('keeps what an ack could not settle and tries again', async () => {
     const { deliver, end, driver, loop } = await start()
     const errors: StreamError[] = []

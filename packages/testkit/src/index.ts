@@ -1,2 +1,8 @@
 export { conformance } from './conformance/conformance.js'
-export type { ConformanceSettings, ForeignClient, ForeignRecord, ShortTimeouts, Topology } from './conformance/settings.js'
+export type {
+  ConformanceSettings,
+  ForeignClient,
+  ForeignRecord,
+  ShortTimeouts,
+  Topology,
+} from './conformance/settings.js'

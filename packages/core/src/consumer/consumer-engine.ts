@@ -1,21 +1,23 @@
 import { RECONNECT_BACKOFF } from '../backoff.js'
-import { findCodec, serializationError, type Codec } from '../codec.js'
 import type { ConsumerSpec } from '../contract/adapter.js'
 import type { ConsumerDriver, ConsumerSink, PartitionAssignment } from '../contract/consumer-driver.js'
-import { isStreamError, StreamError, toStreamError, type ErrorCode } from '../errors.js'
+import { type ErrorCode, StreamError, toStreamError } from '../errors.js'
 import type { Events } from '../events.js'
 import type { Handler } from '../message.js'
-import { validate } from '../schema.js'
 import { Session } from '../session.js'
 import type { Transport } from '../transport/transport.js'
+import { Acknowledgements } from './acknowledgements.js'
 import type { ConsumerEvents, ConsumerStats } from './consumer-events.js'
 import type { ConsumerOptionValues } from './consumer-options.js'
 import type { DeadLetters } from './dead-letters.js'
 import { type Delivery, DeliveryState } from './delivery.js'
 import { Dispatcher, type DispatcherHost } from './dispatcher.js'
 import { describe, type FailureHost, Failures } from './failures.js'
-import { type PartitionOwner, PartitionState } from './partition-state.js'
+import { HandlerTimeouts, type HandlerTimeoutsHost } from './handler-timeouts.js'
+import { Inbox } from './inbox.js'
+import { PartitionState } from './partition-state.js'
 import { goneError, Settler, type SettlerHost } from './settler.js'
+import { ValueDecoder } from './value-decoder.js'
 
 export interface EngineSettings {
   readonly subject: string
@@ -35,29 +37,32 @@ const REVOCATION_MS = 10_000
  * Stands between a driver and the handlers: assignments, inbox and backpressure, dispatch, settlement, failures, timeouts,
  * reconnecting, stopping.
  */
-export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost, PartitionOwner {
+export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost, HandlerTimeoutsHost {
   readonly #settings: EngineSettings
-  readonly #codec: Codec
+  readonly #decoder: ValueDecoder
+  readonly #inbox: Inbox
+  readonly #timeouts: HandlerTimeouts
+  readonly #acknowledgements: Acknowledgements
   readonly #session: Session<ConsumerDriver, void>
   readonly #settler: Settler
   readonly #failures: Failures
   readonly #partitions = new Map<PartitionAssignment, PartitionState>()
-  readonly #tickMs: number
   readonly dispatcher: Dispatcher
-  #sweeper: NodeJS.Timeout | undefined
+  #driver: ConsumerDriver | undefined
   #idleWaiters: (() => void)[] = []
-  #inboxBytes = 0
   #closing = false
   #counts = { received: 0, handled: 0, retried: 0, deadLettered: 0, acked: 0, overlaps: 0 }
 
   constructor(settings: EngineSettings) {
     const { options, transport, spec } = settings
     this.#settings = settings
-    this.#codec = findCodec(options.codec)
+    this.#decoder = new ValueDecoder(options.codec, options.schema)
+    this.#inbox = new Inbox(options)
+    this.#timeouts = new HandlerTimeouts(this, options.handlerTimeoutMs)
+    this.#acknowledgements = new Acknowledgements(this)
     this.dispatcher = new Dispatcher(this)
     this.#settler = new Settler(this)
     this.#failures = new Failures(this)
-    this.#tickMs = Math.min(1_000, Math.max(5, Math.floor(options.handlerTimeoutMs / 20)))
     this.#session = new Session({
       subject: settings.subject,
       transport: transport.name,
@@ -66,7 +71,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
       connectTimeoutMs: options.connectTimeoutMs,
       probeIntervalMs: options.probeIntervalMs,
       logger: transport.logger,
-      create: (lost) => transport.driver.consumer(spec, this.#sink(lost)),
+      create: (lost) => this.#create(lost),
       classify: (error) => this.classify(error, 'consume'),
       ready: (_driver, _ready, again) => settings.events.emit('ready', { again }),
       lost: (error) => this.#disconnected(error),
@@ -101,6 +106,14 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     return this.#settings.options.ordering
   }
 
+  get handlerTimeoutMs(): number {
+    return this.#settings.options.handlerTimeoutMs
+  }
+
+  get handlerGraceMs(): number {
+    return this.#settings.options.handlerGraceMs
+  }
+
   get manualAck(): boolean {
     return this.#settings.options.ack === 'manual'
   }
@@ -109,8 +122,9 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     return [...this.#partitions.keys()]
   }
 
+  /** The driver that deliveries come from and go back to; it may still be opening. */
   driver(): ConsumerDriver | undefined {
-    return this.#session.driver
+    return this.#driver
   }
 
   /** Connects and joins the group; deliveries gather in the inbox until `start`. */
@@ -119,7 +133,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
   }
 
   start(handler: Handler): void {
-    this.#sweeper ??= setInterval(() => this.#sweep(), this.#tickMs)
+    this.#timeouts.start()
     this.dispatcher.start(handler)
   }
 
@@ -135,7 +149,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
       running: this.dispatcher.running,
       waiting: sum((partition) => partition.inbox.length),
       unsettled: sum((partition) => partition.tracked.length),
-      inboxBytes: this.#inboxBytes,
+      inboxBytes: this.#inbox.bytes,
       partitions: partitions.length,
       reconnects: this.#session.reconnects,
       connected: this.#session.driver !== undefined,
@@ -166,19 +180,26 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     await bounded(Promise.all(partitions.map((partition) => this.#settler.drain(partition))), Math.max(1_000, deadline - Date.now()))
     for (const partition of partitions) await this.#release(partition, driver)
     for (const partition of partitions) this.#closePartition(partition)
-    clearInterval(this.#sweeper)
+    this.#timeouts.stop()
     await this.#session.close()
     await this.#settings.deadLetters?.close(Math.max(0, deadline - Date.now()))
   }
 
   // The driver's side.
 
+  #create(lost: (error: unknown) => void): ConsumerDriver {
+    // A driver that failed to open may have assigned something before.
+    void this.#revoke(this.assignments, 'lost', 0)
+    this.#driver = this.#settings.transport.driver.consumer(this.#settings.spec, this.#sink(lost))
+    return this.#driver
+  }
+
   #sink(lost: (error: unknown) => void): ConsumerSink {
     return {
       assigned: (assignments) => this.#assign(assignments),
       revoked: (assignments, how, deadlineMs) => this.#revoke(assignments, how, deadlineMs ?? REVOCATION_MS),
       deliver: (assignment, deliveries) => this.#deliver(assignment, deliveries),
-      capacity: (assignment) => this.#capacity(this.#partitions.get(assignment)),
+      capacity: (assignment) => this.#capacity(assignment),
       lost,
       report: (error) => this.#report(this.classify(error, 'consume')),
     }
@@ -186,7 +207,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
 
   #assign(assignments: readonly PartitionAssignment[]): void {
     for (const assignment of assignments) {
-      const partition = new PartitionState(assignment, this)
+      const partition = new PartitionState(assignment, this.#acknowledgements)
       if (this.#closing) partition.phase = 'draining'
       this.#partitions.set(assignment, partition)
       this.dispatcher.add(partition)
@@ -205,7 +226,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
       await this.#whenQuiet(partitions, deadlineMs)
       for (const partition of partitions.filter((one) => one.busy)) this.#abort(partition, 'its partition was taken away')
       await bounded(Promise.all(partitions.map((partition) => this.#settler.drain(partition))), Math.max(500, deadlineMs - (Date.now() - started)))
-      for (const partition of partitions) await this.#release(partition, this.#session.driver)
+      for (const partition of partitions) await this.#release(partition, this.#driver)
     }
     for (const partition of partitions) this.#closePartition(partition)
     this.logger.info(`${this.subject}: ${how === 'lost' ? 'lost' : 'handed over'} ${list(assignments)}`)
@@ -216,28 +237,20 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     const partition = this.#partitions.get(assignment)
     if (partition === undefined || partition.phase !== 'open') return undefined
     this.#counts.received += deliveries.length
-    for (const delivery of deliveries) {
-      delivery.partitionState = partition
-      partition.inbox.push(delivery)
-      partition.tracked.push(delivery)
-      this.#inboxBytes += delivery.size
-    }
+    this.#inbox.add(partition, deliveries)
     this.dispatcher.dispatch()
-    if (this.#capacity(partition) > 0) return undefined
+    if (this.#inbox.capacity(partition) > 0) return undefined
     this.#tellFullWindow(partition)
     return partition.whenRoom()
   }
 
-  #capacity(partition: PartitionState | undefined): number {
-    if (partition === undefined) return 0
-    const { options } = this.#settings
-    // One partition that holds all the bytes must not starve the others for ever.
-    if (this.#inboxBytes >= options.maxInboxBytes && partition.tracked.length > 0) return 0
-    return partition.capacity(options)
+  #capacity(assignment: PartitionAssignment): number {
+    const partition = this.#partitions.get(assignment)
+    return partition === undefined ? 0 : this.#inbox.capacity(partition)
   }
 
   #tellFullWindow(partition: PartitionState): void {
-    if (partition.pausedReported || partition.tracked.length < this.#settings.options.maxAheadMessages) return
+    if (partition.pausedReported || !this.#inbox.isStalled(partition)) return
     partition.pausedReported = true
     const { topic, partition: number } = partition.assignment
     this.logger.warn(`${this.subject}: partition ${number} of '${topic}' pauses: ${partition.tracked.length} messages wait behind unsettled ones (maxAheadMessages)`)
@@ -245,6 +258,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
   }
 
   async #disconnected(error: StreamError): Promise<void> {
+    this.#driver = undefined
     this.#settings.events.emit('reconnecting', { error })
     await this.#revoke(this.assignments, 'lost', 0)
   }
@@ -252,25 +266,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
   // What dispatcher, settler and failures ask for.
 
   decode(delivery: Delivery): Promise<void> | undefined {
-    if (delivery.bytes === undefined) {
-      delivery.value = undefined
-      return undefined
-    }
-    let value: unknown
-    try {
-      value = this.#codec.decode(delivery.bytes)
-    } catch (error) {
-      throw isStreamError(error) ? error : serializationError('decode', this.#codec.name, delivery.topic, error)
-    }
-    const { schema } = this.#settings.options
-    const checked = schema === undefined ? value : validate(schema, value, delivery.topic, 'decode')
-    if (checked instanceof Promise) {
-      return checked.then((settled) => {
-        delivery.value = settled
-      })
-    }
-    delivery.value = checked
-    return undefined
+    return this.#decoder.decode(delivery)
   }
 
   succeeded(delivery: Delivery, partition: PartitionState): void {
@@ -284,10 +280,10 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
 
   dispose(delivery: Delivery, partition: PartitionState): void {
     if (partition.phase === 'closed') return
-    this.#inboxBytes -= delivery.size
-    partition.settle(delivery, this.#session.driver?.settlement ?? 'individual')
+    this.#inbox.remove(delivery)
+    partition.settle(delivery, this.#driver?.settlement ?? 'individual')
     if (partition.done.length > 0) this.#settler.touch(partition)
-    if (partition.wantsRoom) this.inboxShrank(partition)
+    if (partition.wantsRoom) this.#inbox.wakeIfRoom(partition)
     if (!delivery.handling) this.dispatcher.release(delivery, partition)
   }
 
@@ -295,10 +291,10 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     if (delivery.state === DeliveryState.Dropped) return
     delivery.state = DeliveryState.Dropped
     // A sender that retries sends a new delivery: this one must not hold up the window.
-    if (this.#session.driver?.redelivery !== 'sender' || partition.phase === 'closed') return
-    this.#inboxBytes -= delivery.size
+    if (this.#driver?.redelivery !== 'sender' || partition.phase === 'closed') return
+    this.#inbox.remove(delivery)
     partition.forgetDropped()
-    if (partition.wantsRoom) this.inboxShrank(partition)
+    if (partition.wantsRoom) this.#inbox.wakeIfRoom(partition)
     this.dispatcher.release(delivery, partition)
   }
 
@@ -326,11 +322,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
   }
 
   inboxShrank(partition: PartitionState): void {
-    const { prefetch, maxAheadMessages, maxInboxBytes } = this.#settings.options
-    const bytesFit = this.#inboxBytes <= maxInboxBytes / 2 || partition.tracked.length === 0
-    if (!bytesFit || partition.inbox.length > prefetch / 2 || partition.tracked.length > maxAheadMessages - Math.min(prefetch, maxAheadMessages) / 2) return
-    partition.pausedReported = false
-    partition.wakeRoomWaiters()
+    this.#inbox.wakeIfRoom(partition)
   }
 
   idle(partition: PartitionState): void {
@@ -352,62 +344,22 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     return new StreamError(`${this.subject}: ${message}`, { code, transport: this.#settings.transport.name, topic: this.#settings.spec.topics[0]?.topic, operation, cause })
   }
 
-  acknowledge(delivery: Delivery, partition: PartitionState): Promise<void> {
-    if (delivery.state === DeliveryState.Acked) return Promise.resolve()
-    if (partition.phase === 'closed' || delivery.state === DeliveryState.Dropped) return Promise.reject(goneError(partition))
-    if (delivery.nacked !== undefined || delivery.state === DeliveryState.Retrying) return Promise.reject(this.error('CONFLICT', `message ${delivery.id} was given back as failed`, 'ack'))
-    const settled = new Promise<void>((resolve, reject) => {
-      delivery.ackWaiters ??= []
-      delivery.ackWaiters.push({ resolve, reject })
-    })
-    if (delivery.state === DeliveryState.Running) this.succeeded(delivery, partition)
-    return settled
+  partitions(): Iterable<PartitionState> {
+    return this.#partitions.values()
   }
 
-  negativeAcknowledge(delivery: Delivery, partition: PartitionState, reason: unknown): Promise<void> {
-    if (delivery.state === DeliveryState.Settled || delivery.state === DeliveryState.Acked) {
-      return Promise.reject(this.error('CONFLICT', `message ${delivery.id} is acked already`, 'nack'))
-    }
-    if (partition.phase === 'closed' || delivery.state === DeliveryState.Dropped) return Promise.reject(goneError(partition))
-    if (delivery.nacked !== undefined || delivery.state !== DeliveryState.Running) return Promise.resolve()
-    const cause = reason ?? new Error('nack() was called')
-    delivery.nacked = { reason: cause }
-    if (!delivery.handling) this.failed(delivery, partition, cause, false)
-    return Promise.resolve()
+  timeoutError(message: string): StreamError {
+    return this.error('TIMEOUT', message, 'handle')
   }
 
-  // Timeouts and stopping.
-
-  /** Once per tick: handlers that exceed their time are aborted, and left behind after the grace period. */
-  #sweep(): void {
-    this.dispatcher.tick += 1
-    const { handlerTimeoutMs, handlerGraceMs } = this.#settings.options
-    const overdue = this.dispatcher.tick - Math.ceil(handlerTimeoutMs / this.#tickMs)
-    const hopeless = overdue - Math.ceil(handlerGraceMs / this.#tickMs) - 1
-    if (this.dispatcher.running === 0) return
-    for (const partition of this.#partitions.values()) {
-      for (const delivery of partition.running === 0 ? [] : [...partition.tracked]) {
-        if (!delivery.handling || delivery.startedTick > overdue) continue
-        if (!delivery.timedOut) this.#timeOut(delivery, handlerTimeoutMs)
-        else if (delivery.startedTick <= hopeless) this.#leaveBehind(delivery, partition)
-      }
-    }
-  }
-
-  #timeOut(delivery: Delivery, handlerTimeoutMs: number): void {
-    delivery.timedOut = true
-    delivery.abort(this.error('TIMEOUT', `the handler of message ${delivery.id} took longer than ${handlerTimeoutMs} ms (handlerTimeoutMs)`, 'handle'))
-  }
-
-  #leaveBehind(delivery: Delivery, partition: PartitionState): void {
-    const error = this.error('TIMEOUT', `the handler of message ${delivery.id} ignored its abort signal and is left behind; whatever it still does overlaps with other starts`, 'handle')
+  leftBehind(delivery: Delivery, partition: PartitionState, error: StreamError): void {
     this.#counts.overlaps += 1
-    this.dispatcher.leaveBehind(delivery, partition)
     this.#report(error)
     if (delivery.state === DeliveryState.Running) this.#failures.byPolicy(delivery, partition, error)
-    else this.dispatcher.release(delivery, partition)
     this.idle(partition)
   }
+
+  // Stopping.
 
   #drainStarts(partition: PartitionState): void {
     if (partition.phase === 'open') partition.phase = 'draining'
@@ -443,7 +395,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     this.dispatcher.remove(partition)
     this.#abort(partition, 'its partition was taken away')
     for (const delivery of partition.tracked) {
-      if (delivery.state !== DeliveryState.Settled && delivery.state !== DeliveryState.Acked) this.#inboxBytes -= delivery.size
+      if (delivery.state !== DeliveryState.Settled && delivery.state !== DeliveryState.Acked) this.#inbox.remove(delivery)
       if (isUnsettled(delivery)) delivery.state = DeliveryState.Dropped
     }
     this.#settler.discard(partition, goneError(partition))

@@ -10,7 +10,7 @@ export interface DeliveryFields {
   readonly key: string | undefined
   /** `undefined` is a tombstone. */
   readonly payload: Buffer | undefined
-  /** The user's headers only: reserved ones have been taken out, binary ones are in `native`. */
+  /** The user's headers, and those of a dead letter. Other reserved ones have been taken out, binary ones are in `native`. */
   readonly headers: Headers
   readonly timestamp: number
   /** The transport's own position, as it needs it to settle; shown to users as text. */

@@ -1,5 +1,6 @@
 import type { ConsumerDriver } from '../contract/consumer-driver.js'
 import { Deque } from '../deque.js'
+import { StreamError } from '../errors.js'
 import type { Handler } from '../message.js'
 import { type Delivery, DeliveryState } from './delivery.js'
 import type { PartitionState } from './partition-state.js'
@@ -8,6 +9,8 @@ export interface DispatcherHost {
   readonly concurrency: number
   readonly ordering: 'key' | 'none'
   readonly manualAck: boolean
+  /** `attempts`: most starts of a message. */
+  readonly retry: { readonly attempts: number }
   driver(): ConsumerDriver | undefined
   /** Decodes the value, once: throws, or returns a promise where the schema is asynchronous. */
   decode(delivery: Delivery): Promise<void> | undefined
@@ -176,6 +179,11 @@ export class Dispatcher {
     const journal = delivery.suspect ? this.#host.driver()?.attempts : undefined
     if (journal === undefined) return this.#decode(delivery, partition)
     const run = delivery.run
+    if (delivery.attempt > this.#host.retry.attempts) {
+      // Every start it had is on record, and each has ended with the death of its process: one more would end this one.
+      delivery.attempt -= 1
+      return this.#ended(delivery, partition, run, fatal(delivery), true)
+    }
     journal.starting(partition.assignment, delivery, delivery.attempt).then(
       () => {
         if (delivery.run === run) this.#decode(delivery, partition)
@@ -263,6 +271,10 @@ export class Dispatcher {
   #quiet(partition: PartitionState): void {
     if (partition.running === 0) this.#host.idle(partition)
   }
+}
+
+function fatal(delivery: Delivery): StreamError {
+  return new StreamError(`message ${delivery.id} was at work alone ${delivery.attempt} times when the process died`, { code: 'ABORTED', retryable: false, topic: delivery.topic, operation: 'handle' })
 }
 
 /** Settled by `ack()` while its handler was still at work. */

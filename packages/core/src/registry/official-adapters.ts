@@ -41,7 +41,7 @@ export const OFFICIAL_ADAPTERS: readonly OfficialAdapter[] = [
     name: 'redis',
     package: '@streamswitch/redis',
     schemes: ['redis', 'rediss'],
-    capabilities: { ...BROKER, publishDedupe: 'on Redis 8.6 or newer' },
+    capabilities: { ...BROKER, publishDedupe: 'with a publisherName' },
   },
   {
     name: 'amqp',

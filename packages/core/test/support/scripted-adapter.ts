@@ -57,6 +57,8 @@ export class ScriptedConsumerDriver implements ConsumerDriver {
   readonly released: string[] = []
   readonly committed: string[] = []
   failAcks: unknown
+  beforeAck: () => Promise<void> = async () => {}
+  acksBegun = 0
   readonly attempts
   readonly #script: Script
 
@@ -74,9 +76,12 @@ export class ScriptedConsumerDriver implements ConsumerDriver {
   async open(): Promise<void> {
     await this.#script.onOpen()
     this.#script.consumers.push(this)
+    await this.#script.whenOpening()
   }
 
   async ack(_assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
+    this.acksBegun += 1
+    await this.beforeAck()
     if (this.failAcks !== undefined) throw this.failAcks
     this.acked.push(...deliveries.map((delivery) => delivery.id))
   }
@@ -99,6 +104,8 @@ export class Script {
   maxInFlightBatches = 1
   settlement: 'individual' | 'cumulative' = 'individual'
   onOpen: () => Promise<void> = async () => {}
+  /** Holds back a consumer's `open` after it has joined. */
+  whenOpening: () => Promise<void> = async () => {}
   readonly consumers: ScriptedConsumerDriver[] = []
   readonly #calls: Call[] = []
   #waiting: ((call: Call) => void)[] = []

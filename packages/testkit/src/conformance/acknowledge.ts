@@ -24,20 +24,33 @@ export function acknowledge(suite: Suite): void {
 }
 
 function manual(suite: Suite): void {
-  suite.test('manual: a handler that returns does not ack; the key waits for ack(), and what has none comes again', {}, async (bench) => {
-    const member = await bench.member({ settings: { ack: 'manual' } })
-    const producer = bench.producer()
-    for (const id of ['one', 'two', 'three']) void bench.ledger.send(producer, id, { id, key: 'k' })
-    void bench.ledger.send(producer, 'other', { id: 'other', key: 'other' })
-    await bench.until(() => member.succeeded.includes('one') && member.succeeded.includes('other'), 'the first message of each key')
-    expect(member.succeeded).not.toContain('two')
-    await within(bench.handled().find((one) => one.id === 'one')?.message.ack() ?? Promise.reject(new Error('no message')), 'the ack')
-    await bench.until(() => member.succeeded.includes('two'), 'the second message')
-    expect(member.succeeded).not.toContain('three')
-    await member.leave()
-    expect((await leftFor(bench, ['k', 'other'])).sort()).toEqual(['other', 'three', 'two'])
-    await bench.ledger.allConfirmed()
-  })
+  suite.test(
+    'manual: a handler that returns does not ack; the key waits for ack(), and what has none comes again',
+    {},
+    async (bench) => {
+      const member = await bench.member({ settings: { ack: 'manual' } })
+      const producer = bench.producer()
+      for (const id of ['one', 'two', 'three']) void bench.ledger.send(producer, id, { id, key: 'k' })
+      void bench.ledger.send(producer, 'other', { id: 'other', key: 'other' })
+      await bench.until(
+        () => member.succeeded.includes('one') && member.succeeded.includes('other'),
+        'the first message of each key',
+      )
+      expect(member.succeeded).not.toContain('two')
+      await within(
+        bench
+          .handled()
+          .find((one) => one.id === 'one')
+          ?.message.ack() ?? Promise.reject(new Error('no message')),
+        'the ack',
+      )
+      await bench.until(() => member.succeeded.includes('two'), 'the second message')
+      expect(member.succeeded).not.toContain('three')
+      await member.leave()
+      expect((await leftFor(bench, ['k', 'other'])).sort()).toEqual(['other', 'three', 'two'])
+      await bench.ledger.allConfirmed()
+    },
+  )
 
   suite.test('manual: ack() resolves once the transport has taken it, and the message is gone', {}, async (bench) => {
     const member = await bench.member({ settings: { ack: 'manual' }, handler: (message) => message.ack() })
@@ -55,7 +68,10 @@ function manual(suite: Suite): void {
       handler: (message) => (message.attempt < 3 ? message.nack(new Error('try again')) : message.ack()),
     })
     void bench.ledger.send(bench.producer(), 1, { id: 'nacked', key: 'k' })
-    await bench.until(() => member.handlings.some((one) => one.attempt === 3 && one.outcome === 'succeeded'), 'the third attempt')
+    await bench.until(
+      () => member.handlings.some((one) => one.attempt === 3 && one.outcome === 'succeeded'),
+      'the third attempt',
+    )
     await bench.ledger.allConfirmed()
     expect(member.handlings.map((one) => one.attempt)).toEqual([1, 2, 3])
     await member.leave()
@@ -91,7 +107,10 @@ function contradictions(suite: Suite): void {
       },
     })
     void bench.ledger.send(bench.producer(), 1, { key: 'k' })
-    await bench.until(() => member.handlings.some((one) => one.attempt === 2 && one.outcome === 'succeeded'), 'the second attempt')
+    await bench.until(
+      () => member.handlings.some((one) => one.attempt === 2 && one.outcome === 'succeeded'),
+      'the second attempt',
+    )
     expect(refused).toHaveLength(1)
     expect(member.handlings.map((one) => one.attempt)).toEqual([1, 2])
     await bench.ledger.allConfirmed()
@@ -132,40 +151,61 @@ function late(suite: Suite): void {
 }
 
 function revoked(suite: Suite): void {
-  suite.test('an ack after the partition went to another member rejects with ABORTED: that member handles the message', { partitions: suite.partitions }, async (bench) => {
-    const keys = Array.from({ length: 4 * suite.partitions }, (_, index) => `key-${index}`)
-    const first = await bench.member({ settings: { ack: 'manual', concurrency: keys.length } })
-    bench.ledger.series(bench.producer(), keys, 1)
-    await bench.until(() => first.succeeded.length === keys.length, 'all messages at the first member')
-    const lost = new Set<number>()
-    first.loop.on('revoked', ({ partitions }) => {
-      for (const { partition } of partitions) lost.add(partition)
-    })
-    const second = await bench.member()
-    await bench.until(() => second.loop.assignments.length > 0 && second.loop.assignments.every(({ partition }) => lost.has(partition)), 'partitions to change hands')
-    const moved = first.handlings.filter((one) => lost.has(one.partition))
-    const stayed = first.handlings.filter((one) => !lost.has(one.partition) && first.loop.assignments.some(({ partition }) => partition === one.partition))
-    expect(moved.length, 'messages that changed hands').toBeGreaterThan(0)
-    for (const one of moved) await rejection(one.message.ack(), 'ABORTED')
-    for (const one of stayed) await within(one.message.ack(), 'the ack of a message whose partition stayed')
-    await bench.until(() => moved.every((one) => second.succeeded.includes(one.id)), 'the messages at the second member')
-    expect(second.succeeded.filter((id) => stayed.some((one) => one.id === id)), 'what stayed was acked by the first member').toEqual([])
-  })
+  suite.test(
+    'an ack after the partition went to another member rejects with ABORTED: that member handles the message',
+    { partitions: suite.partitions },
+    async (bench) => {
+      const keys = Array.from({ length: 4 * suite.partitions }, (_, index) => `key-${index}`)
+      const first = await bench.member({ settings: { ack: 'manual', concurrency: keys.length } })
+      bench.ledger.series(bench.producer(), keys, 1)
+      await bench.until(() => first.succeeded.length === keys.length, 'all messages at the first member')
+      const lost = new Set<number>()
+      first.loop.on('revoked', ({ partitions }) => {
+        for (const { partition } of partitions) lost.add(partition)
+      })
+      const second = await bench.member()
+      await bench.until(
+        () =>
+          second.loop.assignments.length > 0 && second.loop.assignments.every(({ partition }) => lost.has(partition)),
+        'partitions to change hands',
+      )
+      const moved = first.handlings.filter((one) => lost.has(one.partition))
+      const stayed = first.handlings.filter(
+        (one) =>
+          !lost.has(one.partition) && first.loop.assignments.some(({ partition }) => partition === one.partition),
+      )
+      expect(moved.length, 'messages that changed hands').toBeGreaterThan(0)
+      for (const one of moved) await rejection(one.message.ack(), 'ABORTED')
+      for (const one of stayed) await within(one.message.ack(), 'the ack of a message whose partition stayed')
+      await bench.until(
+        () => moved.every((one) => second.succeeded.includes(one.id)),
+        'the messages at the second member',
+      )
+      expect(
+        second.succeeded.filter((id) => stayed.some((one) => one.id === id)),
+        'what stayed was acked by the first member',
+      ).toEqual([])
+    },
+  )
 }
 
 function automatic(suite: Suite): void {
-  suite.test('auto: ack() within the handler settles early; a failure after it does not bring the message back', {}, async (bench) => {
-    const member = await bench.member({
-      handler: async (message) => {
-        await message.ack()
-        throw new Error('too late to matter')
-      },
-    })
-    void bench.ledger.send(bench.producer(), 1, { id: 'early', key: 'k' })
-    await bench.until(() => member.handlings.some((one) => one.outcome === 'failed'), 'the end of the handler')
-    await bench.ledger.allConfirmed()
-    await member.leave()
-    expect(await leftFor(bench, ['k'])).toEqual([])
-    expect(member.handlings).toHaveLength(1)
-  })
+  suite.test(
+    'auto: ack() within the handler settles early; a failure after it does not bring the message back',
+    {},
+    async (bench) => {
+      const member = await bench.member({
+        handler: async (message) => {
+          await message.ack()
+          throw new Error('too late to matter')
+        },
+      })
+      void bench.ledger.send(bench.producer(), 1, { id: 'early', key: 'k' })
+      await bench.until(() => member.handlings.some((one) => one.outcome === 'failed'), 'the end of the handler')
+      await bench.ledger.allConfirmed()
+      await member.leave()
+      expect(await leftFor(bench, ['k'])).toEqual([])
+      expect(member.handlings).toHaveLength(1)
+    },
+  )
 }

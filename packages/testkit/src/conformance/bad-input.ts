@@ -1,11 +1,27 @@
-import { isPortableName, type Producer, type Transport, Transport as TransportClass } from '@streamswitch/core'
+import { isPortableName, type Transport, Transport as TransportClass } from '@streamswitch/core'
 import { expect, test } from 'vitest'
+import { badSends } from './bad-sends.js'
 import type { Bench } from './bench.js'
 import { rejection, thrown } from './expect-error.js'
 import type { Suite } from './suite.js'
 
 /** Names that not every transport can hold. */
-const BAD_NAMES: readonly unknown[] = ['', 'Upper', 'with space', '-first', '.first', 'a/b', 'ü', 'x'.repeat(101), 'line\nfeed', 7, null, undefined, {}, ['a']]
+const BAD_NAMES: readonly unknown[] = [
+  '',
+  'Upper',
+  'with space',
+  '-first',
+  '.first',
+  'a/b',
+  'ü',
+  'x'.repeat(101),
+  'line\nfeed',
+  7,
+  null,
+  undefined,
+  {},
+  ['a'],
+]
 
 interface BadCall {
   readonly what: string
@@ -15,26 +31,89 @@ interface BadCall {
 }
 
 const AT_CONSTRUCTION: readonly BadCall[] = [
-  { what: 'an unknown option of a producer', act: (transport) => transport.producer('t', { lingerMS: 1 } as never), says: ['lingerMS', "'lingerMs'"] },
-  { what: 'an unknown option of a loop', act: (transport) => transport.consumer('t', { group: 'g', concurency: 1 } as never), says: ['concurency', "'concurrency'"] },
-  { what: 'a wrong type', act: (transport) => transport.producer('t', { maxBatchRecords: 'many' as never }), says: ['maxBatchRecords', 'whole number'] },
-  { what: 'a number out of range', act: (transport) => transport.consumer('t', { group: 'g', concurrency: 0 }), says: ['concurrency', 'from 1 to'] },
-  { what: 'not a number', act: (transport) => transport.producer('t', { sendTimeoutMs: Number.NaN }), says: ['sendTimeoutMs'] },
-  { what: 'a nested option', act: (transport) => transport.consumer('t', { group: 'g', retry: { attempts: -1 } as never }), says: ['retry.attempts'] },
+  {
+    what: 'an unknown option of a producer',
+    act: (transport) => transport.producer('t', { lingerMS: 1 } as never),
+    says: ['lingerMS', "'lingerMs'"],
+  },
+  {
+    what: 'an unknown option of a loop',
+    act: (transport) => transport.consumer('t', { group: 'g', concurency: 1 } as never),
+    says: ['concurency', "'concurrency'"],
+  },
+  {
+    what: 'a wrong type',
+    act: (transport) => transport.producer('t', { maxBatchRecords: 'many' as never }),
+    says: ['maxBatchRecords', 'whole number'],
+  },
+  {
+    what: 'a number out of range',
+    act: (transport) => transport.consumer('t', { group: 'g', concurrency: 0 }),
+    says: ['concurrency', 'from 1 to'],
+  },
+  {
+    what: 'not a number',
+    act: (transport) => transport.producer('t', { sendTimeoutMs: Number.NaN }),
+    says: ['sendTimeoutMs'],
+  },
+  {
+    what: 'a nested option',
+    act: (transport) => transport.consumer('t', { group: 'g', retry: { attempts: -1 } as never }),
+    says: ['retry.attempts'],
+  },
   {
     what: 'several problems at once',
-    act: (transport) => transport.consumer('t', { group: 'g', concurrency: -1, ordering: 'sometimes' as never, prefetch: 1.5, nonsense: true } as never),
+    act: (transport) =>
+      transport.consumer('t', {
+        group: 'g',
+        concurrency: -1,
+        ordering: 'sometimes' as never,
+        prefetch: 1.5,
+        nonsense: true,
+      } as never),
     says: ['concurrency', 'ordering', "'key', 'none'", 'prefetch', 'nonsense'],
   },
-  { what: "an unknown option of the adapter's own, below its name", act: (transport) => transport.producer('t', { [transport.name]: { nonsense: 1 } } as never), says: ['nonsense'] },
-  { what: "another adapter's options that are no object", act: (transport) => transport.producer('t', { [transport.name === 'kafka' ? 'redis' : 'kafka']: 5 } as never), says: ['must be an object'] },
-  { what: 'an unknown codec', act: (transport) => transport.producer('t', { codec: 'xml' as never }), says: ['codec', "'json'"] },
-  { what: 'a schema that is none', act: (transport) => transport.consumer('t', { group: 'g', schema: {} as never }), says: ['schema'] },
-  { what: 'a start position that is none', act: (transport) => transport.consumer('t', { group: 'g', from: 'yesterday' as never }), says: ['from'] },
-  { what: 'a dead-letter option that is none', act: (transport) => transport.consumer('t', { group: 'g', deadLetter: 'yes' as never }), says: ['deadLetter'] },
+  {
+    what: "an unknown option of the adapter's own, below its name",
+    act: (transport) => transport.producer('t', { [transport.name]: { nonsense: 1 } } as never),
+    says: ['nonsense'],
+  },
+  {
+    what: "another adapter's options that are no object",
+    act: (transport) => transport.producer('t', { [transport.name === 'kafka' ? 'redis' : 'kafka']: 5 } as never),
+    says: ['must be an object'],
+  },
+  {
+    what: 'an unknown codec',
+    act: (transport) => transport.producer('t', { codec: 'xml' as never }),
+    says: ['codec', "'json'"],
+  },
+  {
+    what: 'a schema that is none',
+    act: (transport) => transport.consumer('t', { group: 'g', schema: {} as never }),
+    says: ['schema'],
+  },
+  {
+    what: 'a start position that is none',
+    act: (transport) => transport.consumer('t', { group: 'g', from: 'yesterday' as never }),
+    says: ['from'],
+  },
+  {
+    what: 'a dead-letter option that is none',
+    act: (transport) => transport.consumer('t', { group: 'g', deadLetter: 'yes' as never }),
+    says: ['deadLetter'],
+  },
   { what: 'no topic at all', act: (transport) => transport.consumer([], { group: 'g' }), says: ['topic'] },
-  { what: 'no options at all for a loop', act: (transport) => transport.consumer('t', undefined as never), says: ['group'] },
-  { what: 'a handler that is no function', act: (transport) => transport.consumer('t', { group: 'g' }).handle('handler' as never), says: ['handle', 'function'] },
+  {
+    what: 'no options at all for a loop',
+    act: (transport) => transport.consumer('t', undefined as never),
+    says: ['group'],
+  },
+  {
+    what: 'a handler that is no function',
+    act: (transport) => transport.consumer('t', { group: 'g' }).handle('handler' as never),
+    says: ['handle', 'function'],
+  },
 ]
 
 /** Calls that can't be meant: found at once, before any I/O, with words that help. */
@@ -43,7 +122,7 @@ export function badInput(suite: Suite): void {
     construction(suite)
     names(suite)
     transports(suite)
-    sends(suite)
+    badSends(suite)
   })
 }
 
@@ -65,7 +144,11 @@ function construction(suite: Suite): void {
 
   suite.test("other adapters' options may be carried along", {}, async (bench) => {
     const transport = bench.transport()
-    const others = Object.fromEntries(['kafka', 'redis', 'amqp', 'http'].filter((name) => name !== transport.name).map((name) => [name, { anything: 1 }]))
+    const others = Object.fromEntries(
+      ['kafka', 'redis', 'amqp', 'http']
+        .filter((name) => name !== transport.name)
+        .map((name) => [name, { anything: 1 }]),
+    )
     expect(transport.producer(bench.topic, others).topic).toBe(bench.topic)
   })
 }
@@ -73,7 +156,10 @@ function construction(suite: Suite): void {
 function names(suite: Suite): void {
   test('names that only some transports can hold are refused, for topics and groups', async () => {
     const url = await suite.settings.url({ topics: [], groups: [], purpose: 'ordinary' })
-    const transport = new TransportClass(suite.settings.adapter, url, { environment: {}, options: await ownOptions(suite) })
+    const transport = new TransportClass(suite.settings.adapter, url, {
+      environment: {},
+      options: await ownOptions(suite),
+    })
     for (const name of BAD_NAMES) {
       expect(isPortableName(name)).toBe(false)
       thrown(() => transport.producer(name as never), 'INVALID_ARGUMENT')
@@ -96,62 +182,41 @@ function names(suite: Suite): void {
 
 async function ownOptions(suite: Suite): Promise<Readonly<Record<string, unknown>>> {
   const { openOptions = {} } = suite.settings
-  const options = typeof openOptions === 'function' ? await openOptions({ topics: [], groups: [], purpose: 'ordinary' }) : openOptions
+  const options =
+    typeof openOptions === 'function' ? await openOptions({ topics: [], groups: [], purpose: 'ordinary' }) : openOptions
   return options.options ?? {}
 }
 
 function transports(suite: Suite): void {
-  suite.test("a URL that is none, of another scheme, or with unknown options is INVALID_ARGUMENT", {}, async (bench) => {
-    const scheme = suite.settings.adapter.schemes[0] ?? ''
-    for (const url of ['', 'no url', 'nothing://127.0.0.1', `${scheme}:/one-slash`, `${scheme}://host:0`, `${scheme}://host:99999`, `${scheme}://%zz:y@host`]) {
-      thrown(() => bench.transport({}, url), 'INVALID_ARGUMENT')
-    }
-    const joint = bench.url.includes('?') ? '&' : '?'
-    const unknown = thrown(() => bench.transport({}, `${bench.url}${joint}nonsense=1&prefix=UPPER`), 'INVALID_ARGUMENT')
-    expect(unknown.message).toContain('nonsense')
-    expect(unknown.message, 'all problems at once').toContain('prefix')
-    const option = thrown(() => bench.transport({ options: { provision: 'perhaps', nonsense: 1 } }), 'INVALID_ARGUMENT')
-    expect(option.message).toContain('provision')
-    expect(option.message).toContain('nonsense')
-  })
-}
-
-interface BadSend {
-  readonly what: string
-  readonly send: (producer: Producer) => Promise<unknown>
-  readonly code: 'INVALID_ARGUMENT' | 'SERIALIZATION' | 'TOO_LARGE'
-  readonly says: string
-}
-
-const BAD_SENDS: readonly BadSend[] = [
-  { what: 'a reserved header', send: (producer) => producer.send(1, { headers: { 'Streamswitch-Id': 'x' } }), code: 'INVALID_ARGUMENT', says: 'reserved' },
-  { what: 'a header that is no text', send: (producer) => producer.send(1, { headers: { count: 1 as never } }), code: 'INVALID_ARGUMENT', says: 'headers.count' },
-  { what: 'a header name with a line feed', send: (producer) => producer.send(1, { headers: { 'a\nb': 'x' } }), code: 'INVALID_ARGUMENT', says: 'header name' },
-  { what: 'half a character in a header', send: (producer) => producer.send(1, { headers: { half: '\ud800' } }), code: 'INVALID_ARGUMENT', says: 'Unicode' },
-  { what: 'headers beyond their limit', send: (producer) => producer.send(1, { headers: { long: 'x'.repeat(40_000) } }), code: 'TOO_LARGE', says: 'headers' },
-  { what: 'a key that is no text', send: (producer) => producer.send(1, { key: 7 as never }), code: 'INVALID_ARGUMENT', says: 'key' },
-  { what: 'a key that is too long', send: (producer) => producer.send(1, { key: 'k'.repeat(1025) }), code: 'INVALID_ARGUMENT', says: '1024' },
-  { what: 'an empty id', send: (producer) => producer.send(1, { id: '' }), code: 'INVALID_ARGUMENT', says: 'id' },
-  { what: 'a negative partition', send: (producer) => producer.send(1, { partition: -1 }), code: 'INVALID_ARGUMENT', says: 'partition' },
-  { what: 'a partition that does not exist', send: (producer) => producer.send(1, { partition: 100_000 }), code: 'INVALID_ARGUMENT', says: '100000' },
-  { what: 'a timestamp that is none', send: (producer) => producer.send(1, { timestamp: Number.NaN }), code: 'INVALID_ARGUMENT', says: 'timestamp' },
-  { what: 'a value that has no JSON form', send: (producer) => producer.send(1n), code: 'SERIALIZATION', says: 'json' },
-  { what: 'a function', send: (producer) => producer.send(() => {}), code: 'SERIALIZATION', says: 'json' },
-]
-
-function sends(suite: Suite): void {
-  suite.test(`sends that can't be meant are rejected, each with its reason, and nothing goes out: ${BAD_SENDS.map((one) => one.what).join(', ')}`, {}, async (bench) => {
-    const member = await bench.member()
-    const producer = bench.producer()
-    for (const { what, send, code, says } of BAD_SENDS) {
-      const error = await rejection(send(producer), code)
-      expect(error.message, what).toContain(says)
-      expect(error.retryable, what).toBe(false)
-    }
-    void bench.ledger.send(producer, 'good', { id: 'good' })
-    await bench.handledAll(['good'])
-    await bench.ledger.allConfirmed()
-    expect(member.handlings.map((one) => one.id)).toEqual(['good'])
-    expect(producer.stats()).toMatchObject({ accepted: 1, buffered: 0 })
-  })
+  suite.test(
+    'a URL that is none, of another scheme, or with unknown options is INVALID_ARGUMENT',
+    {},
+    async (bench) => {
+      const scheme = suite.settings.adapter.schemes[0] ?? ''
+      for (const url of [
+        '',
+        'no url',
+        'nothing://127.0.0.1',
+        `${scheme}:/one-slash`,
+        `${scheme}://host:0`,
+        `${scheme}://host:99999`,
+        `${scheme}://%zz:y@host`,
+      ]) {
+        thrown(() => bench.transport({}, url), 'INVALID_ARGUMENT')
+      }
+      const joint = bench.url.includes('?') ? '&' : '?'
+      const unknown = thrown(
+        () => bench.transport({}, `${bench.url}${joint}nonsense=1&prefix=UPPER`),
+        'INVALID_ARGUMENT',
+      )
+      expect(unknown.message).toContain('nonsense')
+      expect(unknown.message, 'all problems at once').toContain('prefix')
+      const option = thrown(
+        () => bench.transport({ options: { provision: 'perhaps', nonsense: 1 } }),
+        'INVALID_ARGUMENT',
+      )
+      expect(option.message).toContain('provision')
+      expect(option.message).toContain('nonsense')
+    },
+  )
 }

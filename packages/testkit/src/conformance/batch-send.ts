@@ -1,4 +1,4 @@
-import { batchEntry, type BatchError, isBatchError } from '@streamswitch/core'
+import { type BatchError, batchEntry, isBatchError } from '@streamswitch/core'
 import { expect } from 'vitest'
 import { within } from './collect.js'
 import { load } from './load.js'
@@ -17,18 +17,26 @@ function good(suite: Suite): void {
     await bench.member()
     const producer = bench.producer()
     const ids = Array.from({ length: load(200) }, (_, index) => `entry-${index}`)
-    const receipts = await within(producer.sendBatch(ids.map((id) => batchEntry(id, { id, key: 'k', headers: { plain: 'yes' } }))), 'the receipts')
+    const receipts = await within(
+      producer.sendBatch(ids.map((id) => batchEntry(id, { id, key: 'k', headers: { plain: 'yes' } }))),
+      'the receipts',
+    )
     expect(receipts.map((receipt) => receipt.id)).toEqual(ids)
     await bench.handledCount(ids.length)
     expect(bench.handled().map((one) => one.id)).toEqual(ids)
-    expect(bench.handled().every((one) => one.value === one.id && one.headers['plain'] === 'yes' && one.key === 'k')).toBe(true)
+    expect(
+      bench.handled().every((one) => one.value === one.id && one.headers['plain'] === 'yes' && one.key === 'k'),
+    ).toBe(true)
   })
 
   suite.test('plain values, none at all, and both kinds in one list', {}, async (bench) => {
     await bench.member()
     const producer = bench.producer()
     expect(await producer.sendBatch([])).toEqual([])
-    const receipts = await within(producer.sendBatch(['plain', batchEntry('with options', { id: 'own' }), undefined, null]), 'the receipts')
+    const receipts = await within(
+      producer.sendBatch(['plain', batchEntry('with options', { id: 'own' }), undefined, null]),
+      'the receipts',
+    )
     expect(receipts[1]?.id).toBe('own')
     expect(new Set(receipts.map((receipt) => receipt.id)).size).toBe(4)
     await bench.handledCount(4)
@@ -36,18 +44,27 @@ function good(suite: Suite): void {
     expect(values).toEqual(['plain', 'with options', undefined, null])
   })
 
-  suite.test('lists beyond the limits of a batch are cut, and stay in order', { partitions: suite.partitions }, async (bench) => {
-    await bench.member()
-    const producer = bench.producer({ maxBatchRecords: 7, maxBatchBytes: 2_000, maxBufferedMessages: 40 })
-    const text = 'x'.repeat(300)
-    const entries = Array.from({ length: load(300) }, (_, index) => batchEntry({ index, text }, { id: `cut-${index}`, key: `key-${index % 5}` }))
-    await within(producer.sendBatch(entries), 'the receipts')
-    await bench.handledCount(entries.length)
-    for (let key = 0; key < 5; key += 1) {
-      const indexes = bench.handled().filter((one) => one.key === `key-${key}`).map((one) => (one.value as { index: number }).index)
-      expect(indexes).toEqual(Array.from({ length: entries.length / 5 }, (_, turn) => turn * 5 + key))
-    }
-  })
+  suite.test(
+    'lists beyond the limits of a batch are cut, and stay in order',
+    { partitions: suite.partitions },
+    async (bench) => {
+      await bench.member()
+      const producer = bench.producer({ maxBatchRecords: 7, maxBatchBytes: 2_000, maxBufferedMessages: 40 })
+      const text = 'x'.repeat(300)
+      const entries = Array.from({ length: load(300) }, (_, index) =>
+        batchEntry({ index, text }, { id: `cut-${index}`, key: `key-${index % 5}` }),
+      )
+      await within(producer.sendBatch(entries), 'the receipts')
+      await bench.handledCount(entries.length)
+      for (let key = 0; key < 5; key += 1) {
+        const indexes = bench
+          .handled()
+          .filter((one) => one.key === `key-${key}`)
+          .map((one) => (one.value as { index: number }).index)
+        expect(indexes).toEqual(Array.from({ length: entries.length / 5 }, (_, turn) => turn * 5 + key))
+      }
+    },
+  )
 }
 
 function bad(suite: Suite): void {
@@ -98,25 +115,31 @@ function bad(suite: Suite): void {
     await bench.handledCount(1)
   })
 
-  suite.test('lists and single sends at the same time: each is settled exactly once', { partitions: suite.partitions }, async (bench) => {
-    await bench.member({ settings: { concurrency: 50 } })
-    const producer = bench.producer()
-    let settled = 0
-    const lists = Array.from({ length: load(20) }, async (_, list) => {
-      const entries = Array.from({ length: 20 }, (_, index) => batchEntry(index === 13 ? 1n : `${list}/${index}`, { key: `key-${list}`, id: `${list}/${index}` }))
-      const error = await failureOf(producer.sendBatch(entries))
-      expect(error.failures.map((failure) => failure.index)).toEqual([13])
-      settled += 1
-    })
-    bench.ledger.series(producer, ['single', undefined], load(100))
-    await Promise.all(lists)
-    await bench.ledger.allConfirmed()
-    const delivered = load(20) * 19 + 2 * load(100)
-    await bench.handledCount(delivered)
-    expect(settled).toBe(load(20))
-    expect(bench.handled(), 'none twice').toHaveLength(delivered)
-    expect(producer.stats()).toMatchObject({ accepted: delivered, failed: 0, buffered: 0, waiting: 0 })
-  })
+  suite.test(
+    'lists and single sends at the same time: each is settled exactly once',
+    { partitions: suite.partitions },
+    async (bench) => {
+      await bench.member({ settings: { concurrency: 50 } })
+      const producer = bench.producer()
+      let settled = 0
+      const lists = Array.from({ length: load(20) }, async (_, list) => {
+        const entries = Array.from({ length: 20 }, (_, index) =>
+          batchEntry(index === 13 ? 1n : `${list}/${index}`, { key: `key-${list}`, id: `${list}/${index}` }),
+        )
+        const error = await failureOf(producer.sendBatch(entries))
+        expect(error.failures.map((failure) => failure.index)).toEqual([13])
+        settled += 1
+      })
+      bench.ledger.series(producer, ['single', undefined], load(100))
+      await Promise.all(lists)
+      await bench.ledger.allConfirmed()
+      const delivered = load(20) * 19 + 2 * load(100)
+      await bench.handledCount(delivered)
+      expect(settled).toBe(load(20))
+      expect(bench.handled(), 'none twice').toHaveLength(delivered)
+      expect(producer.stats()).toMatchObject({ accepted: delivered, failed: 0, buffered: 0, waiting: 0 })
+    },
+  )
 }
 
 async function failureOf(batch: Promise<unknown>): Promise<BatchError> {

@@ -41,11 +41,19 @@ export interface MemberOptions {
   readonly settings?: Partial<Omit<ConsumerSettings, 'group'>>
 }
 
+/** How a test waits, if not as usual. */
+export interface Patience {
+  /** A loop that ends with an error is part of the test. Default false: it ends the wait. */
+  readonly toleratesEnd?: boolean
+  /** In milliseconds; default 15,000. */
+  readonly timeoutMs?: number
+}
+
 type Retry = NonNullable<ConsumerSettings['retry']>
 
 /** Retries that come quickly: what tests of failing handlers use. */
-export function quickRetry(attempts = 5, settings: Partial<Retry> = {}): Retry {
-  return { minDelayMs: 1, maxDelayMs: 20, factor: 2, attempts, ...settings } as Retry
+export function quickRetry(attempts = 5, settings: Retry = {}): Retry {
+  return { minDelayMs: 1, maxDelayMs: 20, factor: 2, attempts, ...settings }
 }
 
 /** The table one test works at: names of its own, the transports, producers and members it opens, and the record of what they did. */
@@ -63,10 +71,18 @@ export class Bench {
   readonly #options: TransportOptions
   readonly #producers: Producer[] = []
   readonly #transports: Transport[] = []
+  /** Those at the suite's own address: where a server is absent or refuses, nothing was made and nothing can be deleted. */
+  readonly #reachable: Transport[] = []
   readonly #members: Member[] = []
   #sending: Transport | undefined
 
-  private constructor(adapter: AdapterDefinition, topology: Topology, partitions: number, url: string, options: TransportOptions) {
+  private constructor(
+    adapter: AdapterDefinition,
+    topology: Topology,
+    partitions: number,
+    url: string,
+    options: TransportOptions,
+  ) {
     this.#adapter = adapter
     this.topics = topology.topics
     this.groups = topology.groups
@@ -77,7 +93,11 @@ export class Bench {
 
   static async open(settings: ConformanceSettings, shape: BenchShape = {}): Promise<Bench> {
     const names = (purpose: string, count: number): string[] => Array.from({ length: count }, () => uniqueName(purpose))
-    const topology: Topology = { topics: names('topic', shape.topics ?? 1), groups: names('group', shape.groups ?? 1), purpose: shape.purpose ?? 'ordinary' }
+    const topology: Topology = {
+      topics: names('topic', shape.topics ?? 1),
+      groups: names('group', shape.groups ?? 1),
+      purpose: shape.purpose ?? 'ordinary',
+    }
     const { openOptions = {} } = settings
     const options = typeof openOptions === 'function' ? await openOptions(topology) : openOptions
     return new Bench(settings.adapter, topology, shape.partitions ?? 1, await settings.url(topology), options)
@@ -94,8 +114,15 @@ export class Bench {
   /** A new transport, closed with the bench. `extra` wins over the suite's options. */
   transport(extra: TransportOptions = {}, url: string = this.url): Transport {
     const options = { ...this.#options.options, ...extra.options }
-    const transport = new Transport(this.#adapter, url, { environment: {}, logger: this.#logger(), ...this.#options, ...extra, options })
+    const transport = new Transport(this.#adapter, url, {
+      environment: {},
+      logger: this.#logger(),
+      ...this.#options,
+      ...extra,
+      options,
+    })
     this.#transports.push(transport)
+    if (url === this.url) this.#reachable.push(transport)
     return transport
   }
 
@@ -124,7 +151,13 @@ export class Bench {
 
   /** A running member, perhaps not joined yet. */
   start(options: MemberOptions = {}): Member {
-    const { handler = () => undefined, topic = this.topic, group = this.group, transport = this.transport(), settings = {} } = options
+    const {
+      handler = () => undefined,
+      topic = this.topic,
+      group = this.group,
+      transport = this.transport(),
+      settings = {},
+    } = options
     const loop = transport.consumer(topic, { partitions: this.partitions, retry: quickRetry(), ...settings, group })
     const name = `member-${this.#members.length + 1}`
     loop.handle(this.journal.record({ member: name, group }, handler))
@@ -134,16 +167,19 @@ export class Bench {
   }
 
   /** Waits for a condition; fails at once when a loop ends with an error, unless the condition is about that. */
-  async until(condition: () => boolean, what: string, toleratesEnd = false): Promise<void> {
+  async until(condition: () => boolean, what: string, options: Patience = {}): Promise<void> {
     const guarded = (): boolean => {
       if (condition()) return true
-      const broken = toleratesEnd ? undefined : this.#members.find((member) => member.failure !== undefined)
-      if (broken !== undefined) throw new Error(`${broken.name} ended while the test waited for: ${what}`, { cause: broken.failure?.error })
+      const broken =
+        options.toleratesEnd === true ? undefined : this.#members.find((member) => member.failure !== undefined)
+      if (broken !== undefined)
+        throw new Error(`${broken.name} ended while the test waited for: ${what}`, { cause: broken.failure?.error })
       const { failure } = this.ledger
-      if (failure !== undefined) throw new Error(`a send failed while the test waited for: ${what}`, { cause: failure.error })
+      if (failure !== undefined)
+        throw new Error(`a send failed while the test waited for: ${what}`, { cause: failure.error })
       return false
     }
-    await this.watch.until(guarded, what, () => this.#state())
+    await this.watch.until(guarded, what, () => this.#state(), options.timeoutMs)
   }
 
   /** Successful handlings of a group, in the order of their starts. */
@@ -152,9 +188,10 @@ export class Bench {
   }
 
   /** Waits until the group has handled this many messages, each counted once. */
-  async handledCount(count: number, group: string = this.group): Promise<void> {
-    const reached = (): boolean => this.handled(group).length >= count && new Set(this.handled(group).map((one) => one.id)).size >= count
-    await this.until(reached, `${count} messages handled by ${group}`)
+  async handledCount(count: number, group: string = this.group, patience: Patience = {}): Promise<void> {
+    const reached = (): boolean =>
+      this.handled(group).length >= count && new Set(this.handled(group).map((one) => one.id)).size >= count
+    await this.until(reached, `${count} messages handled by ${group}`, patience)
   }
 
   /** Waits until the group has handled these messages. */
@@ -167,7 +204,11 @@ export class Bench {
   }
 
   /** The checker's verdict on one group, over everything sent to the topic. */
-  verdict(group: string = this.group, topic: string = this.topic, gone: ReadonlySet<string> = new Set()): HistoryVerdict {
+  verdict(
+    group: string = this.group,
+    topic: string = this.topic,
+    gone: ReadonlySet<string> = new Set(),
+  ): HistoryVerdict {
     return checkHistory(
       this.ledger.sent(topic),
       this.journal.all.filter((one) => one.group === group && one.topic === topic),
@@ -180,7 +221,7 @@ export class Bench {
     for (const member of this.#members) void member.loop.close({ timeoutMs: 0 })
     await Promise.all(this.#members.map((member) => member.loop.close()))
     await Promise.all(this.#producers.map((producer) => producer.close({ timeoutMs: 0 })))
-    const cleaner = this.#sending ?? this.#transports[0]
+    const cleaner = this.#reachable.find((transport) => transport === this.#sending) ?? this.#reachable[0]
     if (cleaner !== undefined) await this.#deleteTopics(cleaner)
     await Promise.all(this.#transports.map((transport) => transport.close({ timeoutMs: 0 })))
   }

@@ -1,4 +1,12 @@
-import { CAPABILITY_NAMES, type CapabilityName, type CapabilityValue, ConsumerLoop, OFFICIAL_ADAPTERS, Producer, Transport } from '@streamswitch/core'
+import {
+  CAPABILITY_NAMES,
+  type CapabilityName,
+  type CapabilityValue,
+  ConsumerLoop,
+  OFFICIAL_ADAPTERS,
+  Producer,
+  Transport,
+} from '@streamswitch/core'
 import { describe, expect, test } from 'vitest'
 import { rejection, thrown } from './expect-error.js'
 import type { Suite } from './suite.js'
@@ -27,12 +35,17 @@ function declared(suite: Suite): void {
     expect(Object.keys(adapter.capabilities).sort()).toEqual([...CAPABILITY_NAMES].sort())
     for (const name of CAPABILITY_NAMES) {
       const value = adapter.capabilities[name]
-      expect(typeof value === 'boolean' || (typeof value === 'string' && value.trim() !== ''), `${name}: ${String(value)}`).toBe(true)
+      expect(
+        typeof value === 'boolean' || (typeof value === 'string' && value.trim() !== ''),
+        `${name}: ${String(value)}`,
+      ).toBe(true)
     }
   })
 
   test('no capability is less than the table of official adapters says', () => {
-    const less = CAPABILITY_NAMES.filter((name) => official !== undefined && strength(adapter.capabilities[name]) < strength(official.capabilities[name]))
+    const less = CAPABILITY_NAMES.filter(
+      (name) => official !== undefined && strength(adapter.capabilities[name]) < strength(official.capabilities[name]),
+    )
     expect(less).toEqual([])
     if (official !== undefined) expect([...adapter.schemes]).toEqual([...official.schemes])
   })
@@ -40,12 +53,17 @@ function declared(suite: Suite): void {
   test('the definition is complete, and its classes are thin subclasses that open nothing', () => {
     const { Producer: OwnProducer, ConsumerLoop: OwnLoop } = adapter.classes()
     expect(adapter.schemes.length).toBeGreaterThan(0)
-    expect(adapter.schemes.some((scheme) => adapter.defaultUrl.startsWith(`${scheme}://`)), `defaultUrl ${adapter.defaultUrl}`).toBe(true)
+    expect(
+      adapter.schemes.some((scheme) => adapter.defaultUrl.startsWith(`${scheme}://`)),
+      `defaultUrl ${adapter.defaultUrl}`,
+    ).toBe(true)
     expect(adapter.environmentUrl({}), 'an empty environment says nothing').toBeUndefined()
     expect(Object.getPrototypeOf(OwnProducer)).toBe(Producer)
     expect(Object.getPrototypeOf(OwnLoop)).toBe(ConsumerLoop)
-    for (const name of ['send', 'sendBatch', 'flush', 'close', 'init']) expect(Object.hasOwn(OwnProducer.prototype, name), `${name} of the producer`).toBe(false)
-    for (const name of ['run', 'handle', 'init', 'close', 'seek']) expect(Object.hasOwn(OwnLoop.prototype, name), `${name} of the loop`).toBe(false)
+    for (const name of ['send', 'sendBatch', 'flush', 'close', 'init'])
+      expect(Object.hasOwn(OwnProducer.prototype, name), `${name} of the producer`).toBe(false)
+    for (const name of ['run', 'handle', 'init', 'close', 'seek'])
+      expect(Object.hasOwn(OwnLoop.prototype, name), `${name} of the loop`).toBe(false)
   })
 
   suite.test('producers and loops of a transport are instances of its classes', {}, async (bench) => {
@@ -84,33 +102,43 @@ function requestReply(suite: Suite): void {
     suite.test('request() is not offered', {}, async (bench) => {
       const producer = bench.producer() as unknown as Readonly<Record<string, unknown>>
       const { request } = producer
-      if (typeof request === 'function') await rejection(Promise.resolve().then(() => request.call(producer, 1)), 'UNSUPPORTED')
+      if (typeof request === 'function')
+        await rejection(
+          Promise.resolve().then(() => request.call(producer, 1)),
+          'UNSUPPORTED',
+        )
       else expect(request).toBeUndefined()
     })
     return
   }
   test('requests and replies have conformance cases', () => {
-    throw new Error('requestReply is declared, but this version of the suite has no cases for it: declare false, or use a newer suite')
+    throw new Error(
+      'requestReply is declared, but this version of the suite has no cases for it: declare false, or use a newer suite',
+    )
   })
 }
 
 function lag(suite: Suite): void {
   if (suite.has('lag')) {
-    suite.test('lag is what the group has not finished, also before its first message', { partitions: suite.partitions }, async (bench) => {
-      const member = await bench.member()
-      const total = async (): Promise<number> => (await member.loop.lag()).reduce((sum, one) => sum + one.lag, 0)
-      expect(await total(), 'of an empty topic').toBe(0)
-      member.loop.pause()
-      bench.ledger.series(bench.producer(), ['a', 'b', 'c', undefined], 10)
-      await bench.ledger.allConfirmed()
-      await expect.poll(total, { timeout: 10_000, message: 'while nothing is handled' }).toBe(40)
-      member.loop.resume()
-      await bench.handledCount(40)
-      await expect.poll(total, { timeout: 10_000, message: 'when all is done' }).toBe(0)
-      const listed = (await member.loop.lag()).map(({ topic, partition }) => `${topic}/${partition}`)
-      expect(new Set(listed).size, 'each partition once').toBe(listed.length)
-      expect(listed.every((name) => name.startsWith(`${bench.topic}/`))).toBe(true)
-    })
+    suite.test(
+      'lag is what the group has not finished, also before its first message',
+      { partitions: suite.partitions },
+      async (bench) => {
+        const member = await bench.member()
+        const total = async (): Promise<number> => (await member.loop.lag()).reduce((sum, one) => sum + one.lag, 0)
+        expect(await total(), 'of an empty topic').toBe(0)
+        member.loop.pause()
+        bench.ledger.series(bench.producer(), ['a', 'b', 'c', undefined], 10)
+        await bench.ledger.allConfirmed()
+        await expect.poll(total, { timeout: 10_000, message: 'while nothing is handled' }).toBe(40)
+        member.loop.resume()
+        await bench.handledCount(40)
+        await expect.poll(total, { timeout: 10_000, message: 'when all is done' }).toBe(0)
+        const listed = (await member.loop.lag()).map(({ topic, partition }) => `${topic}/${partition}`)
+        expect(new Set(listed).size, 'each partition once').toBe(listed.length)
+        expect(listed.every((name) => name.startsWith(`${bench.topic}/`))).toBe(true)
+      },
+    )
     return
   }
   suite.refused('lag')

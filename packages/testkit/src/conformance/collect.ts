@@ -22,7 +22,12 @@ export class Watch {
    * Resolves once the condition holds. Rejects when the condition throws, and after `timeoutMs` with a message that says what
    * was waited for; `state` adds what was there instead.
    */
-  until(condition: () => boolean, what: string, state: () => string = () => '', timeoutMs: number = WAIT_MS): Promise<void> {
+  until(
+    condition: () => boolean,
+    what: string,
+    state: () => string = () => '',
+    timeoutMs: number = WAIT_MS,
+  ): Promise<void> {
     return new Promise((resolve, reject) => {
       const end = (settle: () => void): void => {
         clearInterval(poll)

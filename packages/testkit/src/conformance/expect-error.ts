@@ -12,7 +12,10 @@ export async function rejection(promise: PromiseLike<unknown>, ...codes: readonl
     ),
     `a rejection with ${codes.join(' or ')}`,
   )
-  if (!('error' in outcome)) throw new Error(`expected a rejection with ${codes.join(' or ')}, but it resolved with ${inspect(outcome.value, { depth: 1 })}`)
+  if (!('error' in outcome))
+    throw new Error(
+      `expected a rejection with ${codes.join(' or ')}, but it resolved with ${inspect(outcome.value, { depth: 1 })}`,
+    )
   return checked(outcome.error, codes)
 }
 
@@ -29,8 +32,12 @@ export function thrown(action: () => unknown, ...codes: readonly ErrorCode[]): S
 }
 
 function checked(error: unknown, codes: readonly ErrorCode[]): StreamError {
-  if (!isStreamError(error)) throw new Error(`expected a StreamError with ${codes.join(' or ')}, got ${inspect(error, { depth: 1 })}`, { cause: error })
-  if (!codes.includes(error.code)) throw new Error(`expected ${codes.join(' or ')}, got ${error.code}: ${error.message}`, { cause: error })
+  if (!isStreamError(error))
+    throw new Error(`expected a StreamError with ${codes.join(' or ')}, got ${inspect(error, { depth: 1 })}`, {
+      cause: error,
+    })
+  if (!codes.includes(error.code))
+    throw new Error(`expected ${codes.join(' or ')}, got ${error.code}: ${error.message}`, { cause: error })
   expect(error.message, 'the message of the error').not.toBe('')
   return error
 }

@@ -13,7 +13,9 @@ export function foreignClient(suite: Suite): void {
     if (!suite.has('multiProcess')) return suite.refused('multiProcess')
     if (foreign === undefined) {
       test('a foreign client is given', () => {
-        throw new Error('this transport takes other processes, so the suite needs `foreign`: a client other than the adapter’s own driver')
+        throw new Error(
+          'this transport takes other processes, so the suite needs `foreign`: a client other than the adapter’s own driver',
+        )
       })
       return
     }
@@ -28,7 +30,10 @@ function writes(suite: Suite, foreign: ForeignClient): void {
     const producer = bench.producer()
     await producer.init()
     const before = Date.now()
-    await within(foreign.write(bench.topic, { body: Buffer.from('{"from":"outside","text":"é 🦉"}'), key: 'k' }, bench.group), 'the foreign write')
+    await within(
+      foreign.write(bench.topic, { body: Buffer.from('{"from":"outside","text":"é 🦉"}'), key: 'k' }, bench.group),
+      'the foreign write',
+    )
     await within(foreign.write(bench.topic, { body: Buffer.from('[1,2]') }, bench.group), 'the foreign write')
     await bench.until(() => member.succeeded.length === 2, 'both foreign messages')
     const keyed = member.handlings.find((one) => one.key === 'k')
@@ -60,31 +65,52 @@ function writes(suite: Suite, foreign: ForeignClient): void {
     expect(member.handlings[1]?.id, 'the same message has the same id').toBe(member.handlings[0]?.id)
   })
 
-  suite.test(`what ${foreign.name} wrote and nobody can decode is dead-lettered; its neighbours flow`, {}, async (bench) => {
-    const recorder = openRecorder(() => bench.watch.changed())
-    const member = await bench.member({ transport: bench.transport({ deadLetterTransport: recorder.transport }) })
-    await bench.producer().init()
-    await within(foreign.write(bench.topic, { body: Buffer.from('no JSON'), key: 'k' }, bench.group), 'the foreign write')
-    await within(foreign.write(bench.topic, { body: Buffer.from('"fine"'), key: 'k' }, bench.group), 'the foreign write')
-    await bench.until(() => member.succeeded.length === 1 && recorder.records.length === 1, 'the good message, and the bad one in the dead letters')
-    expect(member.handlings[0]?.value).toBe('fine')
-    expect(recorder.records[0]?.payload?.toString()).toBe('no JSON')
-    expect(recorder.records[0]?.headers?.[DEAD_LETTER_HEADERS.errorCode]).toBe('SERIALIZATION')
-  })
+  suite.test(
+    `what ${foreign.name} wrote and nobody can decode is dead-lettered; its neighbours flow`,
+    {},
+    async (bench) => {
+      const recorder = openRecorder(() => bench.watch.changed())
+      const member = await bench.member({ transport: bench.transport({ deadLetterTransport: recorder.transport }) })
+      await bench.producer().init()
+      await within(
+        foreign.write(bench.topic, { body: Buffer.from('no JSON'), key: 'k' }, bench.group),
+        'the foreign write',
+      )
+      await within(
+        foreign.write(bench.topic, { body: Buffer.from('"fine"'), key: 'k' }, bench.group),
+        'the foreign write',
+      )
+      await bench.until(
+        () => member.succeeded.length === 1 && recorder.records.length === 1,
+        'the good message, and the bad one in the dead letters',
+      )
+      expect(member.handlings[0]?.value).toBe('fine')
+      expect(recorder.records[0]?.payload?.toString()).toBe('no JSON')
+      expect(recorder.records[0]?.headers?.[DEAD_LETTER_HEADERS.errorCode]).toBe('SERIALIZATION')
+    },
+  )
 }
 
 function reads(suite: Suite, foreign: ForeignClient): void {
-  suite.test(`we write, ${foreign.name} reads the encoded values and nothing wrapped around them`, { purpose: 'foreign-read' }, async (bench) => {
-    await bench.transport().admin.provision(bench.transport().topicSpec(bench.topic, { partitions: 1 }))
-    await foreign.prepareRead?.(bench.topic, { topics: bench.topics, groups: bench.groups, purpose: 'foreign-read' })
-    const reading = foreign.read(bench.topic, 3)
-    const producer = bench.producer()
-    void bench.ledger.send(producer, { text: 'é 🦉', number: 1 }, { key: 'k', headers: { plain: 'yes' } })
-    void bench.ledger.send(producer, [1, 2], { key: 'k' })
-    void bench.ledger.send(producer, 'plain text', { key: 'k' })
-    const records = await within(reading, 'three records at the foreign client')
-    await bench.ledger.allConfirmed()
-    expect(records.map((record) => record.body.toString())).toEqual(['{"text":"é 🦉","number":1}', '[1,2]', '"plain text"'])
-    for (const record of records) if (record.key !== undefined) expect(record.key).toBe('k')
-  })
+  suite.test(
+    `we write, ${foreign.name} reads the encoded values and nothing wrapped around them`,
+    { purpose: 'foreign-read' },
+    async (bench) => {
+      await bench.transport().admin.provision(bench.transport().topicSpec(bench.topic, { partitions: 1 }))
+      await foreign.prepareRead?.(bench.topic, { topics: bench.topics, groups: bench.groups, purpose: 'foreign-read' })
+      const reading = foreign.read(bench.topic, 3)
+      const producer = bench.producer()
+      void bench.ledger.send(producer, { text: 'é 🦉', number: 1 }, { key: 'k', headers: { plain: 'yes' } })
+      void bench.ledger.send(producer, [1, 2], { key: 'k' })
+      void bench.ledger.send(producer, 'plain text', { key: 'k' })
+      const records = await within(reading, 'three records at the foreign client')
+      await bench.ledger.allConfirmed()
+      expect(records.map((record) => record.body.toString())).toEqual([
+        '{"text":"é 🦉","number":1}',
+        '[1,2]',
+        '"plain text"',
+      ])
+      for (const record of records) if (record.key !== undefined) expect(record.key).toBe('k')
+    },
+  )
 }

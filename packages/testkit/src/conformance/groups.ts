@@ -53,52 +53,72 @@ function sharing(suite: Suite): void {
     if (suite.partitions >= 3) expect(members.map((member) => member.handlings.length > 0)).toEqual([true, true, true])
   })
 
-  suite.test('when members leave, the others take over what they had', { partitions: suite.partitions }, async (bench) => {
-    const [first, second, third] = await bench.members(3)
-    const producer = bench.producer()
-    bench.ledger.series(producer, KEYS, 2)
-    await bench.handledCount(KEYS.length * 2)
-    await Promise.all([first?.leave(), second?.leave()])
-    bench.ledger.series(producer, KEYS, 2, 2)
-    await bench.handledCount(KEYS.length * 4)
-    await expectExactlyOnceInOrder(bench)
-    expect(third?.succeeded).toEqual(expect.arrayContaining(bench.ledger.ids().slice(KEYS.length * 2)))
-  })
+  suite.test(
+    'when members leave, the others take over what they had',
+    { partitions: suite.partitions },
+    async (bench) => {
+      const [first, second, third] = await bench.members(3)
+      const producer = bench.producer()
+      bench.ledger.series(producer, KEYS, 2)
+      await bench.handledCount(KEYS.length * 2)
+      await Promise.all([first?.leave(), second?.leave()])
+      bench.ledger.series(producer, KEYS, 2, 2)
+      await bench.handledCount(KEYS.length * 4)
+      await expectExactlyOnceInOrder(bench)
+      expect(third?.succeeded).toEqual(expect.arrayContaining(bench.ledger.ids().slice(KEYS.length * 2)))
+    },
+  )
 
-  suite.test('a member that leaves and a new one that joins while messages flow: none lost, order kept', { partitions: suite.partitions }, async (bench) => {
-    const [first] = await bench.members(2)
-    const producer = bench.producer()
-    bench.ledger.series(producer, KEYS, 5)
-    await bench.handledCount(KEYS.length)
-    const joined = bench.member()
-    bench.ledger.series(producer, KEYS, 5, 5)
-    await Promise.all([joined, first?.leave()])
-    bench.ledger.series(producer, KEYS, 5, 10)
-    await bench.handledCount(KEYS.length * 15)
-    await bench.ledger.allConfirmed()
-    expect(bench.verdict()).toMatchObject({ lost: [], phantom: [], duplicated: [], reordered: [], overlapping: [] })
-  })
+  suite.test(
+    'a member that leaves and a new one that joins while messages flow: none lost, order kept',
+    { partitions: suite.partitions },
+    async (bench) => {
+      const [first] = await bench.members(2)
+      const producer = bench.producer()
+      bench.ledger.series(producer, KEYS, 5)
+      await bench.handledCount(KEYS.length)
+      const joined = bench.member()
+      bench.ledger.series(producer, KEYS, 5, 5)
+      await Promise.all([joined, first?.leave()])
+      bench.ledger.series(producer, KEYS, 5, 10)
+      await bench.handledCount(KEYS.length * 15)
+      await bench.ledger.allConfirmed()
+      expect(bench.verdict()).toMatchObject({ lost: [], phantom: [], duplicated: [], reordered: [], overlapping: [] })
+    },
+  )
 }
 
 function assignments(suite: Suite): void {
-  suite.test('every partition belongs to exactly one member, and events tell of each change', { partitions: suite.partitions }, async (bench) => {
-    const events: string[] = []
-    const first = await bench.member()
-    first.loop.on('revoked', ({ partitions, how }) => events.push(...partitions.map(({ partition }) => `${how} ${partition}`)))
-    await bench.until(() => owned([first]).length === suite.partitions, 'all partitions at the only member')
-    const second = await bench.member()
-    await bench.until(() => spread(bench, [first, second], suite.partitions), 'the partitions at both members')
-    expect(events.every((event) => event.startsWith('graceful')), `handed over, not lost: ${events.join(', ')}`).toBe(true)
-    expect(events.length).toBeGreaterThanOrEqual(second.loop.assignments.length)
-    await first.leave()
-    await bench.until(() => owned([second]).length === suite.partitions, 'all partitions at the member that stayed')
-    expect(first.loop.assignments).toEqual([])
-    for (const { topic, epoch } of second.loop.assignments) expect({ topic, epoch: Number.isFinite(epoch) }).toEqual({ topic: bench.topic, epoch: true })
-  })
+  suite.test(
+    'every partition belongs to exactly one member, and events tell of each change',
+    { partitions: suite.partitions },
+    async (bench) => {
+      const events: string[] = []
+      const first = await bench.member()
+      first.loop.on('revoked', ({ partitions, how }) =>
+        events.push(...partitions.map(({ partition }) => `${how} ${partition}`)),
+      )
+      await bench.until(() => owned([first]).length === suite.partitions, 'all partitions at the only member')
+      const second = await bench.member()
+      await bench.until(() => spread(bench, [first, second], suite.partitions), 'the partitions at both members')
+      expect(
+        events.every((event) => event.startsWith('graceful')),
+        `handed over, not lost: ${events.join(', ')}`,
+      ).toBe(true)
+      expect(events.length).toBeGreaterThanOrEqual(second.loop.assignments.length)
+      await first.leave()
+      await bench.until(() => owned([second]).length === suite.partitions, 'all partitions at the member that stayed')
+      expect(first.loop.assignments).toEqual([])
+      for (const { topic, epoch } of second.loop.assignments)
+        expect({ topic, epoch: Number.isFinite(epoch) }).toEqual({ topic: bench.topic, epoch: true })
+    },
+  )
 }
 
 function owned(members: readonly Member[]): number[] {
-  return members.flatMap((member) => member.loop.assignments.map(({ partition }) => partition)).sort((left, right) => left - right)
+  return members
+    .flatMap((member) => member.loop.assignments.map(({ partition }) => partition))
+    .sort((left, right) => left - right)
 }
 
 function spread(bench: Bench, members: readonly Member[], partitions: number): boolean {

@@ -46,16 +46,24 @@ export class Journal {
 
   /** A handler that notes its start and its end, and does what `handler` does in between. */
   record(place: HandlerPlace, handler: Handler): Handler {
-    return async (message) => {
+    return (message) => {
       const handling = this.#start(place, message)
-      try {
-        const result: unknown = await handler(message)
-        this.#end(handling, 'succeeded')
-        return result
-      } catch (error) {
+      const failed = (error: unknown): never => {
         this.#end(handling, 'failed')
         throw error
       }
+      const succeeded = (result: unknown): unknown => {
+        this.#end(handling, 'succeeded')
+        return result
+      }
+      let result: unknown
+      try {
+        result = handler(message)
+      } catch (error) {
+        return failed(error)
+      }
+      // What returns at once stays so: loops treat it differently from a promise.
+      return result instanceof Promise ? result.then(succeeded, failed) : succeeded(result)
     }
   }
 
@@ -63,7 +71,14 @@ export class Journal {
     this.#clock += 1
     const { id, topic, key, value, bytes, headers, timestamp, attempt, partition, offset } = message
     const snapshot = { id, topic, key, value, bytes, headers, timestamp, attempt, partition, offset }
-    const facts = { ...place, ...snapshot, startedAt: this.#clock, endedAt: undefined, outcome: 'running', abandoned: false } as const
+    const facts = {
+      ...place,
+      ...snapshot,
+      startedAt: this.#clock,
+      endedAt: undefined,
+      outcome: 'running',
+      abandoned: false,
+    } as const
     const handling: OpenHandling = Object.defineProperty({ ...facts, message }, 'message', { enumerable: false })
     this.#all.push(handling)
     this.#watch.changed()

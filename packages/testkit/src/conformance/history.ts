@@ -14,16 +14,21 @@ export function history(suite: Suite): void {
 }
 
 function lateSubscribers(suite: Suite): void {
-  suite.test('a group that comes late reads the history from its beginning, in order', { groups: 2, partitions: suite.partitions }, async (bench) => {
-    const [early = '', late = ''] = bench.groups
-    await bench.member({ group: early })
-    bench.ledger.series(bench.producer(), ['a', 'b', 'c', 'd'], 25)
-    await bench.handledCount(100, early)
-    await bench.member({ group: late })
-    await bench.handledCount(100, late)
-    await bench.ledger.allConfirmed()
-    for (const group of bench.groups) expect(bench.verdict(group)).toMatchObject({ lost: [], phantom: [], duplicated: [], reordered: [] })
-  })
+  suite.test(
+    'a group that comes late reads the history from its beginning, in order',
+    { groups: 2, partitions: suite.partitions },
+    async (bench) => {
+      const [early = '', late = ''] = bench.groups
+      await bench.member({ group: early })
+      bench.ledger.series(bench.producer(), ['a', 'b', 'c', 'd'], 25)
+      await bench.handledCount(100, early)
+      await bench.member({ group: late })
+      await bench.handledCount(100, late)
+      await bench.ledger.allConfirmed()
+      for (const group of bench.groups)
+        expect(bench.verdict(group)).toMatchObject({ lost: [], phantom: [], duplicated: [], reordered: [] })
+    },
+  )
 
   suite.test("from 'latest' begins with what is sent after the group has joined", {}, async (bench) => {
     const producer = bench.producer()
@@ -94,7 +99,10 @@ function seeking(suite: Suite): void {
     bench.ledger.series(bench.producer(), ['k'], 10)
     await bench.handledCount(10)
     const seventh = bench.handled()[6]
-    await member.loop.seek({ offset: seventh?.offset ?? '' }, { topic: bench.topic, partition: seventh?.partition ?? 0 })
+    await member.loop.seek(
+      { offset: seventh?.offset ?? '' },
+      { topic: bench.topic, partition: seventh?.partition ?? 0 },
+    )
     await bench.until(() => member.succeeded.length === 14, 'the replay')
     expect(member.succeeded.slice(10)).toEqual(bench.ledger.ids().slice(6))
   })

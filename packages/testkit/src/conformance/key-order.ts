@@ -39,20 +39,30 @@ function ordered(suite: Suite, members: number): void {
     await expectExactlyOnceInOrder(bench)
     expect(plan.injected, 'failures were injected').toBeGreaterThan(0)
     expect(bench.journal.all.filter((one) => one.outcome === 'failed')).toHaveLength(plan.injected)
-    expect(joined.every((member) => member.handlings.length > 0), 'every member took part').toBe(true)
+    expect(
+      joined.every((member) => member.handlings.length > 0),
+      'every member took part',
+    ).toBe(true)
     expect(joined.reduce((total, member) => total + member.loop.stats().overlaps, 0)).toBe(0)
   })
 }
 
 function slowedDown(suite: Suite): void {
-  suite.test('a failing message at the head holds its key, whatever batch its successors came in', {}, async (bench) => {
-    const plan = new FailurePlan(SEED, 1)
-    await bench.member({ handler: (message) => plan.attempt(message.id), settings: { concurrency: 64, retry: quickRetry(5), prefetch: 5 } })
-    bench.ledger.series(bench.producer({ maxBatchRecords: 3 }), ['a', 'b'], load(20))
-    await bench.handledCount(2 * load(20))
-    await expectExactlyOnceInOrder(bench)
-    expect(plan.injected).toBeGreaterThanOrEqual(2 * load(20))
-  })
+  suite.test(
+    'a failing message at the head holds its key, whatever batch its successors came in',
+    {},
+    async (bench) => {
+      const plan = new FailurePlan(SEED, 1)
+      await bench.member({
+        handler: (message) => plan.attempt(message.id),
+        settings: { concurrency: 64, retry: quickRetry(5), prefetch: 5 },
+      })
+      bench.ledger.series(bench.producer({ maxBatchRecords: 3 }), ['a', 'b'], load(20))
+      await bench.handledCount(2 * load(20))
+      await expectExactlyOnceInOrder(bench)
+      expect(plan.injected).toBeGreaterThanOrEqual(2 * load(20))
+    },
+  )
 }
 
 function unordered(suite: Suite): void {

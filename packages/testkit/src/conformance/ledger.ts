@@ -12,6 +12,7 @@ interface Entry extends SentMessage {
 /** Every send of one test, in the order of the calls, with its outcome. */
 export class Ledger {
   readonly #entries: Entry[] = []
+  readonly #producers = new Map<string, Producer>()
   #failure: { readonly error: unknown } | undefined
   /** Set by tests in which sends may fail; otherwise a failed send ends every wait. */
   failuresExpected = false
@@ -24,6 +25,7 @@ export class Ledger {
   /** Sends and keeps the record. The promise may be left alone: its rejection is then found by {@link Ledger.allConfirmed}. */
   send(producer: Producer, value: unknown, options: SendOptions = {}): Promise<SendReceipt> {
     const id = options.id ?? uniqueName('message')
+    this.#producers.set(producer.topic, producer)
     const outcome = producer.send(value, { ...options, id })
     const entry: Entry = { id, key: options.key, topic: producer.topic, confirmed: undefined, outcome }
     this.#entries.push(entry)
@@ -50,12 +52,22 @@ export class Ledger {
     return topic === undefined ? this.#entries : this.#entries.filter((entry) => entry.topic === topic)
   }
 
+  /** The producer that sent last to a topic: what it sends next comes after all it sent before. */
+  lastProducer(topic: string): Producer {
+    const producer = this.#producers.get(topic)
+    if (producer === undefined) throw new Error(`nothing was sent to ${topic}`)
+    return producer
+  }
+
   ids(topic?: string): string[] {
     return this.sent(topic).map((message) => message.id)
   }
 
   /** Resolves with all receipts, in the order of the calls; rejects when a send failed, or has no outcome in time. */
   async allConfirmed(): Promise<SendReceipt[]> {
-    return within(Promise.all(this.#entries.map((entry) => entry.outcome)), `the confirmation of ${this.#entries.length} sends`)
+    return within(
+      Promise.all(this.#entries.map((entry) => entry.outcome)),
+      `the confirmation of ${this.#entries.length} sends`,
+    )
   }
 }

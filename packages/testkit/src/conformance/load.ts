@@ -1,5 +1,5 @@
 /** The soak run does ten times the normal load. Set by `STREAMSWITCH_SOAK=1`. */
-export const SOAK: boolean = process.env.STREAMSWITCH_SOAK === '1'
+const SOAK: boolean = process.env.STREAMSWITCH_SOAK === '1'
 
 /** A number of messages, senders or rounds: as given, ten times that in the soak run. */
 export function load(normal: number): number {

@@ -27,7 +27,8 @@ export class Member {
         return error
       },
     )
-    for (const event of ['assigned', 'revoked', 'ready', 'deadLetter', 'error'] as const) loop.on(event, () => watch.changed())
+    for (const event of ['assigned', 'revoked', 'ready', 'deadLetter', 'error'] as const)
+      loop.on(event, () => watch.changed())
   }
 
   /** What ended the loop, if anything did. */

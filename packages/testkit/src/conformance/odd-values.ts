@@ -74,4 +74,15 @@ export const HEADER_NAMES: readonly string[] = [
   'n'.repeat(256),
 ]
 
-export const IDS: readonly string[] = ['1', 'plain-id', 'with space', 'a/b?c=d', 'é 🦉', '"quoted"', '100%', 'a:b,c;d', 'i'.repeat(256), '__proto__']
+export const IDS: readonly string[] = [
+  '1',
+  'plain-id',
+  'with space',
+  'a/b?c=d',
+  'é 🦉',
+  '"quoted"',
+  '100%',
+  'a:b,c;d',
+  'i'.repeat(256),
+  '__proto__',
+]

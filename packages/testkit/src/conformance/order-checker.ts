@@ -44,39 +44,52 @@ export interface HistoryVerdict {
  *
  * @param gone - ids that need not be handled: dead-lettered or deliberately left unhandled.
  */
-export function checkHistory(sent: readonly SentMessage[], handled: readonly HandledMessage[], gone: ReadonlySet<string> = new Set()): HistoryVerdict {
-  const positions = new Map<string, { readonly position: number; readonly message: SentMessage }>()
-  for (const [position, message] of sent.entries()) positions.set(message.id, { position, message })
-  const succeeded = new Set<string>()
-  const phantom: string[] = []
+export function checkHistory(
+  sent: readonly SentMessage[],
+  handled: readonly HandledMessage[],
+  gone: ReadonlySet<string> = new Set(),
+): HistoryVerdict {
+  const positions = new Map(sent.map((message, position) => [message.id, { position, key: message.key }]))
+  const isKnown = (one: HandledMessage): boolean => {
+    const known = positions.get(one.id)
+    return known !== undefined && known.key === one.key
+  }
+  const successes = byEnd(handled).filter((one) => one.outcome === 'succeeded' && isKnown(one))
+  const succeeded = new Set(successes.map((one) => one.id))
+  const missing = sent.filter(({ id, confirmed }) => confirmed === true && !succeeded.has(id) && !gone.has(id))
+  return {
+    lost: missing.map((message) => message.id),
+    phantom: handled.filter((one) => !isKnown(one)).map((one) => one.id),
+    ...judgeOrder(successes, (id) => positions.get(id)?.position ?? -1),
+    ...judgeOverlaps(handled),
+  }
+}
+
+/** Goes through the successes in the order in which they took effect. */
+function judgeOrder(
+  successes: readonly HandledMessage[],
+  positionOf: (id: string) => number,
+): Pick<HistoryVerdict, 'duplicated' | 'reordered' | 'restarts'> {
   const duplicated: string[] = []
   const reordered: string[] = []
+  const seen = new Set<string>()
+  /** Per key: the position of the latest message whose first success was seen, and of the one handled last. */
   const furthest = new Map<string, number>()
   const latest = new Map<string, number>()
   let restarts = 0
-  for (const handling of byEnd(handled)) {
-    const known = positions.get(handling.id)
-    if (known === undefined || known.message.key !== handling.key) {
-      phantom.push(handling.id)
-      continue
-    }
-    if (handling.outcome !== 'succeeded') continue
-    if (handling.key !== undefined) {
-      if (known.position < (latest.get(handling.key) ?? -1)) restarts += 1
-      latest.set(handling.key, known.position)
-    }
-    if (succeeded.has(handling.id)) {
-      duplicated.push(handling.id)
-      continue
-    }
-    succeeded.add(handling.id)
-    if (handling.key === undefined) continue
-    const reached = furthest.get(handling.key) ?? -1
-    if (known.position < reached) reordered.push(handling.id)
-    else furthest.set(handling.key, known.position)
+  for (const { id, key } of successes) {
+    const position = positionOf(id)
+    const isFirst = !seen.has(id)
+    seen.add(id)
+    if (!isFirst) duplicated.push(id)
+    if (key === undefined) continue
+    if (position < (latest.get(key) ?? -1)) restarts += 1
+    latest.set(key, position)
+    if (!isFirst) continue
+    if (position < (furthest.get(key) ?? -1)) reordered.push(id)
+    else furthest.set(key, position)
   }
-  const lost = sent.filter((message) => message.confirmed === true && !succeeded.has(message.id) && !gone.has(message.id)).map((message) => message.id)
-  return { lost, phantom, duplicated, reordered, ...overlaps(handled), restarts }
+  return { duplicated, reordered, restarts }
 }
 
 /** In the order of success: that is when a handling takes effect. What still runs comes last. */
@@ -85,13 +98,15 @@ function byEnd(handled: readonly HandledMessage[]): HandledMessage[] {
   return [...handled].sort((left, right) => end(left) - end(right) || left.startedAt - right.startedAt)
 }
 
-function overlaps(handled: readonly HandledMessage[]): Pick<HistoryVerdict, 'overlapping' | 'zombies'> {
+function judgeOverlaps(handled: readonly HandledMessage[]): Pick<HistoryVerdict, 'overlapping' | 'zombies'> {
   const overlapping: string[] = []
   const zombies: string[] = []
   const running = new Map<string, HandledMessage[]>()
   for (const handling of handled) {
     if (handling.key === undefined) continue
-    const before = (running.get(handling.key) ?? []).filter((one) => (one.endedAt ?? Number.MAX_SAFE_INTEGER) > handling.startedAt)
+    const before = (running.get(handling.key) ?? []).filter(
+      (one) => (one.endedAt ?? Number.MAX_SAFE_INTEGER) > handling.startedAt,
+    )
     if (before.some((one) => !one.abandoned)) overlapping.push(handling.id)
     else if (before.length > 0) zombies.push(handling.id)
     running.set(handling.key, [...before, handling])

@@ -48,7 +48,19 @@ function contents(suite: Suite): void {
   })
 
   suite.test('JSON values of every kind come back as they were', {}, async (bench) => {
-    const values: unknown[] = [null, '', 0, -1.5, false, true, [], {}, [null, [1]], { nested: { text: '\u0000 "quoted" \\ 🦉 é \u2028' } }, 'x'.repeat(50_000)]
+    const values: unknown[] = [
+      null,
+      '',
+      0,
+      -1.5,
+      false,
+      true,
+      [],
+      {},
+      [null, [1]],
+      { nested: { text: '\u0000 "quoted" \\ 🦉 é \u2028' } },
+      'x'.repeat(50_000),
+    ]
     await bench.member()
     const producer = bench.producer()
     for (const [index, value] of values.entries()) void bench.ledger.send(producer, value, { id: `value-${index}` })
@@ -58,7 +70,9 @@ function contents(suite: Suite): void {
     for (const [index, value] of values.entries()) {
       const received = bench.handled().find((one) => one.id === `value-${index}`)
       expect(received?.value, `value ${index}`).toStrictEqual(value)
-      expect(received?.bytes?.toString(), 'the wire holds the encoded value and nothing else').toBe(JSON.stringify(value))
+      expect(received?.bytes?.toString(), 'the wire holds the encoded value and nothing else').toBe(
+        JSON.stringify(value),
+      )
     }
     expect(bench.handled().find((one) => one.id === 'tombstone')?.value).toBeUndefined()
   })
@@ -72,31 +86,42 @@ function names(suite: Suite): void {
     void bench.ledger.send(producer, 'none', { id: 'no-key' })
     await bench.handledAll(bench.ledger.ids())
     await bench.ledger.allConfirmed()
-    for (const [index, key] of KEYS.entries()) expect(bench.handled().find((one) => one.id === `key-${index}`)?.key).toBe(key)
+    for (const [index, key] of KEYS.entries())
+      expect(bench.handled().find((one) => one.id === `key-${index}`)?.key).toBe(key)
     expect(bench.handled().find((one) => one.id === 'no-key')?.key, 'no key is not the empty key').toBeUndefined()
   })
 
   suite.test('odd header values arrive as they were sent', {}, async (bench) => {
     await bench.member()
     const producer = bench.producer()
-    for (const [index, text] of HEADER_VALUES.entries()) void bench.ledger.send(producer, index, { id: `header-${index}`, headers: { odd: text, plain: 'yes' } })
+    for (const [index, text] of HEADER_VALUES.entries())
+      void bench.ledger.send(producer, index, { id: `header-${index}`, headers: { odd: text, plain: 'yes' } })
     await bench.handledAll(bench.ledger.ids())
     await bench.ledger.allConfirmed()
     for (const [index, text] of HEADER_VALUES.entries()) {
-      expect(bench.handled().find((one) => one.id === `header-${index}`)?.headers, `header value ${index}`).toEqual({ odd: text, plain: 'yes' })
+      expect(bench.handled().find((one) => one.id === `header-${index}`)?.headers, `header value ${index}`).toEqual({
+        odd: text,
+        plain: 'yes',
+      })
     }
   })
 
   suite.test('odd header names arrive as they were sent, and no header is added', {}, async (bench) => {
     await bench.member()
     const producer = bench.producer()
-    for (const [index, name] of HEADER_NAMES.entries()) void bench.ledger.send(producer, index, { id: `name-${index}`, headers: { [name]: `value of ${index}` } })
+    for (const [index, name] of HEADER_NAMES.entries())
+      void bench.ledger.send(producer, index, { id: `name-${index}`, headers: { [name]: `value of ${index}` } })
     void bench.ledger.send(producer, 'none', { id: 'none' })
-    void bench.ledger.send(producer, 'many', { id: 'many', headers: Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`h${index}`, String(index)])) })
+    void bench.ledger.send(producer, 'many', {
+      id: 'many',
+      headers: Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`h${index}`, String(index)])),
+    })
     await bench.handledAll(bench.ledger.ids())
     await bench.ledger.allConfirmed()
-    const headersOf = (id: string): [string, string][] => Object.entries(bench.handled().find((one) => one.id === id)?.headers ?? {})
-    for (const [index, name] of HEADER_NAMES.entries()) expect(headersOf(`name-${index}`), `header '${name}'`).toEqual([[name, `value of ${index}`]])
+    const headersOf = (id: string): [string, string][] =>
+      Object.entries(bench.handled().find((one) => one.id === id)?.headers ?? {})
+    for (const [index, name] of HEADER_NAMES.entries())
+      expect(headersOf(`name-${index}`), `header '${name}'`).toEqual([[name, `value of ${index}`]])
     expect(headersOf('none')).toEqual([])
     expect(headersOf('many')).toHaveLength(40)
   })
@@ -105,7 +130,9 @@ function names(suite: Suite): void {
     await bench.member()
     const producer = bench.producer()
     const timestamps = [1, 1_600_000_000_000, 4_000_000_000_000]
-    const receipts = IDS.map((id, index) => bench.ledger.send(producer, index, { id, timestamp: timestamps[index % 3] ?? 1 }))
+    const receipts = IDS.map((id, index) =>
+      bench.ledger.send(producer, index, { id, timestamp: timestamps[index % 3] ?? 1 }),
+    )
     const before = Date.now()
     const plain = producer.send('plain')
     await bench.handledCount(IDS.length + 1)
@@ -138,18 +165,25 @@ function sizes(suite: Suite): void {
     expect(bench.handled()[0]?.bytes?.equals(body)).toBe(true)
   })
 
-  suite.test(`a payload of ${maxPayloadBytes + 1} bytes is refused with TOO_LARGE, and disturbs nothing`, {}, async (bench) => {
-    expect(Number.isSafeInteger(maxPayloadBytes), 'limits.maxPayloadBytes must be a whole number').toBe(true)
-    await bench.member({ settings: { codec: 'bytes' } })
-    const producer = bench.producer({ codec: 'bytes' })
-    void bench.ledger.send(producer, Buffer.from('before'), { key: 'k' })
-    const error = await rejection(producer.send(Buffer.alloc(maxPayloadBytes + 1), { key: 'k', id: 'too-large' }), 'TOO_LARGE')
-    expect(error.retryable).toBe(false)
-    expect(error.message).toContain(String(maxPayloadBytes))
-    void bench.ledger.send(producer, Buffer.from('after'), { key: 'k' })
-    await bench.handledAll(bench.ledger.ids())
-    await bench.ledger.allConfirmed()
-    expect(bench.handled().map((one) => one.bytes?.toString())).toEqual(['before', 'after'])
-    expect(producer.stats()).toMatchObject({ sent: 3, accepted: 2, failed: 1, resent: 0, buffered: 0, reconnects: 0 })
-  })
+  suite.test(
+    `a payload of ${maxPayloadBytes + 1} bytes is refused with TOO_LARGE, and disturbs nothing`,
+    {},
+    async (bench) => {
+      expect(Number.isSafeInteger(maxPayloadBytes), 'limits.maxPayloadBytes must be a whole number').toBe(true)
+      await bench.member({ settings: { codec: 'bytes' } })
+      const producer = bench.producer({ codec: 'bytes' })
+      void bench.ledger.send(producer, Buffer.from('before'), { key: 'k' })
+      const error = await rejection(
+        producer.send(Buffer.alloc(maxPayloadBytes + 1), { key: 'k', id: 'too-large' }),
+        'TOO_LARGE',
+      )
+      expect(error.retryable).toBe(false)
+      expect(error.message).toContain(String(maxPayloadBytes))
+      void bench.ledger.send(producer, Buffer.from('after'), { key: 'k' })
+      await bench.handledAll(bench.ledger.ids())
+      await bench.ledger.allConfirmed()
+      expect(bench.handled().map((one) => one.bytes?.toString())).toEqual(['before', 'after'])
+      expect(producer.stats()).toMatchObject({ sent: 3, accepted: 2, failed: 1, resent: 0, buffered: 0, reconnects: 0 })
+    },
+  )
 }

@@ -1,4 +1,12 @@
-import { ConsumerLoop, type AdapterDefinition, type ErrorCode, isStreamError, Producer, StreamError, Transport } from '@streamswitch/core'
+import {
+  type AdapterDefinition,
+  ConsumerLoop,
+  type ErrorCode,
+  isStreamError,
+  Producer,
+  StreamError,
+  Transport,
+} from '@streamswitch/core'
 import { type OutgoingRecord, type ProducerDriver, type PublishBatch, toStreamError } from '@streamswitch/core/driver'
 
 /** A transport that keeps what is sent to it in a list, or refuses it: a dead-letter target in the hands of a test. */
@@ -14,7 +22,9 @@ export interface Recorder {
   accept(): void
 }
 
-export type RecordedMessage = Pick<OutgoingRecord, 'id' | 'key' | 'payload' | 'headers' | 'timestamp'> & { readonly topic: string }
+type RecordedMessage = Pick<OutgoingRecord, 'id' | 'key' | 'payload' | 'headers' | 'timestamp'> & {
+  readonly topic: string
+}
 
 interface Target {
   readonly records: RecordedMessage[]
@@ -26,7 +36,10 @@ interface Target {
 /** Makes a recorder that accepts. `changed` is called for each record that comes, accepted or not. */
 export function openRecorder(changed: () => void = () => {}): Recorder {
   const target: Target = { records: [], refusals: 0, refusal: undefined, changed }
-  const transport = new Transport(recorderAdapter(target), 'recorder://', { environment: {}, logger: { debug() {}, info() {}, warn() {}, error() {} } })
+  const transport = new Transport(recorderAdapter(target), 'recorder://', {
+    environment: {},
+    logger: { debug() {}, info() {}, warn() {}, error() {} },
+  })
   return {
     transport,
     records: target.records,
@@ -59,11 +72,19 @@ class RecorderDriver implements ProducerDriver {
   publish(batch: PublishBatch): void {
     const { refusal } = this.#target
     if (refusal === undefined) {
-      for (const { id, key, payload, headers, timestamp } of batch.records) this.#target.records.push({ topic: this.#topic, id, key, payload, headers, timestamp })
+      for (const { id, key, payload, headers, timestamp } of batch.records)
+        this.#target.records.push({ topic: this.#topic, id, key, payload, headers, timestamp })
       batch.acceptAll(0)
     } else {
       this.#target.refusals += batch.records.length
-      batch.failAll(new StreamError('the recorder was told to refuse', { code: refusal, transport: 'recorder', topic: this.#topic, operation: 'send' }))
+      batch.failAll(
+        new StreamError('the recorder was told to refuse', {
+          code: refusal,
+          transport: 'recorder',
+          topic: this.#topic,
+          operation: 'send',
+        }),
+      )
     }
     this.#target.changed()
   }
@@ -72,12 +93,30 @@ class RecorderDriver implements ProducerDriver {
 }
 
 function recorderAdapter(target: Target): AdapterDefinition {
-  const unsupported = (operation: string): StreamError => new StreamError('the recorder only takes messages', { code: 'UNSUPPORTED', transport: 'recorder', operation })
-  const no = { groups: false, competingMembers: false, keyOrder: false, durable: false, replay: false, assignments: false, manualAck: false } as const
+  const unsupported = (operation: string): StreamError =>
+    new StreamError('the recorder only takes messages', { code: 'UNSUPPORTED', transport: 'recorder', operation })
+  const no = {
+    groups: false,
+    competingMembers: false,
+    keyOrder: false,
+    durable: false,
+    replay: false,
+    assignments: false,
+    manualAck: false,
+  } as const
   const adapter: AdapterDefinition = {
     name: 'recorder',
     schemes: ['recorder'],
-    capabilities: { ...no, retainsWithoutGroup: true, deadLetters: true, attemptsSurviveRestart: false, publishDedupe: false, lag: false, requestReply: false, multiProcess: false },
+    capabilities: {
+      ...no,
+      retainsWithoutGroup: true,
+      deadLetters: true,
+      attemptsSurviveRestart: false,
+      publishDedupe: false,
+      lag: false,
+      requestReply: false,
+      multiProcess: false,
+    },
     reconnects: 'never',
     defaultUrl: 'recorder://',
     environmentUrl: () => undefined,
@@ -99,7 +138,10 @@ function recorderAdapter(target: Target): AdapterDefinition {
       },
       close: async () => {},
     }),
-    classifyError: (native, operation, topic) => (isStreamError(native) ? native : toStreamError(native, { code: 'UNKNOWN', transport: 'recorder', operation, topic })),
+    classifyError: (native, operation, topic) =>
+      isStreamError(native)
+        ? native
+        : toStreamError(native, { code: 'UNKNOWN', transport: 'recorder', operation, topic }),
     classes: () => ({
       Producer: class RecorderProducer<T = unknown> extends Producer<T> {
         constructor(topic: string, options?: ConstructorParameters<typeof Producer<T>>[2]) {

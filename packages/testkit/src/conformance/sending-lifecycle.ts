@@ -39,30 +39,37 @@ function whileSending(suite: Suite): void {
     await bench.handledCount(10)
   })
 
-  suite.test('close without patience: each send is confirmed or rejected with CLOSED, once, and nothing confirmed is lost', {}, async (bench) => {
-    await bench.member({ settings: { concurrency: 50 } })
-    bench.ledger.failuresExpected = true
-    const producer = bench.producer({ maxBatchRecords: 10 })
-    await producer.init()
-    const total = load(1_000)
-    const outcomes: string[] = []
-    const settled = Array.from({ length: total }, (_, index) =>
-      bench.ledger.send(producer, index, { key: `key-${index % 10}` }).then(
-        () => outcomes.push('confirmed'),
-        (error: { readonly code?: string }) => outcomes.push(error.code ?? 'no code'),
-      ),
-    )
-    await within(producer.close({ timeoutMs: 0 }), 'the end of close')
-    await within(Promise.all(settled), 'an outcome of every send')
-    expect(outcomes).toHaveLength(total)
-    expect(outcomes.filter((outcome) => outcome !== 'confirmed' && outcome !== 'CLOSED'), 'the only reason to fail is the close').toEqual([])
-    const { accepted, failed, sent, buffered } = producer.stats()
-    expect({ sum: accepted + failed, sent, buffered }).toEqual({ sum: total, sent: total, buffered: 0 })
-    expect(accepted).toBe(outcomes.filter((outcome) => outcome === 'confirmed').length)
-    const confirmed = bench.ledger.sent().filter((message) => message.confirmed === true)
-    await bench.handledAll(confirmed.map((message) => message.id))
-    expect(bench.verdict()).toMatchObject({ lost: [], phantom: [], duplicated: [], reordered: [] })
-  })
+  suite.test(
+    'close without patience: each send is confirmed or rejected with CLOSED, once, and nothing confirmed is lost',
+    {},
+    async (bench) => {
+      await bench.member({ settings: { concurrency: 50 } })
+      bench.ledger.failuresExpected = true
+      const producer = bench.producer({ maxBatchRecords: 10 })
+      await producer.init()
+      const total = load(1_000)
+      const outcomes: string[] = []
+      const settled = Array.from({ length: total }, (_, index) =>
+        bench.ledger.send(producer, index, { key: `key-${index % 10}` }).then(
+          () => outcomes.push('confirmed'),
+          (error: { readonly code?: string }) => outcomes.push(error.code ?? 'no code'),
+        ),
+      )
+      await within(producer.close({ timeoutMs: 0 }), 'the end of close')
+      await within(Promise.all(settled), 'an outcome of every send')
+      expect(outcomes).toHaveLength(total)
+      expect(
+        outcomes.filter((outcome) => outcome !== 'confirmed' && outcome !== 'CLOSED'),
+        'the only reason to fail is the close',
+      ).toEqual([])
+      const { accepted, failed, sent, buffered } = producer.stats()
+      expect({ sum: accepted + failed, sent, buffered }).toEqual({ sum: total, sent: total, buffered: 0 })
+      expect(accepted).toBe(outcomes.filter((outcome) => outcome === 'confirmed').length)
+      const confirmed = bench.ledger.sent().filter((message) => message.confirmed === true)
+      await bench.handledAll(confirmed.map((message) => message.id))
+      expect(bench.verdict()).toMatchObject({ lost: [], phantom: [], duplicated: [], reordered: [] })
+    },
+  )
 
   suite.test('flush resolves when everything sent before it has its outcome', {}, async (bench) => {
     await bench.member()
@@ -77,20 +84,24 @@ function whileSending(suite: Suite): void {
 }
 
 function afterwards(suite: Suite): void {
-  suite.test('close at the same time, close again: one promise, no error; later calls reject with CLOSED', {}, async (bench) => {
-    await bench.member()
-    const producer = bench.producer()
-    await bench.ledger.send(producer, 1)
-    const closed = producer.close()
-    expect(producer.close({ timeoutMs: 1 })).toBe(closed)
-    await Promise.all([closed, producer.close()])
-    await producer.close()
-    await rejection(producer.send(2), 'CLOSED')
-    await rejection(producer.sendBatch([1, 2]), 'CLOSED')
-    await rejection(producer.init(), 'CLOSED')
-    await bench.handledCount(1)
-    expect(bench.handled().map((one) => one.value)).toEqual([1])
-  })
+  suite.test(
+    'close at the same time, close again: one promise, no error; later calls reject with CLOSED',
+    {},
+    async (bench) => {
+      await bench.member()
+      const producer = bench.producer()
+      await bench.ledger.send(producer, 1)
+      const closed = producer.close()
+      expect(producer.close({ timeoutMs: 1 })).toBe(closed)
+      await Promise.all([closed, producer.close()])
+      await producer.close()
+      await rejection(producer.send(2), 'CLOSED')
+      await rejection(producer.sendBatch([1, 2]), 'CLOSED')
+      await rejection(producer.init(), 'CLOSED')
+      await bench.handledCount(1)
+      expect(bench.handled().map((one) => one.value)).toEqual([1])
+    },
+  )
 
   suite.test('a producer that never sent closes; one that is connecting closes', {}, async (bench) => {
     await within(bench.producer().close(), 'the end of close')

@@ -45,7 +45,7 @@ export interface ShortTimeouts {
 export interface ConformanceSettings {
   /** The adapter: the default export of its package. Need not be registered. */
   readonly adapter: AdapterDefinition
-  /** Address of the real broker. Called for every test. */
+  /** Address of the real broker. Called for every test, after `openOptions`. */
   readonly url: (topology: Topology) => string | Promise<string>
   /** Options of every transport that the suite opens. As a function: called for every test. The environment is empty unless given here. */
   readonly openOptions?: TransportOptions | ((topology: Topology) => TransportOptions | Promise<TransportOptions>)

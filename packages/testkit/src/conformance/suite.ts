@@ -29,8 +29,8 @@ export class Suite {
   }
 
   /** Declares a test at a bench of its own, which is cleared away whatever happens. A failure shows the transports' last log lines. */
-  test(title: string, shape: BenchShape, body: (bench: Bench) => Promise<void>): void {
-    test(title, { timeout: TEST_TIMEOUT_MS }, async () => {
+  test(title: string, shape: BenchShape, body: (bench: Bench) => Promise<void>, timeoutMs = TEST_TIMEOUT_MS): void {
+    test(title, { timeout: timeoutMs }, async () => {
       const bench = await Bench.open(this.settings, shape)
       try {
         await body(bench)
@@ -53,11 +53,15 @@ export class Suite {
     const { adapter } = this.settings
     test(`${capability} is declared as missing, and refused by requires`, async () => {
       const bench = await Bench.open(this.settings)
-      const error = thrown(() => new Transport(adapter, bench.url, { environment: {}, requires: [capability] }), 'UNSUPPORTED')
+      const error = thrown(
+        () => new Transport(adapter, bench.url, { environment: {}, requires: [capability] }),
+        'UNSUPPORTED',
+      )
       expect(error.message).toContain(capability)
       expect(error.message).toContain(adapter.name)
       for (const other of OFFICIAL_ADAPTERS) {
-        if (other.name !== adapter.name && other.capabilities[capability] !== false) expect(error.message, 'names the transports that have it').toContain(other.name)
+        if (other.name !== adapter.name && other.capabilities[capability] !== false)
+          expect(error.message, 'names the transports that have it').toContain(other.name)
       }
     })
   }

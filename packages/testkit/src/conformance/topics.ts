@@ -16,7 +16,14 @@ export function topics(suite: Suite): void {
       await bench.handledCount(TOPICS * 2 * load(MESSAGES))
       for (const topic of bench.topics) {
         await expectExactlyOnceInOrder(bench, { topic })
-        expect(new Set(bench.handled().filter((one) => bench.ledger.ids(topic).includes(one.id)).map((one) => one.topic))).toEqual(new Set([topic]))
+        expect(
+          new Set(
+            bench
+              .handled()
+              .filter((one) => bench.ledger.ids(topic).includes(one.id))
+              .map((one) => one.topic),
+          ),
+        ).toEqual(new Set([topic]))
       }
     })
 

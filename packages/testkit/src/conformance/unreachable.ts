@@ -21,27 +21,31 @@ export function unreachable(suite: Suite): void {
 }
 
 function absent(suite: Suite): void {
-  suite.test('absent: init rejects with UNAVAILABLE within connectTimeoutMs, and so do the sends', {}, async (bench) => {
-    const transport = bench.transport({}, await absentUrl(suite, bench))
-    const producer = bench.producer({ transport, connectTimeoutMs: 700, sendTimeoutMs: 2_000 })
-    const started = Date.now()
-    if (suite.settings.adapter.reconnects === 'core') {
-      const error = await rejection(producer.init(), 'UNAVAILABLE')
-      expect(error).toMatchObject({ retryable: true, transport: suite.settings.adapter.name, topic: bench.topic })
-      expect(Date.now() - started).toBeLessThan(700 + SLACK_MS)
-      const loop = transport.consumer(bench.topic, { group: bench.group, connectTimeoutMs: 700 })
-      loop.handle(() => {})
-      await rejection(loop.init(), 'UNAVAILABLE')
-      await rejection(loop.run(), 'UNAVAILABLE')
-    }
-    const sending = Date.now()
-    await rejection(producer.send(1), 'UNAVAILABLE', 'TIMEOUT')
-    expect(Date.now() - sending).toBeLessThan(2_000 + SLACK_MS)
-    const signal = AbortSignal.timeout(20)
-    await rejection(producer.send(2, { signal }), 'ABORTED')
-    await within(transport.close(), 'close without a server')
-    expect(producer.stats()).toMatchObject({ accepted: 0, buffered: 0, connected: false })
-  })
+  suite.test(
+    'absent: init rejects with UNAVAILABLE within connectTimeoutMs, and so do the sends',
+    {},
+    async (bench) => {
+      const transport = bench.transport({}, await absentUrl(suite, bench))
+      const producer = bench.producer({ transport, connectTimeoutMs: 700, sendTimeoutMs: 2_000 })
+      const started = Date.now()
+      if (suite.settings.adapter.reconnects === 'core') {
+        const error = await rejection(producer.init(), 'UNAVAILABLE')
+        expect(error).toMatchObject({ retryable: true, transport: suite.settings.adapter.name, topic: bench.topic })
+        expect(Date.now() - started).toBeLessThan(700 + SLACK_MS)
+        const loop = transport.consumer(bench.topic, { group: bench.group, connectTimeoutMs: 700 })
+        loop.handle(() => {})
+        await rejection(loop.init(), 'UNAVAILABLE')
+        await rejection(loop.run(), 'UNAVAILABLE')
+      }
+      const sending = Date.now()
+      await rejection(producer.send(1), 'UNAVAILABLE', 'TIMEOUT')
+      expect(Date.now() - sending).toBeLessThan(2_000 + SLACK_MS)
+      const signal = AbortSignal.timeout(20)
+      await rejection(producer.send(2, { signal }), 'ABORTED')
+      await within(transport.close(), 'close without a server')
+      expect(producer.stats()).toMatchObject({ accepted: 0, buffered: 0, connected: false })
+    },
+  )
 }
 
 function secrets(suite: Suite): void {
@@ -112,7 +116,9 @@ function closedPort(): Promise<number> {
     server.on('error', reject)
     server.listen(0, '127.0.0.1', () => {
       const address = server.address()
-      server.close(() => (typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port'))))
+      server.close(() =>
+        typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port')),
+      )
     })
   })
 }

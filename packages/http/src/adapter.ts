@@ -1,0 +1,62 @@
+import {
+  type AdapterDefinition,
+  ConsumerLoop,
+  type ConsumerLoopOptions,
+  OFFICIAL_ADAPTERS,
+  type OptionFields,
+  type OptionValues,
+  Problems,
+  Producer,
+  type ProducerOptions,
+  type TransportContext,
+} from '@streamswitch/core/driver'
+import { HttpConnection } from './connection.js'
+import { classifyError } from './errors.js'
+import { type HttpOptionValues, httpConsumerFields, httpFields, httpProducerFields, optionsFromUrl } from './options.js'
+
+const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'http') as (typeof OFFICIAL_ADAPTERS)[number]
+
+/** Plain HTTP between services, without a broker: the sender's request is answered when the receiver's handler has resolved. */
+export const adapter: AdapterDefinition = {
+  name: 'http',
+  schemes: official.schemes,
+  capabilities: official.capabilities,
+  reconnects: 'never',
+  defaultUrl: 'http://127.0.0.1:8080',
+  environmentUrl: (environment) =>
+    environment.HTTP_URL === undefined || environment.HTTP_URL === '' ? undefined : environment.HTTP_URL,
+  options: httpFields,
+  producerOptions: httpProducerFields,
+  consumerOptions: httpConsumerFields,
+  optionsFromUrl,
+  connect: (options, context) => connect(options as HttpOptionValues, context),
+  classifyError,
+  classes: () => ({ Producer: HttpProducer, ConsumerLoop: HttpConsumerLoop }),
+}
+
+/** Throws INVALID_ARGUMENT for options that don't go together. */
+function connect(options: OptionValues<OptionFields> & HttpOptionValues, context: TransportContext): HttpConnection {
+  const problems = new Problems()
+  const listensByTls = options.listenTlsCertFile !== undefined
+  if (listensByTls !== (options.listenTlsKeyFile !== undefined))
+    problems.add('listenTlsKeyFile', 'listenTlsCertFile and listenTlsKeyFile go together')
+  if (options.listenTlsCaFile !== undefined && !listensByTls) problems.add('listenTlsCaFile', 'needs listenTlsCertFile')
+  if (options.maxRequestBytes < options.maxPayloadBytes)
+    problems.add('maxRequestBytes', `must not be less than maxPayloadBytes (${options.maxPayloadBytes})`)
+  problems.throwIfAny('invalid options of the http transport', { transport: 'http', operation: 'configure' })
+  return new HttpConnection(options, context)
+}
+
+/** A producer on the HTTP transport. */
+export class HttpProducer<T = unknown> extends Producer<T> {
+  constructor(topic: string, options?: ProducerOptions<T>) {
+    super(adapter, topic, options)
+  }
+}
+
+/** A consumer loop on the HTTP transport. */
+export class HttpConsumerLoop<T = unknown> extends ConsumerLoop<T> {
+  constructor(topic: string | readonly string[], options: ConsumerLoopOptions<T>) {
+    super(adapter, topic, options)
+  }
+}

@@ -1,0 +1,107 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Dispatcher } from 'undici'
+
+/** Most bytes of a response that are looked at, and of one line of it. */
+const MAX_RESPONSE_BYTES = 1024 * 1024
+
+export interface ExchangeEvents {
+  /** One line of a response of type x-ndjson, as it comes. */
+  line(line: unknown): void
+  /** The response is complete. `body` is its parsed JSON, where it was JSON. */
+  end(status: number, headers: IncomingHttpHeaders, body: unknown): void
+  /** The connection failed, or the response broke off. */
+  error(error: unknown): void
+}
+
+/** One request and its response. Every event comes at most once, `line` apart; after `end` or `error` nothing comes. */
+export class Exchange implements Dispatcher.DispatchHandler {
+  readonly startedAt = Date.now()
+  readonly #events: ExchangeEvents
+  #controller: Dispatcher.DispatchController | undefined
+  #abortedBy: Error | undefined
+  #over = false
+  #status = 0
+  #headers: IncomingHttpHeaders = {}
+  #kind: 'lines' | 'json' | 'other' = 'other'
+  #chunks: Buffer[] = []
+  #bytes = 0
+
+  constructor(events: ExchangeEvents) {
+    this.#events = events
+  }
+
+  /** Ends the exchange: `error` is told at once, the connection is dropped. */
+  abort(reason: Error): void {
+    if (this.#over) return
+    this.#abortedBy = reason
+    this.#controller?.abort(reason)
+    this.#fail(reason)
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    if (this.#abortedBy !== undefined) controller.abort(this.#abortedBy)
+  }
+
+  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
+    if (status < 200) return
+    this.#status = status
+    this.#headers = headers
+    const type = String(headers['content-type'] ?? '')
+    if (type.startsWith('application/x-ndjson')) this.#kind = 'lines'
+    else if (/^application\/(?:[a-z.-]+\+)?json\b/.test(type)) this.#kind = 'json'
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#over || this.#kind === 'other') return
+    const end = this.#kind === 'lines' ? chunk.lastIndexOf(10) : -1
+    if (end >= 0) {
+      const text = Buffer.concat([...this.#chunks, chunk.subarray(0, end)]).toString()
+      this.#chunks = []
+      this.#bytes = 0
+      for (const line of text.split('\n')) this.#line(line)
+    }
+    const rest = chunk.subarray(end + 1)
+    this.#bytes += rest.length
+    if (this.#bytes <= MAX_RESPONSE_BYTES) {
+      if (rest.length > 0) this.#chunks.push(rest)
+      return
+    }
+    const error = new Error(`the response has a part of more than ${MAX_RESPONSE_BYTES} bytes`)
+    controller.abort(error)
+    this.#fail(error)
+  }
+
+  onResponseEnd(): void {
+    if (this.#over) return
+    const rest = Buffer.concat(this.#chunks).toString()
+    if (this.#kind === 'lines') this.#line(rest)
+    if (this.#over) return
+    this.#over = true
+    this.#events.end(this.#status, this.#headers, this.#kind === 'json' ? parse(rest) : undefined)
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#fail(error)
+  }
+
+  #line(text: string): void {
+    if (text === '' || this.#over) return
+    const line = parse(text)
+    if (line !== undefined) this.#events.line(line)
+  }
+
+  #fail(error: unknown): void {
+    if (this.#over) return
+    this.#over = true
+    this.#events.error(error)
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,143 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { type ErrorCode, StreamError } from '@streamswitch/core/driver'
+import { classifyError, codeOfStatus, readRetryAfter, wasUnsent } from '../errors.js'
+
+/** Why a subscriber has not accepted a message. */
+export interface Refusal {
+  readonly error: StreamError
+  /** Nothing was started and another replica may be better: no connection, or no loop there. */
+  readonly elsewhere: boolean
+  /** Handler starts that the subscriber counts; `undefined` when it didn't say. */
+  readonly starts: number | undefined
+  /** A handler may have been started, and its outcome is not known. */
+  readonly ambiguous: boolean
+  /** An earlier message of the same request stood in the way. */
+  readonly predecessor: boolean
+  /** Per group, where the request was for several: those that accepted are listed in `accepted`. */
+  readonly groups: ReadonlyMap<string, Refusal> | undefined
+  readonly accepted: readonly string[]
+}
+
+const NOTHING = {
+  elsewhere: false,
+  starts: undefined,
+  ambiguous: false,
+  predecessor: false,
+  groups: undefined,
+  accepted: [],
+} as const
+
+/** The codes that a problem may name. */
+const CODES: Readonly<Record<ErrorCode, true>> = {
+  INVALID_ARGUMENT: true,
+  UNSUPPORTED: true,
+  NOT_FOUND: true,
+  UNAUTHENTICATED: true,
+  PERMISSION_DENIED: true,
+  UNAVAILABLE: true,
+  TIMEOUT: true,
+  ABORTED: true,
+  CLOSED: true,
+  TOO_LARGE: true,
+  RESOURCE_EXHAUSTED: true,
+  SERIALIZATION: true,
+  CONFLICT: true,
+  UNKNOWN: true,
+}
+
+/** The connection failed, or the response didn't come. */
+export function refusalOfError(cause: unknown, url: string, topic: string): Refusal {
+  const native = classifyError(cause, 'send', topic)
+  const unsent = wasUnsent(cause)
+  const error = new StreamError(`${url}: ${native.message}`, {
+    code: native.code,
+    retryable: native.retryable,
+    transport: 'http',
+    operation: 'send',
+    topic,
+    cause,
+  })
+  return { ...NOTHING, error, elsewhere: unsent, ambiguous: !unsent }
+}
+
+/** The response was late: its handler may still be running. */
+export function refusalOfTimeout(url: string, topic: string, timeoutMs: number): Refusal {
+  const error = new StreamError(
+    `${url}: no answer within ${timeoutMs} ms (responseTimeoutMs); the handler may still be running`,
+    { code: 'TIMEOUT', transport: 'http', operation: 'send', topic },
+  )
+  return { ...NOTHING, error }
+}
+
+/** A message that never left, for a reason of this side. */
+export function refusalUnsent(error: StreamError): Refusal {
+  return { ...NOTHING, error }
+}
+
+/** Another message of its request was not accepted, and it may not overtake that one. */
+export function refusalBehind(error: StreamError): Refusal {
+  return { ...NOTHING, error, predecessor: true }
+}
+
+/** A response that isn't 2xx. `body` is a problem where the other side sent one. */
+export function refusalOfResponse(
+  status: number,
+  headers: IncomingHttpHeaders,
+  body: unknown,
+  url: string,
+  topic: string,
+): Refusal {
+  const retryAfterMs = readRetryAfter(headers)
+  const problem = isObject(body) ? body : {}
+  return refusalOfProblem({ ...problem, status, retryAfterMs: problem.retryAfterMs ?? retryAfterMs }, url, topic)
+}
+
+/** A problem: the body of a response, or a line of a batch's. What isn't of ours is filled in by its status. */
+export function refusalOfProblem(problem: Readonly<Record<string, unknown>>, url: string, topic: string): Refusal {
+  const status = typeof problem.status === 'number' ? problem.status : 500
+  const byStatus = codeOfStatus(status)
+  const code =
+    typeof problem.code === 'string' && Object.hasOwn(CODES, problem.code) ? (problem.code as ErrorCode) : byStatus.code
+  const retryable = typeof problem.retryable === 'boolean' ? problem.retryable : byStatus.retryable
+  const retryAfterMs = isCount(problem.retryAfterMs) ? problem.retryAfterMs : undefined
+  const said = [problem.title, problem.detail].filter((part) => typeof part === 'string' && part !== '').join(': ')
+  const error = new StreamError(
+    `${url}: ${said === '' ? `status ${status}` : `${said} (status ${status})`}`.slice(0, 2_000),
+    {
+      code,
+      retryable,
+      transport: 'http',
+      operation: 'send',
+      topic,
+      retryAfterMs,
+    },
+  )
+  return {
+    error,
+    elsewhere: status === 503 || status === 404 || status === 502,
+    starts: isCount(problem.attempt) ? problem.attempt : undefined,
+    ambiguous: false,
+    predecessor: status === 424,
+    ...byGroup(problem.groups, url, topic),
+  }
+}
+
+function byGroup(groups: unknown, url: string, topic: string): Pick<Refusal, 'groups' | 'accepted'> {
+  if (!isObject(groups)) return { groups: undefined, accepted: [] }
+  const refused = new Map<string, Refusal>()
+  const accepted: string[] = []
+  for (const [group, outcome] of Object.entries(groups)) {
+    if (!isObject(outcome) || typeof outcome.status !== 'number') continue
+    if (outcome.status >= 200 && outcome.status < 300) accepted.push(group)
+    else refused.set(group, refusalOfProblem({ ...outcome, groups: undefined }, `${url} (${group})`, topic))
+  }
+  return { groups: refused, accepted }
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,145 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { StreamError } from '@streamswitch/core/driver'
+import { Exchange, type ExchangeEvents } from './exchange.js'
+import { type Refusal, refusalOfError, refusalOfProblem, refusalOfResponse, refusalOfTimeout } from './refusal.js'
+import type { Parcel, Slice } from './run.js'
+
+/** What a request asks of the subscriber it goes to. */
+export interface RequestHost {
+  readonly url: string
+  /** The subscriber doesn't take batches: single messages from now on. */
+  refusesBatches(reason: string): void
+  /** 401: reads the credentials anew. Resolves with true when they differ from those that were used. */
+  renewCredentials(used: string | undefined): Promise<boolean>
+  refused(refusal: Refusal): void
+  /** Every parcel is settled. `refusals` has those that were not accepted, by position. */
+  finished(request: OpenRequest): void
+}
+
+/** Reason of an abort: the response was late. */
+export class LateResponse extends Error {
+  readonly timeoutMs: number
+
+  constructor(timeoutMs: number) {
+    super(`no answer within ${timeoutMs} ms`)
+    this.timeoutMs = timeoutMs
+  }
+}
+
+/** A request that is on its way, with one parcel or a batch of them. */
+export class OpenRequest implements ExchangeEvents {
+  readonly slices: readonly Slice[]
+  readonly parcels: readonly Parcel[]
+  readonly exchange = new Exchange(this)
+  readonly refusals: (Refusal | undefined)[]
+  /** The credentials that it carries. */
+  readonly authorization: string | undefined
+  readonly #host: RequestHost
+  readonly #settled: boolean[]
+  readonly #batch: boolean
+  #open: number
+
+  constructor(
+    parcels: readonly Parcel[],
+    slices: readonly Slice[],
+    authorization: string | undefined,
+    host: RequestHost,
+  ) {
+    this.parcels = parcels
+    this.authorization = authorization
+    this.slices = slices
+    this.#host = host
+    this.#batch = parcels.length > 1
+    this.#open = parcels.length
+    this.#settled = new Array<boolean>(parcels.length).fill(false)
+    this.refusals = new Array<Refusal | undefined>(parcels.length).fill(undefined)
+  }
+
+  line(line: unknown): void {
+    if (typeof line !== 'object' || line === null) return
+    if ('accepted' in line && Array.isArray(line.accepted)) {
+      for (const index of line.accepted) this.#settle(Number(index), undefined)
+    } else if ('index' in line && typeof line.index === 'number') {
+      this.#settle(line.index, refusalOfProblem(line as Record<string, unknown>, this.#host.url, this.#topic))
+    }
+  }
+
+  end(status: number, headers: IncomingHttpHeaders, body: unknown): void {
+    const success = status >= 200 && status < 300
+    if (!this.#batch && success) this.#settle(0, undefined)
+    else if (this.#batch && (success || status === 413 || status === 415)) this.#batchEnded(status, headers)
+    else if (status === 401) return this.#unauthenticated(headers, body)
+    else this.#refuseAll(refusalOfResponse(status, headers, body, this.#host.url, this.#topic))
+    this.#finish()
+  }
+
+  error(error: unknown): void {
+    const { url } = this.#host
+    if (this.#open > 0) {
+      this.#refuseAll(
+        error instanceof LateResponse
+          ? refusalOfTimeout(url, this.#topic, error.timeoutMs)
+          : refusalOfError(error, url, this.#topic),
+      )
+    }
+    this.#finish()
+  }
+
+  get #topic(): string {
+    return this.parcels[0]?.topic ?? ''
+  }
+
+  #batchEnded(status: number, headers: IncomingHttpHeaders): void {
+    if (this.#open === 0) return
+    const understood = String(headers['content-type'] ?? '').startsWith('application/x-ndjson')
+    if (!understood) this.#host.refusesBatches(`a batch of ${this.parcels.length} messages was answered ${status}`)
+    const message = `${this.#host.url}: ${understood ? 'the response ended without an outcome of this message' : 'batches are not taken there, sending single messages'}`
+    this.#refuseAll({
+      ...refusalOfProblem({ status: 502 }, '', ''),
+      elsewhere: false,
+      ambiguous: understood,
+      error: new StreamError(message, {
+        code: 'UNAVAILABLE',
+        transport: 'http',
+        operation: 'send',
+        topic: this.#topic,
+      }),
+    })
+  }
+
+  #unauthenticated(headers: IncomingHttpHeaders, body: unknown): void {
+    const refusal = refusalOfResponse(401, headers, body, this.#host.url, this.#topic)
+    void this.#host.renewCredentials(this.authorization).then((changed) => {
+      const { code, message } = refusal.error
+      const error = changed
+        ? new StreamError(`${message}; the credentials have changed, trying again`, {
+            code,
+            retryable: true,
+            transport: 'http',
+            operation: 'send',
+            topic: this.#topic,
+          })
+        : refusal.error
+      this.#refuseAll({ ...refusal, error })
+      this.#finish()
+    })
+  }
+
+  #refuseAll(refusal: Refusal): void {
+    for (let index = 0; index < this.parcels.length; index += 1) this.#settle(index, refusal)
+  }
+
+  #settle(index: number, refusal: Refusal | undefined): void {
+    const parcel = this.parcels[index]
+    if (parcel === undefined || this.#settled[index] === true) return
+    this.#settled[index] = true
+    this.#open -= 1
+    this.refusals[index] = refusal
+    if (refusal !== undefined) this.#host.refused(refusal)
+    parcel.settle(refusal)
+  }
+
+  #finish(): void {
+    this.#host.finished(this)
+  }
+}

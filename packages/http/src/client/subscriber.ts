@@ -1,0 +1,228 @@
+import { Deque, type Logger, StreamError } from '@streamswitch/core/driver'
+import type { Pool } from 'undici'
+import { toQuery, toRequestHeaders } from '../message.js'
+import { BATCH_TYPE, encodeBatch, frameOverhead } from '../wire/batch-frames.js'
+import { type Refusal, refusalBehind, refusalUnsent } from './refusal.js'
+import { hashText } from './rendezvous.js'
+import { LateResponse, OpenRequest, type RequestHost } from './request.js'
+import type { Parcel, Run, Slice } from './run.js'
+
+export interface SubscriberSettings {
+  readonly url: string
+  readonly method: 'GET' | 'POST'
+  /** False for plain HTTP receivers. */
+  readonly batches: boolean
+  /** In place of the producer's. */
+  readonly contentType: string | undefined
+}
+
+/** What a subscriber asks of the transport. */
+export interface SubscriberHost {
+  readonly logger: Logger
+  readonly limits: {
+    readonly connections: number
+    readonly responseTimeoutMs: number
+    readonly maxRequestRecords: number
+    readonly maxRequestBytes: number
+  }
+  pool(origin: string): Pool
+  /** The value of the Authorization header. */
+  authorization(): string | undefined
+  renewAuthorization(used: string | undefined): Promise<boolean>
+}
+
+/** How long a subscriber that couldn't be reached is avoided where there are replicas, in milliseconds. */
+const AVOID_MS = 1_000
+
+/**
+ * One address that messages go to. What is ready at the same time travels together; up to `connections` requests are on their
+ * way at once, what comes meanwhile gathers.
+ */
+export class Subscriber implements RequestHost {
+  readonly url: string
+  readonly hash: number
+  readonly #settings: SubscriberSettings
+  readonly #host: SubscriberHost
+  readonly #pool: Pool
+  readonly #path: string
+  readonly #outbox = new Deque<Run>()
+  readonly #requests = new Set<OpenRequest>()
+  #batches: boolean
+  #scheduled = false
+  #avoidUntil = 0
+
+  constructor(settings: SubscriberSettings, host: SubscriberHost) {
+    const url = new URL(settings.url)
+    this.url = settings.url
+    this.hash = hashText(settings.url)
+    this.#settings = settings
+    this.#host = host
+    this.#batches = settings.batches
+    this.#path = url.pathname + url.search
+    this.#pool = host.pool(url.origin)
+  }
+
+  /** Whether a replica should be preferred now. */
+  get avoided(): boolean {
+    return this.#avoidUntil > Date.now()
+  }
+
+  get busy(): boolean {
+    return this.#requests.size > 0 || this.#outbox.length > 0
+  }
+
+  /** Sends them once the present turn of the event loop is over, so that what else becomes ready in it shares their request. */
+  add(run: Run): void {
+    this.#outbox.push(run)
+    this.#schedule()
+  }
+
+  /** Gives up what has taken too long. */
+  sweep(now: number): void {
+    const { responseTimeoutMs } = this.#host.limits
+    for (const request of [...this.#requests]) {
+      if (now - request.exchange.startedAt >= responseTimeoutMs)
+        request.exchange.abort(new LateResponse(responseTimeoutMs))
+    }
+    for (
+      let run = this.#outbox.peek();
+      run !== undefined && (run.cancelled || now - run.queuedAt >= responseTimeoutMs);
+      run = this.#outbox.peek()
+    ) {
+      this.#outbox.shift()
+      this.#refuseRest(
+        run,
+        refusalUnsent(
+          this.#error(
+            'UNAVAILABLE',
+            `no free connection within ${responseTimeoutMs} ms: all ${this.#host.limits.connections} wait for responses`,
+          ),
+        ),
+      )
+    }
+  }
+
+  /** Ends everything at once. */
+  async destroy(): Promise<void> {
+    for (const request of [...this.#requests]) request.exchange.abort(this.#error('CLOSED', 'the transport is closed'))
+    for (let run = this.#outbox.shift(); run !== undefined; run = this.#outbox.shift())
+      this.#refuseRest(run, refusalUnsent(this.#error('CLOSED', 'the transport is closed')))
+    await this.#pool.destroy()
+  }
+
+  // What requests ask of it.
+
+  refusesBatches(reason: string): void {
+    if (!this.#batches) return
+    this.#batches = false
+    this.#host.logger.warn(`${this.url}: ${reason}: it gets single messages from now on`)
+  }
+
+  renewCredentials(used: string | undefined): Promise<boolean> {
+    return this.#host.renewAuthorization(used)
+  }
+
+  refused(refusal: Refusal): void {
+    if (refusal.elsewhere) this.#avoidUntil = Date.now() + AVOID_MS
+  }
+
+  finished(request: OpenRequest): void {
+    if (!this.#requests.delete(request)) return
+    for (const slice of request.slices) this.#sliceEnded(slice, request)
+    if (this.#outbox.length > 0) this.#schedule()
+  }
+
+  #sliceEnded({ run, start, end }: Slice, request: OpenRequest): void {
+    if (run.left === 0) return
+    const failed = request.refusals.slice(start, end).find((refusal) => refusal !== undefined)
+    if (failed === undefined) this.#outbox.unshift(run)
+    else this.#refuseRest(run, refusalBehind(failed.error))
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      this.#pump()
+    })
+  }
+
+  #pump(): void {
+    while (this.#outbox.length > 0 && this.#requests.size < this.#host.limits.connections) {
+      const parcels: Parcel[] = []
+      const slices = this.#take(parcels)
+      if (parcels.length > 0) this.#send(parcels, slices)
+    }
+  }
+
+  #take(parcels: Parcel[]): Slice[] {
+    const slices: Slice[] = []
+    const maxRecords = this.#batches ? this.#host.limits.maxRequestRecords : 1
+    let room = this.#host.limits.maxRequestBytes
+    for (let run = this.#outbox.peek(); run !== undefined && parcels.length < maxRecords; run = this.#outbox.peek()) {
+      if (run.cancelled) {
+        this.#outbox.shift()
+        this.#refuseRest(run, refusalUnsent(this.#error('CLOSED', 'the producer is closed')))
+        continue
+      }
+      const start = parcels.length
+      for (let at = run.next; at < run.parcels.length && parcels.length < maxRecords; at += 1) {
+        const parcel = run.parcels[at] as Parcel
+        room -= frameOverhead(parcel) + (parcel.record.payload?.length ?? 0)
+        if (room < 0 && parcels.length > 0) break
+        parcels.push(parcel)
+      }
+      if (parcels.length === start) break
+      run.next += parcels.length - start
+      slices.push({ run, start, end: parcels.length })
+      this.#outbox.shift()
+      if (run.left > 0) break
+    }
+    return slices
+  }
+
+  #send(parcels: readonly Parcel[], slices: readonly Slice[]): void {
+    const request = new OpenRequest(parcels, slices, this.#host.authorization(), this)
+    this.#requests.add(request)
+    try {
+      this.#pool.dispatch(
+        { ...this.#content(parcels, request.authorization), headersTimeout: 0, bodyTimeout: 0 },
+        request.exchange,
+      )
+    } catch (error) {
+      request.error(error)
+    }
+  }
+
+  #content(parcels: readonly Parcel[], authorization: string | undefined) {
+    const first = parcels[0] as Parcel
+    const credentials = authorization === undefined ? [] : ['authorization', authorization]
+    if (parcels.length > 1) {
+      return {
+        path: this.#path,
+        method: 'POST' as const,
+        headers: ['content-type', BATCH_TYPE, ...credentials],
+        body: encodeBatch(parcels),
+      }
+    }
+    const { method } = this.#settings
+    if (method === 'GET') {
+      const query = toQuery(first.record).toString()
+      const path = query === '' ? this.#path : `${this.#path}${this.#path.includes('?') ? '&' : '?'}${query}`
+      return { path, method, headers: [...toRequestHeaders(first, undefined), ...credentials], body: null }
+    }
+    const headers = toRequestHeaders(first, this.#settings.contentType ?? first.contentType)
+    return { path: this.#path, method, headers: [...headers, ...credentials], body: first.record.payload ?? null }
+  }
+
+  #refuseRest(run: Run, refusal: Refusal): void {
+    const rest = run.parcels.slice(run.next)
+    run.next = run.parcels.length
+    for (const parcel of rest) parcel.settle(refusal)
+  }
+
+  #error(code: 'UNAVAILABLE' | 'CLOSED', message: string): StreamError {
+    return new StreamError(`${this.url}: ${message}`, { code, transport: 'http', operation: 'send' })
+  }
+}

@@ -1,0 +1,131 @@
+import { readFile } from 'node:fs/promises'
+import {
+  type ConsumerDriver,
+  type ConsumerSink,
+  type ConsumerSpec,
+  type ProducerDriver,
+  type ProducerSpec,
+  readSecret,
+  StreamError,
+  type TransportContext,
+  type TransportDriver,
+} from '@streamswitch/core/driver'
+import type { FastifyInstance } from 'fastify'
+import { HttpAdmin } from './admin.js'
+import { HttpClient } from './client/http-client.js'
+import { HttpConsumerDriver } from './consumer.js'
+import { defaultListen, type ListenAddress } from './option-checks.js'
+import type { HttpConsumerOptionValues, HttpOptionValues, HttpProducerOptionValues } from './options.js'
+import { HttpProducerDriver } from './producer.js'
+import { type Lease, lease } from './server/listener.js'
+
+/** What `transport.native` is: the listening side, while a loop of the transport is open. */
+export interface HttpNative {
+  readonly server: FastifyInstance | undefined
+  /** Where it listens; with the port that was found where 0 was asked for. */
+  readonly address: ListenAddress | undefined
+}
+
+/** One HTTP transport: a sending side, and a share of the process's listening side. */
+export class HttpConnection implements TransportDriver {
+  readonly admin: HttpAdmin
+  readonly #options: HttpOptionValues
+  readonly #context: TransportContext
+  readonly #client: HttpClient
+  readonly #listenAddress: ListenAddress
+  readonly #listenPath: string
+  #lease: Lease | undefined
+
+  constructor(options: HttpOptionValues, context: TransportContext) {
+    const [baseUrl = 'http://127.0.0.1'] = options.baseUrls ?? []
+    this.#options = options
+    this.#context = context
+    this.#client = new HttpClient(options, context.logger)
+    this.#listenAddress = options.listen ?? defaultListen(baseUrl)
+    this.#listenPath = normalizePath(options.listenPath ?? new URL(baseUrl).pathname)
+    this.admin = new HttpAdmin(options)
+  }
+
+  get native(): HttpNative {
+    return { server: this.#lease?.server, address: this.#lease?.address }
+  }
+
+  producer(spec: ProducerSpec): ProducerDriver {
+    return new HttpProducerDriver(
+      spec as ProducerSpec<HttpProducerOptionValues>,
+      this.#options,
+      this.#context.prefix,
+      this.#client,
+    )
+  }
+
+  consumer(spec: ConsumerSpec, sink: ConsumerSink): ConsumerDriver {
+    return new HttpConsumerDriver(spec as ConsumerSpec<HttpConsumerOptionValues>, sink, this.#listenPath, () =>
+      this.#listen(),
+    )
+  }
+
+  async close(): Promise<void> {
+    await this.#client.close()
+  }
+
+  async #listen(): Promise<Lease> {
+    const {
+      maxPayloadBytes,
+      maxRequestBytes,
+      maxConnections,
+      requestTimeoutMs,
+      headersTimeoutMs,
+      keepAliveTimeoutMs,
+      listenToken,
+    } = this.#options
+    const limits = {
+      maxPayloadBytes,
+      maxRequestBytes,
+      maxConnections,
+      requestTimeoutMs,
+      headersTimeoutMs,
+      keepAliveTimeoutMs,
+    }
+    const [tls, token] = await Promise.all([this.#readListenTls(), readSecret(listenToken, 'http')])
+    const held = await lease(this.#listenAddress, { ...limits, tls, token })
+    this.#lease = held
+    return {
+      ...held,
+      release: () => {
+        if (this.#lease === held) this.#lease = undefined
+        return held.release()
+      },
+    }
+  }
+
+  async #readListenTls() {
+    const { listenTlsCertFile, listenTlsKeyFile, listenTlsCaFile } = this.#options
+    if (listenTlsCertFile === undefined || listenTlsKeyFile === undefined) return undefined
+    const [cert, key] = await Promise.all([
+      readPem('listenTlsCertFile', listenTlsCertFile),
+      readPem('listenTlsKeyFile', listenTlsKeyFile),
+    ])
+    if (listenTlsCaFile === undefined) return { cert, key }
+    return { cert, key, ca: await readPem('listenTlsCaFile', listenTlsCaFile) }
+  }
+}
+
+async function readPem(name: string, file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new StreamError(`${name}: ${file} can't be read: ${reason}`, {
+      code: 'INVALID_ARGUMENT',
+      transport: 'http',
+      operation: 'listen',
+      cause,
+    })
+  }
+}
+
+function normalizePath(path: string): string {
+  const trimmed = path.replace(/\/+$/, '')
+  return trimmed === '' || trimmed.startsWith('/') ? trimmed : `/${trimmed}`
+}

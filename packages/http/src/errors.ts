@@ -1,0 +1,179 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { type ErrorCode, StreamError, toStreamError } from '@streamswitch/core/driver'
+
+interface Entry {
+  readonly code: ErrorCode
+  readonly retryable: boolean
+  /** What it means and what to do. */
+  readonly hint: string
+  /** The request can't have reached the other side. */
+  readonly unsent?: true
+}
+
+const NOT_TRUSTED = 'the certificate of the other side is not trusted: set tlsCaFile to the authority that signed it'
+
+/** Errors of sockets, TLS, undici and the listening side, by their `code`. */
+export const NATIVE_ERRORS: Readonly<Record<string, Entry>> = {
+  ECONNREFUSED: { code: 'UNAVAILABLE', retryable: true, hint: 'nobody listens there', unsent: true },
+  ENOTFOUND: { code: 'UNAVAILABLE', retryable: true, hint: "the host's name is not known", unsent: true },
+  EAI_AGAIN: { code: 'UNAVAILABLE', retryable: true, hint: "the host's name can't be looked up now", unsent: true },
+  EHOSTUNREACH: { code: 'UNAVAILABLE', retryable: true, hint: 'there is no way to the host', unsent: true },
+  ENETUNREACH: { code: 'UNAVAILABLE', retryable: true, hint: 'there is no way to the network', unsent: true },
+  UND_ERR_CONNECT_TIMEOUT: {
+    code: 'UNAVAILABLE',
+    retryable: true,
+    hint: 'no connection within connectionTimeoutMs',
+    unsent: true,
+  },
+  ECONNRESET: { code: 'UNAVAILABLE', retryable: true, hint: 'the other side cut the connection' },
+  ECONNABORTED: { code: 'UNAVAILABLE', retryable: true, hint: 'the connection was cut' },
+  EPIPE: { code: 'UNAVAILABLE', retryable: true, hint: 'the other side cut the connection' },
+  ETIMEDOUT: { code: 'UNAVAILABLE', retryable: true, hint: 'the connection is dead' },
+  UND_ERR_SOCKET: {
+    code: 'UNAVAILABLE',
+    retryable: true,
+    hint: 'the other side closed the connection before it answered',
+  },
+  UND_ERR_HEADERS_TIMEOUT: { code: 'TIMEOUT', retryable: true, hint: 'no response in time' },
+  UND_ERR_BODY_TIMEOUT: { code: 'TIMEOUT', retryable: true, hint: 'the response stopped' },
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: { code: 'UNAVAILABLE', retryable: true, hint: 'the response is incomplete' },
+  UND_ERR_HEADERS_OVERFLOW: { code: 'UNAVAILABLE', retryable: true, hint: "the response's headers are too large" },
+  UND_ERR_DESTROYED: { code: 'CLOSED', retryable: false, hint: 'the transport is closed' },
+  UND_ERR_CLOSED: { code: 'CLOSED', retryable: false, hint: 'the transport is closed' },
+  UND_ERR_ABORTED: { code: 'ABORTED', retryable: false, hint: 'the request was given up' },
+  UND_ERR_INVALID_ARG: { code: 'INVALID_ARGUMENT', retryable: false, hint: 'this can not be sent over HTTP' },
+  ABORT_ERR: { code: 'ABORTED', retryable: false, hint: 'it was given up' },
+  DEPTH_ZERO_SELF_SIGNED_CERT: { code: 'UNAUTHENTICATED', retryable: false, hint: NOT_TRUSTED },
+  SELF_SIGNED_CERT_IN_CHAIN: { code: 'UNAUTHENTICATED', retryable: false, hint: NOT_TRUSTED },
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: { code: 'UNAUTHENTICATED', retryable: false, hint: NOT_TRUSTED },
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: { code: 'UNAUTHENTICATED', retryable: false, hint: NOT_TRUSTED },
+  CERT_HAS_EXPIRED: {
+    code: 'UNAUTHENTICATED',
+    retryable: false,
+    hint: 'the certificate of the other side has expired',
+  },
+  ERR_TLS_CERT_ALTNAME_INVALID: {
+    code: 'UNAUTHENTICATED',
+    retryable: false,
+    hint: 'the certificate is for another host: use its name in the URL, or set tlsServerName',
+  },
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: {
+    code: 'UNAUTHENTICATED',
+    retryable: false,
+    hint: 'the other side wants a client certificate: set tlsCertFile and tlsKeyFile',
+  },
+  ERR_SSL_WRONG_VERSION_NUMBER: {
+    code: 'INVALID_ARGUMENT',
+    retryable: false,
+    hint: "the other side doesn't speak TLS: use http://",
+  },
+  EPROTO: { code: 'INVALID_ARGUMENT', retryable: false, hint: "the two sides can't agree on TLS" },
+  EADDRINUSE: {
+    code: 'CONFLICT',
+    retryable: true,
+    hint: 'another process listens on this address already: set listen (HTTP_LISTEN) to another one',
+  },
+  EADDRNOTAVAIL: {
+    code: 'INVALID_ARGUMENT',
+    retryable: false,
+    hint: 'the address to listen on is not one of this machine: set listen (HTTP_LISTEN)',
+  },
+  EACCES: {
+    code: 'PERMISSION_DENIED',
+    retryable: false,
+    hint: 'this process may not listen on this address: use a port from 1024 up',
+  },
+}
+
+/** The adapter's table of native errors. */
+export function classifyError(native: unknown, operation: string, topic?: string): StreamError {
+  const entry = entryOf(native)
+  if (entry === undefined) return toStreamError(native, { code: 'UNKNOWN', transport: 'http', operation, topic })
+  const { code, retryable, hint } = entry
+  return new StreamError(`${hint} (${describe(native)})`, {
+    code,
+    retryable,
+    transport: 'http',
+    operation,
+    topic,
+    cause: native,
+  })
+}
+
+/** True where the request can't have reached the other side, so that another replica may get it without a duplicate. */
+export function wasUnsent(native: unknown): boolean {
+  return entryOf(native)?.unsent === true
+}
+
+const STATUS_CODES: Readonly<Record<number, readonly [code: ErrorCode, retryable: boolean]>> = {
+  400: ['INVALID_ARGUMENT', false],
+  401: ['UNAUTHENTICATED', false],
+  403: ['PERMISSION_DENIED', false],
+  404: ['NOT_FOUND', true],
+  405: ['INVALID_ARGUMENT', false],
+  407: ['UNAUTHENTICATED', false],
+  408: ['TIMEOUT', true],
+  409: ['CONFLICT', false],
+  410: ['NOT_FOUND', false],
+  413: ['TOO_LARGE', false],
+  415: ['UNSUPPORTED', false],
+  422: ['INVALID_ARGUMENT', false],
+  423: ['UNAVAILABLE', true],
+  424: ['ABORTED', true],
+  425: ['UNAVAILABLE', true],
+  429: ['RESOURCE_EXHAUSTED', true],
+  431: ['TOO_LARGE', false],
+  500: ['UNKNOWN', true],
+  501: ['UNSUPPORTED', false],
+  502: ['UNAVAILABLE', true],
+  503: ['UNAVAILABLE', true],
+  504: ['TIMEOUT', true],
+}
+
+/** What a status means that came without a problem of ours: by class where it isn't listed. */
+export function codeOfStatus(status: number): { readonly code: ErrorCode; readonly retryable: boolean } {
+  const [code, retryable] = STATUS_CODES[status] ?? (status >= 500 ? ['UNKNOWN', true] : ['INVALID_ARGUMENT', false])
+  return { code, retryable }
+}
+
+/** Retry-After (RFC 9110, section 10.2.3), a number of seconds or a date, in milliseconds from now. */
+export function readRetryAfter(headers: IncomingHttpHeaders, now: number = Date.now()): number | undefined {
+  const value = headers['retry-after']
+  if (value === undefined) return undefined
+  if (/^\d{1,6}$/.test(value)) return Number(value) * 1000
+  const date = Date.parse(value)
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now)
+}
+
+function entryOf(native: unknown): Entry | undefined {
+  if (native instanceof Error && native.name === 'AbortError') return NATIVE_ERRORS.ABORT_ERR
+  const code = typeof native === 'object' && native !== null && 'code' in native ? native.code : undefined
+  if (typeof code !== 'string') return undefined
+  if (code.startsWith('HPE_'))
+    return { code: 'UNAVAILABLE', retryable: true, hint: 'the other side answered with something that is no HTTP/1.1' }
+  return Object.hasOwn(NATIVE_ERRORS, code) ? NATIVE_ERRORS[code] : undefined
+}
+
+function describe(native: unknown): string {
+  const { code, message } = native as { readonly code?: string; readonly message?: string }
+  // Connecting to a name with several addresses fails with an AggregateError, whose own message is empty.
+  return message === undefined || message === '' ? String(code) : message
+}
+
+/** A producer's `endpoint` that is no URL. */
+export function invalidEndpoint(topic: string): StreamError {
+  return new StreamError('http.endpoint must be an http:// or https:// URL without credentials', {
+    code: 'INVALID_ARGUMENT',
+    transport: 'http',
+    operation: 'open',
+    topic,
+  })
+}
+
+/** A route that leads nowhere: sending on it would drop messages silently. */
+export function routeWithoutGroup(topic: string): StreamError {
+  return new StreamError(
+    `the route of topic '${topic}' names no group: add one to routes (HTTP_ROUTES), or leave the topic out`,
+    { code: 'NOT_FOUND', retryable: false, transport: 'http', operation: 'open', topic },
+  )
+}

@@ -1,0 +1,215 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import {
+  type DeliveryFields,
+  type Headers,
+  type OutgoingRecord,
+  RESERVED_PREFIX,
+  StreamError,
+  WIRE_HEADERS,
+} from '@streamswitch/core/driver'
+import { belongsToHttp, HTTP_HEADERS, travelsPlain } from './wire/header-names.js'
+
+/** Which handler start a sending would be: one number, or per group where one request is for several. */
+export type AttemptNumbers = number | ReadonlyMap<string, number>
+
+/** One record on its way to one subscriber. */
+export interface Outgoing {
+  readonly record: OutgoingRecord
+  readonly attempt: AttemptNumbers
+  /** Groups that need it no more. */
+  readonly except: readonly string[] | undefined
+}
+
+/** One record as it arrived. */
+export interface InboundRecord {
+  readonly id: string | undefined
+  readonly key: string | undefined
+  readonly payload: Buffer | undefined
+  readonly headers: Headers
+  readonly timestamp: number
+  readonly attempt: AttemptNumbers
+  /** `undefined` where the sender doesn't count. */
+  readonly resend: number | undefined
+  readonly except: readonly string[]
+}
+
+/** Headers of the plain, single-message form, as name and value in turn. */
+export function toRequestHeaders({ record, attempt, except }: Outgoing, contentType: string | undefined): string[] {
+  const id = encodeURIComponent(record.id)
+  const headers = [
+    HTTP_HEADERS.id,
+    id,
+    HTTP_HEADERS.idempotencyKey,
+    id,
+    HTTP_HEADERS.timestamp,
+    String(record.timestamp),
+  ]
+  if (record.key !== undefined) headers.push(HTTP_HEADERS.key, encodeURIComponent(record.key))
+  headers.push(HTTP_HEADERS.resend, String(record.resends))
+  if (attempt !== 1) headers.push(HTTP_HEADERS.attempt, formatAttempts(attempt))
+  if (except !== undefined && except.length > 0) headers.push(HTTP_HEADERS.except, except.join(','))
+  if (record.payload === undefined) headers.push(HTTP_HEADERS.tombstone, '1')
+  else if (contentType !== undefined) headers.push('content-type', ownContentType(record) ?? contentType)
+  pushUserHeaders(headers, record.headers)
+  return headers
+}
+
+function pushUserHeaders(headers: string[], given: Headers | undefined): void {
+  const plain: string[] = []
+  const encoded: string[] = []
+  for (const name of given === undefined ? [] : Object.keys(given)) {
+    const value = given?.[name] ?? ''
+    if (travelsPlain(name, value)) {
+      plain.push(name)
+      headers.push(name, value)
+    } else encoded.push(`${encodeURIComponent(name)}=${encodeURIComponent(value)}`)
+  }
+  // Always there, so that the receiver knows which headers are the user's, and which were added on the way.
+  headers.push(HTTP_HEADERS.plain, plain.join(','))
+  if (encoded.length > 0) headers.push(HTTP_HEADERS.encoded, encoded.join('&'))
+}
+
+function ownContentType(record: OutgoingRecord): string | undefined {
+  const value = record.headers?.['content-type']
+  if (value === undefined || !/^[!-~](?:[ -~]*[!-~])?$/.test(value)) return undefined
+  // A batch is recognised by its content type: a message must not pass for one.
+  return value.toLowerCase().includes('streamswitch') ? undefined : value
+}
+
+/** Query parameters of a GET: the members of a JSON object. Throws INVALID_ARGUMENT for any other payload. */
+export function toQuery(record: OutgoingRecord): URLSearchParams {
+  const query = new URLSearchParams()
+  if (record.payload === undefined) return query
+  let value: unknown
+  try {
+    value = JSON.parse(record.payload.toString())
+  } catch {
+    value = undefined
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new StreamError(
+      "method 'GET' sends the members of a JSON object as query parameters: the value must be one",
+      { code: 'INVALID_ARGUMENT', transport: 'http', operation: 'send' },
+    )
+  }
+  for (const [name, member] of Object.entries(value))
+    query.append(name, typeof member === 'string' ? member : JSON.stringify(member))
+  return query
+}
+
+/** A plain request as a record. Throws INVALID_ARGUMENT where a reserved header is malformed. */
+export function fromRequest(headers: IncomingHttpHeaders, body: Buffer): InboundRecord {
+  const tombstone = text(headers, HTTP_HEADERS.tombstone) !== undefined && body.length === 0
+  const ownId = text(headers, HTTP_HEADERS.id)
+  const key = text(headers, HTTP_HEADERS.key)
+  const id = ownId === undefined ? text(headers, HTTP_HEADERS.idempotencyKey) : decode(ownId, HTTP_HEADERS.id)
+  return {
+    id: id === '' ? undefined : id,
+    key: key === undefined ? undefined : decode(key, HTTP_HEADERS.key),
+    payload: tombstone ? undefined : body,
+    headers: userHeaders(headers),
+    timestamp: readInteger(headers, HTTP_HEADERS.timestamp) ?? Date.now(),
+    attempt: parseAttempts(text(headers, HTTP_HEADERS.attempt)),
+    resend: readInteger(headers, HTTP_HEADERS.resend),
+    except: splitList(text(headers, HTTP_HEADERS.except)),
+  }
+}
+
+/** What core needs of a record that arrived, for one group. */
+export function toDeliveryFields(
+  record: InboundRecord,
+  group: string,
+  position: string,
+  native: unknown,
+): DeliveryFields {
+  const { [WIRE_HEADERS.replyTo]: replyTo, ...headers } = record.headers
+  return {
+    id: record.id,
+    key: record.key,
+    payload: record.payload,
+    headers: replyTo === undefined ? record.headers : headers,
+    timestamp: record.timestamp,
+    position,
+    replyTo,
+    native,
+    priorAttempts: attemptFor(record.attempt, group) - 1,
+  }
+}
+
+export function attemptFor(attempt: AttemptNumbers, group: string): number {
+  return typeof attempt === 'number' ? attempt : (attempt.get(group) ?? 1)
+}
+
+function userHeaders(all: IncomingHttpHeaders): Headers {
+  const list = text(all, HTTP_HEADERS.plain)
+  const headers: Record<string, string> = {}
+  for (const name of list === undefined ? Object.keys(all).filter(isForeignHeader) : splitList(list)) {
+    const value = text(all, name)
+    if (value !== undefined) setHeader(headers, name, value)
+  }
+  for (const pair of (text(all, HTTP_HEADERS.encoded) ?? '').split('&')) {
+    const [name = '', value = ''] = pair.split('=')
+    if (name !== '') setHeader(headers, decode(name, HTTP_HEADERS.encoded), decode(value, HTTP_HEADERS.encoded))
+  }
+  return headers
+}
+
+function isForeignHeader(name: string): boolean {
+  return name === 'content-type' || !(belongsToHttp(name) || name.startsWith(RESERVED_PREFIX))
+}
+
+/** Sets a property of any name: `__proto__` must be one like any other. */
+function setHeader(headers: Record<string, string>, name: string, value: string): void {
+  if (name !== '__proto__') headers[name] = value
+  else Object.defineProperty(headers, name, { value, enumerable: true, configurable: true, writable: true })
+}
+
+function formatAttempts(attempt: AttemptNumbers): string {
+  return typeof attempt === 'number'
+    ? String(attempt)
+    : [...attempt].map(([group, number]) => `${group}=${number}`).join(',')
+}
+
+function parseAttempts(value: string | undefined): AttemptNumbers {
+  if (value === undefined) return 1
+  if (/^\d{1,9}$/.test(value)) return Math.max(1, Number(value))
+  const attempts = new Map<string, number>()
+  for (const part of splitList(value)) {
+    const [group = '', number = ''] = part.split('=')
+    if (!/^[1-9]\d{0,8}$/.test(number)) throw malformed(HTTP_HEADERS.attempt)
+    attempts.set(group, Number(number))
+  }
+  return attempts
+}
+
+function splitList(value: string | undefined): string[] {
+  return value === undefined || value === '' ? [] : value.split(',').map((part) => part.trim())
+}
+
+function readInteger(headers: IncomingHttpHeaders, name: string): number | undefined {
+  const value = text(headers, name)
+  if (value === undefined) return undefined
+  if (!/^\d{1,15}$/.test(value)) throw malformed(name)
+  return Number(value)
+}
+
+function decode(value: string, name: string): string {
+  try {
+    return decodeURIComponent(value)
+  } catch {
+    throw malformed(name)
+  }
+}
+
+function malformed(name: string): StreamError {
+  return new StreamError(`the request header '${name}' is malformed`, {
+    code: 'INVALID_ARGUMENT',
+    transport: 'http',
+    operation: 'receive',
+  })
+}
+
+function text(headers: IncomingHttpHeaders, name: string): string | undefined {
+  const value = Object.hasOwn(headers, name) ? headers[name] : undefined
+  return Array.isArray(value) ? value.join(', ') : value
+}

@@ -1,0 +1,115 @@
+import {
+  type OptionInput,
+  type OptionValues,
+  option,
+  secretOption,
+  type TransportUrl,
+  tlsFields,
+} from '@streamswitch/core/driver'
+import type { Endpoints, ListenAddress, Routes } from './option-checks.js'
+import { checkEndpoints, checkListen, checkRoutes } from './option-checks.js'
+
+/** Options of the HTTP transport: `http://host:port/base?connections=…`. */
+export const httpFields = {
+  ...tlsFields,
+  /** Base addresses of the other side. They stand in the URL as its hosts and path; several are replicas of one service. */
+  baseUrls: option.texts(),
+  /** User for `Authorization: Basic` towards the base URL and the routes. Stands in the URL. */
+  username: option.text(),
+  /** Password of `username`. Stands in the URL; or a file or function, read again after a 401. */
+  password: secretOption({ environment: 'HTTP_PASSWORD' }),
+  /** Token for `Authorization: Bearer` towards the base URL and the routes, never towards endpoints. Read again after a 401. */
+  token: secretOption({ environment: 'HTTP_TOKEN' }),
+  /** Who gets a topic: `{ topic: { group: [base URL, …] } }`, in a variable as JSON. Topics without a route go to the base URL, which hands them to every group it has. */
+  routes: option.custom<Routes>('object or JSON: topic -> group -> list of base URLs', checkRoutes, {
+    default: {},
+    environment: 'HTTP_ROUTES',
+  }),
+  /** Plain HTTP receivers that know nothing of Streamswitch: `{ topic: URL | { url, method, contentType, token } | list of those }`, in a variable as JSON. Each is a group of its own. */
+  endpoints: option.custom<Endpoints>(
+    'object or JSON: topic -> URL or { url, method, contentType, token }, or a list of them',
+    checkEndpoints,
+    {
+      default: {},
+      environment: 'HTTP_ENDPOINTS',
+    },
+  ),
+  /** Where loops of this process listen: `host:port`. Left out: the URL's host and port when that host is this machine's loopback, else its port on all interfaces. */
+  listen: option.custom<ListenAddress>('host:port', checkListen, { environment: 'HTTP_LISTEN' }),
+  /** Path below which loops of this process listen. Left out: the URL's path. */
+  listenPath: option.text({ environment: 'HTTP_LISTEN_PATH' }),
+  /** File with the certificate chain (PEM) of the listening side: with it, loops are served over TLS. */
+  listenTlsCertFile: option.text({ environment: 'HTTP_LISTEN_TLS_CERT_FILE' }),
+  /** File with the private key of `listenTlsCertFile` (PEM). */
+  listenTlsKeyFile: option.text({ environment: 'HTTP_LISTEN_TLS_KEY_FILE' }),
+  /** File with certificate authorities (PEM): only clients with a certificate of theirs are let in. */
+  listenTlsCaFile: option.text({ environment: 'HTTP_LISTEN_TLS_CA_FILE' }),
+  /** Token that senders must show as `Authorization: Bearer`. Left out: everybody who can connect may send. */
+  listenToken: secretOption({ environment: 'HTTP_LISTEN_TOKEN' }),
+  /** Most connections per subscriber; as many requests are in flight at most. */
+  connections: option.integer({ default: 50, min: 1, max: 10_000 }),
+  /** Longest time for a connection to be made, in milliseconds. */
+  connectionTimeoutMs: option.integer({ default: 5_000, min: 1 }),
+  /** How long a request may wait for its response, which waits for the handler, in milliseconds. A resend joins a handling that still runs. */
+  responseTimeoutMs: option.integer({ default: 30_000, min: 10 }),
+  /** Most records of one request. */
+  maxRequestRecords: option.integer({ default: 500, min: 1, max: 10_000 }),
+  /** Largest request body that is made or taken, in bytes. */
+  maxRequestBytes: option.integer({ default: 8 * 1024 * 1024, min: 1024 }),
+  /** Largest payload of one message, in bytes: checked before sending and when receiving (413). */
+  maxPayloadBytes: option.integer({ default: 1024 * 1024, min: 1 }),
+  /** Longest time a client may take to send one request, in milliseconds; then 408. */
+  requestTimeoutMs: option.integer({ default: 30_000, min: 100 }),
+  /** Longest time a client may take to send a request's headers, in milliseconds; then 408. */
+  headersTimeoutMs: option.integer({ default: 10_000, min: 100 }),
+  /** How long an idle connection of a client is kept, in milliseconds. */
+  keepAliveTimeoutMs: option.integer({ default: 65_000, min: 1 }),
+  /** Most connections that the listening side holds; more are refused. */
+  maxConnections: option.integer({ default: 10_000, min: 1 }),
+}
+
+/** Options of producers, below `http`. */
+export const httpProducerFields = {
+  /** A plain HTTP receiver that gets this producer's messages in place of base URL, routes and `endpoints`. */
+  endpoint: option.text(),
+  /** Method for `endpoint`. GET turns the members of a JSON object into query parameters. */
+  method: option.choice(['POST', 'GET'], { default: 'POST' }),
+  /** Content-Type of single messages. Left out: the codec's. A record's own `content-type` header wins. */
+  contentType: option.text(),
+  /** How long a message may meet receivers that don't know its topic or group (404), in milliseconds, before `send` rejects with NOT_FOUND: they may be starting up. */
+  notFoundGraceMs: option.integer({ default: 5_000, min: 0 }),
+}
+
+/** Options of loops, below `http`. */
+export const httpConsumerFields = {
+  /** `GET` also takes GET requests: their query parameters become a JSON object. */
+  method: option.choice(['POST', 'GET'], { default: 'POST' }),
+  /** Most records that wait for room in the loop, their requests unanswered; more are answered 429 with Retry-After. */
+  maxWaitingRecords: option.integer({ default: 2_000, min: 0 }),
+  /** Most bytes of such records. */
+  maxWaitingBytes: option.integer({ default: 16 * 1024 * 1024, min: 0 }),
+  /** Whether a failed handler's message is told to the sender. */
+  errorDetail: option.choice(['message', 'none'], { default: 'message' }),
+}
+
+export type HttpOptions = OptionInput<typeof httpFields>
+export type HttpProducerOptions = OptionInput<typeof httpProducerFields>
+export type HttpConsumerOptions = OptionInput<typeof httpConsumerFields>
+export type HttpOptionValues = OptionValues<typeof httpFields>
+export type HttpProducerOptionValues = OptionValues<typeof httpProducerFields>
+export type HttpConsumerOptionValues = OptionValues<typeof httpConsumerFields>
+
+/** The options that stand in a URL: hosts, path, user and password. */
+export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unknown>> {
+  const path = url.path
+    .split('/')
+    .filter((segment) => segment !== '')
+    .map((segment) => `/${encodeURIComponent(segment)}`)
+    .join('')
+  const hosts = url.hosts.length === 0 ? [{ host: '127.0.0.1', port: undefined }] : url.hosts
+  const baseUrls = hosts.map(({ host, port }) => {
+    const name = host.includes(':') ? `[${host}]` : host
+    return `${url.scheme}://${name}${port === undefined ? '' : `:${port}`}${path}`
+  })
+  return { baseUrls, username: url.username, password: url.password }
+}

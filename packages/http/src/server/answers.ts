@@ -1,0 +1,76 @@
+import type { ServerResponse } from 'node:http'
+import type { FastifyReply } from 'fastify'
+import { OUTCOMES_TYPE } from '../wire/batch-frames.js'
+import { type OutcomeLine, PROBLEM_TYPE, type Problem } from '../wire/problem.js'
+
+/** Answers a request with a problem. */
+export function sendProblem(reply: FastifyReply, problem: Problem): void {
+  if (problem.retryAfterMs !== undefined) reply.header('retry-after', retryAfterSeconds(problem.retryAfterMs))
+  if (problem.status === 401) reply.header('www-authenticate', 'Bearer')
+  // As bytes: to a text, fastify would add a charset, which this media type doesn't have.
+  reply
+    .code(problem.status)
+    .header('content-type', PROBLEM_TYPE)
+    .send(Buffer.from(JSON.stringify(problem)))
+}
+
+/** Whole seconds, as Retry-After counts, never less than was meant. */
+function retryAfterSeconds(retryAfterMs: number): string {
+  return String(Math.ceil(retryAfterMs / 1000))
+}
+
+/** The response to a batch: outcomes go out line by line, as they come, those of one turn of the event loop together. */
+export class OutcomeStream {
+  readonly #response: ServerResponse
+  #left: number
+  #accepted: number[] = []
+  #lines = ''
+  #scheduled = false
+
+  constructor(response: ServerResponse, total: number) {
+    this.#response = response
+    this.#left = total
+  }
+
+  accept(index: number): void {
+    this.#accepted.push(index)
+    this.#count()
+  }
+
+  refuse(index: number, problem: Problem): void {
+    this.#lines += toLine({ index, ...problem })
+    this.#count()
+  }
+
+  #count(): void {
+    this.#left -= 1
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      this.#flush()
+    })
+  }
+
+  #flush(): void {
+    const response = this.#response
+    // Nobody listens any more: a late outcome is of no use.
+    if (response.destroyed) return
+    const accepted = this.#accepted
+    this.#accepted = []
+    const text = accepted.length === 0 ? this.#lines : toLine({ accepted }) + this.#lines
+    this.#lines = ''
+    if (this.#left > 0) {
+      if (!response.headersSent) response.writeHead(200, { 'content-type': OUTCOMES_TYPE })
+      response.write(text)
+      return
+    }
+    if (!response.headersSent)
+      response.writeHead(200, { 'content-type': OUTCOMES_TYPE, 'content-length': Buffer.byteLength(text) })
+    response.end(text)
+  }
+}
+
+function toLine(line: OutcomeLine): string {
+  return `${JSON.stringify(line)}\n`
+}

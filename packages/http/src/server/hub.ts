@@ -1,0 +1,60 @@
+import { GroupInbox, type GroupMember } from './group-inbox.js'
+
+/** Where a path leads: one group of a topic, or all that the topic has here. */
+export interface Destination {
+  readonly topic: string
+  /** `undefined`: all groups. */
+  readonly group: string | undefined
+  readonly inboxes: readonly GroupInbox[]
+}
+
+/** The loops that share one listening address, by path: `/base/topic` and `/base/topic/group`. */
+export class Hub {
+  readonly #topics = new Map<string, Map<string, GroupInbox>>()
+
+  /** Adds a loop to a group. Returns what takes it out again. */
+  join(topicPath: string, group: string, member: GroupMember): () => void {
+    const topic = topicPath.slice(topicPath.lastIndexOf('/') + 1)
+    let groups = this.#topics.get(topicPath)
+    if (groups === undefined) {
+      groups = new Map()
+      this.#topics.set(topicPath, groups)
+    }
+    let inbox = groups.get(group)
+    if (inbox === undefined) {
+      inbox = new GroupInbox(topic, group)
+      groups.set(group, inbox)
+    }
+    const joined = inbox
+    const of = groups
+    joined.add(member)
+    return () => {
+      joined.remove(member)
+      if (joined.members.length > 0) return
+      if (of.get(group) === joined) of.delete(group)
+      if (of.size === 0 && this.#topics.get(topicPath) === of) this.#topics.delete(topicPath)
+    }
+  }
+
+  /** What a path means; `undefined` where it can't be one of a topic or group. No `inboxes`: nobody consumes that here. */
+  find(path: string): Destination | undefined {
+    const groups = this.#topics.get(path)
+    const segments = path.split('/').filter((segment) => segment !== '')
+    const last = segments.at(-1)
+    if (last === undefined) return undefined
+    if (groups !== undefined) return { topic: last, group: undefined, inboxes: [...groups.values()] }
+    const parent = this.#topics.get(path.slice(0, path.lastIndexOf('/')))
+    const inbox = parent?.get(last)
+    if (inbox !== undefined) return { topic: inbox.topic, group: last, inboxes: [inbox] }
+    return segments.length === 1
+      ? { topic: last, group: undefined, inboxes: [] }
+      : { topic: segments.at(-2) ?? last, group: last, inboxes: [] }
+  }
+
+  /** Every loop takes messages. */
+  get ready(): boolean {
+    return [...this.#topics.values()].every((groups) =>
+      [...groups.values()].every((inbox) => inbox.members.some((member) => member.open)),
+    )
+  }
+}

@@ -1,0 +1,113 @@
+import { isStreamError } from '@streamswitch/core/driver'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { fromRequest, type InboundRecord } from '../message.js'
+import { BATCH_TYPE, BATCH_TYPE_FAMILY, decodeBatch } from '../wire/batch-frames.js'
+import { problems } from '../wire/problem.js'
+import { OutcomeStream, sendProblem } from './answers.js'
+import { Gathering, toProblem } from './gathering.js'
+import type { Destination, Hub } from './hub.js'
+
+const EMPTY = Buffer.alloc(0)
+
+/** What of a request's limits is needed here. */
+export interface RequestLimits {
+  readonly maxPayloadBytes: number
+}
+
+/** A message, or a batch of them, for a topic or one group of it. */
+export function handlePost(hub: Hub, limits: RequestLimits, request: FastifyRequest, reply: FastifyReply): void {
+  const destination = findDestination(hub, request, reply)
+  if (destination === undefined) return
+  const type = String(request.headers['content-type'] ?? '')
+  const body = Buffer.isBuffer(request.body) ? request.body : EMPTY
+  try {
+    if (!type.startsWith(BATCH_TYPE_FAMILY))
+      return answerOne(destination, limits, fromRequest(request.headers, body), reply)
+    if (mediaType(type) !== BATCH_TYPE) return sendProblem(reply, problems.unknownBatch(BATCH_TYPE))
+    answerBatch(destination, limits, decodeBatch(body), reply)
+  } catch (error) {
+    sendProblem(reply, problems.malformed(isStreamError(error) ? error.message : 'it could not be read'))
+  }
+}
+
+/** A message whose payload is the JSON object of the query parameters, for loops that take GET. */
+export function handleGet(hub: Hub, limits: RequestLimits, request: FastifyRequest, reply: FastifyReply): void {
+  const destination = findDestination(hub, request, reply)
+  if (destination === undefined) return
+  if (!destination.inboxes.every((inbox) => inbox.members.some((member) => member.takesGet))) {
+    reply.header('allow', 'POST')
+    return sendProblem(reply, problems.wrongMethod('POST'))
+  }
+  const query = new URL(request.url, 'http://localhost').searchParams
+  try {
+    const body = Buffer.from(JSON.stringify(Object.fromEntries(query)))
+    answerOne(
+      destination,
+      limits,
+      fromRequest(
+        request.headers,
+        request.headers['streamswitch-tombstone'] === '1' && query.size === 0 ? EMPTY : body,
+      ),
+      reply,
+    )
+  } catch (error) {
+    sendProblem(reply, problems.malformed(isStreamError(error) ? error.message : 'it could not be read'))
+  }
+}
+
+function findDestination(hub: Hub, request: FastifyRequest, reply: FastifyReply): Destination | undefined {
+  const [path = ''] = request.url.split('?', 1)
+  const destination = hub.find(path)
+  if (destination === undefined) sendProblem(reply, problems.noSuchPath())
+  else if (destination.inboxes.length === 0)
+    sendProblem(reply, problems.noSuchGroup(destination.topic, destination.group))
+  else return destination
+  return undefined
+}
+
+function answerOne(destination: Destination, limits: RequestLimits, record: InboundRecord, reply: FastifyReply): void {
+  if (isTooLarge(record, limits)) return sendProblem(reply, problems.tooLarge(limits.maxPayloadBytes, 'payload'))
+  const gathering = new Gathering([record], (_index, outcome) => {
+    if (outcome.refused.size > 0) sendProblem(reply, toProblem(outcome, destination.group === undefined))
+    else reply.code(204).send()
+  })
+  gathering.start(destination.inboxes)
+}
+
+function answerBatch(
+  destination: Destination,
+  limits: RequestLimits,
+  records: readonly InboundRecord[],
+  reply: FastifyReply,
+): void {
+  reply.hijack()
+  const stream = new OutcomeStream(reply.raw, records.length)
+  const fitting: InboundRecord[] = []
+  const positions: number[] = []
+  const tooLarge = new Set<string>()
+  for (const [index, record] of records.entries()) {
+    if (isTooLarge(record, limits)) {
+      stream.refuse(index, problems.tooLarge(limits.maxPayloadBytes, 'payload'))
+      if (record.key !== undefined) tooLarge.add(record.key)
+    } else if (record.key !== undefined && tooLarge.has(record.key)) stream.refuse(index, problems.predecessorFailed())
+    else {
+      fitting.push(record)
+      positions.push(index)
+    }
+  }
+  const gathering = new Gathering(fitting, (at, outcome) => {
+    const index = positions[at] as number
+    if (outcome.refused.size > 0) stream.refuse(index, toProblem(outcome, destination.group === undefined))
+    else stream.accept(index)
+  })
+  reply.raw.once('close', () => gathering.abandon())
+  gathering.start(destination.inboxes)
+}
+
+function isTooLarge(record: InboundRecord, limits: RequestLimits): boolean {
+  return (record.payload?.length ?? 0) > limits.maxPayloadBytes
+}
+
+function mediaType(contentType: string): string {
+  return (contentType.split(';', 1)[0] ?? '').trim().toLowerCase()
+}

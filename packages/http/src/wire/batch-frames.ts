@@ -1,0 +1,159 @@
+import { type Headers, StreamError } from '@streamswitch/core/driver'
+import type { AttemptNumbers, InboundRecord, Outgoing } from '../message.js'
+
+/** Content type of a request that carries many records. The version is part of it: another one is refused with 415. */
+export const BATCH_TYPE = 'application/vnd.streamswitch.batch.v1'
+/** What all versions begin with. */
+export const BATCH_TYPE_FAMILY = 'application/vnd.streamswitch.batch'
+/** Content type of the response: one JSON object per line, as outcomes come in. */
+export const OUTCOMES_TYPE = 'application/x-ndjson'
+
+/** What stands before each payload, as JSON. */
+interface FrameHead {
+  readonly id?: string
+  readonly key?: string
+  readonly timestamp?: number
+  readonly headers?: Headers
+  readonly attempt?: number | Readonly<Record<string, number>>
+  readonly resend?: number
+  readonly except?: readonly string[]
+  readonly tombstone?: true
+}
+
+/** Bytes of one frame that aren't payload, at most: for packing requests. */
+export function frameOverhead({ record }: Outgoing): number {
+  // JSON writes a character as six bytes at worst; the rest is for names, numbers and group lists.
+  return 512 + 6 * (record.size - (record.payload?.length ?? 0) + record.id.length)
+}
+
+/**
+ * The records as one body. Each frame is: length of the head (32 bits, big-endian), the head (JSON in UTF-8), length of the
+ * payload (32 bits, big-endian), the payload as it is.
+ */
+export function encodeBatch(parcels: readonly Outgoing[]): Buffer {
+  const heads = parcels.map((parcel) => JSON.stringify(headOf(parcel)))
+  let size = 0
+  for (const [index, parcel] of parcels.entries())
+    size += 8 + (heads[index] as string).length * 3 + (parcel.record.payload?.length ?? 0)
+  const body = Buffer.allocUnsafe(size)
+  let at = 0
+  for (const [index, { record }] of parcels.entries()) {
+    const headLength = body.write(heads[index] as string, at + 4)
+    body.writeUInt32BE(headLength, at)
+    at += 4 + headLength
+    const payloadLength = record.payload?.length ?? 0
+    body.writeUInt32BE(payloadLength, at)
+    at += 4
+    if (record.payload !== undefined) record.payload.copy(body, at)
+    at += payloadLength
+  }
+  return body.subarray(0, at)
+}
+
+function headOf({ record, attempt, except }: Outgoing): FrameHead {
+  return {
+    id: record.id,
+    ...(record.key === undefined ? undefined : { key: record.key }),
+    timestamp: record.timestamp,
+    ...(record.headers === undefined ? undefined : { headers: record.headers }),
+    ...(attempt === 1 ? undefined : { attempt: typeof attempt === 'number' ? attempt : Object.fromEntries(attempt) }),
+    resend: record.resends,
+    ...(except === undefined || except.length === 0 ? undefined : { except }),
+    ...(record.payload === undefined ? { tombstone: true as const } : undefined),
+  }
+}
+
+/** Takes a body apart. Payloads are views of it. Throws INVALID_ARGUMENT that names the frame in which something is wrong. */
+export function decodeBatch(body: Buffer): InboundRecord[] {
+  const records: InboundRecord[] = []
+  let at = 0
+  const chunk = (): Buffer => {
+    if (at + 4 > body.length) throw malformed(records.length, 'it ends within a length')
+    const end = at + 4 + body.readUInt32BE(at)
+    if (end > body.length) throw malformed(records.length, 'it is longer than the body')
+    const bytes = body.subarray(at + 4, end)
+    at = end
+    return bytes
+  }
+  while (at < body.length) {
+    const head = chunk()
+    const payload = chunk()
+    records.push(toRecord(head, payload, records.length))
+  }
+  if (records.length === 0) throw malformed(0, 'there is none')
+  return records
+}
+
+function toRecord(headBytes: Buffer, payload: Buffer, index: number): InboundRecord {
+  const head = parseHead(headBytes, index)
+  const tombstone = head.tombstone === true
+  if (tombstone && payload.length > 0) throw malformed(index, 'a tombstone has no payload')
+  return {
+    id: head.id,
+    key: head.key,
+    payload: tombstone ? undefined : payload,
+    headers: head.headers ?? {},
+    timestamp: head.timestamp ?? Date.now(),
+    attempt: toAttempts(head.attempt),
+    resend: head.resend,
+    except: head.except ?? [],
+  }
+}
+
+function toAttempts(attempt: FrameHead['attempt']): AttemptNumbers {
+  return typeof attempt === 'object' ? new Map(Object.entries(attempt)) : (attempt ?? 1)
+}
+
+function parseHead(bytes: Buffer, index: number): FrameHead {
+  let head: unknown
+  try {
+    head = JSON.parse(bytes.toString())
+  } catch {
+    throw malformed(index, 'its head is no JSON')
+  }
+  if (!isObject(head)) throw malformed(index, 'its head is no object')
+  const checks: Record<keyof FrameHead, boolean> = {
+    id: isTextOrMissing(head.id) && head.id !== '',
+    key: isTextOrMissing(head.key),
+    timestamp: head.timestamp === undefined || isCount(head.timestamp),
+    headers:
+      head.headers === undefined ||
+      (isObject(head.headers) && Object.values(head.headers).every((value) => typeof value === 'string')),
+    attempt:
+      head.attempt === undefined ||
+      isAttempt(head.attempt) ||
+      (isObject(head.attempt) && Object.values(head.attempt).every(isAttempt)),
+    resend: head.resend === undefined || isCount(head.resend),
+    except:
+      head.except === undefined ||
+      (Array.isArray(head.except) && head.except.every((group) => typeof group === 'string')),
+    tombstone: head.tombstone === undefined || head.tombstone === true,
+  }
+  const wrong = Object.entries(checks).find(([, right]) => !right)?.[0]
+  if (wrong !== undefined) throw malformed(index, `its '${wrong}' has the wrong type`)
+  return head as FrameHead
+}
+
+function isTextOrMissing(value: unknown): boolean {
+  return value === undefined || typeof value === 'string'
+}
+
+function isCount(value: unknown): boolean {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+}
+
+function isAttempt(value: unknown): boolean {
+  return isCount(value) && value !== 0
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function malformed(index: number, reason: string): StreamError {
+  return new StreamError(`malformed batch, frame ${index}: ${reason}`, {
+    code: 'INVALID_ARGUMENT',
+    transport: 'http',
+    operation: 'receive',
+  })
+}

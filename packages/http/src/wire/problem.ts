@@ -1,0 +1,136 @@
+import { type ErrorCode, isStreamError } from '@streamswitch/core/driver'
+
+/** Content type of errors: RFC 9457. */
+export const PROBLEM_TYPE = 'application/problem+json'
+
+/** Why a message, or a whole request, was not accepted: a problem+json object (RFC 9457) with members of our own. */
+export interface Problem {
+  readonly status: number
+  readonly title: string
+  readonly detail?: string | undefined
+  readonly code: ErrorCode
+  readonly retryable: boolean
+  /** Finer than the Retry-After header, which counts in seconds. */
+  readonly retryAfterMs?: number | undefined
+  /** How many handler starts this message has had, where one has failed. */
+  readonly attempt?: number | undefined
+}
+
+/** What became of one message at one subscriber: accepted, or a problem. */
+export type Outcome = 'accepted' | Problem
+
+/** One line of the response to a batch. */
+export type OutcomeLine =
+  /** Positions, within the request, of records that every group has accepted. */
+  | { readonly accepted: readonly number[] }
+  /** A record that was not accepted; with `groups` where the request was for several. */
+  | ({
+      readonly index: number
+      readonly groups?: Readonly<Record<string, Problem | { readonly status: number }>>
+    } & Problem)
+
+export const problems = {
+  malformed: (detail: string): Problem => ({
+    status: 400,
+    title: 'The request is malformed',
+    detail,
+    code: 'INVALID_ARGUMENT',
+    retryable: false,
+  }),
+  unauthenticated: (): Problem => ({
+    status: 401,
+    title: 'A valid token is needed',
+    code: 'UNAUTHENTICATED',
+    retryable: false,
+  }),
+  uncertified: (): Problem => ({
+    status: 401,
+    title: 'A client certificate of a known authority is needed (tlsCertFile, tlsKeyFile)',
+    code: 'UNAUTHENTICATED',
+    retryable: false,
+  }),
+  /** Retryable: the loop may be starting up. */
+  noSuchGroup: (topic: string, group: string | undefined): Problem => ({
+    status: 404,
+    title:
+      group === undefined ? `No loop here consumes '${topic}'` : `No loop of group '${group}' here consumes '${topic}'`,
+    code: 'NOT_FOUND',
+    retryable: true,
+  }),
+  noSuchPath: (): Problem => ({
+    status: 404,
+    title: 'There is nothing at this path: messages go to /topic or /topic/group',
+    code: 'NOT_FOUND',
+    retryable: true,
+  }),
+  wrongMethod: (allowed: string): Problem => ({
+    status: 405,
+    title: `This path takes ${allowed} only`,
+    code: 'INVALID_ARGUMENT',
+    retryable: false,
+  }),
+  tooLarge: (limit: number, what: 'payload' | 'request'): Problem => ({
+    status: 413,
+    title: `The ${what} has more than ${limit} bytes`,
+    code: 'TOO_LARGE',
+    retryable: false,
+  }),
+  unknownBatch: (known: string): Problem => ({
+    status: 415,
+    title: `Batches are taken as ${known} only`,
+    code: 'UNSUPPORTED',
+    retryable: false,
+  }),
+  /** An earlier message of the same key in the same request was not accepted. */
+  predecessorFailed: (): Problem => ({
+    status: 424,
+    title: 'An earlier message of this key failed: send them again in order',
+    code: 'ABORTED',
+    retryable: true,
+  }),
+  busy: (): Problem => ({
+    status: 429,
+    title: 'The loop has no room',
+    code: 'RESOURCE_EXHAUSTED',
+    retryable: true,
+    retryAfterMs: 200,
+  }),
+  closing: (): Problem => ({
+    status: 503,
+    title: 'The loop is not running',
+    code: 'UNAVAILABLE',
+    retryable: true,
+    retryAfterMs: 1_000,
+  }),
+  internal: (): Problem => ({ status: 500, title: 'The server failed', code: 'UNKNOWN', retryable: true }),
+} as const
+
+export interface FailedAttempt {
+  readonly attempt: number
+  /** `undefined`: the message must not come again. */
+  readonly retryAfterMs: number | undefined
+  readonly errorDetail: 'message' | 'none'
+}
+
+/** The problem of a handler that failed: 500 where the message should come again, 422 where it shouldn't. */
+export function handlerProblem(error: unknown, { attempt, retryAfterMs, errorDetail }: FailedAttempt): Problem {
+  const retryable = retryAfterMs !== undefined
+  return {
+    status: retryable ? 500 : 422,
+    title: retryable ? 'The handler failed' : 'The message was refused',
+    detail: errorDetail === 'message' ? describe(error).slice(0, 1_000) : undefined,
+    code: isStreamError(error) ? error.code : 'UNKNOWN',
+    retryable,
+    retryAfterMs,
+    attempt,
+  }
+}
+
+/** The one problem that stands for several groups': a message must come again if any of them may still take it. */
+export function worst(found: readonly Problem[]): Problem | undefined {
+  return found.find((problem) => !problem.retryable) ?? found[0]
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

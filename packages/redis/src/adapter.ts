@@ -1,0 +1,81 @@
+import {
+  type AdapterDefinition,
+  ConsumerLoop,
+  type ConsumerLoopOptions,
+  type ConsumerSink,
+  type ConsumerSpec,
+  OFFICIAL_ADAPTERS,
+  Producer,
+  type ProducerOptions,
+  type ProducerSink,
+  type ProducerSpec,
+  type TransportContext,
+  type TransportDriver,
+} from '@streamswitch/core/driver'
+import { RedisAdmin } from './admin.js'
+import { Connector } from './connection.js'
+import { RedisConsumerDriver } from './consumer.js'
+import { classifyError } from './errors.js'
+import { Incarnations } from './incarnations.js'
+import {
+  checkTogether,
+  optionsFromUrl,
+  type RedisProducerSettings,
+  type RedisSettings,
+  redisConsumerFields,
+  redisFields,
+  redisProducerFields,
+} from './options.js'
+import { RedisProducerDriver } from './producer.js'
+import { ProducerSessions } from './producer-session.js'
+
+const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'redis') as (typeof OFFICIAL_ADAPTERS)[number]
+
+/** Redis Streams with consumer groups, on ioredis. Needs Redis 7.0 or newer. */
+export const adapter: AdapterDefinition = {
+  name: 'redis',
+  schemes: official.schemes,
+  capabilities: { ...official.capabilities, publishDedupe: 'with a publisherName' },
+  reconnects: 'core',
+  defaultUrl: 'redis://127.0.0.1:6379',
+  environmentUrl: (environment) => environment.REDIS_URL?.trim() || undefined,
+  options: redisFields,
+  producerOptions: redisProducerFields,
+  consumerOptions: redisConsumerFields,
+  optionsFromUrl,
+  connect: (options, context) => connect(options as RedisSettings, context),
+  classifyError,
+  classes: () => ({ Producer: RedisProducer, ConsumerLoop: RedisConsumerLoop }),
+}
+
+function connect(settings: RedisSettings, context: TransportContext): TransportDriver {
+  checkTogether(settings)
+  const connector = new Connector(settings, context)
+  const sessions = new ProducerSessions()
+  const incarnations = new Incarnations()
+  return {
+    get native() {
+      return connector.native
+    },
+    admin: new RedisAdmin(connector, context.prefix),
+    producer: (spec: ProducerSpec, sink: ProducerSink) =>
+      new RedisProducerDriver(connector, spec as ProducerSpec<RedisProducerSettings>, sessions.of(spec.topic), sink),
+    consumer: (spec: ConsumerSpec, sink: ConsumerSink) =>
+      new RedisConsumerDriver(connector, spec, incarnations.of(spec), sink),
+    close: async () => connector.close(),
+  }
+}
+
+/** A producer on the Redis transport. */
+export class RedisProducer<T = unknown> extends Producer<T> {
+  constructor(topic: string, options?: ProducerOptions<T>) {
+    super(adapter, topic, options)
+  }
+}
+
+/** A consumer loop on the Redis transport. */
+export class RedisConsumerLoop<T = unknown> extends ConsumerLoop<T> {
+  constructor(topic: string | readonly string[], options: ConsumerLoopOptions<T>) {
+    super(adapter, topic, options)
+  }
+}

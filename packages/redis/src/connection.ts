@@ -1,0 +1,210 @@
+import { type Logger, readSecret, readTls, StreamError, type TransportContext } from '@streamswitch/core/driver'
+import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
+import { isReply } from './errors.js'
+import type { RedisSettings } from './options.js'
+import type { Script } from './script.js'
+
+export type Argument = string | Buffer | number
+
+interface ConnectionRequest {
+  /** What the connection is for: shown in the server's list of clients. */
+  readonly role: string
+  /** Told once when the connection is gone, unless it was closed. */
+  readonly lost: (error: unknown) => void
+  /** Added to `callTimeoutMs` for commands that are meant to block. */
+  readonly blockMs?: number
+}
+
+/** Makes the connections of one transport. */
+export class Connector {
+  readonly settings: RedisSettings
+  readonly logger: Logger
+  readonly #clientId: string
+  readonly #open = new Set<Connection>()
+  #toldPersistence = false
+
+  constructor(settings: RedisSettings, context: TransportContext) {
+    this.settings = settings
+    this.logger = context.logger
+    this.#clientId = context.clientId.replaceAll(/[^\x21-\x7e]/g, '_')
+  }
+
+  /** The ioredis client of the oldest open connection. */
+  get native(): Redis | undefined {
+    return this.#open.values().next().value?.client
+  }
+
+  /** Connects, with the password of this moment. Rejects with what the client reports; gives up when the signal aborts. */
+  async connect(request: ConnectionRequest, signal: AbortSignal): Promise<Connection> {
+    const client = new Redis({ ...(await this.#clientOptions(request)), replyMapping: 'legacy' })
+    let reason: unknown
+    client.on('error', (error) => {
+      reason = error
+    })
+    const abort = (): void => client.disconnect()
+    signal.addEventListener('abort', abort, { once: true })
+    try {
+      signal.throwIfAborted()
+      await client.connect()
+      signal.throwIfAborted()
+    } catch (error) {
+      client.disconnect()
+      signal.throwIfAborted()
+      // The promise only says that the connection is closed; the event says why.
+      throw reason ?? error
+    } finally {
+      signal.removeEventListener('abort', abort)
+    }
+    const connection = new Connection(client, () => this.#open.delete(connection), request.lost)
+    this.#open.add(connection)
+    return connection
+  }
+
+  /** Connects and checks that the server will do. Rejects with UNSUPPORTED for one that is too old. */
+  async connectChecked(request: ConnectionRequest, signal: AbortSignal): Promise<Connection> {
+    const connection = await this.connect(request, signal)
+    try {
+      await this.#checkServer(connection)
+      return connection
+    } catch (error) {
+      connection.close()
+      throw error
+    }
+  }
+
+  close(): void {
+    for (const connection of [...this.#open]) connection.close()
+  }
+
+  async #clientOptions(request: ConnectionRequest): Promise<ClientOptions> {
+    const { host, port, username, password, database, tls, callTimeoutMs, durability, durabilityTimeoutMs } =
+      this.settings
+    const secret = await readSecret(password, 'redis')
+    const certificates = tls ? await readTls(this.settings, 'redis') : undefined
+    const blockMs = request.blockMs ?? (durability === 'reply' ? 0 : durabilityTimeoutMs)
+    return {
+      host,
+      port,
+      db: database,
+      lazyConnect: true,
+      protocol: 2,
+      noDelay: true,
+      keepAlive: 10_000,
+      connectTimeout: callTimeoutMs,
+      commandTimeout: callTimeoutMs + blockMs,
+      connectionName: `${this.#clientId}:${request.role}`,
+      disableClientInfo: true,
+      // Core owns reconnecting and resending: a connection lives once, and what it can't do now it refuses.
+      retryStrategy: null,
+      maxRetriesPerRequest: null,
+      enableOfflineQueue: false,
+      enableReadyCheck: false,
+      ...(username === undefined ? {} : { username }),
+      ...(secret === undefined ? {} : { password: secret }),
+      ...(certificates === undefined
+        ? {}
+        : { tls: certificates.servername === undefined ? { ...certificates, servername: host } : certificates }),
+    }
+  }
+
+  async #checkServer(connection: Connection): Promise<void> {
+    let facts: string
+    try {
+      facts = String(await connection.call('INFO'))
+    } catch (error) {
+      // A user without the right to ask is not kept from working.
+      if (isReply(error, 'NOPERM')) return
+      throw error
+    }
+    const version = /^redis_version:(\d+)\.(\d+)/m.exec(facts)
+    if (version !== null && Number(version[1]) < 7) {
+      throw new StreamError(`the server is Redis ${version[1]}.${version[2]}: 7.0 or newer is needed`, {
+        code: 'UNSUPPORTED',
+        transport: 'redis',
+        operation: 'open',
+      })
+    }
+    if (/^loading:1/m.test(facts)) throw new Error('LOADING the server is loading its data')
+    if (/^aof_enabled:0/m.test(facts)) this.#tellPersistence()
+  }
+
+  #tellPersistence(): void {
+    if (this.#toldPersistence) return
+    this.#toldPersistence = true
+    this.logger.warn(
+      `redis at ${this.settings.host}:${this.settings.port} has no append-only file (appendonly no): accepted messages are lost when it stops between snapshots`,
+    )
+  }
+}
+
+/** One connection, for its whole life: when it breaks it is gone. */
+export class Connection {
+  readonly client: Redis
+  readonly #closed: () => void
+  #lost: ((error: unknown) => void) | undefined
+
+  constructor(client: Redis, closed: () => void, lost: (error: unknown) => void) {
+    this.client = client
+    this.#closed = closed
+    this.#lost = lost
+    let reason: unknown = new Error('Connection is closed.')
+    client.on('error', (error) => {
+      reason = error
+    })
+    client.once('end', () => this.fail(reason))
+  }
+
+  /** Sends a command; replies keep their bytes. */
+  async call(command: string, ...args: Argument[]): Promise<unknown> {
+    try {
+      return await this.client.callBuffer(command, args)
+    } catch (error) {
+      throw this.#examine(error)
+    }
+  }
+
+  /** Runs a script, by its hash where the server knows it. */
+  async run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
+    try {
+      return await this.client.callBuffer('EVALSHA', [script.hash, keys.length, ...keys, ...args])
+    } catch (error) {
+      if (!isReply(error, 'NOSCRIPT')) throw this.#examine(error)
+    }
+    return this.call('EVAL', script.source, keys.length, ...keys, ...args)
+  }
+
+  /** Runs commands as one step. Rejects with the first error among their replies. */
+  async transaction(commands: readonly (readonly Argument[])[]): Promise<readonly unknown[]> {
+    const queued = [['MULTI'], ...commands, ['EXEC']].map(([name, ...args]) =>
+      this.client.callBuffer(String(name), args as Argument[]),
+    )
+    try {
+      const replies = (await Promise.all(queued)).at(-1) as readonly unknown[]
+      const error = replies.find((reply) => reply instanceof Error)
+      if (error !== undefined) throw error
+      return replies
+    } catch (error) {
+      throw this.#examine(error)
+    }
+  }
+
+  /** The connection is of no use any more: whoever made it is told, once. */
+  fail(error: unknown): void {
+    const lost = this.#lost
+    this.close()
+    lost?.(error)
+  }
+
+  close(): void {
+    this.#lost = undefined
+    this.#closed()
+    this.client.disconnect()
+  }
+
+  /** After a timeout, answers could be taken for those of other commands' outcomes; a replica will never take a write. */
+  #examine(error: unknown): unknown {
+    if (error instanceof Error && (error.message.includes('ommand timed out') || isReply(error, 'READONLY')))
+      this.fail(error)
+    return error
+  }
+}

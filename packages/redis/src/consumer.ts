@@ -1,0 +1,183 @@
+import {
+  type AttemptJournal,
+  type ConsumerDriver,
+  type ConsumerSink,
+  type ConsumerSpec,
+  type Delivery,
+  type PartitionAssignment,
+  type PartitionLag,
+  type StartPosition,
+  StreamError,
+} from '@streamswitch/core/driver'
+import type { Connection, Connector } from './connection.js'
+import { fencedError } from './errors.js'
+import { ACK, FENCED, NOTE_ATTEMPT, SEEK } from './group-scripts.js'
+import { GroupSetup } from './group-setup.js'
+import type { Incarnation } from './incarnations.js'
+import type { Partition } from './keys.js'
+import { readLag } from './lag.js'
+import { LeaseMembership } from './lease-membership.js'
+import type { Membership } from './membership.js'
+import type { ReaderContext } from './partition-reader.js'
+import { startId } from './position.js'
+import type { Script } from './script.js'
+import { SharedMembership } from './shared-membership.js'
+import { BLOCK_MS, WakeUp } from './wake-up.js'
+
+/** The consumer of groups whose partitions have one owner at a time: pending entries stay where they are when the owner changes. */
+const OWNER = 'streamswitch'
+
+/** Most entries of one fetch: with an owner, and shared, where a smaller one leaves something for the other members. */
+const FETCH_LIMITS = { key: 500, none: 64 }
+
+/** Longest time for leaving the group, in milliseconds. */
+const LEAVE_MS = 2_000
+
+/** Receives the entries of some topics for one member of a group. */
+export class RedisConsumerDriver implements ConsumerDriver {
+  readonly settlement = 'individual'
+  readonly redelivery = 'core'
+  readonly settleIntervalMs = 0
+  readonly attempts: AttemptJournal = {
+    starting: (assignment, delivery, attempt) => this.#noteAttempt(assignment, delivery, attempt),
+    failed: (assignment, delivery, attempt) => this.#noteAttempt(assignment, delivery, attempt),
+  }
+  readonly #connector: Connector
+  readonly #spec: ConsumerSpec
+  readonly #incarnation: Incarnation
+  readonly #sink: ConsumerSink
+  #connection: Connection | undefined
+  #blocking: Connection | undefined
+  #wakeUp: WakeUp | undefined
+  #membership: Membership | undefined
+  #partitions: readonly Partition[] = []
+  #over = false
+
+  constructor(connector: Connector, spec: ConsumerSpec, incarnation: Incarnation, sink: ConsumerSink) {
+    this.#connector = connector
+    this.#spec = spec
+    this.#incarnation = incarnation
+    this.#sink = sink
+  }
+
+  async open(signal: AbortSignal): Promise<void> {
+    const { settings } = this.#connector
+    const lost = (error: unknown): void => this.#lose(error)
+    this.#connection = await this.#connector.connectChecked({ role: 'consumer', lost }, signal)
+    this.#blocking = await this.#connector.connect({ role: 'waiter', lost, blockMs: BLOCK_MS }, signal)
+    this.#wakeUp = new WakeUp(this.#blocking, this.#connection)
+    await this.#wakeUp.open()
+    const setup = new GroupSetup(this.#connection, this.#spec, this.#incarnation, this.#sink)
+    this.#partitions = await setup.open()
+    signal.throwIfAborted()
+    const ordered = this.#spec.ordering === 'key'
+    const context: ReaderContext = {
+      connection: this.#connection,
+      wakeUp: this.#wakeUp,
+      sink: this.#sink,
+      group: this.#spec.brokerGroup,
+      consumer: ordered ? OWNER : this.#incarnation.id,
+      maxFetchBytes: settings.maxFetchBytes,
+      maxFetchEntries: FETCH_LIMITS[this.#spec.ordering],
+    }
+    this.#membership = ordered
+      ? new LeaseMembership(context, settings, this.#spec, setup, this.#incarnation.id, this.#partitions, lost)
+      : new SharedMembership(context, settings, setup, this.#partitions, lost)
+    await this.#membership.join()
+  }
+
+  async ack(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
+    const ids = deliveries.map((delivery) => delivery.position as string)
+    await this.#fenced(ACK, assignment, [this.#spec.brokerGroup, ...ids], 'ack')
+    this.#membership?.acked(assignment, deliveries)
+  }
+
+  async release(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
+    await this.#membership?.release(assignment, deliveries)
+  }
+
+  async seek(assignment: PartitionAssignment, position: StartPosition): Promise<void> {
+    const start = startId(position)
+    await this.#membership?.restart(assignment, async () => {
+      await this.#fenced(SEEK, assignment, [this.#spec.brokerGroup, start], 'seek')
+    })
+  }
+
+  async lag(): Promise<readonly PartitionLag[]> {
+    const connection = this.#connection
+    if (connection === undefined) throw new Error('Connection is closed.')
+    const lags = await Promise.all(
+      this.#partitions.map((partition) => readLag(connection, partition, this.#spec.brokerGroup)),
+    )
+    return lags.map((lag, index) => {
+      const partition = this.#partitions[index] as Partition
+      return lag ?? { topic: partition.topic, partition: partition.number, lag: 0, unacked: 0 }
+    })
+  }
+
+  async stop(): Promise<void> {
+    await this.#membership?.stop()
+  }
+
+  async probe(): Promise<void> {
+    await this.#connection?.call('PING')
+  }
+
+  async close(): Promise<void> {
+    const wasOver = this.#over
+    this.#over = true
+    this.#wakeUp?.stop()
+    // A broken connection can't say goodbye: the leases end by themselves, and this loop takes its own back at once.
+    const leaving = this.#membership?.leave().catch(() => {})
+    if (!wasOver) await within(leaving, LEAVE_MS)
+    this.#blocking?.close()
+    this.#connection?.close()
+  }
+
+  async #noteAttempt(assignment: PartitionAssignment, delivery: Delivery, attempt: number): Promise<void> {
+    await this.#fenced(NOTE_ATTEMPT, assignment, [delivery.position as string, attempt], 'handle')
+  }
+
+  /** Runs a script that checks the lease. Rejects with ABORTED, after reporting the loss, where the partition is another's. */
+  async #fenced(
+    script: Script,
+    assignment: PartitionAssignment,
+    args: readonly (string | number)[],
+    operation: string,
+  ): Promise<void> {
+    const partition = this.#partitions.find(
+      (one) => one.topic === assignment.topic && one.number === assignment.partition,
+    )
+    const token = this.#membership?.tokenOf(assignment)
+    if (partition === undefined || token === undefined || this.#connection === undefined)
+      throw fencedError(assignment.topic, assignment.partition, operation)
+    const reply = await this.#connection.run(
+      script,
+      [partition.stream, partition.lease, partition.attempts],
+      [token, ...args],
+    )
+    if (String(reply) !== FENCED) return
+    this.#membership?.fenced(assignment)
+    throw fencedError(assignment.topic, assignment.partition, operation)
+  }
+
+  #lose(error: unknown): void {
+    if (this.#over) return
+    this.#over = true
+    this.#sink.lost(
+      error instanceof Error
+        ? error
+        : new StreamError(String(error), { code: 'UNKNOWN', transport: 'redis', operation: 'consume' }),
+    )
+  }
+}
+
+/** Resolves with the promise, or when the time is over. */
+async function within(promise: Promise<unknown> | undefined, timeoutMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs)
+  })
+  await Promise.race([promise, timeout])
+  clearTimeout(timer)
+}

@@ -1,0 +1,152 @@
+import { type ErrorCode, isStreamError, StreamError } from '@streamswitch/core/driver'
+
+interface Rule {
+  /** Tested against the native error's code, if it has one, and message, as `code: message`. */
+  readonly pattern: RegExp
+  readonly code: ErrorCode
+  readonly retryable?: boolean
+  readonly message: string
+}
+
+/** Native errors in our words; the first match counts. Redis puts its error code in front of the message. */
+const RULES: readonly Rule[] = [
+  {
+    pattern: /\b(NOAUTH|WRONGPASS)\b|invalid username-password|AUTH failed|invalid password/,
+    code: 'UNAUTHENTICATED',
+    message: 'the server refused the credentials: check username and password',
+  },
+  {
+    pattern: /\bNOPERM\b|ACL failure/,
+    code: 'PERMISSION_DENIED',
+    message: "the user lacks a permission: see 'Permissions' on the page of this transport",
+  },
+  {
+    pattern: /\bOOM\b/,
+    code: 'RESOURCE_EXHAUSTED',
+    message: 'the server is out of memory (maxmemory): give it more, or bound the topic by retention',
+  },
+  { pattern: /\bLOADING\b/, code: 'UNAVAILABLE', message: 'the server is still loading its data' },
+  {
+    pattern: /\bREADONLY\b/,
+    code: 'UNAVAILABLE',
+    message: 'the server is a read-only replica: connect to the primary',
+  },
+  { pattern: /\bMASTERDOWN\b/, code: 'UNAVAILABLE', message: 'the server has lost its primary' },
+  { pattern: /\bMISCONF\b/, code: 'UNAVAILABLE', message: "the server can't persist and refuses writes: see its log" },
+  {
+    pattern: /\bNOREPLICAS\b/,
+    code: 'UNAVAILABLE',
+    message: 'the server has too few replicas (min-replicas-to-write)',
+  },
+  { pattern: /\bBUSY\b.*script/, code: 'UNAVAILABLE', message: 'the server is busy with a long script' },
+  { pattern: /\b(CLUSTERDOWN|TRYAGAIN)\b/, code: 'UNAVAILABLE', message: 'the cluster is not ready' },
+  {
+    pattern: /\b(MOVED|ASK) \d|CROSSSLOT/,
+    code: 'UNSUPPORTED',
+    message: 'the server is part of a Redis Cluster, which this transport does not support',
+  },
+  {
+    pattern: /max number of clients/,
+    code: 'UNAVAILABLE',
+    message: 'the server has no room for another client (maxclients)',
+  },
+  { pattern: /\bNOGROUP\b/, code: 'NOT_FOUND', retryable: true, message: 'the consumer group or its stream is gone' },
+  { pattern: /\bNOSCRIPT\b/, code: 'UNAVAILABLE', message: 'the server has forgotten a script' },
+  {
+    pattern: /\bWRONGTYPE\b/,
+    code: 'CONFLICT',
+    message: 'a key that the topic needs holds something else than it should: choose another topic or prefix',
+  },
+  {
+    pattern: /\bSSVERSION\b/,
+    code: 'UNSUPPORTED',
+    message: 'what is stored was written by a newer version of Streamswitch: update this process',
+  },
+  {
+    pattern: /WAITAOF cannot be used/,
+    code: 'UNSUPPORTED',
+    message: "durability: 'fsync' needs an append-only file: set appendonly yes on the server",
+  },
+  {
+    pattern: /DB index is out of range|invalid DB index/,
+    code: 'INVALID_ARGUMENT',
+    message: 'the server has no such database: check the path of the URL',
+  },
+  {
+    pattern: /unknown (sub)?command/i,
+    code: 'UNSUPPORTED',
+    message: 'the server lacks a command: Redis 7.0 or newer is needed',
+  },
+  {
+    pattern: /invalid bulk length|string exceeds maximum allowed size/,
+    code: 'TOO_LARGE',
+    message: 'the message is larger than the server takes (proto-max-bulk-len)',
+  },
+  {
+    pattern:
+      /ERR_TLS_CERT|SELF_SIGNED_CERT|UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER|CERT_HAS_EXPIRED|CERT_NOT_YET_VALID|CERT_UNTRUSTED/,
+    code: 'UNAUTHENTICATED',
+    message: "the server's certificate is not trusted: check tlsCaFile and tlsServerName",
+  },
+  {
+    pattern: /ERR_SSL|\bEPROTO\b/,
+    code: 'INVALID_ARGUMENT',
+    message: 'TLS failed: is it a TLS port, and does it ask for a client certificate (tlsCertFile)?',
+  },
+  { pattern: /ECONNREFUSED/, code: 'UNAVAILABLE', message: 'nothing listens at the address' },
+  { pattern: /ENOTFOUND|EAI_AGAIN/, code: 'UNAVAILABLE', message: "the host's name is not known" },
+  {
+    pattern: /Command timed out|Blocking command timed out|ETIMEDOUT|Socket timeout/i,
+    code: 'UNAVAILABLE',
+    message: 'the server did not answer in time',
+  },
+  {
+    pattern:
+      /ECONNRESET|EPIPE|EHOSTUNREACH|ENETUNREACH|ECONNABORTED|Connection is closed|connection close|isn't writeable|Socket closed/i,
+    code: 'UNAVAILABLE',
+    message: 'the connection is gone',
+  },
+]
+
+/** The adapter's table of native errors: Redis's error replies, Node's and TLS's codes, ioredis's own errors. */
+export function classifyError(native: unknown, operation: string, topic?: string): StreamError {
+  if (isStreamError(native)) return native
+  const text = describe(native)
+  const rule = RULES.find(({ pattern }) => pattern.test(text))
+  return new StreamError(rule === undefined ? `${operation} failed: ${text}` : `${rule.message} (${text})`, {
+    code: rule?.code ?? 'UNKNOWN',
+    retryable: rule?.retryable,
+    transport: 'redis',
+    operation,
+    topic,
+    cause: withoutCommand(native),
+  })
+}
+
+/** True for an error reply with this code, also one that passed through a script. */
+export function isReply(error: unknown, code: 'NOSCRIPT' | 'NOGROUP' | 'NOPERM' | 'READONLY'): boolean {
+  return error instanceof Error && error.message.includes(code)
+}
+
+/** The partition belongs to another member by now. */
+export function fencedError(topic: string, partition: number, operation: string): StreamError {
+  return new StreamError(`partition ${partition} of '${topic}' belongs to another member by now`, {
+    code: 'ABORTED',
+    retryable: false,
+    transport: 'redis',
+    operation,
+    topic,
+  })
+}
+
+function describe(native: unknown): string {
+  if (!(native instanceof Error)) return String(native)
+  const code = 'code' in native && typeof native.code === 'string' ? `${native.code}: ` : ''
+  return `${code}${native.message}`
+}
+
+/** ioredis hangs the command onto its errors, and with it passwords and payloads. */
+function withoutCommand(native: unknown): unknown {
+  if (native instanceof Error) Reflect.deleteProperty(native, 'command')
+  return native
+}

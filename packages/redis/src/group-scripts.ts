@@ -1,0 +1,284 @@
+import { FIELD, GROUP, IDS, NOW, Script } from './script.js'
+
+/** Told by a fenced script to a member that no longer holds the partition. */
+export const FENCED = 'fenced'
+
+/** KEYS[2] is the lease in every fenced script, ARGV[1] the token; an empty token belongs to members without leases. */
+const FENCE = `
+if ARGV[1] ~= '' and redis.call('HGET', KEYS[2], 'token') ~= ARGV[1] then return '${FENCED}' end
+`
+
+/**
+ * Makes a group where it is missing: at the wanted start where it is new, where it was where it was lost.
+ * KEYS: stream, lease. ARGV: group, start, provision, '1' where the group is known to have existed, format version.
+ */
+export const ENSURE_GROUP = new Script(`${GROUP}${IDS}
+local stream, group, start = KEYS[1], ARGV[1], ARGV[2]
+if groupOf(stream, group) then return 'existed' end
+local version = redis.call('HGET', KEYS[2], 'v')
+if version and tonumber(version) > tonumber(ARGV[5]) then return redis.error_reply('SSVERSION ' .. version) end
+if ARGV[3] ~= 'create' then return 'missing' end
+local last = '0-0'
+if redis.call('EXISTS', stream) == 1 then last = field(redis.call('XINFO', 'STREAM', stream), 'last-generated-id') end
+local outcome = 'created'
+local position = redis.call('HGET', KEYS[2], 'position')
+if position or ARGV[4] == '1' then
+  outcome, start = 'recreated', position or '0-0'
+  -- A stream that begins anew has nothing to do with what was read of the old one.
+  if before(last, start) then start = '0-0' end
+elseif start ~= '$' and before(last, start) then
+  outcome, start = 'beyond', '$'
+end
+redis.call('XGROUP', 'CREATE', stream, group, start, 'MKSTREAM')
+return outcome
+`)
+
+/**
+ * Takes a lease that is free, over, or one's own.
+ * KEYS: stream, lease. ARGV: group, owner, leaseMs, format version.
+ * Replies the epoch ('' where another holds it), the id up to which entries are suspect (or ''), and how many are pending.
+ */
+export const TAKE = new Script(`${NOW}
+local lease = redis.call('HMGET', KEYS[2], 'v', 'owner', 'until', 'epoch', 'suspectTo')
+if lease[1] and tonumber(lease[1]) > tonumber(ARGV[4]) then return redis.error_reply('SSVERSION ' .. lease[1]) end
+local owner = lease[2]
+if owner and owner ~= '' and owner ~= ARGV[2] and tonumber(lease[3]) > now then return {'', '', 0} end
+local epoch = string.format('%.0f', math.max(tonumber(lease[4] or '0') + 1, now))
+local pending = redis.call('XPENDING', KEYS[1], ARGV[1])
+local suspectTo = lease[5] or ''
+-- Whoever held it last neither gave it back nor is this very process: it may have died with handlers at work.
+if not owner or (owner ~= '' and owner ~= ARGV[2]) then suspectTo = pending[3] or '' end
+redis.call('HDEL', KEYS[2], 'stray')
+redis.call('HSET', KEYS[2], 'v', ARGV[4], 'owner', ARGV[2], 'epoch', epoch, 'token', epoch .. ':' .. ARGV[2],
+  'until', string.format('%.0f', now + ARGV[3]), 'suspectTo', suspectTo)
+return {epoch, suspectTo, pending[1]}
+`)
+
+/**
+ * Renews this member's leases, notes how far the group is, and tells who holds each partition.
+ * KEYS: stream and lease of each partition. ARGV: group, owner, leaseMs, then the token of each ('' for those of others).
+ * Replies per partition the owner, '' where it is free, '${FENCED}' where it was this member's and no longer is.
+ */
+export const HEARTBEAT = new Script(`${NOW}${GROUP}${IDS}
+local owners = {}
+for index = 1, #KEYS / 2 do
+  local stream, key, token = KEYS[index * 2 - 1], KEYS[index * 2], ARGV[3 + index]
+  local lease = redis.call('HMGET', key, 'owner', 'until', 'token')
+  if token ~= '' and lease[3] ~= token then
+    owners[index] = '${FENCED}'
+  elseif token ~= '' then
+    owners[index] = ARGV[2]
+    redis.call('HSET', key, 'until', string.format('%.0f', now + ARGV[3]))
+    local group = groupOf(stream, ARGV[1])
+    if group then
+      local position = field(group, 'last-delivered-id')
+      if field(group, 'pending') > 0 then position = predecessor(redis.call('XPENDING', stream, ARGV[1])[2]) end
+      redis.call('HSET', key, 'position', position)
+    end
+  elseif lease[1] and lease[1] ~= '' and tonumber(lease[2]) > now then
+    owners[index] = lease[1]
+  else
+    owners[index] = ''
+  end
+end
+return owners
+`)
+
+/**
+ * Notes that a member lives or leaves, and tells the others when that changes who is one.
+ * KEYS: members, changes. ARGV: owner, leaseMs, what it does: 'live', 'leave' or 'gave' (a partition back). Replies the live members.
+ */
+export const MEMBERS = new Script(`${NOW}
+local changed
+if ARGV[3] == 'leave' then
+  changed = redis.call('ZREM', KEYS[1], ARGV[1])
+else
+  changed = redis.call('ZADD', KEYS[1], now, ARGV[1])
+  redis.call('PEXPIRE', KEYS[1], ARGV[2] * 10)
+end
+changed = changed + redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. string.format('%.0f', now - ARGV[2]))
+if changed > 0 or ARGV[3] == 'gave' then
+  redis.call('XADD', KEYS[2], 'MAXLEN', 1, '*', 'member', ARGV[1])
+  redis.call('PEXPIRE', KEYS[2], ARGV[2] * 10)
+end
+return redis.call('ZRANGE', KEYS[1], 0, -1)
+`)
+
+/** Gives a lease back. KEYS: stream, lease. ARGV: token. */
+export const RELEASE = new Script(`${FENCE}
+redis.call('HSET', KEYS[2], 'owner', '', 'until', '0', 'token', '')
+return 'ok'
+`)
+
+/** The partition was read by an earlier owner after this one had taken it: what that one got is pending and must come first. */
+export const STRAY = 'stray'
+
+/**
+ * Goes in front of a read of new entries, in one transaction with it. It can't keep a member that has lost the partition from
+ * reading; but it tells that member, which then delivers nothing, and leaves a mark, so that the owner goes back for what that
+ * read took before it delivers anything newer.
+ * KEYS: stream, lease. ARGV: token.
+ */
+export const GUARD_READ = new Script(`
+local lease = redis.call('HMGET', KEYS[2], 'token', 'stray')
+if lease[1] ~= ARGV[1] then
+  redis.call('HSET', KEYS[2], 'stray', '1')
+  return '${FENCED}'
+end
+if not lease[2] then return 'ok' end
+redis.call('HDEL', KEYS[2], 'stray')
+return '${STRAY}'
+`)
+
+/** The last entry that a group has had. KEYS: stream. ARGV: group. */
+export const LAST_DELIVERED = new Script(`${GROUP}
+local group = groupOf(KEYS[1], ARGV[1])
+return group and field(group, 'last-delivered-id') or '0-0'
+`)
+
+/**
+ * Brings all pending entries of a partition to one consumer, whoever had them, a page at a time, and forgets those whose message
+ * is gone. KEYS: stream, lease. ARGV: token, group, consumer, cursor. Replies the next cursor and how many were gone.
+ */
+export const TAKE_PENDING = new Script(`${FENCE}
+local reply = redis.call('XAUTOCLAIM', KEYS[1], ARGV[2], ARGV[3], 0, ARGV[4], 'COUNT', 500, 'JUSTID')
+return {reply[1], #reply[3]}
+`)
+
+/** Settles entries. KEYS: stream, lease, attempts. ARGV: token, group, then ids. */
+export const ACK = new Script(`${FENCE}
+local counted = redis.call('EXISTS', KEYS[3]) == 1
+local settled = 0
+for first = 3, #ARGV, 1000 do
+  local last = math.min(first + 999, #ARGV)
+  settled = settled + redis.call('XACK', KEYS[1], ARGV[2], unpack(ARGV, first, last))
+  if counted then redis.call('HDEL', KEYS[3], unpack(ARGV, first, last)) end
+end
+return settled
+`)
+
+/** Notes handler starts of an entry. KEYS: stream, lease, attempts. ARGV: token, id, attempts. */
+export const NOTE_ATTEMPT = new Script(`${FENCE}
+redis.call('HSET', KEYS[3], ARGV[2], ARGV[3])
+return 'ok'
+`)
+
+/** Moves a group, and forgets what is pending. KEYS: stream, lease, attempts. ARGV: token, group, start. */
+export const SEEK = new Script(`${FENCE}
+while true do
+  local page = redis.call('XPENDING', KEYS[1], ARGV[2], '-', '+', 1000)
+  if #page == 0 then break end
+  local ids = {}
+  for index, entry in ipairs(page) do ids[index] = entry[1] end
+  redis.call('XACK', KEYS[1], ARGV[2], unpack(ids))
+end
+redis.call('DEL', KEYS[3])
+redis.call('XGROUP', 'SETID', KEYS[1], ARGV[2], ARGV[3])
+if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('HDEL', KEYS[2], 'position', 'suspectTo') end
+return 'ok'
+`)
+
+/**
+ * How far behind a group is. KEYS: stream. ARGV: group.
+ * Replies undelivered entries (-1 where Redis can't tell), pending ones, and the last delivered id; nothing without stream or group.
+ */
+export const LAG = new Script(`${GROUP}${IDS}
+local group = groupOf(KEYS[1], ARGV[1])
+if not group then return false end
+local delivered = field(group, 'last-delivered-id')
+local behind = field(group, 'lag')
+if not behind then
+  local stream = redis.call('XINFO', 'STREAM', KEYS[1])
+  local first = field(stream, 'first-entry')
+  behind = -1
+  if not first or not before(delivered, field(stream, 'last-generated-id')) then behind = 0
+  elseif before(delivered, first[1]) then behind = field(stream, 'length') end
+end
+return {behind, field(group, 'pending'), delivered}
+`)
+
+/** Counts entries after an id, a page at a time. KEYS: stream. ARGV: id. Replies how many and the last one's id. */
+export const COUNT_AFTER = new Script(`
+local count, from = 0, ARGV[1]
+for page = 1, 20 do
+  local entries = redis.call('XRANGE', KEYS[1], '(' .. from, '+', 'COUNT', 100)
+  if #entries == 0 then return {count, ''} end
+  count = count + #entries
+  from = entries[#entries][1]
+end
+return {count, from}
+`)
+
+/**
+ * With members that share a partition: keeps this member's unsettled entries from being claimed, and notes how far the group is.
+ * KEYS: stream, lease. ARGV: group, consumer, format version, then ids.
+ */
+export const KEEP = new Script(`${GROUP}${IDS}
+local mine = {}
+for index = 4, #ARGV do
+  local entry = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[index], ARGV[index], 1)[1]
+  if entry and entry[2] == ARGV[2] then mine[#mine + 1] = ARGV[index] end
+  if #mine == 1000 or (index == #ARGV and #mine > 0) then
+    mine[#mine + 1] = 'JUSTID'
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, unpack(mine))
+    mine = {}
+  end
+end
+local group = groupOf(KEYS[1], ARGV[1])
+if group then
+  local position = field(group, 'last-delivered-id')
+  if field(group, 'pending') > 0 then position = predecessor(redis.call('XPENDING', KEYS[1], ARGV[1])[2]) end
+  redis.call('HSET', KEYS[2], 'v', ARGV[3], 'position', position)
+end
+return 'ok'
+`)
+
+/** Consumer that holds what members gave back. */
+const GIVEN_BACK = 'streamswitch-given-back'
+
+/** Gives entries back, for anybody to claim at once. KEYS: stream. ARGV: group, consumer, then ids. */
+export const GIVE_BACK = new Script(`
+for index = 3, #ARGV do
+  local entry = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[index], ARGV[index], 1)[1]
+  if entry and entry[2] == ARGV[2] then
+    redis.call('XCLAIM', KEYS[1], ARGV[1], '${GIVEN_BACK}', 0, ARGV[index], 'IDLE', 86400000, 'JUSTID')
+  end
+end
+return 'ok'
+`)
+
+/**
+ * Claims what others have given back, or left behind for too long, and removes consumers that have nothing and are silent.
+ * KEYS: stream, lease, attempts. ARGV: token (''), group, consumer, idle limit in ms, most entries.
+ * Replies entries with their attempts: first those given back, then those of the dead.
+ */
+export const CLAIM = new Script(`${FIELD}${FENCE}
+local stream, group, me = KEYS[1], ARGV[2], ARGV[3]
+local function claim(list)
+  local ids = {}
+  for _, entry in ipairs(list) do if entry[2] ~= me then ids[#ids + 1] = entry[1] end end
+  if #ids == 0 then return {} end
+  -- XCLAIM leaves out entries whose message is gone, and forgets them.
+  local entries = redis.call('XCLAIM', stream, group, me, 0, unpack(ids))
+  for _, entry in ipairs(entries) do entry[3] = redis.call('HGET', KEYS[3], entry[1]) or '0' end
+  return entries
+end
+local returned = claim(redis.call('XPENDING', stream, group, '-', '+', ARGV[5], '${GIVEN_BACK}'))
+local left = claim(redis.call('XPENDING', stream, group, 'IDLE', ARGV[4], '-', '+', ARGV[5]))
+for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
+  if field(consumer, 'pending') == 0 and field(consumer, 'idle') > ARGV[4] * 10 and field(consumer, 'name') ~= me then
+    redis.call('XGROUP', 'DELCONSUMER', stream, group, field(consumer, 'name'))
+  end
+end
+return {returned, left}
+`)
+
+/** Removes a consumer that has nothing pending. KEYS: stream. ARGV: group, consumer. */
+export const LEAVE = new Script(`${FIELD}
+for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  if field(consumer, 'name') == ARGV[2] and field(consumer, 'pending') == 0 then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+  end
+end
+return 'ok'
+`)

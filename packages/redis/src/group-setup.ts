@@ -1,0 +1,90 @@
+import { type ConsumerSink, type ConsumerSpec, StreamError } from '@streamswitch/core/driver'
+import type { Connection } from './connection.js'
+import { ENSURE_GROUP } from './group-scripts.js'
+import type { Incarnation } from './incarnations.js'
+import { FORMAT_VERSION, type Partition, partitionsOf } from './keys.js'
+import { startId } from './position.js'
+import { provisionTopic } from './topic.js'
+
+type Outcome = 'existed' | 'created' | 'recreated' | 'beyond' | 'missing'
+
+/** Makes or checks the topics of a loop and its group in each partition. */
+export class GroupSetup {
+  readonly #connection: Connection
+  readonly #spec: ConsumerSpec
+  readonly #incarnation: Incarnation
+  readonly #sink: ConsumerSink
+
+  constructor(connection: Connection, spec: ConsumerSpec, incarnation: Incarnation, sink: ConsumerSink) {
+    this.#connection = connection
+    this.#spec = spec
+    this.#incarnation = incarnation
+    this.#sink = sink
+  }
+
+  /** Returns the partitions of every topic. */
+  async open(): Promise<Partition[]> {
+    const { topics, brokerGroup } = this.#spec
+    const partitions: Partition[] = []
+    for (const topic of topics)
+      partitions.push(...partitionsOf(topic, await provisionTopic(this.#connection, topic), brokerGroup))
+    const outcomes = await Promise.all(partitions.map((partition) => this.ensure(partition, this.#incarnation.joined)))
+    this.#tell(partitions, outcomes)
+    this.#incarnation.joined = true
+    return partitions
+  }
+
+  /** @param known - the group has existed before: if it is missing it was lost, and goes on where it was, never at the end. */
+  async ensure(partition: Partition, known: boolean): Promise<Outcome> {
+    const { brokerGroup, from, topics } = this.#spec
+    const provision = topics.find((topic) => topic.topic === partition.topic)?.provision ?? 'create'
+    const args = [brokerGroup, startId(from), provision, known ? '1' : '', FORMAT_VERSION]
+    const outcome = String(
+      await this.#connection.run(ENSURE_GROUP, [partition.stream, partition.lease], args),
+    ) as Outcome
+    if (outcome === 'recreated')
+      this.#report(partition, 'was lost and was made anew: messages since its last acks come again')
+    if (outcome === 'missing') {
+      throw this.#error(partition, `doesn't exist; make it, or open the transport with provision: 'create'`, known)
+    }
+    return outcome
+  }
+
+  #tell(partitions: readonly Partition[], outcomes: readonly Outcome[]): void {
+    const { from, group } = this.#spec
+    if (from === undefined || this.#incarnation.joined) return
+    for (const [index, partition] of partitions.entries()) {
+      const beyond = outcomes[index] === 'beyond' && typeof from === 'object' && 'offset' in from
+      if (beyond) this.#report(partition, `was to start at an offset beyond the end: it starts with the next message`)
+    }
+    const existed = outcomes.filter((outcome) => outcome === 'existed' || outcome === 'recreated').length
+    if (existed === 0) return
+    const message = `group '${group}' exists already in ${existed} of ${outcomes.length} partitions: 'from' is for new groups, use seek() to move`
+    this.#sink.report(
+      new StreamError(message, {
+        code: 'CONFLICT',
+        retryable: false,
+        transport: 'redis',
+        operation: 'open',
+        topic: partitions[0]?.topic,
+      }),
+    )
+  }
+
+  #report(partition: Partition, what: string): void {
+    this.#sink.report(this.#error(partition, what, false))
+  }
+
+  #error(partition: Partition, what: string, retryable: boolean): StreamError {
+    return new StreamError(
+      `group '${this.#spec.group}' of partition ${partition.number} of '${partition.topic}' ${what}`,
+      {
+        code: 'NOT_FOUND',
+        retryable,
+        transport: 'redis',
+        operation: 'open',
+        topic: partition.topic,
+      },
+    )
+  }
+}

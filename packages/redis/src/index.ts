@@ -1,0 +1,2 @@
+export { adapter, adapter as default, RedisConsumerLoop, RedisProducer } from './adapter.js'
+export type { Durability, RedisOptions, RedisProducerOptions } from './options.js'

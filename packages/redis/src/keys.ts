@@ -1,0 +1,67 @@
+import type { TopicSpec } from '@streamswitch/core/driver'
+
+/** Version of everything that this adapter keeps on the server besides the messages. A newer one is refused. */
+export const FORMAT_VERSION = 1
+
+/**
+ * One partition of a topic with the names of its keys. All of them hash to the slot of the stream, so that a script may use them
+ * together on a cluster as well.
+ */
+export interface Partition {
+  readonly topic: string
+  readonly number: number
+  readonly stream: string
+  /** Who reads it for this group, until when, and how far the group is. */
+  readonly lease: string
+  /** Handler starts of pending entries, by entry id. */
+  readonly attempts: string
+}
+
+/** The stream that holds a partition. A topic with one partition is a stream of the topic's own name. */
+export function streamKey(brokerTopic: string, partition: number, partitions: number): string {
+  return partitions === 1 ? brokerTopic : `${brokerTopic}:${partition}`
+}
+
+/** Format version, partition count and retention of a topic. */
+export function metaKey(brokerTopic: string): string {
+  return `ss:{${brokerTopic}}:meta`
+}
+
+/** Live members of a group, by the time of their last heartbeat. */
+export function membersKey(brokerTopic: string, brokerGroup: string): string {
+  return `ss:{${brokerTopic}}:members:${brokerGroup}`
+}
+
+/** A stream of one entry, which is new whenever a member came, went or gave a partition back. */
+export function changesKey(brokerTopic: string, brokerGroup: string): string {
+  return `ss:{${brokerTopic}}:changes:${brokerGroup}`
+}
+
+/** The last record that a producer has stored in a stream. */
+export function sessionKey(stream: string, session: string): string {
+  return `ss:{${stream}}:session:${session}`
+}
+
+/** The last sequence that is stored under a `publisherName`. */
+export function publisherKey(stream: string, publisherName: string): string {
+  return `ss:{${stream}}:publisher:${publisherName}`
+}
+
+/** What groups keep beside a stream. */
+function leaseKey(stream: string, brokerGroup: string): string {
+  return `ss:{${stream}}:lease:${brokerGroup}`
+}
+
+/** The partitions of a topic as one group sees them. */
+export function partitionsOf(spec: TopicSpec, partitions: number, brokerGroup: string): Partition[] {
+  return Array.from({ length: partitions }, (_, number) => {
+    const stream = streamKey(spec.brokerTopic, number, partitions)
+    return {
+      topic: spec.topic,
+      number,
+      stream,
+      lease: leaseKey(stream, brokerGroup),
+      attempts: `ss:{${stream}}:attempts:${brokerGroup}`,
+    }
+  })
+}

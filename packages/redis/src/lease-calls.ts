@@ -1,0 +1,61 @@
+import type { Connection } from './connection.js'
+import { HEARTBEAT, MEMBERS, RELEASE, TAKE } from './group-scripts.js'
+import { changesKey, FORMAT_VERSION, membersKey, type Partition } from './keys.js'
+
+/** A lease that was taken. */
+export interface TakenLease {
+  readonly epoch: number
+  /** Fences every call about the partition. */
+  readonly token: string
+  /** Pending entries up to this id may have been running when a member died. */
+  readonly suspectTo: string | undefined
+  /** Entries that an earlier owner left unsettled. */
+  readonly pending: number
+}
+
+/** What a member of a group says about itself and its leases to the server. */
+export class LeaseCalls {
+  readonly owner: string
+  readonly #connection: Connection
+  readonly #group: string
+  readonly #leaseMs: number
+
+  constructor(connection: Connection, group: string, owner: string, leaseMs: number) {
+    this.#connection = connection
+    this.#group = group
+    this.owner = owner
+    this.#leaseMs = leaseMs
+  }
+
+  /** Notes that this member lives, leaves or gave a partition back. Returns the live members, sorted. */
+  async members(brokerTopic: string, what: 'live' | 'leave' | 'gave'): Promise<string[]> {
+    const keys = [membersKey(brokerTopic, this.#group), changesKey(brokerTopic, this.#group)]
+    const reply = await this.#connection.run(MEMBERS, keys, [this.owner, this.#leaseMs, what])
+    return (reply as Buffer[]).map(String).sort()
+  }
+
+  /** Renews the leases whose tokens are given ('' for others'). Returns each partition's owner, as the script says. */
+  async heartbeat(partitions: readonly Partition[], tokens: readonly string[]): Promise<string[]> {
+    const keys = partitions.flatMap((partition) => [partition.stream, partition.lease])
+    const reply = await this.#connection.run(HEARTBEAT, keys, [this.#group, this.owner, this.#leaseMs, ...tokens])
+    return (reply as Buffer[]).map(String)
+  }
+
+  /** Takes a lease; `undefined` where another member has it. */
+  async take(partition: Partition): Promise<TakenLease | undefined> {
+    const args = [this.#group, this.owner, this.#leaseMs, FORMAT_VERSION]
+    const reply = await this.#connection.run(TAKE, [partition.stream, partition.lease], args)
+    const [epoch, suspectTo, pending] = reply as [Buffer, Buffer, number]
+    if (epoch.length === 0) return undefined
+    return {
+      epoch: Number(epoch),
+      token: `${epoch.toString()}:${this.owner}`,
+      suspectTo: suspectTo.length === 0 ? undefined : suspectTo.toString(),
+      pending,
+    }
+  }
+
+  async release(partition: Partition, token: string): Promise<void> {
+    await this.#connection.run(RELEASE, [partition.stream, partition.lease], [token])
+  }
+}

@@ -1,0 +1,295 @@
+import { type ConsumerSpec, type PartitionAssignment, StreamError } from '@streamswitch/core/driver'
+import { balance } from './balance.js'
+import { FENCED } from './group-scripts.js'
+import type { GroupSetup } from './group-setup.js'
+import { changesKey, type Partition } from './keys.js'
+import { LeaseCalls, type TakenLease } from './lease-calls.js'
+import type { Membership } from './membership.js'
+import type { RedisSettings } from './options.js'
+import { PartitionReader, type ReaderContext } from './partition-reader.js'
+import { RetentionKeeper } from './retention.js'
+
+interface Holding {
+  readonly partition: Partition
+  reader: PartitionReader
+  releasing: boolean
+}
+
+/** Longest wait for running handlers when a partition is handed over, in milliseconds. */
+const HANDOVER_MS = 10_000
+
+/**
+ * Shares partitions out by leases, so that each has one reader at a time and its keys keep their order: the server's clock decides
+ * when a lease is over, and every read and ack checks the lease on the server.
+ */
+export class LeaseMembership implements Membership {
+  readonly #context: ReaderContext
+  readonly #settings: RedisSettings
+  readonly #spec: ConsumerSpec
+  readonly #setup: GroupSetup
+  readonly #calls: LeaseCalls
+  readonly #partitions: readonly Partition[]
+  readonly #retention: RetentionKeeper
+  readonly #held = new Map<Partition, Holding>()
+  readonly #lose: (error: unknown) => void
+  #timer: NodeJS.Timeout | undefined
+  #turn: Promise<unknown> = Promise.resolve()
+  #looking = false
+  #lookAgain = false
+  #onShare: () => void = () => {}
+  #beating: Promise<void> = Promise.resolve()
+  #stopped = false
+  #left = false
+
+  constructor(
+    context: ReaderContext,
+    settings: RedisSettings,
+    spec: ConsumerSpec,
+    setup: GroupSetup,
+    owner: string,
+    partitions: readonly Partition[],
+    lose: (error: unknown) => void,
+  ) {
+    this.#context = context
+    this.#settings = settings
+    this.#spec = spec
+    this.#setup = setup
+    this.#calls = new LeaseCalls(context.connection, context.group, owner, settings.leaseMs)
+    this.#partitions = partitions
+    this.#lose = lose
+    this.#retention = new RetentionKeeper(context.connection, settings, spec)
+  }
+
+  async join(): Promise<void> {
+    const { sink, wakeUp, group } = this.#context
+    await this.#retention.open()
+    await Promise.all(
+      this.#topics().map(([brokerTopic]) => wakeUp.listen(changesKey(brokerTopic, group), () => this.#look())),
+    )
+    const hungry = await this.#inTurn(() => this.#beat())
+    this.#schedule(hungry)
+    // Others give this member its share as soon as they have heard of it, unless their handlers are slow.
+    if (hungry && this.#held.size === 0) await this.#firstShare()
+    if (this.#held.size === 0) sink.assigned([])
+  }
+
+  tokenOf(assignment: PartitionAssignment): string | undefined {
+    return this.#holdingOf(assignment)?.reader.token
+  }
+
+  fenced(assignment: PartitionAssignment): void {
+    const holding = this.#holdingOf(assignment)
+    if (holding !== undefined) this.#drop(holding)
+  }
+
+  acked(): void {}
+
+  /** Unsettled entries stay pending: whoever gets the partition begins with them. */
+  async release(): Promise<void> {}
+
+  async restart(assignment: PartitionAssignment, move: (token: string) => Promise<void>): Promise<void> {
+    const holding = this.#holdingOf(assignment)
+    if (holding === undefined) throw notHeld(assignment)
+    await holding.reader.stop()
+    await this.#inTurn(async () => {
+      await move(holding.reader.token)
+      this.#held.delete(holding.partition)
+      if (!(await this.#take([holding.partition]))) throw notHeld(assignment)
+    })
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await Promise.all([...this.#held.values()].map((holding) => holding.reader.stop()))
+  }
+
+  async leave(): Promise<void> {
+    this.#stopped = true
+    this.#left = true
+    clearTimeout(this.#timer)
+    await this.#beating
+    await this.#turn
+    await Promise.all([...this.#held.values()].map((holding) => this.#giveBack(holding)))
+    await Promise.all(this.#topics().map(([brokerTopic]) => this.#calls.members(brokerTopic, 'leave')))
+  }
+
+  // Heartbeats.
+
+  #schedule(hungry: boolean): void {
+    if (this.#left) return
+    const { heartbeatMs } = this.#settings
+    clearTimeout(this.#timer)
+    // A member that is owed a partition looks more often, in case a change was missed.
+    this.#timer = setTimeout(() => this.#look(), hungry ? Math.ceil(heartbeatMs / 4) : heartbeatMs)
+  }
+
+  /** A heartbeat now, or right after the one that is under way. */
+  #look(): void {
+    if (this.#left) return
+    this.#lookAgain = true
+    if (this.#looking) return
+    this.#looking = true
+    this.#beating = this.#lookOften().catch((error: unknown) => this.#lose(error))
+  }
+
+  async #lookOften(): Promise<void> {
+    let hungry = false
+    try {
+      while (this.#lookAgain && !this.#left) {
+        this.#lookAgain = false
+        hungry = await this.#inTurn(() => this.#beat())
+      }
+    } finally {
+      this.#looking = false
+    }
+    this.#schedule(hungry)
+  }
+
+  /** Heartbeats and restarts take leases: one after the other, or a lease would be taken twice. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work)
+    this.#turn = result.catch(() => {})
+    return result
+  }
+
+  /** Resolves when this member has a partition, or has waited long enough to go on without. */
+  #firstShare(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, this.#settings.heartbeatMs)
+      this.#onShare = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  /** Renews, hands over, takes. Returns whether this member is owed partitions. */
+  async #beat(): Promise<boolean> {
+    const shares = await Promise.all(
+      this.#topics().map(([brokerTopic, partitions]) => this.#share(brokerTopic, partitions)),
+    )
+    if (this.#stopped) return false
+    for (const share of shares) for (const partition of share.release) this.#handOver(partition)
+    await this.#take(shares.flatMap((share) => share.take))
+    const held = [...this.#held.values()].filter((holding) => !holding.releasing).map((holding) => holding.partition)
+    this.#retention.keep(held)
+    return shares.some((share) => share.hungry)
+  }
+
+  async #share(
+    brokerTopic: string,
+    partitions: readonly Partition[],
+  ): Promise<{ take: Partition[]; release: Partition[]; hungry: boolean }> {
+    const holdings = partitions.map((partition) => this.#held.get(partition))
+    const tokens = holdings.map((holding) => holding?.reader.token ?? '')
+    const [members, owners] = await Promise.all([
+      this.#calls.members(brokerTopic, 'live'),
+      this.#calls.heartbeat(partitions, tokens),
+    ])
+    for (const [index, holding] of holdings.entries()) {
+      if (owners[index] !== FENCED || holding === undefined) continue
+      owners[index] = 'another'
+      this.#drop(holding)
+    }
+    const releasing = new Set([...holdings.keys()].filter((index) => holdings[index]?.releasing === true))
+    const me = this.#calls.owner
+    const plan = balance({ me, members: members.includes(me) ? members : [...members, me].sort(), owners, releasing })
+    const pick = (indexes: readonly number[]): Partition[] => indexes.map((index) => partitions[index] as Partition)
+    return { take: pick(plan.take), release: pick(plan.release), hungry: plan.hungry }
+  }
+
+  // Taking and giving.
+
+  /** Returns whether all of them could be had. */
+  async #take(partitions: readonly Partition[]): Promise<boolean> {
+    const taken = await Promise.all(partitions.map((partition) => this.#takeOne(partition)))
+    const starts = taken.filter((one) => one !== undefined)
+    for (const { holding } of starts) this.#held.set(holding.partition, holding)
+    // Taken while the loop stopped: given back when it leaves.
+    if (this.#stopped) return false
+    if (starts.length > 0) this.#context.sink.assigned(starts.map(({ holding }) => holding.reader.assignment))
+    for (const { holding, lease } of starts) holding.reader.start(lease.pending > 0 ? lease : undefined)
+    if (starts.length > 0) this.#onShare()
+    return starts.length === partitions.length
+  }
+
+  async #takeOne(partition: Partition): Promise<{ holding: Holding; lease: TakenLease } | undefined> {
+    await this.#setup.ensure(partition, true)
+    const lease = await this.#calls.take(partition)
+    if (lease === undefined) return undefined
+    const assignment = { topic: partition.topic, partition: partition.number, epoch: lease.epoch }
+    const reader = new PartitionReader(this.#context, partition, assignment, lease.token, {
+      fenced: () => this.fenced(assignment),
+      stray: () => void this.#startOver(assignment),
+      groupGone: () => void this.#startOver(assignment),
+      failed: (error) => this.#lose(error),
+    })
+    return { holding: { partition, reader, releasing: false }, lease }
+  }
+
+  /** Hands a partition over: running handlers end and are acked first. The lease is renewed meanwhile. */
+  #handOver(partition: Partition): void {
+    const holding = this.#held.get(partition)
+    if (holding === undefined || holding.releasing) return
+    holding.releasing = true
+    const give = async (): Promise<void> => {
+      await holding.reader.stop()
+      await this.#context.sink.revoked([holding.reader.assignment], 'graceful', HANDOVER_MS)
+      await this.#giveBack(holding)
+      await this.#calls.members(this.#brokerTopicOf(partition), 'gave')
+    }
+    void give().catch((error: unknown) => this.#lose(error))
+  }
+
+  async #giveBack(holding: Holding): Promise<void> {
+    if (this.#held.get(holding.partition) !== holding) return
+    const { partition, reader } = holding
+    await this.#calls.release(partition, reader.token)
+    this.#held.delete(partition)
+  }
+
+  #drop(holding: Holding): void {
+    if (this.#held.get(holding.partition) !== holding) return
+    this.#held.delete(holding.partition)
+    void holding.reader.stop()
+    void this.#context.sink.revoked([holding.reader.assignment], 'lost')
+  }
+
+  /** What runs ends, the group is made anew where it was if it is missing, and the partition starts with what is pending. */
+  async #startOver(assignment: PartitionAssignment): Promise<void> {
+    const holding = this.#holdingOf(assignment)
+    if (holding === undefined || this.#stopped) return
+    try {
+      await this.#context.sink.revoked([assignment], 'graceful', HANDOVER_MS)
+      await this.restart(assignment, async () => {})
+    } catch (error) {
+      this.#lose(error)
+    }
+  }
+
+  #holdingOf(assignment: PartitionAssignment): Holding | undefined {
+    for (const holding of this.#held.values()) if (holding.reader.assignment === assignment) return holding
+    return undefined
+  }
+
+  #brokerTopicOf(partition: Partition): string {
+    return this.#spec.topics.find((topic) => topic.topic === partition.topic)?.brokerTopic ?? partition.stream
+  }
+
+  #topics(): [string, Partition[]][] {
+    return this.#spec.topics.map((topic) => [
+      topic.brokerTopic,
+      this.#partitions.filter((partition) => partition.topic === topic.topic),
+    ])
+  }
+}
+
+function notHeld(assignment: PartitionAssignment): StreamError {
+  return new StreamError(`partition ${assignment.partition} of '${assignment.topic}' is not this member's`, {
+    code: 'ABORTED',
+    retryable: false,
+    transport: 'redis',
+    operation: 'seek',
+    topic: assignment.topic,
+  })
+}

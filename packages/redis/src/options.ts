@@ -1,0 +1,115 @@
+import {
+  type OptionInput,
+  type OptionValues,
+  option,
+  StreamError,
+  secretOption,
+  type TransportUrl,
+  tlsFields,
+} from '@streamswitch/core/driver'
+
+/** When a message counts as accepted. */
+export type Durability = 'reply' | 'fsync' | { readonly replicas: number }
+
+/** Options of the Redis transport: `redis://user:password@host:port/database?durability=fsync`. */
+export const redisFields = {
+  /** Stands in the URL. */
+  host: option.text({ default: '127.0.0.1' }),
+  /** Stands in the URL. */
+  port: option.integer({ default: 6379, min: 1, max: 65_535 }),
+  /** Number of the database; the URL's path. */
+  database: option.integer({ default: 0, min: 0, max: 1_000_000 }),
+  /** Whether to connect by TLS; `rediss://` does. */
+  tls: option.flag({ default: false }),
+  /** Name of the ACL user. Left out: `default`. */
+  username: option.text({ environment: 'REDIS_USERNAME' }),
+  /** Password: text, `{ file }` or a function; read anew at each connect. */
+  password: secretOption({ environment: 'REDIS_PASSWORD' }),
+  ...tlsFields,
+  /** When a message counts as accepted: `reply` when the server has it, `fsync` when its append-only file is on disk, `{ replicas: n }` (in a URL `replicas:n`) when n replicas have it. */
+  durability: option.custom<Durability>("'reply', 'fsync' or { replicas }", checkDurability, { default: 'reply' }),
+  /** Longest wait for `fsync` or `replicas`, in milliseconds; then the batch is sent again. */
+  durabilityTimeoutMs: option.integer({ default: 5_000, min: 1, max: 600_000 }),
+  /** Longest time the server may take to answer a command, in milliseconds; then the connection counts as dead and is replaced. */
+  callTimeoutMs: option.integer({ default: 10_000, min: 10, max: 600_000 }),
+  /** Largest payload, in bytes. The server's own limit is `proto-max-bulk-len`, 512 MiB by default. */
+  maxPayloadBytes: option.integer({ default: 64 * 1024 * 1024, min: 1, max: 512 * 1024 * 1024 - 1024 }),
+  /** About how many bytes one fetch brings. At least one message comes, whatever its size. */
+  maxFetchBytes: option.integer({ default: 4 * 1024 * 1024, min: 1024, max: 256 * 1024 * 1024 }),
+  /** How long a member may be silent before others take its partitions, in milliseconds. All members of a group should have the same. At least twice `heartbeatMs`. */
+  leaseMs: option.integer({ default: 6_000, min: 200, max: 600_000 }),
+  /** How often a member renews its leases and looks for others, in milliseconds. */
+  heartbeatMs: option.integer({ default: 1_500, min: 50, max: 300_000 }),
+  /** With `ordering: 'none'`: how long a member may be silent before others take its messages, in milliseconds. Running handlers keep theirs. */
+  claimIdleMs: option.integer({ default: 30_000, min: 300, max: 86_400_000 }),
+  /** How often `retention` is enforced, in milliseconds. */
+  retentionIntervalMs: option.integer({ default: 5_000, min: 100, max: 3_600_000 }),
+  /** Retention may drop what a group has not acked once the group has had no live member for this long, in milliseconds. Left out: never. */
+  abandonedGroupAfterMs: option.integer({ min: 1_000 }),
+}
+
+/** Options of producers, below `redis`. */
+export const redisProducerFields = {
+  /** Name under which records are recognised by their `sequence` and dropped when they are stored already, across restarts. One live producer may use it at a time. */
+  publisherName: option.text(),
+}
+
+/** Options of loops, below `redis`: there are none. */
+export const redisConsumerFields = {}
+
+export type RedisOptions = OptionInput<typeof redisFields>
+export type RedisProducerOptions = OptionInput<typeof redisProducerFields>
+export type RedisSettings = OptionValues<typeof redisFields>
+export type RedisProducerSettings = OptionValues<typeof redisProducerFields>
+
+/** What a URL says apart from its query. Throws INVALID_ARGUMENT for a path that is no database, UNSUPPORTED for several hosts. */
+export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unknown>> {
+  if (url.hosts.length > 1) {
+    throw new StreamError(
+      `'${url.redacted}' names ${url.hosts.length} hosts: Sentinel and Cluster are not supported, give one host`,
+      {
+        code: 'UNSUPPORTED',
+        transport: 'redis',
+        operation: 'configure',
+      },
+    )
+  }
+  if (url.path !== '' && !/^\d+$/.test(url.path)) {
+    throw new StreamError(`the path of '${url.redacted}' must be the number of a database, such as /0`, {
+      code: 'INVALID_ARGUMENT',
+      transport: 'redis',
+      operation: 'configure',
+    })
+  }
+  return {
+    host: url.hosts[0]?.host,
+    port: url.hosts[0]?.port,
+    username: url.username,
+    password: url.password,
+    database: url.path === '' ? undefined : url.path,
+    tls: url.scheme === 'rediss' ? true : undefined,
+  }
+}
+
+/** Throws INVALID_ARGUMENT for values that are fine alone and not together. */
+export function checkTogether(options: RedisSettings): void {
+  if (options.leaseMs >= 2 * options.heartbeatMs) return
+  throw new StreamError(
+    `leaseMs (${options.leaseMs}) must be at least twice heartbeatMs (${options.heartbeatMs}): a late heartbeat would cost the partitions`,
+    {
+      code: 'INVALID_ARGUMENT',
+      transport: 'redis',
+      operation: 'configure',
+    },
+  )
+}
+
+function checkDurability(raw: unknown): { readonly value: Durability } | string {
+  const expected = "must be 'reply', 'fsync' or { replicas: n } (in a URL 'replicas:n') with n of at least 1"
+  if (raw === 'reply' || raw === 'fsync') return { value: raw }
+  const text = typeof raw === 'string' ? /^replicas:(\d{1,4})$/.exec(raw) : null
+  const replicas: unknown = text === null ? (raw as { readonly replicas?: unknown } | null)?.replicas : Number(text[1])
+  return typeof replicas === 'number' && Number.isSafeInteger(replicas) && replicas >= 1
+    ? { value: { replicas } }
+    : expected
+}

@@ -1,0 +1,232 @@
+import type { ConsumerSink, Delivery, PartitionAssignment } from '@streamswitch/core/driver'
+import { StreamError } from '@streamswitch/core/driver'
+import type { Argument, Connection } from './connection.js'
+import { isReply } from './errors.js'
+import { ACK, FENCED, GUARD_READ, LAST_DELIVERED, STRAY, TAKE_PENDING } from './group-scripts.js'
+import type { Partition } from './keys.js'
+import { type Pending, type RawEntry, readEntries } from './message.js'
+import type { WakeUp } from './wake-up.js'
+
+/** What the readers of one member share. */
+export interface ReaderContext {
+  readonly connection: Connection
+  readonly wakeUp: WakeUp
+  readonly sink: ConsumerSink
+  readonly group: string
+  /** The consumer that entries are pending for. */
+  readonly consumer: string
+  readonly maxFetchBytes: number
+  /** Most entries of one fetch. */
+  readonly maxFetchEntries: number
+}
+
+export interface ReaderEvents {
+  /** The partition belongs to another member. */
+  fenced(): void
+  /** An earlier owner has read entries that this one must go back for. */
+  stray(): void
+  /** Stream or group are gone. */
+  groupGone(): void
+  failed(error: unknown): void
+  /** Called before anything is fetched, for what must be delivered first. */
+  claimed?(): Promise<readonly Delivery[]>
+  /** Every entry that is about to be delivered. */
+  delivering?(deliveries: readonly Delivery[]): readonly Delivery[]
+}
+
+/** What a message is taken to have, in bytes, while nothing is known: the first fetch is small. */
+const UNKNOWN_BYTES = 128 * 1024
+
+/** Brings the entries of one partition to core: first what is pending, then what is new, as there is room. */
+export class PartitionReader {
+  readonly assignment: PartitionAssignment
+  readonly partition: Partition
+  readonly token: string
+  readonly #context: ReaderContext
+  readonly #events: ReaderEvents
+  #stopped = false
+  #done: Promise<void> = Promise.resolve()
+  #averageBytes = UNKNOWN_BYTES
+
+  constructor(
+    context: ReaderContext,
+    partition: Partition,
+    assignment: PartitionAssignment,
+    token: string,
+    events: ReaderEvents,
+  ) {
+    this.#context = context
+    this.partition = partition
+    this.assignment = assignment
+    this.token = token
+    this.#events = events
+  }
+
+  /** @param pending - what to know of pending entries; left out: there are none. */
+  start(pending: Pending | undefined): void {
+    this.#done = this.#run(pending).catch((error: unknown) => {
+      if (this.#stopped) return
+      this.#stopped = true
+      if (isReply(error, 'NOGROUP')) this.#events.groupGone()
+      else this.#events.failed(error)
+    })
+  }
+
+  /** Nothing is delivered after this call; resolves when nothing of this reader is on its way to the server. */
+  stop(): Promise<void> {
+    this.#stopped = true
+    this.#context.wakeUp.wake(this.partition.stream)
+    return this.#done
+  }
+
+  async #run(pending: Pending | undefined): Promise<void> {
+    if (pending !== undefined) await this.#readPending(pending)
+    while (!this.#stopped) {
+      const claimed = await this.#events.claimed?.()
+      if (claimed !== undefined && claimed.length > 0) await this.#deliver(claimed)
+      const room = await this.#room()
+      if (room === 0 || this.#stopped) return
+      const entries = await this.#fetch('>', room)
+      if (this.#stopped) return
+      if (entries.length === 0) await this.#waitForMore()
+      else await this.#deliverEntries(entries, undefined)
+    }
+  }
+
+  async #readPending(pending: Pending): Promise<void> {
+    await this.#takePending()
+    let from = '0-0'
+    while (!this.#stopped) {
+      const room = await this.#room()
+      if (room === 0 || this.#stopped) return
+      const entries = await this.#fetch(from, room)
+      const last = entries.at(-1)
+      if (last === undefined) return
+      await this.#deliverEntries(await this.#withAttempts(entries), pending)
+      from = String(last[0])
+    }
+  }
+
+  /** Brings what other consumers have pending to this one. */
+  async #takePending(): Promise<void> {
+    const { connection, group, consumer } = this.#context
+    if (this.token === '') return
+    let gone = 0
+    for (let cursor = '0-0'; !this.#stopped; ) {
+      const reply = await connection.run(TAKE_PENDING, this.#keys, [this.token, group, consumer, cursor])
+      if (!Array.isArray(reply)) return this.#fenced()
+      const [next, deleted] = reply as [Buffer, number]
+      gone += deleted
+      cursor = next.toString()
+      if (cursor === '0-0') break
+    }
+    if (gone > 0) this.#reportDeleted(gone)
+  }
+
+  /** @param from - '>' for new entries, else the id to go on from among the pending ones. */
+  async #fetch(from: string, room: number): Promise<readonly RawEntry[]> {
+    const { connection, group, consumer, maxFetchEntries, maxFetchBytes } = this.#context
+    const fitting = Math.max(1, Math.floor(maxFetchBytes / this.#averageBytes))
+    const read = [
+      'XREADGROUP',
+      'GROUP',
+      group,
+      consumer,
+      'COUNT',
+      Math.min(room, maxFetchEntries, fitting),
+      'STREAMS',
+      this.partition.stream,
+      from,
+    ]
+    const guarded = this.token !== '' && from === '>'
+    const [verdict, reply] = guarded
+      ? await connection.transaction([guardRead(this.#keys, this.token), read])
+      : [undefined, await connection.call(...(read as [string]))]
+    if (String(verdict) === FENCED) this.#fenced()
+    if (String(verdict) === STRAY && !this.#stopped) {
+      this.#stopped = true
+      this.#events.stray()
+    }
+    const streams = reply as readonly [Buffer, readonly RawEntry[]][] | null
+    return this.#stopped ? [] : (streams?.[0]?.[1] ?? [])
+  }
+
+  async #waitForMore(): Promise<void> {
+    const { connection, group, wakeUp } = this.#context
+    const last = await connection.run(LAST_DELIVERED, [this.partition.stream], [group])
+    if (!this.#stopped) await wakeUp.wait(this.partition.stream, String(last))
+  }
+
+  async #withAttempts(entries: readonly RawEntry[]): Promise<readonly RawEntry[]> {
+    const ids = entries.map(([id]) => id)
+    const attempts = (await this.#context.connection.call(
+      'HMGET',
+      this.partition.attempts,
+      ...ids,
+    )) as (Buffer | null)[]
+    return entries.map(([id, fields], index) => {
+      const counted = attempts[index]
+      return counted === null || counted === undefined ? [id, fields] : [id, fields, counted]
+    })
+  }
+
+  async #deliverEntries(entries: readonly RawEntry[], pending: Pending | undefined): Promise<void> {
+    const { deliveries, deleted } = readEntries(entries, this.assignment, pending)
+    const bytes = deliveries.reduce((sum, delivery) => sum + delivery.size, 0)
+    if (deliveries.length > 0) this.#averageBytes = Math.max(1, bytes / deliveries.length)
+    if (deleted.length > 0) await this.#forgetDeleted(deleted)
+    await this.#deliver(deliveries)
+  }
+
+  async #forgetDeleted(ids: readonly string[]): Promise<void> {
+    await this.#context.connection.run(ACK, this.#keys, [this.token, this.#context.group, ...ids])
+    this.#reportDeleted(ids.length)
+  }
+
+  #reportDeleted(count: number): void {
+    const { topic, number } = this.partition
+    this.#context.sink.report(
+      new StreamError(
+        `${count} messages of partition ${number} of '${topic}' were deleted before group '${this.#context.group}' had acked them`,
+        {
+          code: 'NOT_FOUND',
+          retryable: false,
+          transport: 'redis',
+          operation: 'consume',
+          topic,
+        },
+      ),
+    )
+  }
+
+  async #deliver(all: readonly Delivery[]): Promise<void> {
+    if (this.#stopped) return
+    const deliveries = this.#events.delivering?.(all) ?? all
+    if (deliveries.length > 0) await this.#context.sink.deliver(this.assignment, deliveries)
+  }
+
+  /** How much fits, after waiting until something does; 0 when the partition takes nothing any more. */
+  async #room(): Promise<number> {
+    const { sink } = this.#context
+    let room = sink.capacity(this.assignment)
+    if (room > 0) return room
+    // An empty delivery is how to wait for room.
+    await sink.deliver(this.assignment, [])
+    room = sink.capacity(this.assignment)
+    return this.#stopped ? 0 : room
+  }
+
+  #fenced(): void {
+    if (this.#stopped) return
+    this.#stopped = true
+    this.#events.fenced()
+  }
+
+  get #keys(): string[] {
+    return [this.partition.stream, this.partition.lease, this.partition.attempts]
+  }
+}
+
+function guardRead(keys: readonly string[], token: string): Argument[] {
+  return ['EVAL', GUARD_READ.source, 2, keys[0] as string, keys[1] as string, token]
+}

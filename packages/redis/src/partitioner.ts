@@ -1,0 +1,20 @@
+/**
+ * The partition of a key: FNV-1a, 32 bit, over the key's UTF-8 bytes, unsigned, modulo the number of partitions. Part of the wire
+ * format: another producer that is to keep the order of a key must choose the same.
+ */
+export function partitionOfKey(key: string, partitions: number): number {
+  if (partitions === 1) return 0
+  let hash = 0x811c9dc5
+  for (let index = 0; index < key.length; index += 1) {
+    const code = key.charCodeAt(index)
+    if (code > 0x7f) return hashBytes(Buffer.from(key)) % partitions
+    hash = Math.imul(hash ^ code, 0x01000193)
+  }
+  return (hash >>> 0) % partitions
+}
+
+function hashBytes(bytes: Buffer): number {
+  let hash = 0x811c9dc5
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193)
+  return hash >>> 0
+}

@@ -1,0 +1,67 @@
+import { createHash } from 'node:crypto'
+
+/** A script that runs on the server as one step. */
+export class Script {
+  readonly source: string
+  #hash: string | undefined
+
+  constructor(source: string) {
+    this.source = source
+  }
+
+  /** What `EVALSHA` names it by. */
+  get hash(): string {
+    this.#hash ??= createHash('sha1').update(this.source).digest('hex')
+    return this.#hash
+  }
+}
+
+/** The server's clock in milliseconds; all members of a group go by it. */
+export const NOW = `
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+`
+
+/** Reads one value of a reply that is a list of names and values. */
+export const FIELD = `
+local function field(list, name)
+  for index = 1, #list, 2 do
+    if list[index] == name then return list[index + 1] end
+  end
+end
+`
+
+/** What XINFO knows of one group, or nothing where stream or group are missing. */
+export const GROUP = `${FIELD}
+local function groupOf(stream, name)
+  if redis.call('EXISTS', stream) == 0 then return nil end
+  for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    if field(group, 'name') == name then return group end
+  end
+end
+`
+
+/** Compares entry ids as numbers, beyond what a double holds, and steps back by one. */
+export const IDS = `
+local function split(id) return string.match(id, '^(%d+)-(%d+)$') end
+local function smaller(left, right)
+  if #left ~= #right then return #left < #right end
+  return left < right
+end
+local function before(left, right)
+  local leftTime, leftSequence = split(left)
+  local rightTime, rightSequence = split(right)
+  if leftTime ~= rightTime then return smaller(leftTime, rightTime) end
+  return smaller(leftSequence, rightSequence)
+end
+local function predecessor(id)
+  local time, sequence = split(id)
+  if sequence ~= '0' then
+    -- Beyond 15 digits a double loses count; an earlier id is always safe.
+    if #sequence > 15 then return time .. '-0' end
+    return time .. '-' .. string.format('%.0f', tonumber(sequence) - 1)
+  end
+  if time == '0' then return '0-0' end
+  return string.format('%.0f', tonumber(time) - 1) .. '-18446744073709551615'
+end
+`

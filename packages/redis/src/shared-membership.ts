@@ -1,0 +1,197 @@
+import { type Delivery, type PartitionAssignment, StreamError } from '@streamswitch/core/driver'
+import { CLAIM, GIVE_BACK, KEEP, LEAVE } from './group-scripts.js'
+import type { GroupSetup } from './group-setup.js'
+import { FORMAT_VERSION, type Partition } from './keys.js'
+import type { Membership } from './membership.js'
+import { type RawEntry, readEntries } from './message.js'
+import type { RedisSettings } from './options.js'
+import { PartitionReader, type ReaderContext } from './partition-reader.js'
+
+/** Most entries that are claimed at once. */
+const CLAIM_LIMIT = 100
+
+interface Share {
+  readonly partition: Partition
+  reader: PartitionReader
+  /** Delivered here and not settled. */
+  readonly unsettled: Set<string>
+  claimDue: boolean
+}
+
+/**
+ * Members that all read all partitions, each getting some of the entries, in no order. What a member leaves behind is claimed by
+ * the others once it has been silent for `claimIdleMs`; a live member keeps its own fresh, however long its handlers take.
+ */
+export class SharedMembership implements Membership {
+  readonly #context: ReaderContext
+  readonly #settings: RedisSettings
+  readonly #setup: GroupSetup
+  readonly #shares: Share[]
+  readonly #lose: (error: unknown) => void
+  #timer: NodeJS.Timeout | undefined
+  #tending: Promise<void> = Promise.resolve()
+  #ticks = 0
+  #stopped = false
+  #left = false
+
+  constructor(
+    context: ReaderContext,
+    settings: RedisSettings,
+    setup: GroupSetup,
+    partitions: readonly Partition[],
+    lose: (error: unknown) => void,
+  ) {
+    this.#context = context
+    this.#settings = settings
+    this.#setup = setup
+    this.#lose = lose
+    this.#shares = partitions.map((partition) => this.#share(partition))
+  }
+
+  async join(): Promise<void> {
+    this.#context.sink.assigned(this.#shares.map((share) => share.reader.assignment))
+    // What an earlier connection of this loop was given and did not settle comes first; nobody has died.
+    for (const share of this.#shares) share.reader.start({ suspectTo: undefined })
+    this.#schedule()
+  }
+
+  tokenOf(assignment: PartitionAssignment): string | undefined {
+    return this.#shareOf(assignment) === undefined ? undefined : ''
+  }
+
+  fenced(): void {}
+
+  acked(assignment: PartitionAssignment, deliveries: readonly Delivery[]): void {
+    const share = this.#shareOf(assignment)
+    for (const delivery of deliveries) share?.unsettled.delete(delivery.position as string)
+  }
+
+  async release(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
+    const share = this.#shareOf(assignment)
+    if (share === undefined) return
+    const ids = deliveries.map((delivery) => delivery.position as string)
+    for (const id of ids) share.unsettled.delete(id)
+    const { connection, group, consumer } = this.#context
+    // What can't be given back now is claimed later.
+    await connection.run(GIVE_BACK, [share.partition.stream], [group, consumer, ...ids]).catch(() => {})
+  }
+
+  async restart(assignment: PartitionAssignment, move: (token: string) => Promise<void>): Promise<void> {
+    const index = this.#shares.findIndex((share) => share.reader.assignment === assignment)
+    const old = this.#shares[index]
+    if (old === undefined)
+      throw new StreamError('the partition is not assigned any more', {
+        code: 'ABORTED',
+        retryable: false,
+        transport: 'redis',
+        operation: 'seek',
+      })
+    await old.reader.stop()
+    await move('')
+    const share = this.#share(old.partition)
+    this.#shares[index] = share
+    this.#context.sink.assigned([share.reader.assignment])
+    share.reader.start(undefined)
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await Promise.all(this.#shares.map((share) => share.reader.stop()))
+  }
+
+  async leave(): Promise<void> {
+    this.#stopped = true
+    this.#left = true
+    clearTimeout(this.#timer)
+    await this.#tending
+    const { connection, group, consumer } = this.#context
+    await Promise.all(this.#shares.map((share) => connection.run(LEAVE, [share.partition.stream], [group, consumer])))
+  }
+
+  #share(partition: Partition): Share {
+    const assignment: PartitionAssignment = { topic: partition.topic, partition: partition.number, epoch: Date.now() }
+    const unsettled = new Set<string>()
+    const share: Share = {
+      partition,
+      unsettled,
+      // At once: what was given back, or left behind long ago, waits for nobody else.
+      claimDue: true,
+      reader: new PartitionReader(this.#context, partition, assignment, '', {
+        fenced: () => {},
+        stray: () => {},
+        groupGone: () => void this.#groupGone(assignment),
+        failed: (error) => this.#lose(error),
+        claimed: () => this.#claim(share),
+        delivering: (deliveries) => {
+          // A claim may bring what is in our hands already, after a pause longer than the limit.
+          const fresh = deliveries.filter((delivery) => !unsettled.has(delivery.position as string))
+          for (const delivery of fresh) unsettled.add(delivery.position as string)
+          return fresh
+        },
+      }),
+    }
+    return share
+  }
+
+  async #claim(share: Share): Promise<readonly Delivery[]> {
+    if (!share.claimDue) return []
+    share.claimDue = false
+    const { connection, group, consumer } = this.#context
+    const { stream, lease, attempts } = share.partition
+    const args = ['', group, consumer, this.#settings.claimIdleMs, CLAIM_LIMIT]
+    const [returned, left] = (await connection.run(CLAIM, [stream, lease, attempts], args)) as [RawEntry[], RawEntry[]]
+    const { assignment } = share.reader
+    const given = readEntries(returned, assignment, undefined).deliveries
+    const dead = readEntries(left, assignment, { suspectTo: '99999999999999999999-0' }).deliveries
+    // A full page: there may be more.
+    if (given.length === CLAIM_LIMIT || dead.length === CLAIM_LIMIT) share.claimDue = true
+    return [...given, ...dead]
+  }
+
+  #schedule(): void {
+    if (this.#left) return
+    const intervalMs = Math.min(1_000, Math.ceil(this.#settings.claimIdleMs / 6))
+    this.#timer = setTimeout(() => void this.#tick(), intervalMs)
+  }
+
+  async #tick(): Promise<void> {
+    this.#ticks += 1
+    this.#tending = this.#keepAll().catch((error: unknown) => this.#lose(error))
+    await this.#tending
+    // Only after own entries are fresh again, or a long pause of this process would look like its death to itself.
+    for (const share of this.#stopped ? [] : this.#shares) share.claimDue = true
+    this.#schedule()
+  }
+
+  async #keepAll(): Promise<void> {
+    const { connection, group, consumer } = this.#context
+    const keeping = this.#shares.map(async ({ partition, unsettled }) => {
+      const ids = [...unsettled]
+      for (let start = 0; start === 0 || start < ids.length; start += 500) {
+        await connection.run(
+          KEEP,
+          [partition.stream, partition.lease],
+          [group, consumer, FORMAT_VERSION, ...ids.slice(start, start + 500)],
+        )
+      }
+    })
+    await Promise.all(keeping)
+  }
+
+  async #groupGone(assignment: PartitionAssignment): Promise<void> {
+    const share = this.#shareOf(assignment)
+    if (share === undefined || this.#stopped) return
+    try {
+      await this.#context.sink.revoked([assignment], 'graceful')
+      await this.restart(assignment, async () => {
+        await this.#setup.ensure(share.partition, true)
+      })
+    } catch (error) {
+      this.#lose(error)
+    }
+  }
+
+  #shareOf(assignment: PartitionAssignment): Share | undefined {
+    return this.#shares.find((share) => share.reader.assignment === assignment)
+  }
+}
