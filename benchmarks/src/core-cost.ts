@@ -59,11 +59,11 @@ const CASES: Record<string, () => Promise<number>> = {
 
 /** Core's own cost, end to end through the memory transport. Interleaved rounds; the first of each is warm-up and not counted. */
 export async function measureCoreCost(): Promise<string> {
-  const rounds: Record<string, Round> = {}
+  const rounds: Record<string, Round> = Object.fromEntries(Object.keys(CASES).map((name) => [name, []]))
   for (let round = 0; round <= ROUNDS; round += 1) {
     for (const [name, run] of Object.entries(CASES)) {
       const microseconds = await run()
-      if (round > 0) (rounds[name] ??= []).push(microseconds)
+      if (round > 0) rounds[name]?.push(microseconds)
     }
   }
   const lines = [
@@ -71,10 +71,15 @@ export async function measureCoreCost(): Promise<string> {
     '',
     '| case | µs per message | messages per second |',
     '|---|---|---|',
-    ...Object.entries(rounds).map(([name, values]) => `| ${name} | ${spread(values, 2)} | ${Math.round(1_000_000 / median(values)).toLocaleString('en')} |`),
+    ...Object.entries(rounds).map(
+      ([name, values]) =>
+        `| ${name} | ${spread(values, 2)} | ${Math.round(1_000_000 / median(values)).toLocaleString('en')} |`,
+    ),
     '',
   ]
   const [raw, json, codec] = ['raw bytes', 'JSON', 'JSON codec alone'].map((name) => median(rounds[name] ?? []))
-  lines.push(`JSON costs ${((json ?? 0) - (codec ?? 0)).toFixed(2)} µs above its codec's own time, ${((json ?? 0) - (codec ?? 0) - (raw ?? 0)).toFixed(2)} µs of it beyond what raw bytes cost.`)
+  lines.push(
+    `JSON costs ${((json ?? 0) - (codec ?? 0)).toFixed(2)} µs above its codec's own time, ${((json ?? 0) - (codec ?? 0) - (raw ?? 0)).toFixed(2)} µs of it beyond what raw bytes cost.`,
+  )
   return lines.join('\n')
 }

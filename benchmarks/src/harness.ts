@@ -15,7 +15,11 @@ export interface Comparison {
 }
 
 /** Runs all cases in turn, round by round, so that a slow moment of the machine hits all of them alike. The first round is warm-up. */
-export async function compare(comparison: Comparison, rounds: number, progress: (line: string) => void): Promise<string> {
+export async function compare(
+  comparison: Comparison,
+  rounds: number,
+  progress: (line: string) => void,
+): Promise<string> {
   const results = new Map<string, Round>()
   for (let round = 0; round <= rounds; round += 1) {
     for (const { name, messages, run } of comparison.cases) {
@@ -28,12 +32,25 @@ export async function compare(comparison: Comparison, rounds: number, progress: 
     }
   }
   const reference = median(results.get(comparison.reference) ?? [])
-  const rows = [...results].map(([name, figures]) => `| ${name} | ${spread(figures, 1)} | ${(median(figures) / reference).toFixed(2)} |`)
-  return [`### ${comparison.title}`, '', `| case | thousand/s, median [min-max] | x ${comparison.reference} |`, '|---|---|---|', ...rows, ''].join('\n')
+  const rows = [...results].map(
+    ([name, figures]) => `| ${name} | ${spread(figures, 1)} | ${(median(figures) / reference).toFixed(2)} |`,
+  )
+  return [
+    `### ${comparison.title}`,
+    '',
+    `| case | thousand/s, median [min-max] | x ${comparison.reference} |`,
+    '|---|---|---|',
+    ...rows,
+    '',
+  ].join('\n')
 }
 
 /** Runs `task` for the numbers from 0 to `count - 1`, at most `concurrency` at once. */
-export async function concurrently(count: number, concurrency: number, task: (index: number) => Promise<unknown>): Promise<void> {
+export async function concurrently(
+  count: number,
+  concurrency: number,
+  task: (index: number) => Promise<unknown>,
+): Promise<void> {
   let next = 0
   const worker = async (): Promise<void> => {
     while (next < count) {

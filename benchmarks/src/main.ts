@@ -2,10 +2,13 @@ import { writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { measureCoreCost } from './core-cost.js'
-import { SUITES, type SuiteName } from './suites.js'
 import { compare } from './harness.js'
+import { SUITES, type SuiteName } from './suites.js'
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { rounds: { type: 'string', default: '3' }, output: { type: 'string' } } })
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { rounds: { type: 'string', default: '3' }, output: { type: 'string' } },
+})
 const names = Object.keys(SUITES) as SuiteName[]
 const unknown = positionals.find((name) => name !== 'core' && !names.includes(name as SuiteName))
 const rounds = Number(values.rounds)
@@ -18,7 +21,8 @@ const report = [heading()]
 if (chosen.includes('core')) report.push(`### Core\n\n${await measureCoreCost()}\n`)
 for (const name of names.filter((one) => chosen.includes(one))) {
   const suite = await SUITES[name]()
-  for (const comparison of suite.comparisons) report.push(await compare(comparison, rounds, (line) => console.error(line)))
+  for (const comparison of suite.comparisons)
+    report.push(await compare(comparison, rounds, (line) => console.error(line)))
   for (const tool of suite.tools ?? []) report.push(await tool())
 }
 const text = report.join('\n')

@@ -22,7 +22,11 @@ export function produceCase(settings: StreamswitchCase, name = 'Streamswitch'): 
       const topic = freshName()
       // Some transports drop what no group is there for: one is made, and left at once.
       if (transport.capabilities.retainsWithoutGroup === false) await joinOnce(transport, topic, settings)
-      const producer = transport.producer(topic, { codec: 'bytes', partitions: settings.partitions, ...settings.producer })
+      const producer = transport.producer(topic, {
+        codec: 'bytes',
+        partitions: settings.partitions,
+        ...settings.producer,
+      })
       await producer.init()
       const seconds = await timed(() => concurrently(messages, IN_FLIGHT, () => producer.send(PAYLOAD)))
       await producer.close()
@@ -44,7 +48,13 @@ export function consumeCase(settings: StreamswitchCase): Case {
       const producer = transport.producer(topic, { codec: 'bytes', partitions: settings.partitions })
       await concurrently(messages, IN_FLIGHT, () => producer.send(PAYLOAD))
       await producer.close()
-      const loop = transport.consumer(topic, { group: 'bench', codec: 'bytes', concurrency: IN_FLIGHT, partitions: settings.partitions, ...settings.consumer })
+      const loop = transport.consumer(topic, {
+        group: 'bench',
+        codec: 'bytes',
+        concurrency: IN_FLIGHT,
+        partitions: settings.partitions,
+        ...settings.consumer,
+      })
       const handled = new Promise<void>((resolve) => {
         let count = 0
         loop.handle(() => {
@@ -65,7 +75,12 @@ export function consumeCase(settings: StreamswitchCase): Case {
 }
 
 async function joinOnce(transport: Transport, topic: string, settings: StreamswitchCase): Promise<void> {
-  const loop = transport.consumer(topic, { group: 'bench', codec: 'bytes', partitions: settings.partitions, ...settings.consumer })
+  const loop = transport.consumer(topic, {
+    group: 'bench',
+    codec: 'bytes',
+    partitions: settings.partitions,
+    ...settings.consumer,
+  })
   await loop.init()
   await loop.close()
 }

@@ -7,7 +7,7 @@ export interface Suite {
   readonly tools?: readonly (() => Promise<string>)[]
 }
 
-export type SuiteName = 'redis' | 'kafka' | 'amqp' | 'http'
+export type SuiteName = 'redis' | 'kafka' | 'amqp' | 'rabbitmq-stream' | 'http'
 
 const address = (variable: string, fallback: string): string => process.env[variable] ?? fallback
 
@@ -27,6 +27,11 @@ export const SUITES: Readonly<Record<SuiteName, () => Promise<Suite>>> = {
     const url = address('STREAMSWITCH_TEST_AMQP_URL', 'amqp://guest:guest@127.0.0.1:5672')
     const { amqpComparisons } = await import('./drivers/amqp.js')
     return { comparisons: amqpComparisons(url) }
+  },
+  'rabbitmq-stream': async () => {
+    const url = address('STREAMSWITCH_TEST_RABBITMQ_STREAM_URL', 'rabbitmq-stream://guest:guest@127.0.0.1:5552')
+    const { rabbitmqStreamComparisons } = await import('./drivers/rabbitmq-stream.js')
+    return { comparisons: rabbitmqStreamComparisons(url) }
   },
   http: async () => ({ comparisons: (await import('./drivers/http.js')).httpComparisons() }),
 }

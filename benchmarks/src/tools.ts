@@ -9,7 +9,26 @@ const run = promisify(execFile)
 export async function redisBenchmark(url: string): Promise<string> {
   const { hostname, port } = new URL(url)
   const stream = freshName()
-  const args = ['-h', hostname, '-p', port, '-q', '-d', '1024', '-c', '4', '-n', '200000', '-P', '500', 'XADD', stream, '*', 'payload', 'x'.repeat(1024)]
+  const args = [
+    '-h',
+    hostname,
+    '-p',
+    port,
+    '-q',
+    '-d',
+    '1024',
+    '-c',
+    '4',
+    '-n',
+    '200000',
+    '-P',
+    '500',
+    'XADD',
+    stream,
+    '*',
+    'payload',
+    'x'.repeat(1024),
+  ]
   const { stdout } = await run(await brokerTool('redis-benchmark'), args)
   await run(await brokerTool('redis-cli'), ['-h', hostname, '-p', port, 'DEL', stream])
   return section('redis-benchmark -c 4 -P 500, XADD of 1 KiB', stdout.split('\r').at(-1))
@@ -19,14 +38,32 @@ export async function redisBenchmark(url: string): Promise<string> {
 export async function kafkaPerformance(servers: string): Promise<string> {
   const topic = freshName()
   const records = '200000'
-  await run(await brokerTool('kafka-topics'), ['--bootstrap-server', servers, '--create', '--topic', topic, '--partitions', '4'])
+  await run(await brokerTool('kafka-topics'), [
+    '--bootstrap-server',
+    servers,
+    '--create',
+    '--topic',
+    topic,
+    '--partitions',
+    '4',
+  ])
   const produce = await run(await brokerTool('kafka-producer-perf-test'), [
     ...['--topic', topic, '--num-records', records, '--record-size', '1024', '--throughput', '-1'],
     ...['--producer-props', `bootstrap.servers=${servers}`, 'acks=all'],
   ])
-  const consume = await run(await brokerTool('kafka-consumer-perf-test'), ['--bootstrap-server', servers, '--topic', topic, '--messages', records])
+  const consume = await run(await brokerTool('kafka-consumer-perf-test'), [
+    '--bootstrap-server',
+    servers,
+    '--topic',
+    topic,
+    '--messages',
+    records,
+  ])
   await run(await brokerTool('kafka-topics'), ['--bootstrap-server', servers, '--delete', '--topic', topic])
-  return section('kafka-producer-perf-test and kafka-consumer-perf-test, 1 KiB, 4 partitions', `${produce.stdout.trim().split('\n').at(-1)}\n${consume.stdout.trim()}`)
+  return section(
+    'kafka-producer-perf-test and kafka-consumer-perf-test, 1 KiB, 4 partitions',
+    `${produce.stdout.trim().split('\n').at(-1)}\n${consume.stdout.trim()}`,
+  )
 }
 
 function section(title: string, output: string | undefined): string {

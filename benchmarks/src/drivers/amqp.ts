@@ -13,17 +13,28 @@ export function amqpComparisons(url: string): Comparison[] {
     {
       title: 'AMQP 0-9-1, produce to a quorum queue',
       reference: 'amqplib, tuned (1000 confirms in flight)',
-      cases: [publishing(url, 'amqplib, naive (await each confirm)', 2_000, 1), publishing(url, 'amqplib, tuned (1000 confirms in flight)', 30_000, IN_FLIGHT), produceCase(ours)],
+      cases: [
+        publishing(url, 'amqplib, naive (await each confirm)', 2_000, 1),
+        publishing(url, 'amqplib, tuned (1000 confirms in flight)', 30_000, IN_FLIGHT),
+        produceCase(ours),
+      ],
     },
     {
       title: 'AMQP 0-9-1, consume a backlog of a quorum queue',
       reference: 'amqplib, tuned (prefetch 500, ack multiple)',
-      cases: [consuming(url, 'amqplib, naive (prefetch 1, ack each)', 3_000, 1), consuming(url, 'amqplib, tuned (prefetch 500, ack multiple)', 30_000, PREFETCH), consumeCase(ours)],
+      cases: [
+        consuming(url, 'amqplib, naive (prefetch 1, ack each)', 3_000, 1),
+        consuming(url, 'amqplib, tuned (prefetch 500, ack multiple)', 30_000, PREFETCH),
+        consumeCase(ours),
+      ],
     },
   ]
 }
 
-async function withQueue(url: string, body: (channel: ConfirmChannel, queue: string) => Promise<number>): Promise<number> {
+async function withQueue(
+  url: string,
+  body: (channel: ConfirmChannel, queue: string) => Promise<number>,
+): Promise<number> {
   const connection = await connect(url, { noDelay: true })
   const channel = await connection.createConfirmChannel()
   const queue = freshName()
@@ -38,12 +49,19 @@ async function withQueue(url: string, body: (channel: ConfirmChannel, queue: str
 
 function publish(channel: ConfirmChannel, queue: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    channel.publish('', queue, PAYLOAD, { persistent: true, mandatory: true }, (error) => (error === null || error === undefined ? resolve() : reject(error)))
+    channel.publish('', queue, PAYLOAD, { persistent: true, mandatory: true }, (error) =>
+      error === null || error === undefined ? resolve() : reject(error),
+    )
   })
 }
 
 function publishing(url: string, name: string, messages: number, inFlight: number): Case {
-  return { name, messages, run: (count) => withQueue(url, (channel, queue) => timed(() => concurrently(count, inFlight, () => publish(channel, queue)))) }
+  return {
+    name,
+    messages,
+    run: (count) =>
+      withQueue(url, (channel, queue) => timed(() => concurrently(count, inFlight, () => publish(channel, queue)))),
+  }
 }
 
 function consuming(url: string, name: string, messages: number, prefetch: number): Case {

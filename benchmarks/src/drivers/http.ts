@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
-import http from '@streamswitch/http'
 import { Transport } from '@streamswitch/core'
+import http from '@streamswitch/http'
 import fastify from 'fastify'
 import { Pool } from 'undici'
 import { type Case, type Comparison, concurrently, IN_FLIGHT, PAYLOAD, timed } from '../harness.js'
@@ -14,7 +14,11 @@ export function httpComparisons(): Comparison[] {
     {
       title: 'HTTP, request to 2xx',
       reference: 'undici, tuned (Pool, 50 connections)',
-      cases: [againstFastify('undici, naive (await each request)', 2_000, 1), againstFastify('undici, tuned (Pool, 50 connections)', MESSAGES, 50), ours()],
+      cases: [
+        againstFastify('undici, naive (await each request)', 2_000, 1),
+        againstFastify('undici, tuned (Pool, 50 connections)', MESSAGES, 50),
+        ours(),
+      ],
     },
   ]
 }
@@ -32,7 +36,12 @@ function againstFastify(name: string, messages: number, connections: number): Ca
       const pool = new Pool(origin, { connections, pipelining: 1 })
       const seconds = await timed(() =>
         concurrently(count, Math.min(IN_FLIGHT, connections), async () => {
-          const { body } = await pool.request({ method: 'POST', path: '/orders/bench', body: PAYLOAD, headers: { 'content-type': 'application/octet-stream' } })
+          const { body } = await pool.request({
+            method: 'POST',
+            path: '/orders/bench',
+            body: PAYLOAD,
+            headers: { 'content-type': 'application/octet-stream' },
+          })
           await body.dump()
         }),
       )

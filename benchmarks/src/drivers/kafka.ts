@@ -45,7 +45,8 @@ async function produce(client: Kafka, topic: string, messages: number): Promise<
   const perPartition = Math.ceil(messages / PARTITIONS / BATCH)
   const lane = async (partition: number): Promise<void> => {
     const batch = Array.from({ length: BATCH }, () => ({ ...MESSAGE, partition }))
-    for (let index = 0; index < perPartition; index += 1) await producer.sendBatch({ acks: -1, topicMessages: [{ topic, messages: batch }] })
+    for (let index = 0; index < perPartition; index += 1)
+      await producer.sendBatch({ acks: -1, topicMessages: [{ topic, messages: batch }] })
   }
   const seconds = await timed(() => Promise.all(Array.from({ length: PARTITIONS }, (_, partition) => lane(partition))))
   await producer.disconnect()
@@ -60,7 +61,9 @@ function naiveProduce(client: Kafka): Case {
       withTopic(client, async (topic) => {
         const producer = client.producer({ createPartitioner: Partitioners.DefaultPartitioner })
         await producer.connect()
-        const seconds = await timed(() => concurrently(messages, 1, () => producer.send({ topic, acks: -1, messages: [MESSAGE] })))
+        const seconds = await timed(() =>
+          concurrently(messages, 1, () => producer.send({ topic, acks: -1, messages: [MESSAGE] })),
+        )
         await producer.disconnect()
         return seconds
       }),
@@ -76,12 +79,19 @@ function tunedProduce(client: Kafka): Case {
 }
 
 /** Consumes a backlog; `start` begins the run and resolves when everything is handled and committed. */
-function consume(client: Kafka, start: (consumer: Consumer, topic: string, messages: number) => Promise<void>): Case['run'] {
+function consume(
+  client: Kafka,
+  start: (consumer: Consumer, topic: string, messages: number) => Promise<void>,
+): Case['run'] {
   return (messages) =>
     withTopic(client, async (topic) => {
       const total = Math.ceil(messages / PARTITIONS / BATCH) * PARTITIONS * BATCH
       await produce(client, topic, total)
-      const consumer = client.consumer({ groupId: freshName(), maxWaitTimeInMs: 100, maxBytesPerPartition: 4 * 1024 * 1024 })
+      const consumer = client.consumer({
+        groupId: freshName(),
+        maxWaitTimeInMs: 100,
+        maxBytesPerPartition: 4 * 1024 * 1024,
+      })
       await consumer.connect()
       await consumer.subscribe({ topic, fromBeginning: true })
       const seconds = await timed(() => start(consumer, topic, total))
@@ -97,7 +107,15 @@ function naiveConsume(client: Kafka): Case {
     run: consume(client, async (consumer, _topic, messages) => {
       let handled = 0
       await new Promise<void>((resolve, reject) => {
-        const eachMessage = async ({ topic, partition, message }: { topic: string; partition: number; message: { offset: string } }): Promise<void> => {
+        const eachMessage = async ({
+          topic,
+          partition,
+          message,
+        }: {
+          topic: string
+          partition: number
+          message: { offset: string }
+        }): Promise<void> => {
           await consumer.commitOffsets([{ topic, partition, offset: String(BigInt(message.offset) + 1n) }])
           handled += 1
           if (handled === messages) resolve()
@@ -122,7 +140,9 @@ function tunedConsume(client: Kafka): Case {
             partitionsConsumedConcurrently: PARTITIONS,
             eachBatch: async ({ batch, resolveOffset }) => {
               resolveOffset(batch.lastOffset())
-              await consumer.commitOffsets([{ topic: batch.topic, partition: batch.partition, offset: String(BigInt(batch.lastOffset()) + 1n) }])
+              await consumer.commitOffsets([
+                { topic: batch.topic, partition: batch.partition, offset: String(BigInt(batch.lastOffset()) + 1n) },
+              ])
               handled += batch.messages.length
               if (handled >= messages) resolve()
             },

@@ -12,7 +12,12 @@ export function redisComparisons(url: string): Comparison[] {
     {
       title: 'Redis Streams, produce',
       reference: 'ioredis, tuned (pipelines of 500, 3 in flight)',
-      cases: [naiveProduce(url), tunedProduce(url), produceCase(ours), produceCase({ ...ours, partitions: 4 }, 'Streamswitch, 4 partitions')],
+      cases: [
+        naiveProduce(url),
+        tunedProduce(url),
+        produceCase(ours),
+        produceCase({ ...ours, partitions: 4 }, 'Streamswitch, 4 partitions'),
+      ],
     },
     {
       title: 'Redis Streams, consume a backlog',
@@ -61,7 +66,8 @@ function tunedProduce(url: string): Case {
 
 async function pipelined(client: Redis, stream: string, count: number): Promise<void> {
   const pipeline = client.pipeline()
-  for (let index = 0; index < count; index += 1) pipeline.xadd(stream, '*', 'id', `m-${index}`, 'timestamp', '1700000000000', 'payload', PAYLOAD)
+  for (let index = 0; index < count; index += 1)
+    pipeline.xadd(stream, '*', 'id', `m-${index}`, 'timestamp', '1700000000000', 'payload', PAYLOAD)
   for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error
 }
 
@@ -81,7 +87,10 @@ function naiveConsume(url: string): Case {
         const stream = await backlog(client, messages)
         const seconds = await timed(async () => {
           for (let handled = 0; handled < messages; handled += 1) {
-            const reply = (await client.xreadgroup('GROUP', 'bench', 'me', 'COUNT', 1, 'STREAMS', stream, '>')) as [string, [string, string[]][]][]
+            const reply = (await client.xreadgroup('GROUP', 'bench', 'me', 'COUNT', 1, 'STREAMS', stream, '>')) as [
+              string,
+              [string, string[]][],
+            ][]
             await client.xack(stream, 'bench', reply[0]?.[1][0]?.[0] ?? '')
           }
         })
@@ -99,7 +108,10 @@ function tunedConsume(url: string): Case {
       withClient(url, (reader) =>
         withClient(url, async (acker) => {
           const stream = await backlog(reader, messages)
-          const read = () => reader.xreadgroupBuffer('GROUP', 'bench', 'me', 'COUNT', BATCH, 'STREAMS', stream, '>') as Promise<[Buffer, [Buffer, Buffer[]][]][] | null>
+          const read = () =>
+            reader.xreadgroupBuffer('GROUP', 'bench', 'me', 'COUNT', BATCH, 'STREAMS', stream, '>') as Promise<
+              [Buffer, [Buffer, Buffer[]][]][] | null
+            >
           const seconds = await timed(async () => {
             const acks: Promise<number>[] = []
             let next = read()
@@ -118,4 +130,3 @@ function tunedConsume(url: string): Case {
       ),
   }
 }
-

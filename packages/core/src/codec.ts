@@ -64,14 +64,23 @@ export function findCodec(codec: CodecName | AnyCodec): Codec {
 export function checkCodec(raw: unknown): { readonly value: CodecName | AnyCodec } | string {
   if (typeof raw === 'string' && Object.hasOwn(BUILT_IN, raw)) return { value: raw as CodecName }
   const candidate = raw as Partial<AnyCodec> | null
-  if (typeof candidate === 'object' && typeof candidate?.encode === 'function' && typeof candidate.decode === 'function') {
+  if (
+    typeof candidate === 'object' &&
+    typeof candidate?.encode === 'function' &&
+    typeof candidate.decode === 'function'
+  ) {
     return { value: candidate as AnyCodec }
   }
   return "must be 'json', 'bytes', 'text' or an object with encode() and decode()"
 }
 
 /** The error of a value that can't be encoded or decoded. */
-export function serializationError(action: 'encode' | 'decode', codec: string, topic: string, cause: unknown): StreamError {
+export function serializationError(
+  action: 'encode' | 'decode',
+  codec: string,
+  topic: string,
+  cause: unknown,
+): StreamError {
   const reason = cause instanceof Error ? cause.message : String(cause)
   return new StreamError(`the ${codec} codec can't ${action} a value of topic '${topic}': ${reason}`, {
     code: 'SERIALIZATION',

@@ -48,7 +48,8 @@ export class Deque<T> {
 
   #grow(): void {
     const larger: (T | undefined)[] = new Array(this.#ring.length * 2)
-    for (let index = 0; index < this.#length; index += 1) larger[index] = this.#ring[(this.#head + index) & (this.#ring.length - 1)]
+    for (let index = 0; index < this.#length; index += 1)
+      larger[index] = this.#ring[(this.#head + index) & (this.#ring.length - 1)]
     this.#ring = larger
     this.#head = 0
   }

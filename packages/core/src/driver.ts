@@ -17,8 +17,20 @@ export type {
   TransportContext,
   TransportDriver,
 } from './contract/adapter.js'
-export { CAPABILITY_NAMES, type Capabilities, type CapabilityName, type CapabilityValue } from './contract/capabilities.js'
-export type { AttemptJournal, ConsumerDriver, ConsumerSink, PartitionAssignment, PartitionLag, StartPosition } from './contract/consumer-driver.js'
+export {
+  CAPABILITY_NAMES,
+  type Capabilities,
+  type CapabilityName,
+  type CapabilityValue,
+} from './contract/capabilities.js'
+export type {
+  AttemptJournal,
+  ConsumerDriver,
+  ConsumerSink,
+  PartitionAssignment,
+  PartitionLag,
+  StartPosition,
+} from './contract/consumer-driver.js'
 export type { ProducerDriver, ProducerReady, ProducerSink } from './contract/producer-driver.js'
 export type { OutgoingRecord, PublishBatch } from './contract/record.js'
 export { Deque } from './deque.js'
@@ -26,12 +38,12 @@ export { type ErrorCode, isStreamError, StreamError, type StreamErrorOptions, to
 export type { Logger } from './logger.js'
 export type { Headers, Message } from './message.js'
 export { isPortableName } from './names.js'
-export { option, type OptionField, type OptionFields, type OptionInput, type OptionValues } from './options/fields.js'
+export { type OptionField, type OptionFields, type OptionInput, type OptionValues, option } from './options/fields.js'
 export { Problems } from './options/problems.js'
 export { Producer, type ProducerClass, type ProducerOptions } from './producer/producer.js'
 export { OFFICIAL_ADAPTERS } from './registry/official-adapters.js'
 export { readSecret, type Secret, secretOption } from './secret.js'
 export { withSignal } from './session.js'
-export { readTls, tlsFields, type TlsSettings } from './tls.js'
+export { readTls, type TlsSettings, tlsFields } from './tls.js'
 export type { TransportUrl } from './transport/url.js'
 export { DEAD_LETTER_HEADERS, RESERVED_PREFIX, WIRE_HEADERS } from './wire/reserved-headers.js'

@@ -93,7 +93,12 @@ export class BatchError extends StreamError {
     if (first === undefined) throw new TypeError('a BatchError needs at least one failure')
     super(
       `${failures.length} of ${total} records were not accepted; the first, at index ${first.index}: ${first.error.message}`,
-      { ...context, code: first.error.code, retryable: failures.every((failure) => failure.error.retryable), cause: first.error },
+      {
+        ...context,
+        code: first.error.code,
+        retryable: failures.every((failure) => failure.error.retryable),
+        cause: first.error,
+      },
     )
     this.failures = failures
     this.total = total

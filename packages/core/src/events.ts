@@ -30,7 +30,8 @@ export class Events<Map extends object> {
   emit<Name extends keyof Map>(name: Name, payload: Map[Name]): void {
     const set = this.#listeners.get(name)
     if (set === undefined || set.size === 0) {
-      if (name === 'error') this.#logger.error(`${this.#source}: ${payload instanceof Error ? payload.message : String(payload)}`)
+      if (name === 'error')
+        this.#logger.error(`${this.#source}: ${payload instanceof Error ? payload.message : String(payload)}`)
       return
     }
     for (const listener of [...set]) {

@@ -1,17 +1,40 @@
-export { type Codec, type CodecName, bytesCodec, jsonCodec, textCodec } from './codec.js'
-export { CAPABILITY_NAMES, type Capabilities, type CapabilityName, type CapabilityValue } from './contract/capabilities.js'
-export type { AdapterDefinition, Admin, Provision, Retention, TopicInfo, TopicSpec } from './contract/adapter.js'
-export type { PartitionAssignment, PartitionLag, StartPosition } from './contract/consumer-driver.js'
+export { bytesCodec, type Codec, type CodecName, jsonCodec, textCodec } from './codec.js'
 export type { ConsumerEvents, ConsumerStats } from './consumer/consumer-events.js'
 export { ConsumerLoop, type ConsumerLoopClass } from './consumer/consumer-loop.js'
 export type { ConsumerLoopOptions, ConsumerSettings } from './consumer/consumer-options.js'
 export { deadLetterTopic } from './consumer/dead-letters.js'
-export { BatchError, type BatchFailure, ERROR_CODES, type ErrorCode, isBatchError, isStreamError, StreamError, type StreamErrorOptions, toStreamError } from './errors.js'
+export type { AdapterDefinition, Admin, Provision, Retention, TopicInfo, TopicSpec } from './contract/adapter.js'
+export {
+  CAPABILITY_NAMES,
+  type Capabilities,
+  type CapabilityName,
+  type CapabilityValue,
+} from './contract/capabilities.js'
+export type { PartitionAssignment, PartitionLag, StartPosition } from './contract/consumer-driver.js'
+export {
+  BatchError,
+  type BatchFailure,
+  ERROR_CODES,
+  type ErrorCode,
+  isBatchError,
+  isStreamError,
+  StreamError,
+  type StreamErrorOptions,
+  toStreamError,
+} from './errors.js'
 export type { Logger } from './logger.js'
 export type { Handler, Headers, Message } from './message.js'
 export { isPortableName } from './names.js'
 export type { SendReceipt } from './producer/pending-record.js'
-export { type BatchEntry, batchEntry, Producer, type ProducerClass, type ProducerEvents, type ProducerOptions, type ProducerSettings } from './producer/producer.js'
+export {
+  type BatchEntry,
+  batchEntry,
+  Producer,
+  type ProducerClass,
+  type ProducerEvents,
+  type ProducerOptions,
+  type ProducerSettings,
+} from './producer/producer.js'
 export type { SendOptions } from './producer/producer-options.js'
 export type { ProducerStats } from './producer/send-pipeline.js'
 export { OFFICIAL_ADAPTERS, type OfficialAdapter, type OfficialName } from './registry/official-adapters.js'

@@ -10,6 +10,6 @@ export interface Logger {
 export const defaultLogger: Logger = {
   debug: () => {},
   info: () => {},
-  warn: (message) => console.warn(message),
-  error: (message) => console.error(message),
+  warn: (message) => void process.stderr.write(`${message}\n`),
+  error: (message) => void process.stderr.write(`${message}\n`),
 }

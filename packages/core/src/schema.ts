@@ -7,7 +7,8 @@ export type Schema<T = unknown> = StandardSchemaV1<unknown, T>
 /** What the `schema` option accepts; returns what it must be where it isn't. */
 export function checkSchema(raw: unknown): { readonly value: Schema } | string {
   // A validator may be a function with properties (arktype).
-  const candidate = (typeof raw === 'object' && raw !== null) || typeof raw === 'function' ? (raw as Partial<Schema>) : undefined
+  const candidate =
+    (typeof raw === 'object' && raw !== null) || typeof raw === 'function' ? (raw as Partial<Schema>) : undefined
   if (typeof candidate?.['~standard']?.validate === 'function') return { value: candidate as Schema }
   return 'must be a Standard Schema validator (zod, valibot, arktype, …)'
 }
@@ -25,7 +26,11 @@ export function validate(schema: Schema, value: unknown, topic: string, operatio
 function unwrap(result: StandardSchemaV1.Result<unknown>, topic: string, operation: string): unknown {
   if (result.issues === undefined) return result.value
   const list = result.issues.map((issue) => `${pathOf(issue)}${issue.message}`).join('; ')
-  throw new StreamError(`a value of topic '${topic}' doesn't match its schema: ${list}`, { code: 'SERIALIZATION', operation, topic })
+  throw new StreamError(`a value of topic '${topic}' doesn't match its schema: ${list}`, {
+    code: 'SERIALIZATION',
+    operation,
+    topic,
+  })
 }
 
 function pathOf(issue: StandardSchemaV1.Issue): string {

@@ -25,7 +25,10 @@ export async function readSecret(secret: Secret | undefined, transport: string):
     if (typeof secret === 'function') return await secret()
     return (await readFile(secret.file, 'utf8')).replace(/\r?\n$/, '')
   } catch (cause) {
-    const source = typeof secret === 'function' ? 'the credentials function failed' : `the credentials file ${secret.file} can't be read`
+    const source =
+      typeof secret === 'function'
+        ? 'the credentials function failed'
+        : `the credentials file ${secret.file} can't be read`
     throw new StreamError(`${source}: ${cause instanceof Error ? cause.message : String(cause)}`, {
       code: 'UNAUTHENTICATED',
       transport,

@@ -83,7 +83,9 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
         const error = this.#describe(cause, deadline)
         if (!error.retryable || deadline.aborted || this.#closing.signal.aborted) throw error
         settings.logger.info(`${settings.subject}: not connected yet, trying again: ${error.message}`)
-        await delay(backoffDelayMs(settings.backoff, attempt), undefined, { signal: AbortSignal.any([deadline, this.#closing.signal]) }).catch(() => {})
+        await delay(backoffDelayMs(settings.backoff, attempt), undefined, {
+          signal: AbortSignal.any([deadline, this.#closing.signal]),
+        }).catch(() => {})
         if (deadline.aborted || this.#closing.signal.aborted) throw error
       }
     }
@@ -91,10 +93,23 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
 
   #describe(cause: unknown, deadline: AbortSignal): StreamError {
     const { subject, transport, topic, connectTimeoutMs } = this.#settings
-    if (this.#closing.signal.aborted) return new StreamError(`${subject} was closed while it connected`, { code: 'CLOSED', transport, topic, operation: 'open', cause })
+    if (this.#closing.signal.aborted)
+      return new StreamError(`${subject} was closed while it connected`, {
+        code: 'CLOSED',
+        transport,
+        topic,
+        operation: 'open',
+        cause,
+      })
     const error = this.#settings.classify(cause)
     if (!deadline.aborted || error.code !== 'ABORTED') return error
-    return new StreamError(`${subject} was not connected within connectTimeoutMs (${connectTimeoutMs})`, { code: 'UNAVAILABLE', transport, topic, operation: 'open', cause })
+    return new StreamError(`${subject} was not connected within connectTimeoutMs (${connectTimeoutMs})`, {
+      code: 'UNAVAILABLE',
+      transport,
+      topic,
+      operation: 'open',
+      cause,
+    })
   }
 
   async #open(signal: AbortSignal, again: boolean): Promise<void> {
@@ -131,16 +146,22 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
     await this.#settings.lost(error)
     await driver.close()
     for (let attempt = 1; !this.#closing.signal.aborted; attempt += 1) {
-      await delay(backoffDelayMs(this.#settings.backoff, attempt), undefined, { signal: this.#closing.signal }).catch(() => {})
+      await delay(backoffDelayMs(this.#settings.backoff, attempt), undefined, { signal: this.#closing.signal }).catch(
+        () => {},
+      )
       if (this.#closing.signal.aborted) return
       try {
-        await this.#open(AbortSignal.any([AbortSignal.timeout(this.#settings.connectTimeoutMs), this.#closing.signal]), true)
+        await this.#open(
+          AbortSignal.any([AbortSignal.timeout(this.#settings.connectTimeoutMs), this.#closing.signal]),
+          true,
+        )
         this.#reconnects += 1
         this.#settings.logger.info(`${this.#settings.subject}: connected again`)
         return
       } catch (cause) {
         const failure = this.#settings.classify(cause)
-        if (!this.#closing.signal.aborted) this.#settings.logger.warn(`${this.#settings.subject}: reconnecting failed (${attempt}): ${failure.message}`)
+        if (!this.#closing.signal.aborted)
+          this.#settings.logger.warn(`${this.#settings.subject}: reconnecting failed (${attempt}): ${failure.message}`)
       }
     }
   }
@@ -157,7 +178,10 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
     this.#probeTimer = setInterval(() => {
       if (waiting) {
         const message = `${subject}: the broker didn't answer a probe within ${probeIntervalMs} ms`
-        return this.#lose(driver, new StreamError(message, { code: 'UNAVAILABLE', transport, topic, operation: 'probe' }))
+        return this.#lose(
+          driver,
+          new StreamError(message, { code: 'UNAVAILABLE', transport, topic, operation: 'probe' }),
+        )
       }
       waiting = true
       Promise.resolve(driver.probe?.()).then(

@@ -1,16 +1,25 @@
 import { describe, expect, it } from 'vitest'
-import type { PartitionAssignment } from '../src/contract/consumer-driver.js'
 import type { ConsumerLoop } from '../src/consumer/consumer-loop.js'
+import type { PartitionAssignment } from '../src/contract/consumer-driver.js'
 import { StreamError } from '../src/errors.js'
 import type { Message } from '../src/message.js'
 import { deliveriesOf, Script, scriptedTransport, until } from './support/scripted-adapter.js'
 
-type Run = { readonly message: Message<string>; readonly resolve: () => void; readonly reject: (error: unknown) => void }
+type Run = {
+  readonly message: Message<string>
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
 
 /** A loop whose handlers end when the test says so. */
 async function start(options: object = {}, script = new Script()) {
   const transport = scriptedTransport(script)
-  const loop = transport.consumer<string>('orders', { group: 'billing', retry: { minDelayMs: 0, maxDelayMs: 0 }, deadLetter: false, ...options }) as ConsumerLoop<string>
+  const loop = transport.consumer<string>('orders', {
+    group: 'billing',
+    retry: { minDelayMs: 0, maxDelayMs: 0 },
+    deadLetter: false,
+    ...options,
+  }) as ConsumerLoop<string>
   const runs: Run[] = []
   loop.handle((message) => new Promise<void>((resolve, reject) => runs.push({ message, resolve, reject })))
   const finished = loop.run()
@@ -19,7 +28,8 @@ async function start(options: object = {}, script = new Script()) {
   const assignment: PartitionAssignment = { topic: 'orders', partition: 0, epoch: 1 }
   script.consumer.sink.assigned([assignment])
   const names = (): string[] => runs.map((run) => run.message.id)
-  const deliver = (list: string[], extra = {}) => script.consumer.sink.deliver(assignment, deliveriesOf(assignment, list, extra))
+  const deliver = (list: string[], extra = {}) =>
+    script.consumer.sink.deliver(assignment, deliveriesOf(assignment, list, extra))
   const end = async (name: string, error?: unknown): Promise<void> => {
     await until(() => runs.some((run) => run.message.id === name))
     const run = runs.findLast((one) => one.message.id === name) as Run
@@ -122,7 +132,7 @@ describe('settlement', () => {
     loop.resume()
     const assignment: PartitionAssignment = { topic: 'orders', partition: 0, epoch: 1 }
     script.consumer.sink.assigned([assignment])
-    script.consumer.sink.deliver(assignment, deliveriesOf(assignment, ['a1', 'b1']))
+    void script.consumer.sink.deliver(assignment, deliveriesOf(assignment, ['a1', 'b1']))
     await until(() => script.consumer.acked.length === 2)
     opened()
     await loop.close()

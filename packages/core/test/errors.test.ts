@@ -32,7 +32,14 @@ describe('StreamError', () => {
   it('BatchError lists failures and is retryable only if all are', () => {
     const busy = new StreamError('busy', { code: 'UNAVAILABLE' })
     const bad = new StreamError('bad', { code: 'TOO_LARGE' })
-    const error = new BatchError([{ index: 3, error: busy }, { index: 7, error: bad }], 9, { topic: 't' })
+    const error = new BatchError(
+      [
+        { index: 3, error: busy },
+        { index: 7, error: bad },
+      ],
+      9,
+      { topic: 't' },
+    )
     expect(error).toMatchObject({ name: 'BatchError', code: 'UNAVAILABLE', retryable: false, total: 9 })
     expect(error.message).toBe('2 of 9 records were not accepted; the first, at index 3: busy')
     expect(isBatchError(error) && isStreamError(error)).toBe(true)
@@ -44,7 +51,10 @@ describe('events', () => {
   const recorder = () => {
     const lines: string[] = []
     const log = (line: string): void => void lines.push(line)
-    return { lines, events: new Events<{ error: Error; ready: number }>({ debug: log, info: log, warn: log, error: log }, 'loop') }
+    return {
+      lines,
+      events: new Events<{ error: Error; ready: number }>({ debug: log, info: log, warn: log, error: log }, 'loop'),
+    }
   }
 
   it('logs an error that nobody listens to, and never throws', () => {

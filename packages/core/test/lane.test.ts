@@ -8,7 +8,11 @@ const unavailable = () => new StreamError('broken', { code: 'UNAVAILABLE' })
 
 function start(options: object = {}, script = new Script()) {
   const transport = scriptedTransport(script)
-  return { script, transport, producer: transport.producer<string>('orders', { codec: 'text', ...options }) as Producer<string> }
+  return {
+    script,
+    transport,
+    producer: transport.producer<string>('orders', { codec: 'text', ...options }) as Producer<string>,
+  }
 }
 
 const texts = (batch: PublishBatch): string[] => batch.records.map((record) => String(record.payload))
@@ -146,7 +150,10 @@ describe('every send settles once', () => {
     const { script, producer } = start({ sendTimeoutMs: 60 })
     const send = producer.send('1')
     await script.nextCall()
-    await expect(send).rejects.toMatchObject({ code: 'TIMEOUT', message: expect.stringContaining('may have been stored') })
+    await expect(send).rejects.toMatchObject({
+      code: 'TIMEOUT',
+      message: expect.stringContaining('may have been stored'),
+    })
   })
 
   it('TIMEOUT of one send by its own timeoutMs, while others wait on', async () => {
@@ -171,7 +178,12 @@ describe('every send settles once', () => {
     await script.nextCall()
     expect(producer.stats().waiting).toBe(1)
     const settled = await results
-    expect(settled.map((result) => (result.status === 'rejected' ? result.reason.code : 'ok'))).toEqual(['ok', 'TIMEOUT', 'TIMEOUT', 'RESOURCE_EXHAUSTED'])
+    expect(settled.map((result) => (result.status === 'rejected' ? result.reason.code : 'ok'))).toEqual([
+      'ok',
+      'TIMEOUT',
+      'TIMEOUT',
+      'RESOURCE_EXHAUSTED',
+    ])
   })
 
   it('CLOSED for what close() could not confirm, and for sends after it', async () => {
@@ -197,7 +209,9 @@ describe('every send settles once', () => {
     await expect(aborted).rejects.toMatchObject({ code: 'ABORTED' })
     await expect(producer.send('x'.repeat(1001))).rejects.toMatchObject({ code: 'TOO_LARGE' })
     await expect(producer.send('1', { partition: 4 })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
-    await expect(producer.send('1', { headers: { 'streamswitch-id': 'x' } })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    await expect(producer.send('1', { headers: { 'streamswitch-id': 'x' } })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    })
     await expect(producer.send(5 as never)).rejects.toMatchObject({ code: 'SERIALIZATION' })
     expect(script.pendingCalls).toBe(0)
   })

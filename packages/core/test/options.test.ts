@@ -12,7 +12,10 @@ const fields = {
   verbose: option.flag({ default: false }),
   mode: option.choice(['fast', 'safe'], { default: 'safe' }),
   hosts: option.texts(),
-  retry: option.group({ minDelayMs: option.integer({ default: 10, min: 0 }), maxDelayMs: option.integer({ default: 20, min: 0 }) }),
+  retry: option.group({
+    minDelayMs: option.integer({ default: 10, min: 0 }),
+    maxDelayMs: option.integer({ default: 20, min: 0 }),
+  }),
 }
 
 const context = { subject: 'the test' }
@@ -45,11 +48,24 @@ describe('options', () => {
 
   it('takes code before URL before environment before default, and reads texts', () => {
     const read = (code: object, url: object) =>
-      resolveOptions(fields, [{ from: 'code', values: code }, { from: 'url', values: url }], { X_CLIENT_ID: 'env' }, context)
+      resolveOptions(
+        fields,
+        [
+          { from: 'code', values: code },
+          { from: 'url', values: url },
+        ],
+        { X_CLIENT_ID: 'env' },
+        context,
+      )
     expect(read({}, {}).clientId).toBe('env')
     expect(read({}, { clientId: 'url' }).clientId).toBe('url')
     expect(read({ clientId: 'code' }, { clientId: 'url' }).clientId).toBe('code')
-    expect(read({}, { attempts: '3', verbose: 'true', ratio: '2.5', hosts: 'a, b' })).toMatchObject({ attempts: 3, verbose: true, ratio: 2.5, hosts: ['a', 'b'] })
+    expect(read({}, { attempts: '3', verbose: 'true', ratio: '2.5', hosts: 'a, b' })).toMatchObject({
+      attempts: 3,
+      verbose: true,
+      ratio: 2.5,
+      hosts: ['a', 'b'],
+    })
   })
 
   it.each([
@@ -77,7 +93,10 @@ describe('options', () => {
     const message = problemsOf(() =>
       resolveOptions(
         { ...fields, token: option.integer({ min: 0, secret: true }) },
-        [{ from: 'code', values: { token: 'hunter2', mode: 'x' } }, { from: 'url', values: { attempts: 'many' } }],
+        [
+          { from: 'code', values: { token: 'hunter2', mode: 'x' } },
+          { from: 'url', values: { attempts: 'many' } },
+        ],
         { X_CLIENT_ID: 'ok' },
         context,
       ),
@@ -89,8 +108,12 @@ describe('options', () => {
   })
 
   it('a name from the prototype is unknown, and does no harm', () => {
-    expect(problemsOf(() => readOptions(fields, JSON.parse('{"__proto__": {"attempts": 3}}'), context))).toContain('__proto__: unknown option')
-    expect(problemsOf(() => readOptions(fields, { constructor: 1 } as never, context))).toContain('constructor: unknown option')
+    expect(problemsOf(() => readOptions(fields, JSON.parse('{"__proto__": {"attempts": 3}}'), context))).toContain(
+      '__proto__: unknown option',
+    )
+    expect(problemsOf(() => readOptions(fields, { constructor: 1 } as never, context))).toContain(
+      'constructor: unknown option',
+    )
   })
 
   it('TLS verifies unless told otherwise', () => {

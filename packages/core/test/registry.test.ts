@@ -31,33 +31,57 @@ describe('choosing the transport', () => {
     [{ STREAMSWITCH_TRANSPORT: 'toString' }, 'INVALID_ARGUMENT', "unknown transport 'toString'"],
     [{ STREAMSWITCH_TRANSPORT: 'kafka' }, 'NOT_FOUND', "run 'npm install @streamswitch/kafka'"],
     [{ STREAMSWITCH_URL: 'not a url' }, 'INVALID_ARGUMENT', 'malformed transport URL'],
-    [{ STREAMSWITCH_URL: 'scripted://?size=11' }, 'INVALID_ARGUMENT', '?size: must be a whole number from 1 to 10, got "11"'],
+    [
+      { STREAMSWITCH_URL: 'scripted://?size=11' },
+      'INVALID_ARGUMENT',
+      '?size: must be a whole number from 1 to 10, got "11"',
+    ],
     [{ STREAMSWITCH_URL: 'scripted://?sise=1' }, 'INVALID_ARGUMENT', "?sise: unknown option; did you mean 'size'?"],
-    [{ STREAMSWITCH_URL: 'scripted://', STREAMSWITCH_PROVISION: 'maybe' }, 'INVALID_ARGUMENT', "STREAMSWITCH_PROVISION: must be one of 'create', 'verify', 'none'"],
+    [
+      { STREAMSWITCH_URL: 'scripted://', STREAMSWITCH_PROVISION: 'maybe' },
+      'INVALID_ARGUMENT',
+      "STREAMSWITCH_PROVISION: must be one of 'create', 'verify', 'none'",
+    ],
   ])('%j fails before any I/O: %s, %s', async (environment, code, message) => {
-    await expect(openTransport(undefined, { environment })).rejects.toMatchObject({ code, message: expect.stringContaining(message) })
+    await expect(openTransport(undefined, { environment })).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(message),
+    })
   })
 
   it('names what is registered and what can be installed', async () => {
     const error = await openTransport('nats://h').catch((one: Error) => one)
     expect(error).toMatchObject({ message: expect.stringContaining('Registered: scripted.') })
-    for (const official of OFFICIAL_ADAPTERS) expect((error as Error).message).toContain(`npm install ${official.package}`)
+    for (const official of OFFICIAL_ADAPTERS)
+      expect((error as Error).message).toContain(`npm install ${official.package}`)
   })
 
   it('opens by URL, by name, and by the default address', async () => {
     expect((await openTransport('scripted://')).name).toBe('scripted')
-    expect((await openTransport(undefined, { environment: { STREAMSWITCH_URL: 'scripted://h?size=2' } })).url).toBe('scripted://h?size=2')
-    expect((await openTransport(undefined, { environment: { STREAMSWITCH_TRANSPORT: 'scripted' } })).url).toBe('scripted://')
+    expect((await openTransport(undefined, { environment: { STREAMSWITCH_URL: 'scripted://h?size=2' } })).url).toBe(
+      'scripted://h?size=2',
+    )
+    expect((await openTransport(undefined, { environment: { STREAMSWITCH_TRANSPORT: 'scripted' } })).url).toBe(
+      'scripted://',
+    )
   })
 
   it('requires: refuses what the transport lacks, naming those that have it', async () => {
-    const lacking = { ...adapter, name: 'lacking', schemes: ['lacking'], capabilities: { ...adapter.capabilities, replay: false } }
+    const lacking = {
+      ...adapter,
+      name: 'lacking',
+      schemes: ['lacking'],
+      capabilities: { ...adapter.capabilities, replay: false },
+    }
     registerAdapter(lacking)
     await expect(openTransport('lacking://', { requires: ['durable', 'replay'] })).rejects.toMatchObject({
       code: 'UNSUPPORTED',
       message: expect.stringContaining('memory, kafka, redis, rabbitmq-stream'),
     })
-    await expect(openTransport('lacking://', { requires: ['replai' as never] })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', message: expect.stringContaining("did you mean 'replay'?") })
+    await expect(openTransport('lacking://', { requires: ['replai' as never] })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringContaining("did you mean 'replay'?"),
+    })
   })
 })
 
@@ -87,6 +111,8 @@ describe('PRODUCERS and CONSUMER_LOOPS', () => {
     expect(() => registerAdapter(adapter)).not.toThrow()
     expect(() => registerAdapter({ ...adapter })).toThrow(expect.objectContaining({ code: 'CONFLICT' }))
     expect(() => registerAdapter({ ...adapter, name: 'other' })).toThrow("the scheme 'scripted://'")
-    expect(() => registerAdapter({ ...adapter, name: 'Bad Name' })).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))
+    expect(() => registerAdapter({ ...adapter, name: 'Bad Name' })).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+    )
   })
 })

@@ -5,7 +5,9 @@ import { parseTransportUrl, redactUrl } from '../src/transport/url.js'
 
 describe('transport URLs', () => {
   it('takes hosts, credentials, path and query apart', () => {
-    expect(parseTransportUrl('kafka://us%40er:p%2Fw@b1:9092,[::1]:9093,b3/a%20b?clientId=x%26y&compression=gzip')).toEqual({
+    expect(
+      parseTransportUrl('kafka://us%40er:p%2Fw@b1:9092,[::1]:9093,b3/a%20b?clientId=x%26y&compression=gzip'),
+    ).toEqual({
       scheme: 'kafka',
       hosts: [
         { host: 'b1', port: 9092 },
@@ -39,21 +41,36 @@ describe('transport URLs', () => {
   })
 
   it('never shows a password, however malformed the URL', () => {
-    const secret = fc.string({ minLength: 6, maxLength: 20 }).filter((text) => text.trim().length === text.length && text.length > 5 && !'redis://user:***@hostmalformed transport URL'.includes(text))
+    const secret = fc
+      .string({ minLength: 6, maxLength: 20 })
+      .filter(
+        (text) =>
+          text.trim().length === text.length &&
+          text.length > 5 &&
+          !'redis://user:***@hostmalformed transport URL'.includes(text),
+      )
     fc.assert(
-      fc.property(secret, fc.constantFrom('redis', 'kafka', 'nonsense'), fc.constantFrom('', ':1', ':x', '/p', '?a=1'), (password, scheme, tail) => {
-        const url = `${scheme}://user:${password}@host${tail}`
-        expect(redactUrl(url)).not.toContain(password)
-        try {
-          expect(parseTransportUrl(url).redacted).not.toContain(password)
-        } catch (error) {
-          expect(isStreamError(error)).toBe(true)
-          expect(String((error as Error).stack)).not.toContain(password)
-        }
-      }),
+      fc.property(
+        secret,
+        fc.constantFrom('redis', 'kafka', 'nonsense'),
+        fc.constantFrom('', ':1', ':x', '/p', '?a=1'),
+        (password, scheme, tail) => {
+          const url = `${scheme}://user:${password}@host${tail}`
+          expect(redactUrl(url)).not.toContain(password)
+          try {
+            expect(parseTransportUrl(url).redacted).not.toContain(password)
+          } catch (error) {
+            expect(isStreamError(error)).toBe(true)
+            expect(String((error as Error).stack)).not.toContain(password)
+          }
+        },
+      ),
     )
-    for (const slip of ['redis:/user:hunter2@host', 'user:hunter2@host', 'redis//user:hunter2@host']) expect(redactUrl(slip)).not.toContain('hunter2')
-    expect(redactUrl('redis://h?password=hunter2&sslKey=k&clientId=c')).toBe('redis://h?password=***&sslKey=***&clientId=c')
+    for (const slip of ['redis:/user:hunter2@host', 'user:hunter2@host', 'redis//user:hunter2@host'])
+      expect(redactUrl(slip)).not.toContain('hunter2')
+    expect(redactUrl('redis://h?password=hunter2&sslKey=k&clientId=c')).toBe(
+      'redis://h?password=***&sslKey=***&clientId=c',
+    )
   })
 
   it('a query option named like a prototype key is just an option', () => {

@@ -35,7 +35,11 @@ describe('codecs', () => {
 
 describe('Deque', () => {
   it('behaves like a list', () => {
-    const step = fc.oneof(fc.record({ push: fc.integer() }), fc.record({ unshift: fc.integer() }), fc.constant('shift' as const))
+    const step = fc.oneof(
+      fc.record({ push: fc.integer() }),
+      fc.record({ unshift: fc.integer() }),
+      fc.constant('shift' as const),
+    )
     fc.assert(
       fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
         const deque = new Deque<number>()
@@ -59,12 +63,18 @@ describe('Deque', () => {
 })
 
 describe('names and waits', () => {
-  it.each(['a', 'orders', '0.9_x-y', 'a'.repeat(100)])('%s is portable', (name) => expect(isPortableName(name)).toBe(true))
-  it.each(['', 'A', '.a', '-a', 'a b', 'ä', 'a/b', 'a:b', 'a'.repeat(101), 5, undefined])('%s is not', (name) => expect(isPortableName(name)).toBe(false))
+  it.each(['a', 'orders', '0.9_x-y', 'a'.repeat(100)])('%s is portable', (name) =>
+    expect(isPortableName(name)).toBe(true),
+  )
+  it.each(['', 'A', '.a', '-a', 'a b', 'ä', 'a/b', 'a:b', 'a'.repeat(101), 5, undefined])('%s is not', (name) =>
+    expect(isPortableName(name)).toBe(false),
+  )
 
   it('backoff grows, is capped, and is spread over its upper half', () => {
     const backoff = { minDelayMs: 100, maxDelayMs: 1000, factor: 2 }
-    expect([1, 2, 3, 4, 5, 50].map((attempt) => backoffDelayMs(backoff, attempt, () => 1))).toEqual([100, 200, 400, 800, 1000, 1000])
+    expect([1, 2, 3, 4, 5, 50].map((attempt) => backoffDelayMs(backoff, attempt, () => 1))).toEqual([
+      100, 200, 400, 800, 1000, 1000,
+    ])
     expect(backoffDelayMs(backoff, 1, () => 0)).toBe(50)
   })
 })

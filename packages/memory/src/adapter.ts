@@ -4,8 +4,8 @@ import {
   type ConsumerLoopOptions,
   type ConsumerSink,
   type ConsumerSpec,
-  type OptionValues,
   OFFICIAL_ADAPTERS,
+  type OptionValues,
   Producer,
   type ProducerOptions,
   type ProducerSpec,
@@ -43,8 +43,10 @@ function connect(options: OptionValues<typeof memoryFields>, context: TransportC
   return {
     native: broker,
     admin: new MemoryAdmin(broker, context.prefix, options.maxBytes),
-    producer: (spec: ProducerSpec) => new MemoryProducerDriver(broker, spec as ProducerSpec<OptionValues<typeof memoryProducerFields>>, options),
-    consumer: (spec: ConsumerSpec, sink: ConsumerSink) => new MemoryConsumerDriver(broker, spec, sink, options.maxBytes),
+    producer: (spec: ProducerSpec) =>
+      new MemoryProducerDriver(broker, spec as ProducerSpec<OptionValues<typeof memoryProducerFields>>, options),
+    consumer: (spec: ConsumerSpec, sink: ConsumerSink) =>
+      new MemoryConsumerDriver(broker, spec, sink, options.maxBytes),
     close: async () => {},
   }
 }

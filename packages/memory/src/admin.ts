@@ -31,7 +31,12 @@ export class MemoryAdmin implements Admin {
     if (topic === undefined) throw topicMissing(spec.topic)
     const group = topic.group(brokerGroup)
     if (group === undefined) {
-      throw new StreamError(`topic '${spec.topic}' has no group '${brokerGroup}'`, { code: 'NOT_FOUND', transport: 'memory', operation: 'lag', topic: spec.topic })
+      throw new StreamError(`topic '${spec.topic}' has no group '${brokerGroup}'`, {
+        code: 'NOT_FOUND',
+        transport: 'memory',
+        operation: 'lag',
+        topic: spec.topic,
+      })
     }
     return group.partitions.map((partition, number) => ({ topic: spec.topic, partition: number, lag: partition.lag }))
   }

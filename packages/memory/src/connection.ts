@@ -11,7 +11,8 @@ export class MemoryBroker {
     const existing = this.#topics.get(spec.brokerTopic)
     if (existing !== undefined) {
       const { length } = existing.logs
-      if (spec.partitions !== undefined && spec.partitions !== length) throw partitionConflict(spec.topic, length, spec.partitions)
+      if (spec.partitions !== undefined && spec.partitions !== length)
+        throw partitionConflict(spec.topic, length, spec.partitions)
       return existing
     }
     if (spec.provision !== 'create') throw topicMissing(spec.topic)

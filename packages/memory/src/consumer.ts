@@ -1,4 +1,12 @@
-import type { ConsumerDriver, ConsumerSink, ConsumerSpec, Delivery, PartitionAssignment, PartitionLag, StartPosition } from '@streamswitch/core/driver'
+import type {
+  ConsumerDriver,
+  ConsumerSink,
+  ConsumerSpec,
+  Delivery,
+  PartitionAssignment,
+  PartitionLag,
+  StartPosition,
+} from '@streamswitch/core/driver'
 import type { MemoryBroker } from './connection.js'
 import type { Group, Member } from './group.js'
 import type { Topic } from './topic.js'
@@ -44,12 +52,18 @@ export class MemoryConsumerDriver implements ConsumerDriver {
   }
 
   async seek(assignment: PartitionAssignment, position: StartPosition): Promise<void> {
-    this.#memberships.find((membership) => membership.topicName === assignment.topic)?.seek(assignment.partition, position)
+    this.#memberships
+      .find((membership) => membership.topicName === assignment.topic)
+      ?.seek(assignment.partition, position)
   }
 
   async lag(): Promise<readonly PartitionLag[]> {
     return this.#memberships.flatMap((membership) =>
-      membership.group.partitions.map((partition, number) => ({ topic: membership.topicName, partition: number, lag: partition.lag })),
+      membership.group.partitions.map((partition, number) => ({
+        topic: membership.topicName,
+        partition: number,
+        lag: partition.lag,
+      })),
     )
   }
 
@@ -166,11 +180,18 @@ class Membership implements Member {
 
   #fetch(assignment: PartitionAssignment): void {
     const state = this.group.partitions[assignment.partition]
-    while (state !== undefined && !this.#stopped && !this.#waitingForRoom.has(assignment) && this.#owned.get(assignment.partition) === assignment) {
-      const share = this.#ordering === 'none' ? Math.ceil(state.deliverable / Math.max(1, this.group.members)) : FETCH_LIMIT
+    while (
+      state !== undefined &&
+      !this.#stopped &&
+      !this.#waitingForRoom.has(assignment) &&
+      this.#owned.get(assignment.partition) === assignment
+    ) {
+      const share =
+        this.#ordering === 'none' ? Math.ceil(state.deliverable / Math.max(1, this.group.members)) : FETCH_LIMIT
       const deliveries = state.take(Math.min(FETCH_LIMIT, share, this.#sink.capacity(assignment)), assignment)
       if (deliveries.length === 0) return
-      if (this.#ordering === 'none') for (const { position } of deliveries) this.#taken.get(assignment)?.add(position as number)
+      if (this.#ordering === 'none')
+        for (const { position } of deliveries) this.#taken.get(assignment)?.add(position as number)
       const room = this.#sink.deliver(assignment, deliveries)
       if (room === undefined) continue
       this.#waitingForRoom.add(assignment)

@@ -17,12 +17,15 @@ export function topicFull(topic: string, maxBytes: number): StreamError {
 
 /** A topic exists with another number of partitions. */
 export function partitionConflict(topic: string, existing: number, wanted: number): StreamError {
-  return new StreamError(`topic '${topic}' has ${existing} partitions, not ${wanted}: the number is fixed when the topic is made`, {
-    code: 'CONFLICT',
-    transport: 'memory',
-    operation: 'open',
-    topic,
-  })
+  return new StreamError(
+    `topic '${topic}' has ${existing} partitions, not ${wanted}: the number is fixed when the topic is made`,
+    {
+      code: 'CONFLICT',
+      transport: 'memory',
+      operation: 'open',
+      topic,
+    },
+  )
 }
 
 /** A topic is to be there already and isn't. */
@@ -47,10 +50,13 @@ export function publisherTaken(topic: string, name: string): StreamError {
 
 /** The members of a group must agree on ordering. */
 export function orderingConflict(topic: string, group: string, ordering: string): StreamError {
-  return new StreamError(`group '${group}' of topic '${topic}' has members with ordering: '${ordering}'; all must have the same`, {
-    code: 'CONFLICT',
-    transport: 'memory',
-    operation: 'open',
-    topic,
-  })
+  return new StreamError(
+    `group '${group}' of topic '${topic}' has members with ordering: '${ordering}'; all must have the same`,
+    {
+      code: 'CONFLICT',
+      transport: 'memory',
+      operation: 'open',
+      topic,
+    },
+  )
 }

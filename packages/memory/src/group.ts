@@ -39,7 +39,8 @@ export class Group {
 
   /** Throws CONFLICT where the group's members have another ordering. */
   join(member: Member, ordering: 'key' | 'none'): void {
-    if (this.#members.length > 0 && this.ordering !== ordering) throw orderingConflict(this.#topic, this.#name, this.ordering)
+    if (this.#members.length > 0 && this.ordering !== ordering)
+      throw orderingConflict(this.#topic, this.#name, this.ordering)
     this.ordering = ordering
     this.#members.push(member)
     if (ordering === 'key') return this.#rebalance()
@@ -60,21 +61,28 @@ export class Group {
   /** Hands free partitions to members below their share, and asks members above it to let go. */
   #rebalance(): void {
     if (this.#members.length === 0) return
-    const owned = this.#members.map((member) => this.partitions.flatMap((_, partition) => (member.owns(partition) ? [partition] : [])))
+    const owned = this.#members.map((member) =>
+      this.partitions.flatMap((_, partition) => (member.owns(partition) ? [partition] : [])),
+    )
     const floor = Math.floor(this.partitions.length / this.#members.length)
     let extra = this.partitions.length % this.#members.length
     // Members that already hold more than the floor keep the extra ones, so that as little as possible moves.
-    const order = this.#members.map((_, index) => index).sort((left, right) => (owned[right]?.length ?? 0) - (owned[left]?.length ?? 0))
+    const order = this.#members
+      .map((_, index) => index)
+      .sort((left, right) => (owned[right]?.length ?? 0) - (owned[left]?.length ?? 0))
     const quota: number[] = []
     for (const index of order) {
       quota[index] = floor + (extra > 0 ? 1 : 0)
       extra -= 1
     }
     const taken = new Set(owned.flat())
-    const free = this.partitions.flatMap((_, partition) => (taken.has(partition) || this.#moving.has(partition) ? [] : [partition]))
+    const free = this.partitions.flatMap((_, partition) =>
+      taken.has(partition) || this.#moving.has(partition) ? [] : [partition],
+    )
     for (const [index, member] of this.#members.entries()) {
       const mine = owned[index] ?? []
-      for (let count = mine.length; count < (quota[index] ?? 0) && free.length > 0; count += 1) member.assign(free.shift() as number)
+      for (let count = mine.length; count < (quota[index] ?? 0) && free.length > 0; count += 1)
+        member.assign(free.shift() as number)
       for (const partition of mine.slice(quota[index] ?? 0)) void this.#move(member, partition)
     }
   }

@@ -1,4 +1,4 @@
-import { option, type OptionInput, type TransportUrl } from '@streamswitch/core/driver'
+import { type OptionInput, option, type TransportUrl } from '@streamswitch/core/driver'
 
 /** Options of the memory transport: `memory://name?maxBytes=…`. */
 export const memoryFields = {

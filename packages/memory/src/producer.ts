@@ -1,4 +1,11 @@
-import type { OptionValues, OutgoingRecord, ProducerDriver, ProducerReady, ProducerSpec, PublishBatch } from '@streamswitch/core/driver'
+import type {
+  OptionValues,
+  OutgoingRecord,
+  ProducerDriver,
+  ProducerReady,
+  ProducerSpec,
+  PublishBatch,
+} from '@streamswitch/core/driver'
 import type { MemoryBroker } from './connection.js'
 import type { memoryProducerFields } from './options.js'
 import type { Topic } from './topic.js'
@@ -53,7 +60,8 @@ export class MemoryProducerDriver implements ProducerDriver {
   #store(batch: PublishBatch, index: number, record: OutgoingRecord): void {
     const topic = this.#topic as Topic
     const deduplicated = this.#claimed !== undefined && record.sequence !== undefined
-    if (deduplicated && topic.isDuplicate(this.#claimed as string, record.sequence as bigint)) return batch.accept(index)
+    if (deduplicated && topic.isDuplicate(this.#claimed as string, record.sequence as bigint))
+      return batch.accept(index)
     const { partition, offset } = topic.append(record)
     if (deduplicated) topic.stored(this.#claimed as string, record.sequence as bigint)
     batch.accept(index, partition, offset)

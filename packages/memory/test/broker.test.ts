@@ -139,7 +139,9 @@ describe('the memory broker', () => {
     const strict = open('?provision=verify').transport
     await expect(strict.consumer('orders', { group: 'g' }).init()).rejects.toMatchObject({ code: 'NOT_FOUND' })
     await transport.consumer('orders', { group: 'g' }).init()
-    await expect(transport.consumer('orders', { group: 'g', ordering: 'none' }).init()).rejects.toMatchObject({ code: 'CONFLICT' })
+    await expect(transport.consumer('orders', { group: 'g', ordering: 'none' }).init()).rejects.toMatchObject({
+      code: 'CONFLICT',
+    })
   })
 
   it('lists and deletes topics below its prefix', async () => {
@@ -152,6 +154,8 @@ describe('the memory broker', () => {
     await prefixed.admin.deleteTopic(prefixed.topicSpec('orders'))
     await prefixed.admin.deleteTopic(prefixed.topicSpec('orders'))
     expect(await prefixed.admin.topics()).toEqual([])
-    await expect(prefixed.admin.lag(prefixed.topicSpec('orders'), 'shop.g')).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    await expect(prefixed.admin.lag(prefixed.topicSpec('orders'), 'shop.g')).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+    })
   })
 })

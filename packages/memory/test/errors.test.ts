@@ -1,6 +1,13 @@
 import { StreamError } from '@streamswitch/core'
 import { describe, expect, it } from 'vitest'
-import { classifyError, orderingConflict, partitionConflict, publisherTaken, topicFull, topicMissing } from '../src/errors.js'
+import {
+  classifyError,
+  orderingConflict,
+  partitionConflict,
+  publisherTaken,
+  topicFull,
+  topicMissing,
+} from '../src/errors.js'
 
 describe('errors', () => {
   it.each([

@@ -62,7 +62,7 @@ type Entries = readonly (readonly [string, readonly string[]])[]
 
 /** With RESP3 the reply is an object by stream, before it a list of pairs. */
 function readEntries(reply: unknown, topic: string): Entries {
-  if (!Array.isArray(reply)) return ((reply as Record<string, Entries> | null) ?? {})[topic] ?? []
+  if (!Array.isArray(reply)) return (reply as Record<string, Entries> | null)?.[topic] ?? []
   return (reply as readonly (readonly [string, Entries])[])[0]?.[1] ?? []
 }
 

@@ -18,8 +18,10 @@ export class Acknowledgements implements PartitionOwner {
 
   acknowledge(delivery: Delivery, partition: PartitionState): Promise<void> {
     if (delivery.state === DeliveryState.Acked) return Promise.resolve()
-    if (partition.phase === 'closed' || delivery.state === DeliveryState.Dropped) return Promise.reject(goneError(partition))
-    if (delivery.nacked !== undefined || delivery.state === DeliveryState.Retrying) return Promise.reject(conflict(delivery, 'was given back as failed', 'ack'))
+    if (partition.phase === 'closed' || delivery.state === DeliveryState.Dropped)
+      return Promise.reject(goneError(partition))
+    if (delivery.nacked !== undefined || delivery.state === DeliveryState.Retrying)
+      return Promise.reject(conflict(delivery, 'was given back as failed', 'ack'))
     const settled = new Promise<void>((resolve, reject) => {
       delivery.ackWaiters ??= []
       delivery.ackWaiters.push({ resolve, reject })
@@ -29,8 +31,10 @@ export class Acknowledgements implements PartitionOwner {
   }
 
   negativeAcknowledge(delivery: Delivery, partition: PartitionState, reason: unknown): Promise<void> {
-    if (delivery.state === DeliveryState.Settled || delivery.state === DeliveryState.Acked) return Promise.reject(conflict(delivery, 'is acked already', 'nack'))
-    if (partition.phase === 'closed' || delivery.state === DeliveryState.Dropped) return Promise.reject(goneError(partition))
+    if (delivery.state === DeliveryState.Settled || delivery.state === DeliveryState.Acked)
+      return Promise.reject(conflict(delivery, 'is acked already', 'nack'))
+    if (partition.phase === 'closed' || delivery.state === DeliveryState.Dropped)
+      return Promise.reject(goneError(partition))
     if (delivery.nacked !== undefined || delivery.state !== DeliveryState.Running) return Promise.resolve()
     const cause = reason ?? new Error('nack() was called')
     delivery.nacked = { reason: cause }

@@ -143,7 +143,8 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
 
   stats(): ConsumerStats {
     const partitions = [...this.#partitions.values()]
-    const sum = (of: (partition: PartitionState) => number): number => partitions.reduce((total, partition) => total + of(partition), 0)
+    const sum = (of: (partition: PartitionState) => number): number =>
+      partitions.reduce((total, partition) => total + of(partition), 0)
     return {
       ...this.#counts,
       running: this.dispatcher.running,
@@ -176,8 +177,12 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     for (const partition of partitions) this.#drainStarts(partition)
     await this.#whenQuiet(partitions, timeoutMs)
     const late = partitions.filter((partition) => partition.busy)
-    for (const partition of late) this.#abort(partition, `the loop closed and its deadline of ${timeoutMs} ms has passed`)
-    await bounded(Promise.all(partitions.map((partition) => this.#settler.drain(partition))), Math.max(1_000, deadline - Date.now()))
+    for (const partition of late)
+      this.#abort(partition, `the loop closed and its deadline of ${timeoutMs} ms has passed`)
+    await bounded(
+      Promise.all(partitions.map((partition) => this.#settler.drain(partition))),
+      Math.max(1_000, deadline - Date.now()),
+    )
     for (const partition of partitions) await this.#release(partition, driver)
     for (const partition of partitions) this.#closePartition(partition)
     this.#timeouts.stop()
@@ -213,19 +218,32 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
       this.dispatcher.add(partition)
     }
     if (assignments.length > 0) this.logger.debug(`${this.subject}: assigned ${list(assignments)}`)
-    else this.logger.warn(`${this.subject}: joined, and there is no partition for it: members beyond the number of partitions wait idle (partitions)`)
+    else
+      this.logger.warn(
+        `${this.subject}: joined, and there is no partition for it: members beyond the number of partitions wait idle (partitions)`,
+      )
     this.#settings.events.emit('assigned', { partitions: assignments })
   }
 
-  async #revoke(assignments: readonly PartitionAssignment[], how: 'graceful' | 'lost', deadlineMs: number): Promise<void> {
-    const partitions = assignments.map((assignment) => this.#partitions.get(assignment)).filter((partition) => partition !== undefined)
+  async #revoke(
+    assignments: readonly PartitionAssignment[],
+    how: 'graceful' | 'lost',
+    deadlineMs: number,
+  ): Promise<void> {
+    const partitions = assignments
+      .map((assignment) => this.#partitions.get(assignment))
+      .filter((partition) => partition !== undefined)
     if (partitions.length === 0) return
     for (const partition of partitions) this.#drainStarts(partition)
     if (how === 'graceful') {
       const started = Date.now()
       await this.#whenQuiet(partitions, deadlineMs)
-      for (const partition of partitions.filter((one) => one.busy)) this.#abort(partition, 'its partition was taken away')
-      await bounded(Promise.all(partitions.map((partition) => this.#settler.drain(partition))), Math.max(500, deadlineMs - (Date.now() - started)))
+      for (const partition of partitions.filter((one) => one.busy))
+        this.#abort(partition, 'its partition was taken away')
+      await bounded(
+        Promise.all(partitions.map((partition) => this.#settler.drain(partition))),
+        Math.max(500, deadlineMs - (Date.now() - started)),
+      )
       for (const partition of partitions) await this.#release(partition, this.#driver)
     }
     for (const partition of partitions) this.#closePartition(partition)
@@ -253,7 +271,9 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     if (partition.pausedReported || !this.#inbox.isStalled(partition)) return
     partition.pausedReported = true
     const { topic, partition: number } = partition.assignment
-    this.logger.warn(`${this.subject}: partition ${number} of '${topic}' pauses: ${partition.tracked.length} messages wait behind unsettled ones (maxAheadMessages)`)
+    this.logger.warn(
+      `${this.subject}: partition ${number} of '${topic}' pauses: ${partition.tracked.length} messages wait behind unsettled ones (maxAheadMessages)`,
+    )
     this.#settings.events.emit('stalled', { topic, partition: number, unsettled: partition.tracked.length })
   }
 
@@ -304,7 +324,12 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
 
   deadLettered(delivery: Delivery, error: unknown): void {
     this.#counts.deadLettered += 1
-    this.#settings.events.emit('deadLetter', { id: delivery.id, topic: delivery.topic, attempts: delivery.attempt, error })
+    this.#settings.events.emit('deadLetter', {
+      id: delivery.id,
+      topic: delivery.topic,
+      attempts: delivery.attempt,
+      error,
+    })
   }
 
   settled(count: number): void {
@@ -312,13 +337,22 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
   }
 
   settleFailed(partition: PartitionState, error: StreamError): void {
-    this.#report(this.error(error.code, `acks of partition ${partition.assignment.partition} failed: ${error.message}`, 'ack', error))
+    this.#report(
+      this.error(
+        error.code,
+        `acks of partition ${partition.assignment.partition} failed: ${error.message}`,
+        'ack',
+        error,
+      ),
+    )
   }
 
   overlapped(delivery: Delivery, error: unknown): void {
     this.#counts.overlaps += 1
     const outcome = error === undefined ? 'succeeded' : `failed (${describe(error)})`
-    this.logger.warn(`${this.subject}: a handler of message ${delivery.id} ${outcome} after the message had left this loop's hands; another start of it may have overlapped`)
+    this.logger.warn(
+      `${this.subject}: a handler of message ${delivery.id} ${outcome} after the message had left this loop's hands; another start of it may have overlapped`,
+    )
   }
 
   inboxShrank(partition: PartitionState): void {
@@ -333,7 +367,9 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
   }
 
   fail(error: unknown): void {
-    this.#settings.onFailure(toStreamError(error, { code: 'UNKNOWN', transport: this.#settings.transport.name, operation: 'handle' }))
+    this.#settings.onFailure(
+      toStreamError(error, { code: 'UNKNOWN', transport: this.#settings.transport.name, operation: 'handle' }),
+    )
   }
 
   classify(cause: unknown, operation: string): StreamError {
@@ -341,7 +377,13 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
   }
 
   error(code: ErrorCode, message: string, operation: string, cause?: unknown): StreamError {
-    return new StreamError(`${this.subject}: ${message}`, { code, transport: this.#settings.transport.name, topic: this.#settings.spec.topics[0]?.topic, operation, cause })
+    return new StreamError(`${this.subject}: ${message}`, {
+      code,
+      transport: this.#settings.transport.name,
+      topic: this.#settings.spec.topics[0]?.topic,
+      operation,
+      cause,
+    })
   }
 
   partitions(): Iterable<PartitionState> {
@@ -379,7 +421,15 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     const { topic } = partition.assignment
     partition.gone.abort()
     for (const delivery of partition.tracked) {
-      if (delivery.handling) delivery.abort(new StreamError(`message ${delivery.id} is no longer this loop's: ${reason}`, { code: 'ABORTED', retryable: false, topic, operation: 'handle' }))
+      if (delivery.handling)
+        delivery.abort(
+          new StreamError(`message ${delivery.id} is no longer this loop's: ${reason}`, {
+            code: 'ABORTED',
+            retryable: false,
+            topic,
+            operation: 'handle',
+          }),
+        )
     }
   }
 
@@ -395,7 +445,8 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     this.dispatcher.remove(partition)
     this.#abort(partition, 'its partition was taken away')
     for (const delivery of partition.tracked) {
-      if (delivery.state !== DeliveryState.Settled && delivery.state !== DeliveryState.Acked) this.#inbox.remove(delivery)
+      if (delivery.state !== DeliveryState.Settled && delivery.state !== DeliveryState.Acked)
+        this.#inbox.remove(delivery)
       if (isUnsettled(delivery)) delivery.state = DeliveryState.Dropped
     }
     this.#settler.discard(partition, goneError(partition))
@@ -409,7 +460,11 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
 }
 
 function isUnsettled(delivery: Delivery): boolean {
-  return delivery.state === DeliveryState.Waiting || delivery.state === DeliveryState.Running || delivery.state === DeliveryState.Retrying
+  return (
+    delivery.state === DeliveryState.Waiting ||
+    delivery.state === DeliveryState.Running ||
+    delivery.state === DeliveryState.Retrying
+  )
 }
 
 function list(assignments: readonly PartitionAssignment[]): string {

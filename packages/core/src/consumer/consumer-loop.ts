@@ -14,12 +14,20 @@ import { requireFor } from '../transport/requirements.js'
 import type { Transport } from '../transport/transport.js'
 import { ConsumerEngine } from './consumer-engine.js'
 import type { ConsumerEvents, ConsumerStats } from './consumer-events.js'
-import { checkPosition, type ConsumerLoopOptions, type ConsumerOptionValues, consumerFields } from './consumer-options.js'
+import {
+  type ConsumerLoopOptions,
+  type ConsumerOptionValues,
+  checkPosition,
+  consumerFields,
+} from './consumer-options.js'
 import { DeadLetters } from './dead-letters.js'
 import { iterate } from './loop-iterator.js'
 
 /** Makes loops of one transport. */
-export type ConsumerLoopClass = new <T = unknown>(topic: string | readonly string[], options: ConsumerLoopOptions<T>) => ConsumerLoop<T>
+export type ConsumerLoopClass = new <T = unknown>(
+  topic: string | readonly string[],
+  options: ConsumerLoopOptions<T>,
+) => ConsumerLoop<T>
 
 /** How long `close` waits for running handlers, in milliseconds, unless told otherwise: below the 30 s that orchestrators allow. */
 const CLOSE_TIMEOUT_MS = 25_000
@@ -38,7 +46,11 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   readonly #ownsTransport: boolean
   readonly #engine: ConsumerEngine
   readonly #events: Events<ConsumerEvents>
-  readonly #finished: { readonly promise: Promise<void>; readonly resolve: () => void; readonly reject: (error: StreamError) => void }
+  readonly #finished: {
+    readonly promise: Promise<void>
+    readonly resolve: () => void
+    readonly reject: (error: StreamError) => void
+  }
   #handler: Handler<T> | undefined
   #opened: Promise<void> | undefined
   #running = false
@@ -52,7 +64,10 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     this.group = options?.group
     requirePortableName('group', this.group, adapter.name)
     const subject = `consumer ${this.topics.join(',')}/${this.group}`
-    const { common, own } = splitOptions(rest, consumerFields, adapter, 'consumerOptions', { subject, topic: this.topics.join(',') })
+    const { common, own } = splitOptions(rest, consumerFields, adapter, 'consumerOptions', {
+      subject,
+      topic: this.topics.join(','),
+    })
     this.#ownsTransport = transport === undefined
     this.transport = transport ?? openByAdapter(adapter)
     if (this.topics.length === 0) throw this.#invalid('topic: must name at least one topic')
@@ -87,7 +102,8 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
 
   /** Sets the handler; before `run`. Throws INVALID_ARGUMENT when it is no function, CONFLICT when there is one already. */
   handle(handler: Handler<T>): this {
-    if (typeof handler !== 'function') throw this.#invalid(`handle: the handler must be a function, got ${describeType(handler)}`)
+    if (typeof handler !== 'function')
+      throw this.#invalid(`handle: the handler must be a function, got ${describeType(handler)}`)
     if (this.#handler !== undefined) throw this.#error('CONFLICT', 'it has a handler already', 'handle')
     this.#handler = handler
     return this
@@ -99,7 +115,8 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
    */
   async run(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     this.#requireOpen('run')
-    if (this.#handler === undefined) throw this.#invalid('run: there is no handler; call handle(async (message) => …) first')
+    if (this.#handler === undefined)
+      throw this.#invalid('run: there is no handler; call handle(async (message) => …) first')
     if (this.#running) throw this.#error('CONFLICT', 'it runs already', 'run')
     this.#running = true
     const stop = (): void => void this.close()
@@ -131,7 +148,8 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
 
   resume(): void {
     this.#paused = false
-    if (this.#running && this.#handler !== undefined && this.#closing === undefined) this.#engine.start(this.#handler as Handler)
+    if (this.#running && this.#handler !== undefined && this.#closing === undefined)
+      this.#engine.start(this.#handler as Handler)
   }
 
   /** Partitions that belong to this member now. */
@@ -143,16 +161,22 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
    * Moves to a position: all partitions of this member, or one. What runs is waited for, what waits is dropped. Rejects with
    * UNSUPPORTED where the transport keeps no history, NOT_FOUND for a partition that isn't this member's.
    */
-  async seek(position: StartPosition, where: { readonly topic?: string; readonly partition?: number } = {}): Promise<void> {
+  async seek(
+    position: StartPosition,
+    where: { readonly topic?: string; readonly partition?: number } = {},
+  ): Promise<void> {
     requireFor(this.transport.adapter, 'replay', 'seek()', 'seek')
     const checked = checkPosition(position)
     if (typeof checked === 'string') throw this.#invalid(`seek: the position ${checked}`)
     await this.init()
     const chosen = this.#engine.assignments.filter(
-      (one) => (where.topic === undefined || one.topic === where.topic) && (where.partition === undefined || one.partition === where.partition),
+      (one) =>
+        (where.topic === undefined || one.topic === where.topic) &&
+        (where.partition === undefined || one.partition === where.partition),
     )
     if (chosen.length === 0) throw this.#error('NOT_FOUND', `no such partition is assigned to this member`, 'seek')
-    for (const assignment of chosen) await this.#engine.seek(assignment, (driver) => driver.seek?.(assignment, checked.value) ?? Promise.resolve())
+    for (const assignment of chosen)
+      await this.#engine.seek(assignment, (driver) => driver.seek?.(assignment, checked.value) ?? Promise.resolve())
   }
 
   /** Messages that the group has not finished, per partition. Rejects with UNSUPPORTED where the transport doesn't know. */
@@ -217,7 +241,9 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   #spec(common: ConsumerOptionValues, own: unknown): ConsumerSpec {
     const { retry, handlerTimeoutMs, handlerGraceMs } = common
     return {
-      topics: this.topics.map((topic) => this.transport.topicSpec(topic, { partitions: common.partitions, retention: common.retention })),
+      topics: this.topics.map((topic) =>
+        this.transport.topicSpec(topic, { partitions: common.partitions, retention: common.retention }),
+      ),
       group: this.group,
       brokerGroup: this.transport.brokerGroup(this.group),
       member: common.memberName ?? `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`,
@@ -236,7 +262,11 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     const target = deadLetterTransport ?? this.transport
     if (deadLetterTransport === undefined && capabilities.deadLetters !== true) {
       if (deadLetter === undefined) return undefined
-      throw this.#error('UNSUPPORTED', `${name} keeps dead letters only ${String(capabilities.deadLetters)}: open it with deadLetterTransport, or leave deadLetter out`, 'configure')
+      throw this.#error(
+        'UNSUPPORTED',
+        `${name} keeps dead letters only ${String(capabilities.deadLetters)}: open it with deadLetterTransport, or leave deadLetter out`,
+        'configure',
+      )
     }
     const topic = typeof deadLetter === 'object' ? deadLetter.topic : undefined
     return new DeadLetters(target, this.topics, this.group, topic, (error) => this.#events.emit('error', error))

@@ -1,8 +1,8 @@
-import { type AnyCodec, checkCodec, type Codec, type CodecName } from '../codec.js'
+import { type AnyCodec, type Codec, type CodecName, checkCodec } from '../codec.js'
 import type { StartPosition } from '../contract/consumer-driver.js'
 import { isStreamError } from '../errors.js'
 import type { OptionsByAdapter } from '../options/adapter-options.js'
-import { isPlainObject, option, type OptionInput, type OptionValues } from '../options/fields.js'
+import { isPlainObject, type OptionInput, type OptionValues, option } from '../options/fields.js'
 import { checkSchema, type Schema } from '../schema.js'
 import { topicFields } from '../transport/topic-options.js'
 import type { Transport } from '../transport/transport.js'
@@ -43,9 +43,13 @@ export const consumerFields = {
     /** By how much the wait grows with each attempt. */
     factor: option.decimal({ default: 2, min: 1 }),
     /** Which errors are worth another attempt. Left out: all but a `StreamError` that says that the same call can't succeed later. */
-    when: option.custom<RetryTest>('function', (raw) => (typeof raw === 'function' ? { value: raw as RetryTest } : 'must be a function of the error'), {
-      default: isWorthRetrying,
-    }),
+    when: option.custom<RetryTest>(
+      'function',
+      (raw) => (typeof raw === 'function' ? { value: raw as RetryTest } : 'must be a function of the error'),
+      {
+        default: isWorthRetrying,
+      },
+    ),
   }),
   /** Where messages go whose attempts are used up: `true` for `<topic>.<group>.dlq`, `{ topic }`, or `false` to let `errorPolicy` decide. */
   deadLetter: option.custom<boolean | { readonly topic: string }>('true, false or { topic }', checkDeadLetter),
@@ -85,9 +89,11 @@ export function checkPosition(raw: unknown): { readonly value: StartPosition } |
   if (raw === 'earliest' || raw === 'latest') return { value: raw }
   if (!isPlainObject(raw) || Object.keys(raw).length !== 1) return expected
   const { offset, timestamp } = raw
-  if (typeof timestamp === 'number' && Number.isSafeInteger(timestamp) && timestamp >= 0) return { value: { timestamp } }
+  if (typeof timestamp === 'number' && Number.isSafeInteger(timestamp) && timestamp >= 0)
+    return { value: { timestamp } }
   if (typeof offset === 'string' && offset !== '') return { value: { offset } }
-  if (typeof offset === 'bigint' || (typeof offset === 'number' && Number.isSafeInteger(offset) && offset >= 0)) return { value: { offset: String(offset) } }
+  if (typeof offset === 'bigint' || (typeof offset === 'number' && Number.isSafeInteger(offset) && offset >= 0))
+    return { value: { offset: String(offset) } }
   return expected
 }
 
@@ -98,6 +104,7 @@ function isWorthRetrying(error: unknown): boolean {
 
 function checkDeadLetter(raw: unknown): { readonly value: boolean | { readonly topic: string } } | string {
   if (typeof raw === 'boolean') return { value: raw }
-  if (isPlainObject(raw) && typeof raw.topic === 'string' && Object.keys(raw).length === 1) return { value: { topic: raw.topic } }
+  if (isPlainObject(raw) && typeof raw.topic === 'string' && Object.keys(raw).length === 1)
+    return { value: { topic: raw.topic } }
   return 'must be true, false or { topic }'
 }

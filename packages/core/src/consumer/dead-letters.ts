@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { backoffDelayMs, RECONNECT_BACKOFF } from '../backoff.js'
-import { isStreamError, StreamError } from '../errors.js'
+import { isStreamError, type StreamError } from '../errors.js'
 import { requirePortableName } from '../names.js'
+import { readOptions } from '../options/resolve.js'
 import { PendingRecord } from '../producer/pending-record.js'
 import { producerFields } from '../producer/producer-options.js'
 import { recordSize } from '../producer/send-options.js'
 import { SendPipeline } from '../producer/send-pipeline.js'
-import { readOptions } from '../options/resolve.js'
 import type { Transport } from '../transport/transport.js'
 import { DEAD_LETTER_HEADERS } from '../wire/reserved-headers.js'
 import type { Delivery } from './delivery.js'
@@ -28,12 +28,23 @@ export class DeadLetters {
   readonly #onError: (error: StreamError) => void
 
   /** Throws INVALID_ARGUMENT where a topic's dead-letter name would not be portable. */
-  constructor(transport: Transport, topics: readonly string[], group: string, fixedTopic: string | undefined, onError: (error: StreamError) => void) {
+  constructor(
+    transport: Transport,
+    topics: readonly string[],
+    group: string,
+    fixedTopic: string | undefined,
+    onError: (error: StreamError) => void,
+  ) {
     this.#transport = transport
     this.#group = group
     this.#fixedTopic = fixedTopic
     this.#onError = onError
-    for (const topic of topics) requirePortableName("the dead-letter topic (set deadLetter: { topic: '…' })", this.topicFor(topic), transport.name)
+    for (const topic of topics)
+      requirePortableName(
+        "the dead-letter topic (set deadLetter: { topic: '…' })",
+        this.topicFor(topic),
+        transport.name,
+      )
   }
 
   topicFor(topic: string): string {
@@ -77,8 +88,19 @@ export class DeadLetters {
   #send(pipeline: SendPipeline, delivery: Delivery, error: unknown): Promise<void> {
     return new Promise((resolve, reject) => {
       const headers = { ...delivery.headers, ...this.#describe(delivery, error) }
-      const owner = { accepted: () => resolve(), failed: (_record: PendingRecord, failure: StreamError) => reject(failure) }
-      const fields = { id: delivery.id, key: delivery.key, payload: delivery.bytes, headers, timestamp: delivery.timestamp, partition: undefined, sequence: undefined }
+      const owner = {
+        accepted: () => resolve(),
+        failed: (_record: PendingRecord, failure: StreamError) => reject(failure),
+      }
+      const fields = {
+        id: delivery.id,
+        key: delivery.key,
+        payload: delivery.bytes,
+        headers,
+        timestamp: delivery.timestamp,
+        partition: undefined,
+        sequence: undefined,
+      }
       pipeline.submit(new PendingRecord(fields, recordSize(delivery.bytes, delivery.key, headers), owner))
     })
   }
@@ -87,7 +109,11 @@ export class DeadLetters {
     const message = error instanceof Error ? error.message : String(error)
     return {
       [DEAD_LETTER_HEADERS.error]: message.slice(0, 1000).toWellFormed(),
-      [DEAD_LETTER_HEADERS.errorCode]: isStreamError(error) ? error.code : error instanceof Error ? error.name : 'UNKNOWN',
+      [DEAD_LETTER_HEADERS.errorCode]: isStreamError(error)
+        ? error.code
+        : error instanceof Error
+          ? error.name
+          : 'UNKNOWN',
       [DEAD_LETTER_HEADERS.attempts]: String(delivery.attempt),
       [DEAD_LETTER_HEADERS.topic]: delivery.topic,
       [DEAD_LETTER_HEADERS.partition]: String(delivery.partition),

@@ -61,8 +61,11 @@ export class Delivery<T = unknown> implements Message<T> {
   /** @internal Counts handler starts, so that a late end of an earlier one is told apart. */ run = 0
   /** @internal The handler has not returned yet, whatever was settled meanwhile. */ handling = false
   /** @internal The value is decoded. */ decoded = false
-  /** @internal What `ack()` callers wait for. */ ackWaiters: { resolve: () => void; reject: (error: StreamError) => void }[] | undefined = undefined
-  /** @internal The reason of a `nack()` during the handling. */ nacked: { readonly reason: unknown } | undefined = undefined
+  /** @internal What `ack()` callers wait for. */ ackWaiters:
+    | { resolve: () => void; reject: (error: StreamError) => void }[]
+    | undefined = undefined
+  /** @internal The reason of a `nack()` during the handling. */ nacked: { readonly reason: unknown } | undefined =
+    undefined
   /** @internal The handler has had its time: whatever it does now, the attempt has failed. */ timedOut = false
   #value: T | undefined
   #id: string | undefined
@@ -146,5 +149,9 @@ export class Delivery<T = unknown> implements Message<T> {
 }
 
 function unbound(delivery: Delivery): StreamError {
-  return new StreamError('the message was not delivered by a loop', { code: 'INVALID_ARGUMENT', topic: delivery.topic, operation: 'ack' })
+  return new StreamError('the message was not delivered by a loop', {
+    code: 'INVALID_ARGUMENT',
+    topic: delivery.topic,
+    operation: 'ack',
+  })
 }

@@ -274,7 +274,12 @@ export class Dispatcher {
 }
 
 function fatal(delivery: Delivery): StreamError {
-  return new StreamError(`message ${delivery.id} was at work alone ${delivery.attempt} times when the process died`, { code: 'ABORTED', retryable: false, topic: delivery.topic, operation: 'handle' })
+  return new StreamError(`message ${delivery.id} was at work alone ${delivery.attempt} times when the process died`, {
+    code: 'ABORTED',
+    retryable: false,
+    topic: delivery.topic,
+    operation: 'handle',
+  })
 }
 
 /** Settled by `ack()` while its handler was still at work. */

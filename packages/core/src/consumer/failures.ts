@@ -83,7 +83,9 @@ export class Failures {
     if (this.#stopped) return
     this.#host.retried()
     const wait = waitFor(error, retry, delivery.attempt)
-    logger.info(`${subject}: attempt ${delivery.attempt} of message ${delivery.id} failed, next in ${Math.round(wait)} ms: ${describe(error)}`)
+    logger.info(
+      `${subject}: attempt ${delivery.attempt} of message ${delivery.id} failed, next in ${Math.round(wait)} ms: ${describe(error)}`,
+    )
     try {
       await this.#host.driver()?.attempts?.failed(partition.assignment, delivery, delivery.attempt)
     } catch (failure) {
@@ -97,12 +99,19 @@ export class Failures {
     this.#timers.add(timer)
   }
 
-  async #deadLetter(delivery: Delivery, partition: PartitionState, error: unknown, deadLetters: DeadLetters): Promise<void> {
+  async #deadLetter(
+    delivery: Delivery,
+    partition: PartitionState,
+    error: unknown,
+    deadLetters: DeadLetters,
+  ): Promise<void> {
     const { logger, subject } = this.#host
     partition.deadLettering += 1
     try {
       await deadLetters.write(delivery, error, partition.gone.signal)
-      logger.warn(`${subject}: message ${delivery.id} went to ${deadLetters.topicFor(delivery.topic)} after ${delivery.attempt} attempts: ${describe(error)}`)
+      logger.warn(
+        `${subject}: message ${delivery.id} went to ${deadLetters.topicFor(delivery.topic)} after ${delivery.attempt} attempts: ${describe(error)}`,
+      )
       partition.deadLettering -= 1
       this.#host.deadLettered(delivery, error)
       this.#host.dispose(delivery, partition)
@@ -121,7 +130,14 @@ export class Failures {
     if (hopeless && deadLetters !== undefined) return this.#deadLetter(delivery, partition, error, deadLetters)
     logger.info(`${subject}: message ${delivery.id} failed and goes back to its sender: ${describe(error)}`)
     try {
-      await this.#host.driver()?.reject?.(partition.assignment, delivery, error, hopeless ? undefined : waitFor(error, retry, delivery.attempt))
+      await this.#host
+        .driver()
+        ?.reject?.(
+          partition.assignment,
+          delivery,
+          error,
+          hopeless ? undefined : waitFor(error, retry, delivery.attempt),
+        )
     } catch (failure) {
       logger.warn(`${subject}: the sender of message ${delivery.id} could not be told: ${describe(failure)}`)
     }
@@ -139,4 +155,3 @@ export function describe(error: unknown): string {
   if (isStreamError(error)) return `${error.code}: ${error.message}`
   return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
 }
-

@@ -43,7 +43,10 @@ export class HandlerTimeouts {
     const overdue = dispatcher.tick - Math.ceil(handlerTimeoutMs / this.#tickMs)
     const hopeless = overdue - Math.ceil(handlerGraceMs / this.#tickMs) - 1
     for (const partition of this.#host.partitions()) {
-      const late = partition.running === 0 ? [] : [...partition.tracked].filter((delivery) => delivery.handling && delivery.startedTick <= overdue)
+      const late =
+        partition.running === 0
+          ? []
+          : [...partition.tracked].filter((delivery) => delivery.handling && delivery.startedTick <= overdue)
       for (const delivery of late) {
         if (!delivery.timedOut) this.#timeOut(delivery, handlerTimeoutMs)
         else if (delivery.startedTick <= hopeless) this.#leaveBehind(delivery, partition)
@@ -53,11 +56,17 @@ export class HandlerTimeouts {
 
   #timeOut(delivery: Delivery, handlerTimeoutMs: number): void {
     delivery.timedOut = true
-    delivery.abort(this.#host.timeoutError(`the handler of message ${delivery.id} took longer than ${handlerTimeoutMs} ms (handlerTimeoutMs)`))
+    delivery.abort(
+      this.#host.timeoutError(
+        `the handler of message ${delivery.id} took longer than ${handlerTimeoutMs} ms (handlerTimeoutMs)`,
+      ),
+    )
   }
 
   #leaveBehind(delivery: Delivery, partition: PartitionState): void {
-    const error = this.#host.timeoutError(`the handler of message ${delivery.id} ignored its abort signal and is left behind; whatever it still does overlaps with other starts`)
+    const error = this.#host.timeoutError(
+      `the handler of message ${delivery.id} ignored its abort signal and is left behind; whatever it still does overlaps with other starts`,
+    )
     const unsettled = delivery.state === DeliveryState.Running
     this.#host.dispatcher.leaveBehind(delivery, partition)
     this.#host.leftBehind(delivery, partition, error)

@@ -77,7 +77,8 @@ export class PartitionState {
 
   /** Moves the window past deliveries that were given back to their sender. */
   forgetDropped(): void {
-    for (let head = this.tracked.peek(); head !== undefined && hasLeft(head); head = this.tracked.peek()) this.tracked.shift()
+    for (let head = this.tracked.peek(); head !== undefined && hasLeft(head); head = this.tracked.peek())
+      this.tracked.shift()
   }
 
   /** No handler runs, none waits to run again, and no dead letter is on its way. */

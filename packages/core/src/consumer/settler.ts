@@ -127,12 +127,15 @@ function rejectAll(partition: PartitionState, error: StreamError): void {
 /** The error of an ack whose partition went away. */
 export function goneError(partition: PartitionState): StreamError {
   const { topic, partition: number } = partition.assignment
-  return new StreamError(`partition ${number} of '${topic}' was taken away before the message was settled: it will be handled again`, {
-    code: 'ABORTED',
-    retryable: false,
-    topic,
-    operation: 'ack',
-  })
+  return new StreamError(
+    `partition ${number} of '${topic}' was taken away before the message was settled: it will be handled again`,
+    {
+      code: 'ABORTED',
+      retryable: false,
+      topic,
+      operation: 'ack',
+    },
+  )
 }
 
 function acked(delivery: Delivery): void {

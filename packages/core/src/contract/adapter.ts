@@ -1,7 +1,7 @@
+import type { ConsumerLoopClass } from '../consumer/consumer-loop.js'
 import type { StreamError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { OptionFields, OptionValues } from '../options/fields.js'
-import type { ConsumerLoopClass } from '../consumer/consumer-loop.js'
 import type { ProducerClass } from '../producer/producer.js'
 import type { TransportUrl } from '../transport/url.js'
 import type { Capabilities } from './capabilities.js'

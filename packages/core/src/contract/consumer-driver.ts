@@ -112,7 +112,12 @@ export interface ConsumerDriver {
    * `redelivery: 'sender'`. Answers the sender with the failure. `retryAfterMs`: how long it should wait before it sends the message
    * again, as the loop's `retry` says; `undefined` when it shouldn't, since no attempt is left or none can help.
    */
-  reject?(assignment: PartitionAssignment, delivery: Delivery, error: unknown, retryAfterMs: number | undefined): Promise<void>
+  reject?(
+    assignment: PartitionAssignment,
+    delivery: Delivery,
+    error: unknown,
+    retryAfterMs: number | undefined,
+  ): Promise<void>
 
   /** Gives back deliveries that won't be handled here (no handler of theirs runs), so that another member gets them at once where the broker can. Called during close and after a graceful revocation. Never rejects. */
   release?(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void>

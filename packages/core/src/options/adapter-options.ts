@@ -26,10 +26,17 @@ export function splitOptions<Fields extends OptionFields>(
     if (!foreign) common.push([name, value])
     else if (!isPlainObject(value)) problems.add(name, 'must be an object with options of that adapter')
   }
-  problems.throwIfAny(`invalid options of ${context.subject}`, { transport: adapter.name, topic: context.topic, operation: 'configure' })
+  problems.throwIfAny(`invalid options of ${context.subject}`, {
+    transport: adapter.name,
+    topic: context.topic,
+    operation: 'configure',
+  })
   const named = { transport: adapter.name, ...context }
   return {
     common: readOptions(fields, Object.fromEntries(common) as never, named),
-    own: readOptions(adapter[kind], (given as Readonly<Record<string, unknown>>)[adapter.name] as never, { ...named, subject: `${context.subject}, ${adapter.name}` }),
+    own: readOptions(adapter[kind], (given as Readonly<Record<string, unknown>>)[adapter.name] as never, {
+      ...named,
+      subject: `${context.subject}, ${adapter.name}`,
+    }),
   }
 }

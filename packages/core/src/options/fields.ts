@@ -30,10 +30,14 @@ export interface GroupField<Fields extends OptionFields> extends OptionField<Opt
   readonly fields: Fields
 }
 
-type InputOf<Field> = Field extends { readonly fields: infer Fields extends OptionFields } ? OptionInput<Fields> : Exclude<ValueOf<Field>, undefined>
+type InputOf<Field> = Field extends { readonly fields: infer Fields extends OptionFields }
+  ? OptionInput<Fields>
+  : Exclude<ValueOf<Field>, undefined>
 
 /** What a user may pass: every option is optional. */
-export type OptionInput<Fields extends OptionFields> = { readonly [Name in keyof Fields]?: InputOf<Fields[Name]> | undefined }
+export type OptionInput<Fields extends OptionFields> = {
+  readonly [Name in keyof Fields]?: InputOf<Fields[Name]> | undefined
+}
 
 /** What the code gets: checked, with defaults. */
 export type OptionValues<Fields extends OptionFields> = { readonly [Name in keyof Fields]: ValueOf<Fields[Name]> }
@@ -117,9 +121,18 @@ function flag(settings: Common<boolean> = {}): OptionField<boolean> {
 }
 
 /** One of some fixed texts. */
-function choice<const Choice extends string>(choices: readonly Choice[], settings: Defaulted<NoInfer<Choice>>): OptionField<Choice>
-function choice<const Choice extends string>(choices: readonly Choice[], settings?: Common<NoInfer<Choice>>): OptionField<Choice | undefined>
-function choice<const Choice extends string>(choices: readonly Choice[], settings: Common<Choice> = {}): OptionField<Choice> {
+function choice<const Choice extends string>(
+  choices: readonly Choice[],
+  settings: Defaulted<NoInfer<Choice>>,
+): OptionField<Choice>
+function choice<const Choice extends string>(
+  choices: readonly Choice[],
+  settings?: Common<NoInfer<Choice>>,
+): OptionField<Choice | undefined>
+function choice<const Choice extends string>(
+  choices: readonly Choice[],
+  settings: Common<Choice> = {},
+): OptionField<Choice> {
   const list = choices.map((name) => `'${name}'`).join(', ')
   return field(list, settings, (raw, path, problems) => {
     const found = choices.find((name) => name === raw)
@@ -144,7 +157,10 @@ function texts(settings: Common<readonly string[]> = {}): OptionField<readonly s
 }
 
 /** Options within an option: `retry: { attempts: 3 }`. Problems are reported with the whole path. */
-function group<const Fields extends OptionFields>(fields: Fields, settings: { readonly environment?: string } = {}): GroupField<Fields> {
+function group<const Fields extends OptionFields>(
+  fields: Fields,
+  settings: { readonly environment?: string } = {},
+): GroupField<Fields> {
   return {
     fields,
     kind: 'object',
@@ -184,19 +200,30 @@ function custom<Value>(
 export const option = { text, integer, decimal, flag, choice, texts, group, custom }
 
 /** Reads a set of options that stands at `path`: unknown names are problems, missing ones get their defaults. */
-export function readFields<Fields extends OptionFields>(fields: Fields, raw: unknown, path: string, problems: Problems): OptionValues<Fields> {
+export function readFields<Fields extends OptionFields>(
+  fields: Fields,
+  raw: unknown,
+  path: string,
+  problems: Problems,
+): OptionValues<Fields> {
   const source = isPlainObject(raw) ? raw : {}
   if (!isPlainObject(raw)) problems.add(path, `must be an object, got ${describeType(raw)}`)
   for (const name of Object.keys(source)) {
     if (!Object.hasOwn(fields, name)) problems.add(`${path}.${name}`, unknownOption(name, fields))
   }
   const values: Record<string, unknown> = {}
-  for (const [name, one] of Object.entries(fields)) values[name] = readField(one, source[name], `${path}.${name}`, problems)
+  for (const [name, one] of Object.entries(fields))
+    values[name] = readField(one, source[name], `${path}.${name}`, problems)
   return values as OptionValues<Fields>
 }
 
 /** Reads one option; `undefined` is 'not given'. */
-export function readField<Value>(one: OptionField<Value>, raw: unknown, path: string, problems: Problems): Value | undefined {
+export function readField<Value>(
+  one: OptionField<Value>,
+  raw: unknown,
+  path: string,
+  problems: Problems,
+): Value | undefined {
   if (raw !== undefined) return one.parse(raw, path, problems)
   return one.defaultValue ?? one.whenMissing?.(path, problems)
 }
@@ -205,7 +232,9 @@ export function readField<Value>(one: OptionField<Value>, raw: unknown, path: st
 export function unknownOption(name: string, fields: OptionFields): string {
   const known = Object.keys(fields)
   const near = nearestName(name, known)
-  return near === undefined ? `unknown option; known are ${known.join(', ')}` : `unknown option; did you mean '${near}'?`
+  return near === undefined
+    ? `unknown option; known are ${known.join(', ')}`
+    : `unknown option; did you mean '${near}'?`
 }
 
 /** An object made by a literal or by parsing, as opposed to a list, a class instance or a function. */

@@ -14,7 +14,10 @@ export class Problems {
   }
 
   /** Throws INVALID_ARGUMENT with every problem, if there is one. `subject` opens the message: `invalid options of …`. */
-  throwIfAny(subject: string, context: { transport?: string | undefined; topic?: string | undefined; operation?: string } = {}): void {
+  throwIfAny(
+    subject: string,
+    context: { transport?: string | undefined; topic?: string | undefined; operation?: string } = {},
+  ): void {
     if (!this.any) return
     const list = this.#found.length === 1 ? this.#found[0] : this.#found.map((line) => `\n  - ${line}`).join('')
     throw new StreamError(`${subject}: ${list}`, { code: 'INVALID_ARGUMENT', ...context })

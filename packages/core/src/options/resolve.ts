@@ -29,10 +29,16 @@ export function resolveOptions<Fields extends OptionFields>(
 ): OptionValues<Fields> {
   const problems = new Problems()
   const merged = mergeLayers(fields, layers, environment, problems)
-  for (const [name, { path }] of merged) if (!Object.hasOwn(fields, name)) problems.add(path, unknownOption(name, fields))
+  for (const [name, { path }] of merged)
+    if (!Object.hasOwn(fields, name)) problems.add(path, unknownOption(name, fields))
   const values: Record<string, unknown> = {}
-  for (const [name, field] of Object.entries(fields)) values[name] = readField(field, merged.get(name)?.value, merged.get(name)?.path ?? name, problems)
-  problems.throwIfAny(`invalid options of ${context.subject}`, { transport: context.transport, topic: context.topic, operation: 'configure' })
+  for (const [name, field] of Object.entries(fields))
+    values[name] = readField(field, merged.get(name)?.value, merged.get(name)?.path ?? name, problems)
+  problems.throwIfAny(`invalid options of ${context.subject}`, {
+    transport: context.transport,
+    topic: context.topic,
+    operation: 'configure',
+  })
   return values as OptionValues<Fields>
 }
 
@@ -43,13 +49,19 @@ interface Given {
 }
 
 // A map, since a name like __proto__ must be nothing but a name.
-function mergeLayers(fields: OptionFields, layers: readonly OptionLayer[], environment: NodeJS.ProcessEnv, problems: Problems): Map<string, Given> {
+function mergeLayers(
+  fields: OptionFields,
+  layers: readonly OptionLayer[],
+  environment: NodeJS.ProcessEnv,
+  problems: Problems,
+): Map<string, Given> {
   const merged = new Map<string, Given>()
   const add = (name: string, value: unknown, path: string): void => {
     if (value !== undefined && !merged.has(name)) merged.set(name, { value, path })
   }
   for (const { from, values } of layers) {
-    if (values !== undefined && !isPlainObject(values)) problems.add('options', `must be an object, got ${describeType(values)}`)
+    if (values !== undefined && !isPlainObject(values))
+      problems.add('options', `must be an object, got ${describeType(values)}`)
     else for (const [name, value] of Object.entries(values ?? {})) add(name, value, from === 'url' ? `?${name}` : name)
   }
   for (const [name, { environment: variable }] of Object.entries(fields)) {
@@ -59,6 +71,10 @@ function mergeLayers(fields: OptionFields, layers: readonly OptionLayer[], envir
 }
 
 /** Checks one set of options given in code. See {@link resolveOptions}. */
-export function readOptions<Fields extends OptionFields>(fields: Fields, given: OptionInput<Fields> | undefined, context: OptionContext): OptionValues<Fields> {
+export function readOptions<Fields extends OptionFields>(
+  fields: Fields,
+  given: OptionInput<Fields> | undefined,
+  context: OptionContext,
+): OptionValues<Fields> {
   return resolveOptions(fields, [{ from: 'code', values: given ?? {} }], {}, context)
 }

@@ -13,7 +13,11 @@ export class BatchSend implements RecordOwner {
   /** Resolves with a receipt per value, in order; rejects with a {@link BatchError} once every record has its outcome. */
   readonly outcome: Promise<SendReceipt[]>
 
-  constructor(total: number, receipt: (record: PendingRecord) => SendReceipt, context: Omit<StreamErrorOptions, 'code' | 'cause'>) {
+  constructor(
+    total: number,
+    receipt: (record: PendingRecord) => SendReceipt,
+    context: Omit<StreamErrorOptions, 'code' | 'cause'>,
+  ) {
     this.#receipts = new Array<SendReceipt>(total)
     this.#open = total
     this.#receipt = receipt

@@ -60,7 +60,12 @@ export class Lane {
   pump(): void {
     const driver = this.#host.driver()
     // A batch may fail before publish returns, so the state is looked at before each.
-    while (driver !== undefined && !this.#recovering && this.#queue.length > 0 && this.#inFlight.size < driver.maxInFlightBatches) {
+    while (
+      driver !== undefined &&
+      !this.#recovering &&
+      this.#queue.length > 0 &&
+      this.#inFlight.size < driver.maxInFlightBatches
+    ) {
       const records = this.#take()
       if (records.length === 0) return
       this.#send(driver, records)
@@ -98,7 +103,11 @@ export class Lane {
     const { maxBatchRecords, maxBatchBytes } = this.#host.limits
     const records: PendingRecord[] = []
     let bytes = 0
-    for (let record = this.#queue.peek(); record !== undefined && records.length < maxBatchRecords; record = this.#queue.peek()) {
+    for (
+      let record = this.#queue.peek();
+      record !== undefined && records.length < maxBatchRecords;
+      record = this.#queue.peek()
+    ) {
       if (record.state === RecordState.Queued) {
         if (records.length > 0 && bytes + record.size > maxBatchBytes) break
         bytes += record.size

@@ -1,5 +1,5 @@
-import { type AnyCodec, checkCodec, type CodecName } from '../codec.js'
-import { option, type OptionInput, type OptionValues } from '../options/fields.js'
+import { type AnyCodec, type CodecName, checkCodec } from '../codec.js'
+import { type OptionInput, type OptionValues, option } from '../options/fields.js'
 import { checkSchema, type Schema } from '../schema.js'
 import { topicFields } from '../transport/topic-options.js'
 

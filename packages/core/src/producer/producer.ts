@@ -118,11 +118,21 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
    * Sends a list, in order. Entries are values, or `{ value, options }` as made by {@link batchEntry}. Resolves with a receipt
    * per value; rejects with a `BatchError` that lists each one that failed, once all have their outcome. The others are accepted.
    */
-  sendBatch(values: readonly (T | BatchEntryOf<T>)[], options: Pick<SendOptions, 'signal' | 'timeoutMs'> = {}): Promise<SendReceipt[]> {
-    const batch = new BatchSend(values.length, (record) => this.#receipt(record), { transport: this.transport.name, topic: this.topic, operation: 'sendBatch' })
+  sendBatch(
+    values: readonly (T | BatchEntryOf<T>)[],
+    options: Pick<SendOptions, 'signal' | 'timeoutMs'> = {},
+  ): Promise<SendReceipt[]> {
+    const batch = new BatchSend(values.length, (record) => this.#receipt(record), {
+      transport: this.transport.name,
+      topic: this.topic,
+      operation: 'sendBatch',
+    })
     for (const [index, entry] of values.entries()) {
       const { value, options: own } = entry instanceof BatchEntryOf ? entry : { value: entry, options: undefined }
-      const merged = own === undefined && options.signal === undefined && options.timeoutMs === undefined ? undefined : { ...options, ...own }
+      const merged =
+        own === undefined && options.signal === undefined && options.timeoutMs === undefined
+          ? undefined
+          : { ...options, ...own }
       const submit = (record: PendingRecord): void => {
         record.index = index
         this.#submit(record, merged)
@@ -165,10 +175,26 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     return this
   }
 
-  #encode(value: unknown, options: SendOptions | undefined, owner: RecordOwner, submit: (record: PendingRecord) => void, reject: (error: StreamError) => void): void {
-    const fail = (error: unknown): void => reject(toStreamError(error, { code: 'INVALID_ARGUMENT', transport: this.transport.name, topic: this.topic, operation: 'send' }))
-    if (this.#pipeline.closed || this.#closing !== undefined) return fail(this.#pipeline.error('CLOSED', 'the producer is closed', 'send'))
-    if (this.#encoding !== undefined) return this.#chain(() => this.#encoder.encode(value, options, owner), submit, fail)
+  #encode(
+    value: unknown,
+    options: SendOptions | undefined,
+    owner: RecordOwner,
+    submit: (record: PendingRecord) => void,
+    reject: (error: StreamError) => void,
+  ): void {
+    const fail = (error: unknown): void =>
+      reject(
+        toStreamError(error, {
+          code: 'INVALID_ARGUMENT',
+          transport: this.transport.name,
+          topic: this.topic,
+          operation: 'send',
+        }),
+      )
+    if (this.#pipeline.closed || this.#closing !== undefined)
+      return fail(this.#pipeline.error('CLOSED', 'the producer is closed', 'send'))
+    if (this.#encoding !== undefined)
+      return this.#chain(() => this.#encoder.encode(value, options, owner), submit, fail)
     try {
       const record = this.#encoder.encode(value, options, owner)
       if (record instanceof Promise) this.#chain(() => record, submit, fail)
@@ -178,7 +204,11 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     }
   }
 
-  #chain(encode: () => PendingRecord | Promise<PendingRecord>, submit: (record: PendingRecord) => void, fail: (error: unknown) => void): void {
+  #chain(
+    encode: () => PendingRecord | Promise<PendingRecord>,
+    submit: (record: PendingRecord) => void,
+    fail: (error: unknown) => void,
+  ): void {
     const turn: Promise<void> = (this.#encoding ?? Promise.resolve())
       .then(encode)
       .then(submit, fail)
@@ -198,7 +228,12 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
 
   #receipt(record: PendingRecord): SendReceipt {
     const offset = record.acceptedOffset
-    return { id: record.id, topic: this.topic, partition: record.acceptedPartition, offset: offset === undefined ? undefined : String(offset) }
+    return {
+      id: record.id,
+      topic: this.topic,
+      partition: record.acceptedPartition,
+      offset: offset === undefined ? undefined : String(offset),
+    }
   }
 
   async #close(timeoutMs: number): Promise<void> {

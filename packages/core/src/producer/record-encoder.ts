@@ -27,7 +27,11 @@ export class RecordEncoder {
    * Encodes a value: at once, or as a promise where the schema validates asynchronously. Throws or rejects with SERIALIZATION
    * or INVALID_ARGUMENT.
    */
-  encode(value: unknown, options: SendOptions = NO_OPTIONS, owner: RecordOwner): PendingRecord | Promise<PendingRecord> {
+  encode(
+    value: unknown,
+    options: SendOptions = NO_OPTIONS,
+    owner: RecordOwner,
+  ): PendingRecord | Promise<PendingRecord> {
     if (options !== NO_OPTIONS) checkSendOptions(options, this.#topic)
     if (this.#schema === undefined || value === undefined) return this.#record(value, options, owner)
     const checked = validate(this.#schema, value, this.#topic, 'encode')

@@ -101,7 +101,9 @@ export class SendBuffer {
   // A single record larger than the whole buffer is let in alone: it would wait for ever otherwise.
   #fits(record: PendingRecord): boolean {
     if (this.#messages === 0) return true
-    return this.#messages < this.#limits.maxBufferedMessages && this.#bytes + record.size <= this.#limits.maxBufferedBytes
+    return (
+      this.#messages < this.#limits.maxBufferedMessages && this.#bytes + record.size <= this.#limits.maxBufferedBytes
+    )
   }
 }
 

@@ -15,21 +15,31 @@ export function checkSendOptions(options: SendOptions, topic: string): void {
   const problems = new Problems()
   checkText(problems, 'key', options.key, MAX_KEY_BYTES)
   checkText(problems, 'id', options.id, MAX_ID_BYTES)
-  if (options.id === '' || (options.id !== undefined && CONTROL.test(String(options.id)))) problems.add('id', 'must not be empty or hold control characters')
+  if (options.id === '' || (options.id !== undefined && CONTROL.test(String(options.id))))
+    problems.add('id', 'must not be empty or hold control characters')
   checkInteger(problems, 'partition', options.partition, 0)
   checkInteger(problems, 'timestamp', options.timestamp, 0)
   checkInteger(problems, 'timeoutMs', options.timeoutMs, 1)
-  if (options.sequence !== undefined && typeof options.sequence !== 'bigint') problems.add('sequence', `must be a bigint, got ${describeType(options.sequence)}`)
+  if (options.sequence !== undefined && typeof options.sequence !== 'bigint')
+    problems.add('sequence', `must be a bigint, got ${describeType(options.sequence)}`)
   if (options.headers !== undefined) checkHeaders(problems, options.headers)
   problems.throwIfAny(`invalid options of a send to '${topic}'`, { topic, operation: 'send' })
   if (options.headers !== undefined && headersSize(options.headers) > MAX_HEADERS_BYTES) {
-    throw new StreamError(`the headers of a send to '${topic}' have more than ${MAX_HEADERS_BYTES} bytes together`, { code: 'TOO_LARGE', topic, operation: 'send' })
+    throw new StreamError(`the headers of a send to '${topic}' have more than ${MAX_HEADERS_BYTES} bytes together`, {
+      code: 'TOO_LARGE',
+      topic,
+      operation: 'send',
+    })
   }
 }
 
 /** Bytes that a record counts for in batches and buffers. */
 export function recordSize(payload: Buffer | undefined, key: string | undefined, headers: Headers | undefined): number {
-  return (payload === undefined ? 0 : payload.length) + (key === undefined ? 0 : key.length) + (headers === undefined ? 0 : headersSize(headers))
+  return (
+    (payload === undefined ? 0 : payload.length) +
+    (key === undefined ? 0 : key.length) +
+    (headers === undefined ? 0 : headersSize(headers))
+  )
 }
 
 function headersSize(headers: Headers): number {
@@ -45,8 +55,10 @@ function checkHeaders(problems: Problems, headers: unknown): void {
   }
   for (const [name, value] of Object.entries(headers)) {
     const path = `headers.${name.slice(0, 60)}`
-    if (name === '' || name.length > 256 || CONTROL.test(name)) problems.add(path, 'a header name must have 1 to 256 characters and no control characters')
-    if (name.toLowerCase().startsWith(RESERVED_PREFIX)) problems.add(path, `names that begin with '${RESERVED_PREFIX}' are reserved`)
+    if (name === '' || name.length > 256 || CONTROL.test(name))
+      problems.add(path, 'a header name must have 1 to 256 characters and no control characters')
+    if (name.toLowerCase().startsWith(RESERVED_PREFIX))
+      problems.add(path, `names that begin with '${RESERVED_PREFIX}' are reserved`)
     if (typeof value !== 'string') problems.add(path, `must be a text, got ${describeType(value)}`)
     else if (!value.isWellFormed()) problems.add(path, 'must be well-formed Unicode (no lone surrogates)')
   }
@@ -56,10 +68,12 @@ function checkText(problems: Problems, path: string, value: unknown, maxBytes: n
   if (value === undefined) return
   if (typeof value !== 'string') problems.add(path, `must be a text, got ${describeType(value)}`)
   else if (!value.isWellFormed()) problems.add(path, 'must be well-formed Unicode (no lone surrogates)')
-  else if (value.length * 3 > maxBytes && Buffer.byteLength(value) > maxBytes) problems.add(path, `must have at most ${maxBytes} bytes`)
+  else if (value.length * 3 > maxBytes && Buffer.byteLength(value) > maxBytes)
+    problems.add(path, `must have at most ${maxBytes} bytes`)
 }
 
 function checkInteger(problems: Problems, path: string, value: unknown, min: number): void {
   if (value === undefined) return
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < min) problems.add(path, `must be a whole number of at least ${min}, got ${describeType(value)}`)
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < min)
+    problems.add(path, `must be a whole number of at least ${min}, got ${describeType(value)}`)
 }

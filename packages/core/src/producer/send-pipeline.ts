@@ -1,7 +1,7 @@
 import { RECONNECT_BACKOFF } from '../backoff.js'
 import type { TopicSpec } from '../contract/adapter.js'
 import type { ProducerDriver, ProducerReady } from '../contract/producer-driver.js'
-import { StreamError, type ErrorCode } from '../errors.js'
+import { type ErrorCode, StreamError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { Session } from '../session.js'
 import type { Transport } from '../transport/transport.js'
@@ -79,7 +79,10 @@ export class SendPipeline implements LaneHost {
     this.limits = options
     this.#logger = transport.logger
     this.#buffer = new SendBuffer(options)
-    this.#tickMs = Math.min(250, Math.max(5, Math.floor(Math.min(options.sendTimeoutMs, options.publishTimeoutMs) / 20)))
+    this.#tickMs = Math.min(
+      250,
+      Math.max(5, Math.floor(Math.min(options.sendTimeoutMs, options.publishTimeoutMs) / 20)),
+    )
     this.#session = new Session({
       subject: `producer ${spec.topic} on ${transport.name}`,
       transport: transport.name,
@@ -88,7 +91,11 @@ export class SendPipeline implements LaneHost {
       connectTimeoutMs: options.connectTimeoutMs,
       probeIntervalMs: options.probeIntervalMs,
       logger: this.#logger,
-      create: (lost) => transport.driver.producer({ topic: spec, contentType: settings.contentType, options: settings.adapterOptions }, { lost }),
+      create: (lost) =>
+        transport.driver.producer(
+          { topic: spec, contentType: settings.contentType, options: settings.adapterOptions },
+          { lost },
+        ),
       classify: (error) => this.classify(error),
       ready: (driver, ready, again) => this.#opened(driver, ready, again),
       lost: (error) => this.#disconnected(error),
@@ -189,7 +196,13 @@ export class SendPipeline implements LaneHost {
   }
 
   error(code: ErrorCode, message: string, operation: string, cause?: StreamError): StreamError {
-    return new StreamError(`${this.#subject}: ${message}`, { code, transport: this.#settings.transport.name, topic: this.#settings.spec.topic, operation, cause })
+    return new StreamError(`${this.#subject}: ${message}`, {
+      code,
+      transport: this.#settings.transport.name,
+      topic: this.#settings.spec.topic,
+      operation,
+      cause,
+    })
   }
 
   get #subject(): string {
@@ -241,10 +254,18 @@ export class SendPipeline implements LaneHost {
   #check(record: PendingRecord, ready: ProducerReady): StreamError | undefined {
     const bytes = record.payload?.length ?? 0
     if (bytes > ready.maxPayloadBytes) {
-      return this.error('TOO_LARGE', `the payload has ${bytes} bytes, the transport takes ${ready.maxPayloadBytes}: send less, or a reference to where it is stored`, 'send')
+      return this.error(
+        'TOO_LARGE',
+        `the payload has ${bytes} bytes, the transport takes ${ready.maxPayloadBytes}: send less, or a reference to where it is stored`,
+        'send',
+      )
     }
     if (record.partition !== undefined && record.partition >= ready.partitions) {
-      return this.error('INVALID_ARGUMENT', `partition ${record.partition} doesn't exist: the topic has ${ready.partitions}, counted from 0`, 'send')
+      return this.error(
+        'INVALID_ARGUMENT',
+        `partition ${record.partition} doesn't exist: the topic has ${ready.partitions}, counted from 0`,
+        'send',
+      )
     }
     return undefined
   }
@@ -308,7 +329,11 @@ export class SendPipeline implements LaneHost {
   /** Once per tick: what is overdue fails; a batch that the driver never settles condemns the driver. */
   #sweep(): void {
     this.#tick += 1
-    for (let record = this.#buffer.overdue(this.#tick); record !== undefined; record = this.#buffer.overdue(this.#tick)) {
+    for (
+      let record = this.#buffer.overdue(this.#tick);
+      record !== undefined;
+      record = this.#buffer.overdue(this.#tick)
+    ) {
       this.#expire(record, this.limits.sendTimeoutMs)
     }
     const driver = this.#session.driver
@@ -317,7 +342,10 @@ export class SendPipeline implements LaneHost {
     for (const lane of driver === undefined ? [] : this.#lanes.values()) {
       for (const batch of lane.inFlight) {
         if (batch.sentTick > oldest || driver === undefined) continue
-        return this.#session.abandon(driver, this.error('UNAVAILABLE', `no answer to a batch within ${publishTimeoutMs} ms (publishTimeoutMs)`, 'send'))
+        return this.#session.abandon(
+          driver,
+          this.error('UNAVAILABLE', `no answer to a batch within ${publishTimeoutMs} ms (publishTimeoutMs)`, 'send'),
+        )
       }
     }
     if (this.#buffer.oldest() !== undefined) return
@@ -333,7 +361,10 @@ export class SendPipeline implements LaneHost {
     await Promise.race([this.flush(), deadline])
     clearTimeout(timer)
     for (const record of [...this.#buffer.unsettled()]) {
-      this.#settle(record, this.error('CLOSED', `closed before the message was confirmed; it ${fateOf(record)}`, 'send'))
+      this.#settle(
+        record,
+        this.error('CLOSED', `closed before the message was confirmed; it ${fateOf(record)}`, 'send'),
+      )
     }
     for (const lane of this.#lanes.values()) lane.clear()
     clearInterval(this.#sweeper)

@@ -34,7 +34,13 @@ export const OFFICIAL_ADAPTERS: readonly OfficialAdapter[] = [
     name: 'memory',
     package: '@streamswitch/memory',
     schemes: ['memory'],
-    capabilities: { ...BROKER, durable: false, attemptsSurviveRestart: false, publishDedupe: true, multiProcess: false },
+    capabilities: {
+      ...BROKER,
+      durable: false,
+      attemptsSurviveRestart: false,
+      publishDedupe: true,
+      multiProcess: false,
+    },
   },
   { name: 'kafka', package: '@streamswitch/kafka', schemes: ['kafka'], capabilities: BROKER },
   {

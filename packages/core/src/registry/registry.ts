@@ -23,9 +23,16 @@ function registered(): Map<string, AdapterDefinition> {
  */
 export function registerAdapter(adapter: AdapterDefinition): void {
   const conflict = (what: string): StreamError =>
-    new StreamError(`an adapter with ${what} is registered already`, { code: 'CONFLICT', transport: adapter.name, operation: 'register' })
+    new StreamError(`an adapter with ${what} is registered already`, {
+      code: 'CONFLICT',
+      transport: adapter.name,
+      operation: 'register',
+    })
   if (!/^[a-z][a-z0-9-]*$/.test(adapter.name)) {
-    throw new StreamError(`an adapter's name must be of a-z, 0-9 and '-', got '${adapter.name}'`, { code: 'INVALID_ARGUMENT', operation: 'register' })
+    throw new StreamError(`an adapter's name must be of a-z, 0-9 and '-', got '${adapter.name}'`, {
+      code: 'INVALID_ARGUMENT',
+      operation: 'register',
+    })
   }
   const known = registered().get(adapter.name)
   if (known === adapter) return
@@ -62,11 +69,14 @@ function isModuleNotFound(error: unknown): boolean {
 function adopt(official: OfficialAdapter, module: unknown): AdapterDefinition {
   const adapter = (module as { readonly default?: AdapterDefinition }).default
   if (adapter?.name !== official.name) {
-    throw new StreamError(`the installed ${official.package} exports no adapter named '${official.name}' as default: its version doesn't fit this @streamswitch/core`, {
-      code: 'CONFLICT',
-      transport: official.name,
-      operation: 'register',
-    })
+    throw new StreamError(
+      `the installed ${official.package} exports no adapter named '${official.name}' as default: its version doesn't fit this @streamswitch/core`,
+      {
+        code: 'CONFLICT',
+        transport: official.name,
+        operation: 'register',
+      },
+    )
   }
   // Another look-up may have been faster.
   const known = registered().get(official.name)
@@ -85,10 +95,13 @@ function unknownAdapter(kind: 'transport' | 'URL scheme', name: string, known: r
   const near = nearestName(name, known)
   const hint = near === undefined ? '' : `; did you mean '${near}'?`
   const packages = OFFICIAL_ADAPTERS.map((official) => `${official.name} (npm install ${official.package})`).join(', ')
-  return new StreamError(`unknown ${kind} '${name}'${hint} Registered: ${listRegistered()}. Available: ${packages}; a third party's needs registerAdapter()`, {
-    code: 'INVALID_ARGUMENT',
-    operation: 'configure',
-  })
+  return new StreamError(
+    `unknown ${kind} '${name}'${hint} Registered: ${listRegistered()}. Available: ${packages}; a third party's needs registerAdapter()`,
+    {
+      code: 'INVALID_ARGUMENT',
+      operation: 'configure',
+    },
+  )
 }
 
 function listRegistered(): string {
@@ -105,8 +118,17 @@ function find(wanted: Wanted): { readonly adapter: AdapterDefinition } | { reado
   const official = OFFICIAL_ADAPTERS.find(matches)
   if (official !== undefined) return { official }
   const all = [...registered().values(), ...OFFICIAL_ADAPTERS]
-  if ('name' in wanted) throw unknownAdapter('transport', wanted.name, all.map((one) => one.name))
-  throw unknownAdapter('URL scheme', wanted.scheme, all.flatMap((one) => one.schemes))
+  if ('name' in wanted)
+    throw unknownAdapter(
+      'transport',
+      wanted.name,
+      all.map((one) => one.name),
+    )
+  throw unknownAdapter(
+    'URL scheme',
+    wanted.scheme,
+    all.flatMap((one) => one.schemes),
+  )
 }
 
 /**
@@ -133,14 +155,17 @@ function loadAdapterNow(name: string): AdapterDefinition {
 /** Names that are registered, and official ones that are installed. */
 export function availableAdapters(): string[] {
   const names = new Set(registered().keys())
-  for (const official of OFFICIAL_ADAPTERS) if (!names.has(official.name) && locate(official) !== undefined) names.add(official.name)
+  for (const official of OFFICIAL_ADAPTERS)
+    if (!names.has(official.name) && locate(official) !== undefined) names.add(official.name)
   return [...names]
 }
 
 /** Property names that runtimes and tools probe on any object; they are never adapters. */
 const PROBED = new Set(['then', 'toJSON'])
 
-function registry<Class>(pick: (adapter: AdapterDefinition) => Class): Readonly<Record<OfficialName, Class> & Record<string, Class>> {
+function registry<Class>(
+  pick: (adapter: AdapterDefinition) => Class,
+): Readonly<Record<OfficialName, Class> & Record<string, Class>> {
   const get = (name: string | symbol): Class | undefined =>
     typeof name === 'symbol' || PROBED.has(name) ? undefined : pick(loadAdapterNow(name))
   return new Proxy({} as Record<OfficialName, Class> & Record<string, Class>, {
@@ -148,7 +173,9 @@ function registry<Class>(pick: (adapter: AdapterDefinition) => Class): Readonly<
     has: (_target, name) => typeof name === 'string' && availableAdapters().includes(name),
     ownKeys: () => availableAdapters(),
     getOwnPropertyDescriptor: (_target, name) =>
-      typeof name === 'string' && availableAdapters().includes(name) ? { value: get(name), enumerable: true, configurable: true } : undefined,
+      typeof name === 'string' && availableAdapters().includes(name)
+        ? { value: get(name), enumerable: true, configurable: true }
+        : undefined,
     set: () => false,
   })
 }

@@ -32,7 +32,8 @@ export async function openTransport(url?: string, options: TransportOptions = {}
 export function openByAdapter(adapter: AdapterDefinition, options: TransportOptions = {}): Transport {
   const environment = options.environment ?? process.env
   const general = nonEmpty(environment.STREAMSWITCH_URL)
-  const fits = general !== undefined && adapter.schemes.some((scheme) => general.toLowerCase().startsWith(`${scheme}://`))
+  const fits =
+    general !== undefined && adapter.schemes.some((scheme) => general.toLowerCase().startsWith(`${scheme}://`))
   return new Transport(adapter, fits ? general : (adapter.environmentUrl(environment) ?? adapter.defaultUrl), options)
 }
 

@@ -5,15 +5,22 @@ import { nearestName } from '../options/problems.js'
 import { OFFICIAL_ADAPTERS } from '../registry/official-adapters.js'
 
 /** Throws UNSUPPORTED where the adapter lacks one of the capabilities, naming the transports that have it; INVALID_ARGUMENT for a name that is none. */
-export function requireCapabilities(adapter: AdapterDefinition, names: readonly CapabilityName[], operation: string): void {
+export function requireCapabilities(
+  adapter: AdapterDefinition,
+  names: readonly CapabilityName[],
+  operation: string,
+): void {
   const unknown = names.find((name) => !CAPABILITY_NAMES.includes(name))
   if (unknown !== undefined) {
     const near = nearestName(String(unknown), CAPABILITY_NAMES)
-    throw new StreamError(`requires: '${String(unknown)}' is no capability; ${near === undefined ? `known are ${CAPABILITY_NAMES.join(', ')}` : `did you mean '${near}'?`}`, {
-      code: 'INVALID_ARGUMENT',
-      transport: adapter.name,
-      operation,
-    })
+    throw new StreamError(
+      `requires: '${String(unknown)}' is no capability; ${near === undefined ? `known are ${CAPABILITY_NAMES.join(', ')}` : `did you mean '${near}'?`}`,
+      {
+        code: 'INVALID_ARGUMENT',
+        transport: adapter.name,
+        operation,
+      },
+    )
   }
   const missing = names.filter((name) => adapter.capabilities[name] === false)
   if (missing.length === 0) return
@@ -24,11 +31,19 @@ export function requireCapabilities(adapter: AdapterDefinition, names: readonly 
 /** Throws UNSUPPORTED where an option needs a capability that the adapter lacks. */
 export function requireFor(adapter: AdapterDefinition, name: CapabilityName, what: string, operation: string): void {
   if (adapter.capabilities[name] !== false) return
-  throw unsupported(adapter, `can't do ${what}: it doesn't offer '${name}' (transports that have it: ${transportsWith(name).join(', ')})`, operation)
+  throw unsupported(
+    adapter,
+    `can't do ${what}: it doesn't offer '${name}' (transports that have it: ${transportsWith(name).join(', ')})`,
+    operation,
+  )
 }
 
 function unsupported(adapter: AdapterDefinition, reason: string, operation: string): StreamError {
-  return new StreamError(`the ${adapter.name} transport ${reason}`, { code: 'UNSUPPORTED', transport: adapter.name, operation })
+  return new StreamError(`the ${adapter.name} transport ${reason}`, {
+    code: 'UNSUPPORTED',
+    transport: adapter.name,
+    operation,
+  })
 }
 
 function transportsWith(name: keyof Capabilities): string[] {

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
+import type { ConsumerLoop } from '../consumer/consumer-loop.js'
+import type { ConsumerSettings } from '../consumer/consumer-options.js'
 import type { AdapterDefinition, Admin, Provision, TopicSpec, TransportDriver } from '../contract/adapter.js'
 import type { Capabilities, CapabilityName } from '../contract/capabilities.js'
 import { StreamError, toStreamError } from '../errors.js'
-import type { ConsumerLoop } from '../consumer/consumer-loop.js'
-import type { ConsumerSettings } from '../consumer/consumer-options.js'
 import { defaultLogger, type Logger } from '../logger.js'
 import { requirePortableName } from '../names.js'
 import { resolveOptions } from '../options/resolve.js'
@@ -56,11 +56,14 @@ export class Transport implements AsyncDisposable {
     const environment = options.environment ?? process.env
     const parsed = parseTransportUrl(url)
     if (!adapter.schemes.includes(parsed.scheme)) {
-      throw new StreamError(`the ${adapter.name} transport takes ${adapter.schemes.map((scheme) => `${scheme}://`).join(' or ')}, got '${parsed.redacted}'`, {
-        code: 'INVALID_ARGUMENT',
-        transport: adapter.name,
-        operation: 'configure',
-      })
+      throw new StreamError(
+        `the ${adapter.name} transport takes ${adapter.schemes.map((scheme) => `${scheme}://`).join(' or ')}, got '${parsed.redacted}'`,
+        {
+          code: 'INVALID_ARGUMENT',
+          transport: adapter.name,
+          operation: 'configure',
+        },
+      )
     }
     requireCapabilities(adapter, options.requires ?? [], 'configure')
     this.adapter = adapter
@@ -81,7 +84,12 @@ export class Transport implements AsyncDisposable {
     const { clientId, prefix, provision, ...own } = values
     this.#prefix = prefix
     this.#provision = provision
-    this.driver = adapter.connect(own, { logger: this.logger, clientId: clientId ?? `streamswitch-${randomBytes(4).toString('hex')}`, prefix, environment })
+    this.driver = adapter.connect(own, {
+      logger: this.logger,
+      clientId: clientId ?? `streamswitch-${randomBytes(4).toString('hex')}`,
+      prefix,
+      environment,
+    })
   }
 
   /** The underlying client, for what Streamswitch doesn't cover; `undefined` while there is none. */
@@ -104,7 +112,10 @@ export class Transport implements AsyncDisposable {
   }
 
   /** How a topic of this name is called and made on the broker. */
-  topicSpec(topic: string, settings: { partitions?: number | undefined; retention?: TopicSpec['retention']; role?: TopicSpec['role'] } = {}): TopicSpec {
+  topicSpec(
+    topic: string,
+    settings: { partitions?: number | undefined; retention?: TopicSpec['retention']; role?: TopicSpec['role'] } = {},
+  ): TopicSpec {
     requirePortableName('topic', topic, this.name)
     return {
       topic,
@@ -125,7 +136,11 @@ export class Transport implements AsyncDisposable {
   /** @internal Registers what must be closed before the transport. Throws CLOSED once it is. */
   attach(member: Closable): void {
     if (this.#closing !== undefined) {
-      throw new StreamError(`the ${this.name} transport is closed`, { code: 'CLOSED', transport: this.name, operation: 'configure' })
+      throw new StreamError(`the ${this.name} transport is closed`, {
+        code: 'CLOSED',
+        transport: this.name,
+        operation: 'configure',
+      })
     }
     this.#open.add(member)
   }
@@ -150,15 +165,24 @@ export class Transport implements AsyncDisposable {
 
   async #close(options: { readonly timeoutMs?: number }): Promise<void> {
     const members = [...this.#open]
-    await this.#closeAll(members.filter((member) => 'run' in member), options)
-    await this.#closeAll(members.filter((member) => !('run' in member)), options)
+    await this.#closeAll(
+      members.filter((member) => 'run' in member),
+      options,
+    )
+    await this.#closeAll(
+      members.filter((member) => !('run' in member)),
+      options,
+    )
     await this.driver.close()
   }
 
   async #closeAll(members: readonly Closable[], options: { readonly timeoutMs?: number }): Promise<void> {
     const results = await Promise.allSettled(members.map((member) => member.close(options)))
     for (const result of results) {
-      if (result.status === 'rejected') this.logger.error(toStreamError(result.reason, { code: 'UNKNOWN', transport: this.name, operation: 'close' }).message)
+      if (result.status === 'rejected')
+        this.logger.error(
+          toStreamError(result.reason, { code: 'UNKNOWN', transport: this.name, operation: 'close' }).message,
+        )
     }
   }
 }

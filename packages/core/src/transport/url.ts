@@ -23,10 +23,13 @@ const SHAPE = /^([a-z][a-z0-9+.-]*):\/\/(?:([^@/?#]*)@)?([^/?#]*)(?:\/([^?#]*))?
 export function parseTransportUrl(text: string): TransportUrl {
   const redacted = redactUrl(text)
   const invalid = (reason: string): StreamError =>
-    new StreamError(`malformed transport URL '${redacted}': ${reason}; expected scheme://[user:password@]host[:port][,host[:port]][/path][?option=value]`, {
-      code: 'INVALID_ARGUMENT',
-      operation: 'configure',
-    })
+    new StreamError(
+      `malformed transport URL '${redacted}': ${reason}; expected scheme://[user:password@]host[:port][,host[:port]][/path][?option=value]`,
+      {
+        code: 'INVALID_ARGUMENT',
+        operation: 'configure',
+      },
+    )
   const match = SHAPE.exec(text.trim())
   if (match === null) throw invalid("it doesn't begin with scheme://")
   const [, scheme = '', userInfo, hostList = '', path = '', query = ''] = match
@@ -55,7 +58,8 @@ function parseHost(text: string, invalid: (reason: string) => StreamError): { ho
   const match = /^(\[[0-9a-f:.]+\]|[^:[\]\s]+)(?::(\d+))?$/i.exec(text)
   if (match === null) throw invalid(`'${text}' is no host`)
   const [, host = '', port] = match
-  if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)) throw invalid(`port ${port} is not between 1 and 65535`)
+  if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535))
+    throw invalid(`port ${port} is not between 1 and 65535`)
   return { host: host.replace(/^\[|\]$/g, ''), port: port === undefined ? undefined : Number(port) }
 }
 
@@ -82,5 +86,9 @@ export function redactUrl(text: string): string {
   // What has no :// may be anything with a slip in it: nothing before the @ is safe to show.
   if (start < 3 && at >= 0) shown = `***${text.slice(at)}`
   else if (colon >= 0 && colon < at) shown = `${text.slice(0, colon)}:***${text.slice(at)}`
-  return shown.replace(/([?&])([^=&#]+)=([^&#]*)/g, (all, mark: string, name: string) => (SECRET_NAME.test(name) ? `${mark}${name}=***` : all)).slice(0, 300)
+  return shown
+    .replace(/([?&])([^=&#]+)=([^&#]*)/g, (all, mark: string, name: string) =>
+      SECRET_NAME.test(name) ? `${mark}${name}=***` : all,
+    )
+    .slice(0, 300)
 }

@@ -1,10 +1,10 @@
+import { ConsumerLoop } from '../../src/consumer/consumer-loop.js'
+import type { ConsumerLoopOptions } from '../../src/consumer/consumer-options.js'
+import { Delivery } from '../../src/consumer/delivery.js'
 import type { AdapterDefinition, ConsumerSpec, ProducerSpec, TopicSpec } from '../../src/contract/adapter.js'
 import type { ConsumerDriver, ConsumerSink, PartitionAssignment } from '../../src/contract/consumer-driver.js'
 import type { ProducerDriver, ProducerReady, ProducerSink } from '../../src/contract/producer-driver.js'
 import type { PublishBatch } from '../../src/contract/record.js'
-import { ConsumerLoop } from '../../src/consumer/consumer-loop.js'
-import type { ConsumerLoopOptions } from '../../src/consumer/consumer-options.js'
-import { Delivery } from '../../src/consumer/delivery.js'
 import { toStreamError } from '../../src/errors.js'
 import { option } from '../../src/options/fields.js'
 import { Producer, type ProducerOptions } from '../../src/producer/producer.js'
@@ -68,8 +68,10 @@ export class ScriptedConsumerDriver implements ConsumerDriver {
     this.sink = sink
     this.settlement = script.settlement
     this.attempts = {
-      starting: async (_assignment: PartitionAssignment, delivery: Delivery, attempt: number) => void this.journal.push(`start ${delivery.id} ${attempt}`),
-      failed: async (_assignment: PartitionAssignment, delivery: Delivery, attempt: number) => void this.journal.push(`failed ${delivery.id} ${attempt}`),
+      starting: async (_assignment: PartitionAssignment, delivery: Delivery, attempt: number) =>
+        void this.journal.push(`start ${delivery.id} ${attempt}`),
+      failed: async (_assignment: PartitionAssignment, delivery: Delivery, attempt: number) =>
+        void this.journal.push(`failed ${delivery.id} ${attempt}`),
     }
   }
 
@@ -158,7 +160,8 @@ export function scriptedAdapter(script: Script): AdapterDefinition {
       consumer: (spec: ConsumerSpec, sink: ConsumerSink) => new ScriptedConsumerDriver(script, spec, sink),
       close: async () => {},
     }),
-    classifyError: (native, operation, topic) => toStreamError(native, { code: 'UNAVAILABLE', transport: 'scripted', operation, topic }),
+    classifyError: (native, operation, topic) =>
+      toStreamError(native, { code: 'UNAVAILABLE', transport: 'scripted', operation, topic }),
     classes: () => ({ Producer: ScriptedProducer, ConsumerLoop: ScriptedLoop }),
   }
   class ScriptedProducer<T = unknown> extends Producer<T> {
@@ -181,7 +184,11 @@ export function scriptedTransport(script: Script, options: TransportOptions = {}
 }
 
 /** Deliveries of one partition: `['a1', 'b1']` has the keys `a` and `b`; ids are the names. */
-export function deliveriesOf(assignment: PartitionAssignment, names: readonly string[], extra: { suspect?: boolean; priorAttempts?: number } = {}): Delivery[] {
+export function deliveriesOf(
+  assignment: PartitionAssignment,
+  names: readonly string[],
+  extra: { suspect?: boolean; priorAttempts?: number } = {},
+): Delivery[] {
   return names.map(
     (name, index) =>
       new Delivery(assignment, {
