@@ -1,0 +1,51 @@
+import {
+  type AdapterDefinition,
+  ConsumerLoop,
+  type ConsumerLoopOptions,
+  OFFICIAL_ADAPTERS,
+  Producer,
+  type ProducerOptions,
+} from '@streamswitch/core/driver'
+import { classifyError } from './errors.js'
+import {
+  type AmqpSettings,
+  amqpConsumerFields,
+  amqpFields,
+  amqpProducerFields,
+  environmentUrl,
+  optionsFromUrl,
+} from './options.js'
+import { connectTransport } from './transport.js'
+
+const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'amqp') as (typeof OFFICIAL_ADAPTERS)[number]
+
+/** AMQP 0-9-1 on RabbitMQ 4: quorum queues, one per partition and group. */
+export const adapter: AdapterDefinition = {
+  name: 'amqp',
+  schemes: official.schemes,
+  capabilities: official.capabilities,
+  reconnects: 'core',
+  defaultUrl: 'amqp://guest:guest@127.0.0.1:5672',
+  environmentUrl,
+  options: amqpFields,
+  producerOptions: amqpProducerFields,
+  consumerOptions: amqpConsumerFields,
+  optionsFromUrl,
+  connect: (options, context) => connectTransport(options as AmqpSettings, context),
+  classifyError,
+  classes: () => ({ Producer: AmqpProducer, ConsumerLoop: AmqpConsumerLoop }),
+}
+
+/** A producer on the AMQP transport. */
+export class AmqpProducer<T = unknown> extends Producer<T> {
+  constructor(topic: string, options?: ProducerOptions<T>) {
+    super(adapter, topic, options)
+  }
+}
+
+/** A consumer loop on the AMQP transport. */
+export class AmqpConsumerLoop<T = unknown> extends ConsumerLoop<T> {
+  constructor(topic: string | readonly string[], options: ConsumerLoopOptions<T>) {
+    super(adapter, topic, options)
+  }
+}

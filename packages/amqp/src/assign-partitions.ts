@@ -1,0 +1,28 @@
+import { murmur3 } from './hash.js'
+
+/**
+ * Which member should have each partition: every member works it out from the same list and comes to the same result. Each gets
+ * as many as the others, give or take one; within that, a partition prefers the members in an order of its own (rendezvous
+ * hashing), so that few partitions move when a member comes or goes.
+ */
+export function assignPartitions(members: readonly string[], partitions: number): string[] {
+  const least = Math.floor(partitions / members.length)
+  let extras = partitions % members.length
+  const counts = new Map(members.map((member) => [member, 0]))
+  return Array.from({ length: partitions }, (_, partition) => {
+    const ranked = [...members].sort(
+      (left, right) => preference(right, partition) - preference(left, partition) || (left < right ? -1 : 1),
+    )
+    const chosen = ranked.find(
+      (member) => (counts.get(member) ?? 0) < least || ((counts.get(member) ?? 0) === least && extras > 0),
+    ) as string
+    const count = counts.get(chosen) ?? 0
+    if (count === least) extras -= 1
+    counts.set(chosen, count + 1)
+    return chosen
+  })
+}
+
+function preference(member: string, partition: number): number {
+  return murmur3(`${member}|${partition}`, 0)
+}

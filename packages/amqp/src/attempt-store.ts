@@ -1,0 +1,201 @@
+import type { Logger } from '@streamswitch/core/driver'
+import type { AmqpConnection } from './connection.js'
+import type { ControlChannel } from './control-channel.js'
+import { classifyError, newerFormat, replyCodeOf } from './errors.js'
+
+const FORMAT = 1
+/** Most messages on record per partition; the oldest are forgotten first. */
+const MAX_ENTRIES = 10_000
+
+/** What is kept of a partition between two owners. */
+export interface StoredState {
+  /** Handler starts by message. */
+  readonly attempts: ReadonlyMap<string, number>
+  /** Messages that the last owner gave back without running them: whatever died, it wasn't by them. */
+  readonly returned: ReadonlySet<string>
+}
+
+const NOTHING: StoredState = { attempts: new Map(), returned: new Set() }
+
+export interface StoreSettings {
+  readonly queue: string
+  readonly topic: string
+  readonly connection: AmqpConnection
+  readonly control: ControlChannel
+  readonly logger: Logger
+  /** Several members write: what is there is read again before each write. */
+  readonly shared: boolean
+}
+
+/**
+ * One partition's attempts, as a single message in a queue that holds no more than one: writing a newer one drops the older. The
+ * queue is made when there is first something to note, which in a healthy group never happens.
+ */
+export class AttemptStore {
+  readonly #settings: StoreSettings
+  #attempts = new Map<string, number>()
+  #returned = new Set<string>()
+  /** What was changed since the last write: a count, or `undefined` for a message that is done. */
+  #changes = new Map<string, number | undefined>()
+  #declared = false
+  #refused = false
+  #writing: Promise<void> | undefined
+  #again: Promise<void> | undefined
+
+  constructor(settings: StoreSettings) {
+    this.#settings = settings
+  }
+
+  /** Reads what is on record. Rejects when the broker doesn't answer, or with CONFLICT for a newer format. */
+  async load(): Promise<void> {
+    const stored = await this.#read()
+    this.#attempts = new Map(stored.attempts)
+    this.#returned = new Set(stored.returned)
+    for (const [id, attempts] of this.#changes) this.#apply(id, attempts)
+  }
+
+  attempts(id: string): number {
+    return this.#attempts.get(id) ?? 0
+  }
+
+  has(id: string): boolean {
+    return this.#attempts.has(id)
+  }
+
+  /** Takes the list of messages that were given back unstarted, for good: if this member dies now, they are suspect like any. */
+  async takeReturned(): Promise<ReadonlySet<string>> {
+    const returned = this.#returned
+    if (returned.size === 0) return returned
+    this.#returned = new Set()
+    await this.#write()
+    return returned
+  }
+
+  /** Durably notes a count. Never rejects: a store that fails must not cost a message its attempts. */
+  note(id: string, attempts: number): Promise<void> {
+    // A failure right after a start that was noted already.
+    if (this.#attempts.get(id) === attempts && !this.#changes.has(id)) return Promise.resolve()
+    this.#changes.set(id, attempts)
+    this.#apply(id, attempts)
+    return this.#tryWrite()
+  }
+
+  /** The message is done. Written along with the next change. */
+  forget(id: string): void {
+    if (!this.#attempts.has(id)) return
+    this.#changes.set(id, undefined)
+    this.#attempts.delete(id)
+  }
+
+  /** Notes what is given back unstarted. Never rejects. */
+  giveBack(ids: readonly string[]): Promise<void> {
+    for (const id of ids) this.#returned.add(id)
+    return this.#tryWrite()
+  }
+
+  /** Writes what was forgotten meanwhile. Never rejects. */
+  flush(): Promise<void> {
+    return this.#changes.size === 0 ? Promise.resolve() : this.#tryWrite()
+  }
+
+  #apply(id: string, attempts: number | undefined): void {
+    // The newest entries are the last ones.
+    this.#attempts.delete(id)
+    if (attempts !== undefined) this.#attempts.set(id, attempts)
+    if (this.#attempts.size > MAX_ENTRIES) this.#attempts.delete(this.#attempts.keys().next().value as string)
+  }
+
+  async #tryWrite(): Promise<void> {
+    try {
+      await this.#write()
+    } catch (error) {
+      this.#settings.logger.warn(
+        `attempts of ${this.#settings.topic} could not be noted in ${this.#settings.queue}: ${classifyError(error, 'note').message}`,
+      )
+    }
+  }
+
+  /** One write at a time; calls during one share the next. */
+  #write(): Promise<void> {
+    if (this.#writing === undefined) {
+      this.#writing = this.#writeNow().finally(() => {
+        this.#writing = undefined
+      })
+      return this.#writing
+    }
+    this.#again ??= this.#writing
+      .catch(() => {})
+      .then(() => {
+        this.#again = undefined
+        return this.#write()
+      })
+    return this.#again
+  }
+
+  async #writeNow(): Promise<void> {
+    if (this.#refused) return
+    const { queue, control, shared } = this.#settings
+    if (shared) await this.#merge()
+    await this.#declare()
+    const changes = this.#changes
+    this.#changes = new Map()
+    const state = { format: FORMAT, attempts: Object.fromEntries(this.#attempts), returned: [...this.#returned] }
+    try {
+      await control.publish('', queue, Buffer.from(JSON.stringify(state)), {
+        mandatory: true,
+        contentType: 'application/json',
+      })
+    } catch (error) {
+      this.#declared = false
+      for (const [id, attempts] of this.#changes) changes.set(id, attempts)
+      this.#changes = changes
+      throw error
+    }
+  }
+
+  async #merge(): Promise<void> {
+    const stored = await this.#read()
+    const mine = this.#returned
+    this.#attempts = new Map(stored.attempts)
+    this.#returned = new Set([...stored.returned, ...mine])
+    for (const [id, attempts] of this.#changes) this.#apply(id, attempts)
+  }
+
+  async #declare(): Promise<void> {
+    if (this.#declared) return
+    const { connection, queue } = this.#settings
+    await connection.withChannel(`make queue ${queue}`, (channel) =>
+      channel.assertQueue(queue, { durable: true, arguments: { 'x-max-length': 1 } }),
+    )
+    this.#declared = true
+  }
+
+  async #read(): Promise<StoredState> {
+    const { connection, queue, topic } = this.#settings
+    try {
+      // Not acked: closing the channel puts the message back.
+      const message = await connection.withChannel(`read ${queue}`, (channel) => channel.get(queue))
+      return message === false ? NOTHING : parse(message.content, topic)
+    } catch (error) {
+      if (replyCodeOf(error) === 404) return NOTHING
+      this.#refused = classifyError(error, 'read').code === 'CONFLICT'
+      throw error
+    }
+  }
+}
+
+function parse(content: Buffer, topic: string): StoredState {
+  let raw: { readonly format?: unknown; readonly attempts?: unknown; readonly returned?: unknown }
+  try {
+    raw = JSON.parse(content.toString()) as typeof raw
+  } catch {
+    return NOTHING
+  }
+  if (typeof raw.format === 'number' && raw.format > FORMAT)
+    throw newerFormat(`the attempt record of topic '${topic}'`, topic)
+  const attempts = Object.entries((raw.attempts ?? {}) as Record<string, unknown>).filter(
+    (entry): entry is [string, number] => typeof entry[1] === 'number',
+  )
+  const returned = Array.isArray(raw.returned) ? raw.returned.filter((id): id is string => typeof id === 'string') : []
+  return { attempts: new Map(attempts), returned: new Set(returned) }
+}

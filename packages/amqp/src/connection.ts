@@ -1,0 +1,222 @@
+import { readSecret, readTls, withSignal } from '@streamswitch/core/driver'
+import { type Channel, type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
+import { classifyError, unanswered } from './errors.js'
+import { type AmqpSettings, type HostAddress, parseHost } from './options.js'
+
+/** Longest time for one host to take the connection, in milliseconds; then the next one is tried. */
+const HOST_TIMEOUT_MS = 5_000
+/** Longest time for a polite goodbye, in milliseconds. */
+const CLOSE_TIMEOUT_MS = 2_000
+
+/** Who wants to hear what becomes of a connection. All calls are cheap and never throw. */
+export interface ConnectionListener {
+  /** It is gone for good. Called once. */
+  lost?(error: unknown): void
+  /** The broker takes no publishes for now, or takes them again. */
+  blocked?(blocked: boolean): void
+}
+
+/**
+ * One connection to the broker, from its handshake to its end. Every call has a deadline, after which the connection counts as
+ * dead: a frozen broker, and a queue that never answers, would otherwise hold the caller for ever.
+ */
+export class AmqpConnection {
+  readonly native: ChannelModel
+  readonly #callTimeoutMs: number
+  readonly #listeners = new Set<ConnectionListener>()
+  #gone: { readonly error: unknown } | undefined
+  #blocked = false
+  #cause: unknown
+  #closing: Promise<void> | undefined
+
+  constructor(native: ChannelModel, callTimeoutMs: number) {
+    this.native = native
+    this.#callTimeoutMs = callTimeoutMs
+    // Without these listeners the first lost connection would end the process.
+    native.on('error', (error) => {
+      this.#cause ??= error
+    })
+    native.on('handler-error', (error) => this.destroy(error))
+    native.on('close', (error) => this.#end(this.#cause ?? error ?? new Error('Connection closed')))
+    native.on('blocked', () => this.#block(true))
+    native.on('unblocked', () => this.#block(false))
+  }
+
+  /** The broker takes no publishes for now (memory or disk alarm). */
+  get blocked(): boolean {
+    return this.#blocked
+  }
+
+  get gone(): boolean {
+    return this.#gone !== undefined
+  }
+
+  /** Why it is gone. */
+  get error(): unknown {
+    return this.#gone?.error
+  }
+
+  listen(listener: ConnectionListener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Waits for the broker's answer, for `callTimeoutMs` at most; the time stands still while the broker blocks publishers. */
+  async call<T>(what: string, answer: Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined
+    let unlisten: (() => void) | undefined
+    const failure = new Promise<never>((_resolve, reject) => {
+      const expire = (): void => {
+        if (this.#blocked) return void arm()
+        const error = unanswered(what, this.#callTimeoutMs)
+        this.destroy(error)
+        reject(error)
+      }
+      const arm = (): void => {
+        timer = setTimeout(expire, this.#callTimeoutMs)
+      }
+      arm()
+      unlisten = this.listen({ lost: (error) => reject(error) })
+    })
+    try {
+      return await Promise.race([answer, failure])
+    } finally {
+      clearTimeout(timer)
+      unlisten?.()
+    }
+  }
+
+  /** A channel of one's own. `closed` is told once when it ends, whoever ended it, and whether the whole connection did. */
+  async openChannel(closed: (error: unknown, connectionGone: boolean) => void): Promise<Channel> {
+    return watch(await this.call('open a channel', this.native.createChannel()), (error) =>
+      closed(error, this.#endsToo()),
+    )
+  }
+
+  /** As {@link openChannel}, with publisher confirms. */
+  async openConfirmChannel(closed: (error: unknown, connectionGone: boolean) => void): Promise<ConfirmChannel> {
+    return watch(await this.call('open a channel', this.native.createConfirmChannel()), (error) =>
+      closed(error, this.#endsToo()),
+    )
+  }
+
+  /** Runs calls on a channel of their own: the broker closes a channel at the first thing it refuses. */
+  async withChannel<T>(what: string, run: (channel: ConfirmChannel) => Promise<T>): Promise<T> {
+    let ended = false
+    const channel = await this.openConfirmChannel(() => {
+      ended = true
+    })
+    try {
+      return await this.call(what, run(channel))
+    } finally {
+      if (!ended && !this.gone) await this.call('close a channel', channel.close()).catch(() => {})
+    }
+  }
+
+  /** Ends the connection politely, for two seconds at most. Never rejects. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  /** Ends the connection at once. */
+  destroy(error: unknown): void {
+    if (this.gone) return
+    this.#cause ??= error
+    const { stream } = this.native.connection as unknown as { readonly stream?: { destroy(error?: Error): void } }
+    stream?.destroy(error instanceof Error ? error : new Error(String(error)))
+    this.#end(this.#cause)
+  }
+
+  async #close(): Promise<void> {
+    if (this.gone) return
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<'late'>((resolve) => {
+      timer = setTimeout(() => resolve('late'), CLOSE_TIMEOUT_MS)
+    })
+    const polite = this.native.close().catch(() => {})
+    const outcome = await Promise.race([polite, late])
+    clearTimeout(timer)
+    if (outcome === 'late') this.destroy(new Error('Connection closed'))
+  }
+
+  /** A channel that ends together with its connection ends a moment before it. */
+  #endsToo(): boolean {
+    return this.gone || this.#cause !== undefined || this.#closing !== undefined
+  }
+
+  #end(error: unknown): void {
+    if (this.#gone !== undefined) return
+    this.#gone = { error }
+    for (const listener of [...this.#listeners]) listener.lost?.(error)
+    this.#listeners.clear()
+  }
+
+  #block(blocked: boolean): void {
+    this.#blocked = blocked
+    for (const listener of [...this.#listeners]) listener.blocked?.(blocked)
+  }
+}
+
+/** Connects to the first host that answers. Rejects with the last host's error, or at once with one that another host can't help. */
+export async function openConnection(
+  settings: AmqpSettings,
+  name: string,
+  signal?: AbortSignal,
+): Promise<AmqpConnection> {
+  let failure: unknown
+  for (const text of settings.hosts) {
+    signal?.throwIfAborted()
+    try {
+      return await openHost(settings, parseHost(text, settings.tls), name, signal)
+    } catch (error) {
+      failure = error
+      if (!classifyError(error, 'open').retryable) throw error
+    }
+  }
+  throw failure
+}
+
+async function openHost(
+  settings: AmqpSettings,
+  address: HostAddress,
+  name: string,
+  signal: AbortSignal | undefined,
+): Promise<AmqpConnection> {
+  const password = await readSecret(settings.password, 'amqp')
+  const tls = settings.tls ? await readTls(settings, 'amqp') : {}
+  signal?.throwIfAborted()
+  const opening = connect(
+    {
+      protocol: settings.tls ? 'amqps' : 'amqp',
+      hostname: address.host,
+      port: address.port,
+      username: settings.username,
+      password: password ?? (settings.username === 'guest' ? 'guest' : ''),
+      // amqplib decodes it once more, also where it doesn't stand in a URL.
+      vhost: encodeURIComponent(settings.vhost),
+      heartbeat: settings.heartbeatSeconds,
+    },
+    { ...tls, noDelay: true, keepAlive: true, timeout: HOST_TIMEOUT_MS, clientProperties: { connection_name: name } },
+  )
+  const connection = opening.then((native) => new AmqpConnection(native as ChannelModel, settings.callTimeoutMs))
+  try {
+    return await withSignal(connection, signal)
+  } catch (error) {
+    // Given up while it was connecting: it must not stay open when it gets through after all.
+    connection.then((late) => late.close()).catch(() => {})
+    throw error
+  }
+}
+
+function watch<C extends Channel>(channel: C, closed: (error: unknown) => void): C {
+  let cause: unknown
+  channel.on('error', (error) => {
+    cause ??= error
+  })
+  channel.on('handler-error', (error) => {
+    cause ??= error
+  })
+  channel.once('close', () => queueMicrotask(() => closed(cause ?? new Error('channel closed'))))
+  return channel
+}

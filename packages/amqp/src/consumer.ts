@@ -1,0 +1,153 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import type {
+  AttemptJournal,
+  ConsumerDriver,
+  ConsumerSink,
+  ConsumerSpec,
+  Delivery,
+  PartitionAssignment,
+  PartitionLag,
+} from '@streamswitch/core/driver'
+import { type AmqpConnection, openConnection } from './connection.js'
+import { ControlChannel } from './control-channel.js'
+import { GroupConsumer, type GroupConsumerSettings } from './group-consumer.js'
+import type { Shared } from './transport.js'
+
+/** Longest wait for the first partition, in milliseconds: others may have handlers to finish before they hand one over. */
+const FIRST_ASSIGNMENT_MS = 1_000
+/** The protocol's largest prefetch. */
+const MAX_PREFETCH = 65_535
+
+/** A loop's membership in the groups of its topics, on a connection of its own. */
+export class AmqpConsumerDriver implements ConsumerDriver {
+  readonly settlement = 'individual'
+  readonly redelivery = 'core'
+  readonly settleIntervalMs = 0
+  readonly attempts: AttemptJournal
+  readonly #shared: Shared
+  readonly #spec: ConsumerSpec
+  readonly #sink: ConsumerSink
+  readonly #instance: string
+  readonly #control: ControlChannel
+  #connection: AmqpConnection | undefined
+  #groups: GroupConsumer[] = []
+  #lost = false
+  #closing: Promise<void> | undefined
+
+  constructor(shared: Shared, spec: ConsumerSpec, sink: ConsumerSink) {
+    this.#shared = shared
+    this.#spec = spec
+    this.#sink = sink
+    this.#instance = `${spec.member.slice(0, 100)}-${randomBytes(6).toString('hex')}`
+    this.#control = new ControlChannel(shared.publishing)
+    const note = (assignment: PartitionAssignment, delivery: Delivery, attempt: number): Promise<void> =>
+      this.#groupOf(assignment)?.note(assignment, delivery, attempt) ?? Promise.resolve()
+    this.attempts = { starting: note, failed: note }
+  }
+
+  async open(signal: AbortSignal): Promise<void> {
+    const { settings, clientId } = this.#shared
+    const connection = await openConnection(settings, `${clientId} consumer ${this.#spec.group}`, signal)
+    this.#connection = connection
+    connection.listen({ lost: (error) => this.#connectionLost(error) })
+    for (const topic of this.#spec.topics) {
+      signal.throwIfAborted()
+      const group = new GroupConsumer(this.#groupSettings(connection), topic)
+      this.#groups.push(group)
+      await group.join()
+    }
+    signal.throwIfAborted()
+    await this.#firstAssignment(signal)
+    // Core takes acks once it has seen that this is open, and not before.
+    setImmediate(() => {
+      for (const group of this.#groups) group.start()
+    })
+  }
+
+  /** Waits a moment for the partitions that the others hand over. Where there will be none, core is told so. */
+  async #firstAssignment(signal: AbortSignal): Promise<void> {
+    const none = (): boolean => this.#groups.every((group) => group.owns().length === 0)
+    if (this.#groups.every((group) => !group.wantsAny)) return none() ? this.#sink.assigned([]) : undefined
+    const deadline = Date.now() + FIRST_ASSIGNMENT_MS
+    while (none() && Date.now() < deadline && !signal.aborted) await delay(5)
+  }
+
+  async ack(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
+    this.#groupOf(assignment)?.ack(assignment, deliveries)
+  }
+
+  async release(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
+    this.#groupOf(assignment)?.release(assignment, deliveries)
+  }
+
+  async lag(): Promise<readonly PartitionLag[]> {
+    return (await Promise.all(this.#groups.map((group) => group.lag()))).flat()
+  }
+
+  async probe(): Promise<void> {
+    await Promise.all(this.#groups.map((group) => group.probe()))
+  }
+
+  async stop(): Promise<void> {
+    for (const group of this.#groups) group.stop()
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    const connection = this.#connection
+    if (connection !== undefined && !connection.gone)
+      await bounded(Promise.all(this.#groups.map((group) => group.leave())))
+    for (const group of this.#groups) group.drop()
+    await connection?.close()
+    await bounded(this.#control.close())
+  }
+
+  #groupSettings(connection: AmqpConnection): GroupConsumerSettings {
+    const { settings, catalogue, logger, held } = this.#shared
+    return {
+      connection,
+      control: this.#control,
+      catalogue,
+      logger,
+      held,
+      instance: this.#instance,
+      group: this.#spec.group,
+      ordering: this.#spec.ordering,
+      prefetch: Math.min(this.#spec.prefetch, MAX_PREFETCH),
+      memberIntervalMs: settings.memberIntervalMs,
+      sink: this.#sink,
+      lost: (error) => this.#lose(error),
+    }
+  }
+
+  #groupOf(assignment: PartitionAssignment): GroupConsumer | undefined {
+    return this.#groups.find((group) => group.topic === assignment.topic)
+  }
+
+  #connectionLost(error: unknown): void {
+    if (this.#closing !== undefined) return
+    for (const group of this.#groups) group.connectionLost()
+    this.#lose(error)
+  }
+
+  #lose(error: unknown): void {
+    if (this.#lost || this.#closing !== undefined) return
+    this.#lost = true
+    this.#sink.lost(error)
+  }
+}
+
+/** Goodbyes must not hold up a close: five seconds at most. */
+async function bounded(promise: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, 5_000)
+  })
+  await Promise.race([promise.catch(() => {}), late])
+  clearTimeout(timer)
+}

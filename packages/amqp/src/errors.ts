@@ -1,0 +1,222 @@
+import { type ErrorCode, isStreamError, StreamError } from '@streamswitch/core/driver'
+
+/** What a native error means: our code, whether the same call may succeed later, and what to do about it. */
+interface Meaning {
+  readonly code: ErrorCode
+  readonly retryable?: boolean
+  readonly advice?: string
+}
+
+/** By reply code of the broker (AMQP 0-9-1, section 1.5.2.1, and RabbitMQ's own), unless the text says more. */
+const BY_REPLY_CODE: Readonly<Record<number, Meaning>> = {
+  311: { code: 'TOO_LARGE' },
+  312: { code: 'NOT_FOUND' },
+  313: { code: 'NOT_FOUND' },
+  320: { code: 'UNAVAILABLE' },
+  402: { code: 'INVALID_ARGUMENT' },
+  403: { code: 'PERMISSION_DENIED', advice: 'grant the user the permissions that docs/transports/amqp.md lists' },
+  404: { code: 'NOT_FOUND', advice: "make it, or open the transport with provision: 'create'" },
+  405: { code: 'CONFLICT' },
+  406: { code: 'CONFLICT' },
+  501: { code: 'UNAVAILABLE' },
+  502: { code: 'INVALID_ARGUMENT' },
+  503: { code: 'UNSUPPORTED' },
+  504: { code: 'UNAVAILABLE' },
+  505: { code: 'UNAVAILABLE' },
+  506: { code: 'RESOURCE_EXHAUSTED' },
+  530: { code: 'PERMISSION_DENIED' },
+  540: { code: 'UNSUPPORTED' },
+  541: { code: 'UNAVAILABLE' },
+}
+
+/** By what the text says, first match wins: the broker and amqplib often have no better place for it. */
+const BY_TEXT: readonly (readonly [RegExp, Meaning])[] = [
+  [
+    /ACCESS.REFUSED - Login was refused|Handshake terminated by server: 403/,
+    { code: 'UNAUTHENTICATED', advice: 'check user name and password' },
+  ],
+  [/SASL mechanism .* is not provided/, { code: 'UNAUTHENTICATED', advice: 'the broker must offer PLAIN' }],
+  // amqplib drops the broker's reason here; it refuses both in the same way.
+  [
+    /Expected ConnectionOpenOk; got <ConnectionClose/,
+    { code: 'NOT_FOUND', advice: "the virtual host doesn't exist, or the user may not use it" },
+  ],
+  [
+    /message size \d+ is larger than configured max size/,
+    { code: 'TOO_LARGE', advice: "set maxPayloadBytes to the broker's max_message_size" },
+  ],
+  [
+    /inequivalent arg 'x-single-active-consumer'/,
+    { code: 'CONFLICT', advice: 'the group was made with another `ordering`; use that one, or another group' },
+  ],
+  [
+    /inequivalent arg 'x-queue-type'/,
+    {
+      code: 'CONFLICT',
+      advice: 'a queue of this name exists that is no quorum queue; delete it, or choose another group',
+    },
+  ],
+  [
+    /inequivalent arg/,
+    { code: 'CONFLICT', advice: 'it exists with other settings; delete it, or choose another name' },
+  ],
+  [/unknown exchange type|invalid exchange type/, { code: 'UNSUPPORTED' }],
+  [
+    /delivery acknowledgement on channel \d+ timed out/,
+    { code: 'TIMEOUT', advice: "raise the broker's consumer_timeout, or the policy that sets it" },
+  ],
+  [/unknown delivery tag/, { code: 'ABORTED', retryable: false }],
+  [
+    /queue .* in vhost .* (process is stopped by supervisor|unavailable|is down)|home node .* is down/,
+    { code: 'UNAVAILABLE' },
+  ],
+  [/vhost .* is down/, { code: 'UNAVAILABLE' }],
+  [/message nacked/, { code: 'UNAVAILABLE', advice: 'the broker could not store it' }],
+  [
+    /No channels left to allocate/,
+    { code: 'RESOURCE_EXHAUSTED', advice: "raise the broker's channel_max, or use fewer partitions per loop" },
+  ],
+  [/Heartbeat timeout/, { code: 'UNAVAILABLE' }],
+  // Whole texts: those that name a reply code begin in the same way.
+  [
+    /^(connect ETIMEDOUT|Unexpected close|Socket closed abruptly.*|[Cc]hannel (closed|closing|ended.*)|Connection (closed|closing)( \(.*\))?)$/,
+    { code: 'UNAVAILABLE' },
+  ],
+  [/exceeds the \d+ byte encoding buffer/, { code: 'TOO_LARGE', advice: 'the headers are too large' }],
+]
+
+/** By Node.js's error codes. */
+const BY_SYSTEM_CODE: Readonly<Record<string, Meaning>> = {
+  ECONNREFUSED: { code: 'UNAVAILABLE' },
+  ECONNRESET: { code: 'UNAVAILABLE' },
+  ECONNABORTED: { code: 'UNAVAILABLE' },
+  EPIPE: { code: 'UNAVAILABLE' },
+  ETIMEDOUT: { code: 'UNAVAILABLE' },
+  EHOSTUNREACH: { code: 'UNAVAILABLE' },
+  ENETUNREACH: { code: 'UNAVAILABLE' },
+  ENOTFOUND: { code: 'UNAVAILABLE', advice: "the host's name can't be resolved" },
+  EAI_AGAIN: { code: 'UNAVAILABLE', advice: "the host's name can't be resolved now" },
+  ERR_SSL_WRONG_VERSION_NUMBER: {
+    code: 'INVALID_ARGUMENT',
+    advice: 'the port speaks no TLS: use amqp://, or the TLS port',
+  },
+  EPROTO: { code: 'UNAVAILABLE', advice: 'the TLS handshake failed' },
+  ERR_OUT_OF_RANGE: { code: 'INVALID_ARGUMENT' },
+}
+
+const CERTIFICATE =
+  /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_.*|CERT_.*|ERR_TLS_CERT_.*|HOSTNAME_MISMATCH)$/
+
+/** The adapter's table of native errors. Unknown ones are UNKNOWN, retryable, with the cause kept. */
+export function classifyError(native: unknown, operation: string, topic?: string): StreamError {
+  if (isStreamError(native)) return withTopic(native, topic)
+  const text = native instanceof Error ? native.message : String(native)
+  const meaning = meaningOf(native, text)
+  const message = meaning.advice === undefined ? shorten(text) : `${shorten(text)}; ${meaning.advice}`
+  return new StreamError(message, {
+    code: meaning.code,
+    retryable: meaning.retryable,
+    transport: 'amqp',
+    operation,
+    topic,
+    cause: native,
+  })
+}
+
+/** What was thrown far from any topic still names the one it was thrown for. */
+function withTopic(error: StreamError, topic: string | undefined): StreamError {
+  if (error.topic !== undefined || topic === undefined) return error
+  const { message, code, retryable, transport, operation, retryAfterMs, cause } = error
+  return new StreamError(message, { code, retryable, transport, operation, retryAfterMs, cause, topic })
+}
+
+function meaningOf(native: unknown, text: string): Meaning {
+  const byText = BY_TEXT.find(([pattern]) => pattern.test(text))
+  if (byText !== undefined) return byText[1]
+  const code = typeof native === 'object' && native !== null ? (native as { readonly code?: unknown }).code : undefined
+  if (typeof code === 'number') return BY_REPLY_CODE[code] ?? { code: 'UNKNOWN' }
+  if (typeof code === 'string') {
+    if (CERTIFICATE.test(code))
+      return {
+        code: 'UNAUTHENTICATED',
+        advice: "the broker's certificate isn't trusted: see tlsCaFile and tlsServerName",
+      }
+    return BY_SYSTEM_CODE[code] ?? { code: 'UNKNOWN' }
+  }
+  return native instanceof Error && native.name === 'AbortError' ? { code: 'ABORTED' } : { code: 'UNKNOWN' }
+}
+
+/** Without amqplib's own words around the broker's. */
+function shorten(text: string): string {
+  return /with message "(.*)"$/s.exec(text)?.[1] ?? text
+}
+
+/** The reply code that the broker closed a channel or connection with. */
+export function replyCodeOf(error: unknown): number | undefined {
+  const code = typeof error === 'object' && error !== null ? (error as { readonly code?: unknown }).code : undefined
+  return typeof code === 'number' ? code : undefined
+}
+
+/** What a refused declaration says of the argument that differs: its name and the value that exists (`undefined`: none). */
+export function inequivalentArgument(
+  error: unknown,
+): { readonly name: string; readonly current: string | undefined } | undefined {
+  const text = error instanceof Error ? error.message : ''
+  const match = /inequivalent arg '([^']+)' .* but current is (?:(none)|(?:the value )?'([^']*)')/.exec(text)
+  return match === null ? undefined : { name: match[1] ?? '', current: match[3] }
+}
+
+/** A topic is to be there already and isn't. */
+export function topicMissing(topic: string): StreamError {
+  return new StreamError(`topic '${topic}' doesn't exist; make it, or open the transport with provision: 'create'`, {
+    code: 'NOT_FOUND',
+    transport: 'amqp',
+    operation: 'open',
+    topic,
+  })
+}
+
+/** A topic exists with another number of partitions. */
+export function partitionConflict(topic: string, existing: number, wanted: number): StreamError {
+  return new StreamError(
+    `topic '${topic}' has ${existing} partitions, not ${wanted}: the number is fixed when the topic is made`,
+    {
+      code: 'CONFLICT',
+      transport: 'amqp',
+      operation: 'open',
+      topic,
+    },
+  )
+}
+
+/** Something on the broker was written by a newer version of this package. */
+export function newerFormat(what: string, topic: string): StreamError {
+  return new StreamError(`${what} was made by a newer version of Streamswitch: update this one`, {
+    code: 'CONFLICT',
+    transport: 'amqp',
+    operation: 'open',
+    topic,
+  })
+}
+
+/** Nobody would get the message: the broker gave it back. */
+export function unroutable(topic: string): StreamError {
+  return new StreamError(
+    `topic '${topic}' has no group, so that the message would be dropped: start a consumer of it once, its queues then keep what is sent`,
+    {
+      code: 'NOT_FOUND',
+      transport: 'amqp',
+      operation: 'send',
+      topic,
+    },
+  )
+}
+
+/** A call to the broker got no answer. */
+export function unanswered(what: string, timeoutMs: number): StreamError {
+  return new StreamError(`the broker didn't answer within ${timeoutMs} ms (callTimeoutMs): ${what}`, {
+    code: 'UNAVAILABLE',
+    transport: 'amqp',
+    operation: what,
+  })
+}

@@ -1,0 +1,309 @@
+import type {
+  ConsumerSink,
+  Delivery,
+  Logger,
+  PartitionAssignment,
+  PartitionLag,
+  TopicSpec,
+} from '@streamswitch/core/driver'
+import type { ConsumeMessage } from 'amqplib'
+import { assignPartitions } from './assign-partitions.js'
+import { AttemptStore } from './attempt-store.js'
+import type { Catalogue } from './catalogue.js'
+import type { AmqpConnection } from './connection.js'
+import type { ControlChannel } from './control-channel.js'
+import { classifyError } from './errors.js'
+import type { HeldMessages } from './held-messages.js'
+import { readLag } from './lag.js'
+import { Membership } from './membership.js'
+import { fingerprintOf } from './message.js'
+import { type GroupNames, groupNames } from './names.js'
+import { takeParked } from './parked.js'
+import { PartitionConsumer } from './partition-consumer.js'
+import { Redeliveries } from './redeliveries.js'
+import { type GroupSpec, provisionGroup, provisionQueue, provisionTopic, rebind, rebindOthers } from './topology.js'
+
+export interface GroupConsumerSettings {
+  readonly connection: AmqpConnection
+  readonly control: ControlChannel
+  readonly catalogue: Catalogue
+  readonly logger: Logger
+  readonly held: HeldMessages
+  readonly instance: string
+  readonly group: string
+  readonly ordering: 'key' | 'none'
+  readonly prefetch: number
+  readonly memberIntervalMs: number
+  readonly sink: ConsumerSink
+  readonly lost: (error: unknown) => void
+}
+
+/**
+ * Consumer priorities: the broker makes the highest one active, and lets a newcomer with a higher one take over. Standbys are
+ * equal, so that none of them takes over from another.
+ */
+const WANTED_PRIORITY = 1
+const STANDBY_PRIORITY = 0
+
+/** One member's part in the group of one topic: its queues, and who else is there. */
+export class GroupConsumer {
+  readonly topic: string
+  readonly #settings: GroupConsumerSettings
+  readonly #spec: TopicSpec
+  readonly #names: GroupNames
+  readonly #stores: AttemptStore[] = []
+  #consumers: PartitionConsumer[] = []
+  #membership: Membership | undefined
+  readonly #moving = new Set<PartitionConsumer>()
+  /** Those that are registered as the ones that should have their partition. */
+  readonly #wanted = new Set<PartitionConsumer>()
+  #ready = false
+  #ended = false
+
+  constructor(settings: GroupConsumerSettings, spec: TopicSpec) {
+    this.topic = spec.topic
+    this.#settings = settings
+    this.#spec = spec
+    this.#names = groupNames(spec.brokerTopic, settings.group)
+  }
+
+  /** Makes topic and group, registers a consumer for each partition, and takes the partitions that are free and this member's. */
+  async join(): Promise<void> {
+    const { connection, ordering } = this.#settings
+    const partitions = await provisionTopic(this.#settings, this.#spec)
+    const consumers = await provisionGroup(this.#settings, this.#groupSpec(partitions))
+    for (let partition = 0; partition < partitions; partition += 1) this.#consumers.push(this.#consumer(partition))
+    const membership = this.#member()
+    this.#membership = membership
+    await membership.join(consumers > 0)
+    if (ordering === 'none') for (const consumer of this.#consumers) consumer.assign()
+    const owners = this.#owners()
+    for (const consumer of this.#consumers)
+      await this.#open(consumer, owners[consumer.partition] === this.#settings.instance)
+    this.#ready = true
+    this.#reconsider()
+    membership.announce()
+    if (this.#spec.provision === 'create')
+      void takeParked({
+        connection,
+        control: this.#settings.control,
+        topic: this.#spec,
+        names: this.#names,
+        partitions,
+        sink: this.#settings.sink,
+      })
+  }
+
+  /** Partitions that core knows to be this member's. */
+  owns(): readonly number[] {
+    return this.#consumers.filter((consumer) => consumer.assignment !== undefined).map((consumer) => consumer.partition)
+  }
+
+  /** Whether there is a partition that should be this member's. */
+  get wantsAny(): boolean {
+    return this.#settings.ordering === 'none' || this.#wanted.size > 0
+  }
+
+  ack(assignment: PartitionAssignment, deliveries: readonly Delivery[]): void {
+    this.#consumers[assignment.partition]?.ack(assignment, deliveries)
+  }
+
+  release(assignment: PartitionAssignment, deliveries: readonly Delivery[]): void {
+    this.#consumers[assignment.partition]?.release(assignment, deliveries)
+  }
+
+  async note(assignment: PartitionAssignment, delivery: Delivery, attempt: number): Promise<void> {
+    await this.#stores[assignment.partition]?.note(fingerprintOf(delivery.native as ConsumeMessage), attempt)
+  }
+
+  lag(): Promise<PartitionLag[]> {
+    const { connection, control, instance } = this.#settings
+    const members = (this.#membership?.peers.length ?? 0) + 1
+    return readLag({
+      connection,
+      control,
+      names: this.#names,
+      topic: this.topic,
+      partitions: this.#consumers.length,
+      asker: instance,
+      members,
+    })
+  }
+
+  /** Answers come from the broker; what was deleted and made again is bound again. */
+  async probe(): Promise<void> {
+    const { connection } = this.#settings
+    if (this.#spec.provision === 'create')
+      await connection.withChannel('probe', (channel) => rebind(channel, this.#groupSpec(this.#consumers.length)))
+    else await connection.withChannel('probe', async () => {})
+  }
+
+  /** Hands deliveries to core from now on. */
+  start(): void {
+    for (const consumer of this.#consumers) consumer.start()
+  }
+
+  stop(): void {
+    this.#ended = true
+    for (const consumer of this.#consumers) consumer.stop()
+  }
+
+  /** Notes what goes back unstarted and says goodbye. Never rejects. */
+  async leave(): Promise<void> {
+    this.stop()
+    await Promise.all(this.#consumers.map((consumer) => consumer.serialize(() => consumer.end())))
+    await this.#membership?.leave()
+  }
+
+  /** Ends without a word. */
+  drop(): void {
+    this.stop()
+    this.#membership?.drop()
+    for (const consumer of this.#consumers) consumer.close()
+  }
+
+  connectionLost(): void {
+    this.#ended = true
+    this.#membership?.drop()
+    for (const consumer of this.#consumers) consumer.connectionLost()
+  }
+
+  #groupSpec(partitions: number): GroupSpec {
+    return { topic: this.#spec, group: this.#settings.group, ordering: this.#settings.ordering, partitions }
+  }
+
+  #consumer(partition: number): PartitionConsumer {
+    const { connection, control, logger, ordering, held, prefetch, sink } = this.#settings
+    const shared = ordering === 'none'
+    const store = new AttemptStore({
+      queue: this.#names.attempts(partition),
+      topic: this.topic,
+      connection,
+      control,
+      logger,
+      shared,
+    })
+    this.#stores.push(store)
+    return new PartitionConsumer({
+      topic: this.topic,
+      partition,
+      queue: this.#names.queue(partition),
+      prefetch,
+      connection,
+      sink,
+      redeliveries: new Redeliveries(this.#names.queue(partition), store, held),
+      shared,
+      promoted: (consumer) => this.#membership?.passedOver(consumer.partition),
+      interrupted: (consumer, error, cancelled) => void this.#restore(consumer, error, cancelled),
+    })
+  }
+
+  #member(): Membership {
+    const { connection, control, logger, instance, memberIntervalMs, lost } = this.#settings
+    return new Membership({
+      names: this.#names,
+      connection,
+      control,
+      logger,
+      intervalMs: memberIntervalMs,
+      deaf: lost,
+      member: {
+        instance,
+        ready: () => this.#ready,
+        owns: () => this.owns(),
+        unacked: () =>
+          Object.fromEntries(
+            this.#consumers
+              .filter((consumer) => consumer.unacked > 0)
+              .map((consumer) => [consumer.partition, consumer.unacked]),
+          ),
+        changed: () => this.#reconsider(),
+      },
+    })
+  }
+
+  /** Who should have each partition. */
+  #owners(): readonly string[] {
+    const { ordering, instance } = this.#settings
+    const sharers = ordering === 'none' ? [instance] : (this.#membership?.sharers ?? [instance])
+    return assignPartitions(sharers, this.#consumers.length)
+  }
+
+  /** Takes partitions that are free and should be this member's, hands over those that somebody else should have. */
+  #reconsider(): void {
+    const membership = this.#membership
+    if (this.#settings.ordering === 'none' || !this.#ready || this.#ended || membership === undefined) return
+    const owners = this.#owners()
+    let taken = false
+    for (const consumer of this.#consumers) {
+      if (this.#moving.has(consumer) || !consumer.isOpen) continue
+      const owner = owners[consumer.partition] as string
+      const wanted = owner === this.#settings.instance
+      if (consumer.assignment !== undefined) {
+        if (!wanted && membership.takes(owner, consumer.partition)) void this.#handOver(consumer)
+      } else if (wanted !== this.#wanted.has(consumer)) void this.#changeRank(consumer)
+      else if (wanted && !membership.isHeld(consumer.partition)) {
+        consumer.assign()
+        taken = true
+      }
+    }
+    if (taken) membership.announce()
+  }
+
+  async #open(consumer: PartitionConsumer, wanted: boolean): Promise<void> {
+    if (wanted) this.#wanted.add(consumer)
+    else this.#wanted.delete(consumer)
+    await consumer.open(wanted ? WANTED_PRIORITY : STANDBY_PRIORITY)
+  }
+
+  async #handOver(consumer: PartitionConsumer): Promise<void> {
+    await this.#change(consumer, async () => {
+      await consumer.handOver()
+      this.#membership?.announce()
+      if (!this.#ended) await this.#open(consumer, false)
+    })
+  }
+
+  /** A standby becomes the one that should have the partition, or is it no longer: the broker must know. */
+  async #changeRank(consumer: PartitionConsumer): Promise<void> {
+    await this.#change(consumer, async () => {
+      // Meanwhile the broker may have made it the active one.
+      if (this.#ended || consumer.assignment !== undefined) return
+      await consumer.end()
+      await this.#open(consumer, this.#owners()[consumer.partition] === this.#settings.instance)
+    })
+  }
+
+  /** The broker closed a partition's channel, or its queue is gone: the rest of the group goes on. */
+  async #restore(consumer: PartitionConsumer, error: unknown, cancelled: boolean): Promise<void> {
+    if (this.#ended) return
+    this.#settings.sink.report(classifyError(error, 'consume', this.topic))
+    await this.#change(consumer, async () => {
+      if (this.#ended || consumer.isOpen) return
+      if (cancelled && this.#spec.provision === 'create') await this.#makeAgain(consumer.partition)
+      await this.#open(consumer, this.#owners()[consumer.partition] === this.#settings.instance)
+      if (this.#settings.ordering === 'none') consumer.assign()
+    })
+  }
+
+  async #makeAgain(partition: number): Promise<void> {
+    const { connection } = this.#settings
+    const spec = this.#groupSpec(this.#consumers.length)
+    await provisionTopic(this.#settings, this.#spec)
+    await provisionQueue(connection, spec, partition)
+    // Its neighbours may be gone as well, and be made by their own consumers at this moment.
+    await connection.withChannel('bind again', (channel) => rebindOthers(channel, spec))
+  }
+
+  async #change(consumer: PartitionConsumer, change: () => Promise<void>): Promise<void> {
+    this.#moving.add(consumer)
+    try {
+      await consumer.serialize(change)
+    } catch (error) {
+      if (!this.#ended) this.#settings.lost(error)
+    } finally {
+      this.#moving.delete(consumer)
+    }
+    this.#reconsider()
+  }
+}

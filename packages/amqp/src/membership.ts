@@ -1,0 +1,218 @@
+import type { Logger } from '@streamswitch/core/driver'
+import type { Channel } from 'amqplib'
+import type { AmqpConnection } from './connection.js'
+import type { ControlChannel } from './control-channel.js'
+import { classifyError } from './errors.js'
+import type { GroupNames } from './names.js'
+import { type Notice, parseNotice, writeNotice } from './notice.js'
+
+/** Silent for this many of its own intervals, a member counts as gone. */
+const SILENT_INTERVALS = 4
+/** Longest wait for the other members to introduce themselves, in milliseconds. */
+const GREETING_MS = 500
+
+interface Peer {
+  lastSeen: number
+  everyMs: number
+  /** Its consumers are registered: it can take over. */
+  ready: boolean
+  readonly owns: Set<number>
+  /** Partitions that the broker gave to this member since the peer last spoke. */
+  readonly passed: Set<number>
+}
+
+/** What a membership asks of the member it belongs to. */
+export interface MemberState {
+  readonly instance: string
+  /** Its consumers are registered with the broker. */
+  ready(): boolean
+  /** Partitions that it holds. */
+  owns(): readonly number[]
+  /** Unacked deliveries by partition. */
+  unacked(): Readonly<Record<number, number>>
+  /** Members came, went, or hold something else than before. */
+  changed(): void
+}
+
+export interface MembershipSettings {
+  readonly names: GroupNames
+  readonly connection: AmqpConnection
+  readonly control: ControlChannel
+  readonly intervalMs: number
+  readonly member: MemberState
+  readonly logger: Logger
+  /** The member can't hear the others any more. */
+  readonly deaf: (error: unknown) => void
+}
+
+/**
+ * Who else is in the group. The broker picks one active consumer per queue and tells nobody; so the members tell each other who
+ * they are and what they hold, and each works out from that who should have which partition.
+ */
+export class Membership {
+  readonly #settings: MembershipSettings
+  readonly #peers = new Map<string, Peer>()
+  #timer: NodeJS.Timeout | undefined
+  #greeted: (() => void) | undefined
+  #closed = false
+
+  constructor(settings: MembershipSettings) {
+    this.#settings = settings
+  }
+
+  /** Starts to listen, introduces this member, and waits a moment for the others' answers where there may be any. */
+  async join(others: boolean): Promise<void> {
+    const { connection, names, member, intervalMs } = this.#settings
+    const channel = await connection.openChannel((error, connectionGone) => {
+      if (!this.#closed && !connectionGone) this.#settings.deaf(error)
+    })
+    const queue = names.memberQueue(member.instance)
+    await connection.call(
+      'join the group',
+      listenOn(channel, queue, names.members, (body) => this.#hear(parseNotice(body))),
+    )
+    const answers = others ? this.#greetings() : undefined
+    await this.#say('hello')
+    await answers
+    this.#timer = setInterval(() => this.#tick(), intervalMs)
+  }
+
+  /** Tells the others what has changed here. */
+  announce(): void {
+    void this.#say('here')
+  }
+
+  /** Members besides this one. */
+  get peers(): readonly string[] {
+    return [...this.#peers.keys()]
+  }
+
+  /** Who should share the partitions: this member, and the others that can take over. */
+  get sharers(): readonly string[] {
+    return [
+      this.#settings.member.instance,
+      ...[...this.#peers].filter(([, peer]) => peer.ready).map(([instance]) => instance),
+    ]
+  }
+
+  /** Whether another member says that it holds the partition. */
+  isHeld(partition: number): boolean {
+    for (const peer of this.#peers.values()) if (peer.owns.has(partition)) return true
+    return false
+  }
+
+  /** Whether that member, as far as is known, would take the partition if it could. */
+  takes(instance: string, partition: number): boolean {
+    const peer = this.#peers.get(instance)
+    return peer !== undefined && !peer.passed.has(partition)
+  }
+
+  /** The broker gave the partition to this member, so nobody else holds or takes it: unless he says so again. */
+  passedOver(partition: number): void {
+    for (const peer of this.#peers.values()) {
+      peer.passed.add(partition)
+      peer.owns.delete(partition)
+    }
+  }
+
+  /** Says goodbye. Never rejects. */
+  async leave(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    clearInterval(this.#timer)
+    this.#greeted?.()
+    await this.#say('bye')
+  }
+
+  /** Forgets everything without a word. */
+  drop(): void {
+    this.#closed = true
+    clearInterval(this.#timer)
+    this.#greeted?.()
+  }
+
+  #greetings(): Promise<void> {
+    return new Promise((resolve) => {
+      let timer = setTimeout(resolve, GREETING_MS)
+      this.#greeted = () => {
+        // After the first answer the others' are not far.
+        clearTimeout(timer)
+        timer = setTimeout(resolve, GREETING_MS / 5)
+      }
+    })
+  }
+
+  #hear(notice: Notice | undefined): void {
+    const { member } = this.#settings
+    if (notice === undefined || notice.instance === member.instance || this.#closed) return
+    if (notice.type === 'bye') {
+      if (this.#peers.delete(notice.instance)) member.changed()
+      return
+    }
+    if (notice.type === 'ask') return void this.#answer(notice.instance)
+    if (notice.type !== 'hello' && notice.type !== 'here') return
+    const known = this.#peers.has(notice.instance)
+    this.#peers.set(notice.instance, {
+      lastSeen: Date.now(),
+      everyMs: notice.everyMs,
+      ready: notice.ready,
+      owns: new Set(notice.owns),
+      passed: new Set(),
+    })
+    if (notice.type === 'hello' || !known) this.announce()
+    this.#greeted?.()
+    member.changed()
+  }
+
+  #answer(asker: string): Promise<void> {
+    return this.#publish({ ...this.#notice('count'), to: asker, unacked: this.#settings.member.unacked() })
+  }
+
+  #tick(): void {
+    void this.#say('here')
+    // Nobody can speak while the broker blocks publishers: silence means nothing then.
+    if (this.#settings.control.connection?.blocked === true) {
+      for (const peer of this.#peers.values()) peer.lastSeen = Date.now()
+      return
+    }
+    let gone = false
+    for (const [instance, peer] of this.#peers) {
+      if (Date.now() - peer.lastSeen < SILENT_INTERVALS * Math.max(peer.everyMs, this.#settings.intervalMs)) continue
+      this.#peers.delete(instance)
+      gone = true
+    }
+    if (gone) this.#settings.member.changed()
+  }
+
+  #say(type: 'hello' | 'here' | 'bye'): Promise<void> {
+    return this.#publish(this.#notice(type))
+  }
+
+  #notice(type: Notice['type']): Notice {
+    const { member, intervalMs } = this.#settings
+    return { type, instance: member.instance, everyMs: intervalMs, ready: member.ready(), owns: [...member.owns()] }
+  }
+
+  async #publish(notice: Notice): Promise<void> {
+    try {
+      await this.#settings.control.publish(this.#settings.names.members, '', writeNotice(notice), { persistent: false })
+    } catch (error) {
+      if (!this.#closed)
+        this.#settings.logger.debug(
+          `the group's members could not be told: ${classifyError(error, 'announce').message}`,
+        )
+    }
+  }
+}
+
+/** Hears everything that members of a group say. */
+export async function listenOn(
+  channel: Channel,
+  queue: string,
+  exchange: string,
+  hear: (body: Buffer) => void,
+): Promise<void> {
+  await channel.assertQueue(queue, { exclusive: true, autoDelete: true, durable: false })
+  await channel.bindQueue(queue, exchange, '')
+  await channel.consume(queue, (message) => (message === null ? undefined : hear(message.content)), { noAck: true })
+}

@@ -1,0 +1,157 @@
+import { createHash } from 'node:crypto'
+import {
+  Delivery,
+  type Headers,
+  type OutgoingRecord,
+  type PartitionAssignment,
+  WIRE_HEADERS,
+} from '@streamswitch/core/driver'
+import type { ConsumeMessage, Message, Options } from 'amqplib'
+
+/** The protocol's short strings: names of headers, and the `message_id` property. */
+const MAX_SHORT_STRING_BYTES = 255
+/** What the broker adds itself. */
+const BROKER_HEADERS: ReadonlySet<string> = new Set(['x-delivery-count', 'x-acquired-count'])
+/** Header names that RabbitMQ acts upon or sets, and one that no object can hold. */
+const UNUSABLE_HEADERS: ReadonlySet<string> = new Set(['CC', 'BCC', '__proto__', ...BROKER_HEADERS])
+/** Holds the user's headers whose names can't stand by themselves, as a JSON list of pairs. */
+const OTHER_HEADERS = 'streamswitch-headers'
+const OWN_HEADERS: ReadonlySet<string> = new Set([...Object.values(WIRE_HEADERS), OTHER_HEADERS])
+const EMPTY = Buffer.alloc(0)
+const NO_HEADERS: Headers = Object.freeze({})
+
+/** The bytes of a record as they go on the wire. */
+export function bodyOf(record: OutgoingRecord): Buffer {
+  return record.payload ?? EMPTY
+}
+
+/** Properties of a record: everything but its payload. */
+export function propertiesOf(record: OutgoingRecord, contentType: string | undefined): Options.Publish {
+  const headers: Record<string, string> = { [WIRE_HEADERS.timestamp]: String(record.timestamp) }
+  if (record.key !== undefined) headers[WIRE_HEADERS.key] = record.key
+  if (record.payload === undefined) headers[WIRE_HEADERS.tombstone] = '1'
+  if (record.headers !== undefined) addUserHeaders(headers, record.headers)
+  const properties: Options.Publish = {
+    persistent: true,
+    mandatory: true,
+    headers,
+    timestamp: Math.floor(record.timestamp / 1_000),
+  }
+  if (fitsShortString(record.id)) properties.messageId = record.id
+  else headers[WIRE_HEADERS.id] = record.id
+  if (contentType !== undefined) properties.contentType = contentType
+  return properties
+}
+
+function addUserHeaders(target: Record<string, string>, headers: Headers): void {
+  let others: [string, string][] | undefined
+  for (const name of Object.keys(headers)) {
+    const value = headers[name] as string
+    if (!UNUSABLE_HEADERS.has(name) && fitsShortString(name)) target[name] = value
+    else {
+      others ??= []
+      others.push([name, value])
+    }
+  }
+  if (others !== undefined) target[OTHER_HEADERS] = JSON.stringify(others)
+}
+
+/** Whether a text fits into a short string of the protocol. */
+function fitsShortString(text: string): boolean {
+  return text.length * 3 <= MAX_SHORT_STRING_BYTES || Buffer.byteLength(text) <= MAX_SHORT_STRING_BYTES
+}
+
+/** The id that the sender gave a message, ours or a foreign one. */
+export function messageIdOf(message: Message): string | undefined {
+  const { messageId, headers } = message.properties
+  if (typeof messageId === 'string' && messageId !== '') return messageId
+  const header: unknown = headers?.[WIRE_HEADERS.id]
+  return typeof header === 'string' ? header : undefined
+}
+
+/** Recognises a message when it is delivered again: by its id, else by its content. */
+export function fingerprintOf(message: Message): string {
+  const id = messageIdOf(message)
+  if (id !== undefined) return id
+  const { timestamp } = message.properties
+  return createHash('sha256')
+    .update(`${message.fields.routingKey}\n${String(timestamp)}\n`)
+    .update(message.content)
+    .digest('base64url')
+}
+
+/** What is on record about a message that was delivered before. */
+export interface History {
+  readonly attempts: number
+  readonly suspect: boolean
+}
+
+/** A received message as core takes it. */
+export function toDelivery(
+  message: ConsumeMessage,
+  assignment: PartitionAssignment,
+  history: History | undefined,
+): Delivery {
+  const { properties, fields } = message
+  const headers = properties.headers
+  const key: unknown = headers?.[WIRE_HEADERS.key]
+  const replyTo: unknown = headers?.[WIRE_HEADERS.replyTo] ?? properties.replyTo
+  const tombstone = headers?.[WIRE_HEADERS.tombstone] !== undefined && message.content.length === 0
+  return new Delivery(assignment, {
+    // Delivery tags count per channel: without the epoch a foreign message's made-up id would come again.
+    id: messageIdOf(message) ?? `${assignment.topic}/${assignment.partition}/${assignment.epoch}-${fields.deliveryTag}`,
+    key: typeof key === 'string' ? key : foreignKey(message),
+    payload: tombstone ? undefined : message.content,
+    headers: headers === undefined ? NO_HEADERS : userHeaders(headers),
+    timestamp: timestampOf(message),
+    position: fields.deliveryTag,
+    replyTo: typeof replyTo === 'string' ? replyTo : undefined,
+    native: message,
+    priorAttempts: history?.attempts ?? 0,
+    suspect: history?.suspect ?? false,
+  })
+}
+
+/** A foreign sender's routing key is its key, unless it is a partition number or came by the default exchange. */
+export function foreignKey(message: Message): string | undefined {
+  const { routingKey, exchange } = message.fields
+  if (exchange === '' || routingKey === '' || /^\d{1,5}$/.test(routingKey)) return undefined
+  return routingKey
+}
+
+function timestampOf(message: Message): number {
+  const { headers, timestamp } = message.properties
+  const own = Number(headers?.[WIRE_HEADERS.timestamp])
+  if (Number.isSafeInteger(own)) return own
+  return typeof timestamp === 'number' && timestamp > 0 ? timestamp * 1_000 : Date.now()
+}
+
+/** Texts, numbers and truth values as texts; anything else is in `native` only. */
+function userHeaders(headers: Readonly<Record<string, unknown>>): Headers {
+  const result: Record<string, string> = {}
+  for (const name of Object.keys(headers)) {
+    if (OWN_HEADERS.has(name) || BROKER_HEADERS.has(name)) continue
+    const value = headers[name]
+    if (typeof value === 'string') result[name] = value
+    else if (typeof value === 'number' || typeof value === 'boolean') result[name] = String(value)
+  }
+  const others = headers[OTHER_HEADERS]
+  if (typeof others === 'string') addOthers(result, others)
+  return result
+}
+
+function addOthers(result: Record<string, string>, text: string): void {
+  try {
+    const pairs = JSON.parse(text) as readonly (readonly [string, string])[]
+    // Assigning to `__proto__` would set no header.
+    for (const [name, value] of pairs)
+      Object.defineProperty(result, name, {
+        value: String(value),
+        enumerable: true,
+        configurable: true,
+        writable: true,
+      })
+  } catch {
+    // Not ours, whatever it is: it stays in `native`.
+  }
+}

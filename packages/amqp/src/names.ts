@@ -1,0 +1,73 @@
+import { StreamError } from '@streamswitch/core/driver'
+
+/**
+ * Names of everything that is made on the broker. The separator is a colon, which no topic and no group may contain, so that
+ * no two of them can ever meet.
+ */
+export interface TopicNames {
+  /** The topic itself: a direct exchange; its routing keys are partition numbers. */
+  readonly exchange: string
+  /** Takes what has any other routing key, from foreign senders: a fanout exchange, the first one's alternate. */
+  readonly others: string
+  /** Takes what no group is there for: a fanout exchange, the second one's alternate; and the queue of dead-letter topics behind it. */
+  readonly parked: string
+  /** The queue that holds the partition count. */
+  readonly partitions: string
+}
+
+/** Names that belong to one group of a topic. */
+export interface GroupNames {
+  queue(partition: number): string
+  /** Where members tell each other who they are: a fanout exchange. */
+  readonly members: string
+  memberQueue(instance: string): string
+  /** Holds the counted attempts of one partition. */
+  attempts(partition: number): string
+}
+
+const MAX_NAME_BYTES = 255
+
+/** Throws INVALID_ARGUMENT for a topic that the broker keeps for itself (`amq.`). */
+export function topicNames(brokerTopic: string): TopicNames {
+  if (brokerTopic.startsWith('amq.')) {
+    throw new StreamError(`topic '${brokerTopic}': the broker reserves names that begin with 'amq.'`, {
+      code: 'INVALID_ARGUMENT',
+      transport: 'amqp',
+      operation: 'configure',
+    })
+  }
+  return {
+    exchange: brokerTopic,
+    others: `${brokerTopic}:others`,
+    parked: `${brokerTopic}:parked`,
+    partitions: `${brokerTopic}:partitions`,
+  }
+}
+
+/** Throws INVALID_ARGUMENT where prefix, topic and group are too long together. `group` is without prefix: the topic's name carries it. */
+export function groupNames(brokerTopic: string, group: string): GroupNames {
+  const base = `${brokerTopic}:${group}`
+  const names: GroupNames = {
+    queue: (partition) => `${base}:${partition}`,
+    members: `${base}:members`,
+    memberQueue: (instance) => `${base}:members:${instance}`,
+    attempts: (partition) => `${base}:${partition}:attempts`,
+  }
+  const longest = names.attempts(99_999).length
+  if (longest > MAX_NAME_BYTES) {
+    throw new StreamError(
+      `prefix, topic '${brokerTopic}' and group '${group}' are too long together: ${longest} characters, the broker takes ${MAX_NAME_BYTES}`,
+      {
+        code: 'INVALID_ARGUMENT',
+        transport: 'amqp',
+        operation: 'configure',
+      },
+    )
+  }
+  return names
+}
+
+/** The queue that lists topics and groups below a prefix, for `Admin.topics` and `Admin.deleteTopic`. */
+export function catalogueName(prefix: string): string {
+  return `${prefix}streamswitch:topics`
+}

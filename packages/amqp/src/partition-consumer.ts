@@ -1,0 +1,298 @@
+import { type ConsumerSink, type Delivery, type PartitionAssignment, StreamError } from '@streamswitch/core/driver'
+import type { Channel, ConsumeMessage } from 'amqplib'
+import { AckTracker } from './ack-tracker.js'
+import type { AmqpConnection } from './connection.js'
+import { toDelivery } from './message.js'
+import type { Redeliveries } from './redeliveries.js'
+
+export interface PartitionSettings {
+  /** As the user names it. */
+  readonly topic: string
+  readonly partition: number
+  readonly queue: string
+  readonly prefetch: number
+  readonly connection: AmqpConnection
+  readonly sink: ConsumerSink
+  readonly redeliveries: Redeliveries
+  /** Several members consume at the same time, so that what was given back may come at any time. */
+  readonly shared: boolean
+  /** The broker has made this member the active one although it didn't hold the partition. */
+  readonly promoted: (consumer: PartitionConsumer) => void
+  /** The broker has ended the channel, or the queue is gone (`cancelled`). The assignment has been revoked. */
+  readonly interrupted: (consumer: PartitionConsumer, error: unknown, cancelled: boolean) => void
+}
+
+let lastEpoch = 0
+
+/** Rises within the process, and across processes as far as their clocks agree: the protocol has no fencing token. */
+function nextEpoch(): number {
+  lastEpoch = Math.max(lastEpoch + 1, Date.now())
+  return lastEpoch
+}
+
+/**
+ * One partition's queue, consumed on a channel of its own: from `open` until the channel ends, perhaps as a standby that the
+ * broker gives nothing. Letting go means closing the channel: that gives back what wasn't started, in order.
+ */
+export class PartitionConsumer {
+  readonly partition: number
+  readonly #settings: PartitionSettings
+  #channel: Channel | undefined
+  #tracker = new AckTracker()
+  /** Delivered to this process and not acked, by delivery tag. */
+  #unacked = new Map<number, ConsumeMessage>()
+  /** Not handed to core yet. */
+  #arrived: ConsumeMessage[] = []
+  #assignment: PartitionAssignment | undefined
+  #flushScheduled = false
+  #waiting = false
+  #started = false
+  #stopped = false
+  /** Being handed over: what arrives now goes back. */
+  #leaving = false
+  #changes: Promise<void> = Promise.resolve()
+  /** Given back by core: no handler of theirs has run. */
+  #released: Delivery[] = []
+
+  constructor(settings: PartitionSettings) {
+    this.#settings = settings
+    this.partition = settings.partition
+  }
+
+  /** The assignment that core knows, if there is one. */
+  get assignment(): PartitionAssignment | undefined {
+    return this.#assignment
+  }
+
+  get unacked(): number {
+    return this.#unacked.size
+  }
+
+  get isOpen(): boolean {
+    return this.#channel !== undefined
+  }
+
+  /** Registers the consumer, under this priority. From now on the broker may deliver. */
+  async open(priority: number): Promise<void> {
+    const { connection, queue, prefetch } = this.#settings
+    await this.#closeChannel()
+    this.#reset()
+    let opened: Channel | undefined
+    const channel = await connection.openChannel((error, connectionGone) => this.#closed(opened, error, connectionGone))
+    opened = channel
+    this.#channel = channel
+    await connection.call(`consume ${queue}`, channel.prefetch(prefetch))
+    await connection.call(
+      `consume ${queue}`,
+      channel.consume(queue, (message) => this.#receive(channel, message), { priority }),
+    )
+  }
+
+  /** Tells core that the partition is this member's. */
+  assign(): PartitionAssignment {
+    if (this.#assignment !== undefined) return this.#assignment
+    const { topic, partition, sink } = this.#settings
+    const assignment = { topic, partition, epoch: nextEpoch() }
+    this.#assignment = assignment
+    sink.assigned([assignment])
+    return assignment
+  }
+
+  /**
+   * Lets the partition go: core finishes what runs, acks are written, what wasn't started is noted and goes back to the queue.
+   * The channel is closed then; `open` may follow.
+   */
+  async handOver(): Promise<void> {
+    const assignment = this.#assignment
+    this.#leaving = true
+    if (assignment !== undefined) await this.#settings.sink.revoked([assignment], 'graceful')
+    this.#assignment = undefined
+    await this.end()
+  }
+
+  /** Runs one change after the other: closing, opening and restoring must not overlap. */
+  serialize(change: () => Promise<void>): Promise<void> {
+    this.#changes = this.#changes.then(change)
+    return this.#changes
+  }
+
+  /** Writes acks, in as few frames as the order of completion allows. */
+  ack(assignment: PartitionAssignment, deliveries: readonly Delivery[]): void {
+    const channel = this.#channel
+    if (channel === undefined || assignment !== this.#assignment) throw gone(assignment)
+    const tags: number[] = []
+    for (const delivery of deliveries) {
+      const tag = delivery.position as number
+      const message = this.#unacked.get(tag)
+      if (message === undefined) continue
+      this.#unacked.delete(tag)
+      tags.push(tag)
+      if (message.fields.redelivered || delivery.attempt > 1) this.#settings.redeliveries.settled(message)
+    }
+    const { upTo, singles } = this.#tracker.settle(tags)
+    if (upTo !== undefined) channel.ack(tagged(upTo), true)
+    for (const tag of singles) channel.ack(tagged(tag))
+  }
+
+  /** Core won't run these. In a shared queue they go back at once; in an ordered one they stay until the channel closes. */
+  release(assignment: PartitionAssignment, deliveries: readonly Delivery[]): void {
+    if (assignment !== this.#assignment) return
+    for (const delivery of deliveries) this.#released.push(delivery)
+  }
+
+  /** Hands over what has arrived so far, and from now on what arrives. */
+  start(): void {
+    this.#started = true
+    this.#flush()
+  }
+
+  /** Nothing is handed to core any more. */
+  stop(): void {
+    this.#stopped = true
+  }
+
+  /** Gives back what is unacked, in order, by closing the channel; acks written before are kept. Never rejects. */
+  async end(): Promise<void> {
+    this.#leaving = true
+    await this.#noteUnstarted()
+    await this.#closeChannel()
+  }
+
+  /** What goes back although nobody has started it must not be taken for what a dead process was working on. */
+  async #noteUnstarted(): Promise<void> {
+    const released = this.#released.filter(({ suspect, position }) => !suspect && this.#unacked.has(position as number))
+    const arrived = this.#arrived
+    this.#released = []
+    this.#arrived = []
+    await this.#settings.redeliveries.giveBack(
+      released.map(({ native }) => native as ConsumeMessage),
+      arrived,
+    )
+  }
+
+  /** Ends for good. The connection, and with it the channel, is closed by the owner. */
+  close(): void {
+    this.#stopped = true
+    this.#channel = undefined
+    this.#assignment = undefined
+  }
+
+  /** The connection is gone: core has been told. What this process held does no harm when it comes back to it. */
+  connectionLost(): void {
+    this.#settings.redeliveries.lost(this.#unacked.values())
+    this.close()
+  }
+
+  #reset(): void {
+    this.#tracker = new AckTracker()
+    this.#unacked = new Map()
+    this.#arrived = []
+    this.#released = []
+    this.#assignment = undefined
+    this.#settings.redeliveries.reset()
+    this.#waiting = false
+    this.#leaving = false
+  }
+
+  #receive(channel: Channel, message: ConsumeMessage | null): void {
+    if (channel !== this.#channel) return
+    if (message === null) return this.#interrupt(channel, cancelled(this.#settings.queue), true)
+    this.#unacked.set(message.fields.deliveryTag, message)
+    this.#arrived.push(message)
+    if (this.#flushScheduled || this.#stopped || !this.#started) return
+    this.#flushScheduled = true
+    // What one read from the socket brought goes to core in one piece.
+    queueMicrotask(() => {
+      this.#flushScheduled = false
+      this.#flush()
+    })
+  }
+
+  #flush(): void {
+    const { redeliveries } = this.#settings
+    while (
+      this.#arrived.length > 0 &&
+      !this.#waiting &&
+      !this.#stopped &&
+      !this.#leaving &&
+      this.#channel !== undefined
+    ) {
+      if (this.#assignment === undefined) this.#settings.promoted(this)
+      const assignment = this.assign()
+      const batch = this.#arrived.splice(0, Math.max(1, this.#settings.sink.capacity(assignment)))
+      if (batch.some((message) => message.fields.redelivered) && !redeliveries.isRead) {
+        this.#arrived.unshift(...batch)
+        return this.#readHistory(assignment)
+      }
+      const room = this.#settings.sink.deliver(
+        assignment,
+        batch.map((message) => toDelivery(message, assignment, redeliveries.historyOf(message))),
+      )
+      if (this.#settings.shared) redeliveries.reset()
+      if (room === undefined) continue
+      this.#pauseFor(assignment, room)
+    }
+  }
+
+  #pauseFor(assignment: PartitionAssignment, resumed: Promise<void>): void {
+    this.#waiting = true
+    void resumed.then(() => {
+      if (this.#assignment !== assignment) return
+      this.#waiting = false
+      this.#flush()
+    })
+  }
+
+  /** Something was delivered before: what is on record about it must be known before it is handed on. */
+  #readHistory(assignment: PartitionAssignment): void {
+    const read = this.#settings.redeliveries.read().catch((error: unknown) => {
+      if (!this.#settings.connection.gone) this.#settings.sink.report(error)
+    })
+    this.#pauseFor(assignment, read)
+  }
+
+  async #closeChannel(): Promise<void> {
+    const channel = this.#channel
+    this.#channel = undefined
+    if (channel === undefined || this.#settings.connection.gone) return
+    await this.#settings.connection.call('close a channel', channel.close()).catch(() => {})
+  }
+
+  #closed(channel: Channel | undefined, error: unknown, connectionGone: boolean): void {
+    if (channel === undefined || channel !== this.#channel || connectionGone) return
+    this.#interrupt(channel, error, false)
+  }
+
+  #interrupt(channel: Channel, error: unknown, isCancelled: boolean): void {
+    if (channel !== this.#channel) return
+    const assignment = this.#assignment
+    this.#settings.redeliveries.lost(this.#unacked.values())
+    this.#channel = undefined
+    this.#reset()
+    if (isCancelled) channel.close().catch(() => {})
+    if (assignment !== undefined) void this.#settings.sink.revoked([assignment], 'lost')
+    this.#settings.interrupted(this, error, isCancelled)
+  }
+}
+
+function cancelled(queue: string): Error {
+  return new Error(`the broker cancelled the consumer of queue ${queue}: it was deleted, or its node went away`)
+}
+
+/** amqplib takes a message to ack, and looks at its tag only. */
+function tagged(deliveryTag: number): ConsumeMessage {
+  return { fields: { deliveryTag } } as ConsumeMessage
+}
+
+function gone(assignment: PartitionAssignment): StreamError {
+  return new StreamError(
+    `partition ${assignment.partition} of '${assignment.topic}' was taken away before the message was acked: it will be handled again`,
+    {
+      code: 'ABORTED',
+      retryable: false,
+      transport: 'amqp',
+      operation: 'ack',
+      topic: assignment.topic,
+    },
+  )
+}

@@ -1,0 +1,67 @@
+import type {
+  ConsumerSink,
+  ConsumerSpec,
+  Logger,
+  ProducerSink,
+  ProducerSpec,
+  TransportContext,
+  TransportDriver,
+} from '@streamswitch/core/driver'
+import { AmqpAdmin } from './admin.js'
+import { Catalogue } from './catalogue.js'
+import { openConnection } from './connection.js'
+import { AmqpConsumerDriver } from './consumer.js'
+import { HeldMessages } from './held-messages.js'
+import { groupNames, topicNames } from './names.js'
+import type { AmqpSettings } from './options.js'
+import { AmqpProducerDriver } from './producer.js'
+import { SharedConnection } from './shared-connection.js'
+
+/** What everything of one transport shares. */
+export interface Shared {
+  readonly settings: AmqpSettings
+  readonly logger: Logger
+  readonly clientId: string
+  readonly prefix: string
+  /** The connection that is published on. */
+  readonly publishing: SharedConnection
+  readonly catalogue: Catalogue
+  readonly held: HeldMessages
+}
+
+/** Makes a transport. No I/O: connections are opened by drivers and admin calls. */
+export function connectTransport(settings: AmqpSettings, context: TransportContext): TransportDriver {
+  const { clientId, logger, prefix } = context
+  const shared: Shared = {
+    settings,
+    logger,
+    clientId,
+    prefix,
+    publishing: new SharedConnection(() => openConnection(settings, `${clientId} producer`)),
+    catalogue: new Catalogue(prefix),
+    held: new HeldMessages(),
+  }
+  return {
+    get native() {
+      return shared.publishing.native
+    },
+    admin: new AmqpAdmin(shared),
+    producer: (spec: ProducerSpec, sink: ProducerSink) => {
+      topicNames(spec.topic.brokerTopic)
+      return new AmqpProducerDriver(shared, spec, sink)
+    },
+    consumer: (spec: ConsumerSpec, sink: ConsumerSink) => {
+      checkConsumer(spec)
+      return new AmqpConsumerDriver(shared, spec, sink)
+    },
+    // The last producer or loop to close closes the connections.
+    close: async () => {},
+  }
+}
+
+function checkConsumer(spec: ConsumerSpec): void {
+  for (const topic of spec.topics) {
+    topicNames(topic.brokerTopic)
+    groupNames(topic.brokerTopic, spec.group)
+  }
+}

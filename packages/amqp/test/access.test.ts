@@ -1,0 +1,119 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { type BrokerHandle, findFreePort, startBroker } from '@streamswitch/testkit/brokers'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { type Certificates, makeCertificates } from './support/certificates.js'
+import { type Handled, openTransport, startMember, uniqueName } from './support/member.js'
+
+let broker: BrokerHandle
+let certificates: Certificates
+let tlsPort: number
+
+beforeAll(async () => {
+  certificates = await makeCertificates()
+  tlsPort = await findFreePort()
+  broker = await startBroker('rabbitmq', {
+    config: [
+      `listeners.ssl.1 = 127.0.0.1:${tlsPort}`,
+      `ssl_options.cacertfile = ${certificates.caFile}`,
+      `ssl_options.certfile = ${certificates.certFile}`,
+      `ssl_options.keyfile = ${certificates.keyFile}`,
+    ],
+  })
+})
+
+afterAll(async () => {
+  await broker?.remove()
+  await certificates?.remove()
+})
+
+async function rabbitmqctl(...args: string[]): Promise<void> {
+  await promisify(execFile)(broker.tool('rabbitmqctl'), args)
+}
+
+function opened(url: string, options: Readonly<Record<string, unknown>> = {}) {
+  const transport = openTransport(url, options)
+  onTestFinished(() => transport.close())
+  return transport
+}
+
+function urlFor(user: string, password: string, path = ''): string {
+  return `amqp://${user}:${password}@127.0.0.1:${broker.ports['amqp']}${path}`
+}
+
+test('TLS: a trusted authority is accepted, an unknown one is not', async () => {
+  const topic = uniqueName('tls')
+  const url = `amqps://guest:guest@localhost:${tlsPort}`
+  const handled: Handled[] = []
+  const options = { tlsCaFile: certificates.caFile }
+  const member = await startMember({ url, topic, group: 'g', name: 'm', handled, options })
+  onTestFinished(() => member.transport.close())
+  await opened(url, options).producer<number>(topic).send(1)
+  await expect.poll(() => handled.length, { timeout: 10_000 }).toBe(1)
+  await expect(opened(url).producer(topic).init()).rejects.toMatchObject({ code: 'UNAUTHENTICATED', retryable: false })
+  await expect(opened(`amqps://127.0.0.1:${broker.ports['amqp']}`).producer(topic).init()).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+  })
+})
+
+test('a missing virtual host, and one that the user may not use, are refused at once', async () => {
+  await rabbitmqctl('add_vhost', 'a/b %2f')
+  await rabbitmqctl('add_user', 'outsider', 'secret')
+  for (const url of [urlFor('guest', 'guest', '/absent'), urlFor('outsider', 'secret', '/')]) {
+    await expect(opened(url).producer('orders').init()).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      retryable: false,
+      message: expect.stringContaining('virtual host'),
+    })
+  }
+  await rabbitmqctl('set_permissions', '-p', 'a/b %2f', 'guest', '.*', '.*', '.*')
+  await opened(urlFor('guest', 'guest', `/${encodeURIComponent('a/b %2f')}`))
+    .producer('orders')
+    .init()
+})
+
+test('a user without permissions is PERMISSION_DENIED', async () => {
+  await rabbitmqctl('add_user', 'nobody', 'secret')
+  await rabbitmqctl('set_permissions', 'nobody', '^$', '^$', '^$')
+  await expect(opened(urlFor('nobody', 'secret')).producer('orders').init()).rejects.toMatchObject({
+    code: 'PERMISSION_DENIED',
+    retryable: false,
+  })
+})
+
+test('the documented permissions are enough, below the prefix alone', async () => {
+  await rabbitmqctl('add_user', 'application', 'secret')
+  await rabbitmqctl('set_permissions', 'application', '^app\\.', '^(app\\..*|amq\\.default)$', '^app\\.')
+  const topic = uniqueName('granted')
+  const handled: Handled[] = []
+  const options = { prefix: 'app.' }
+  const member = await startMember({
+    url: urlFor('application', 'secret'),
+    topic,
+    group: 'g',
+    name: 'm',
+    handled,
+    options,
+  })
+  onTestFinished(() => member.transport.close())
+  await opened(urlFor('application', 'secret'), options).producer<number>(topic).send(1)
+  await expect.poll(() => handled.length, { timeout: 10_000 }).toBe(1)
+  await member.loop.lag()
+
+  await rabbitmqctl('add_user', 'sender', 'secret')
+  await rabbitmqctl('set_permissions', 'sender', '^$', `^app\\.${topic}$`, '^$')
+  await opened(urlFor('sender', 'secret'), { ...options, provision: 'verify' })
+    .producer<number>(topic)
+    .send(2)
+  await expect.poll(() => handled.length, { timeout: 10_000 }).toBe(2)
+})
+
+test('credentials are asked for at each connect; several hosts are tried in turn', async () => {
+  const passwords = ['wrong-secret', 'guest']
+  const closed = await findFreePort()
+  const transport = opened(`amqp://127.0.0.1:${closed},127.0.0.1:${broker.ports['amqp']}`, {
+    password: () => passwords.shift() ?? 'guest',
+  })
+  await transport.producer(uniqueName('rotated')).init()
+  expect(passwords, 'asked for each host').toEqual([])
+})

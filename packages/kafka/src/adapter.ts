@@ -1,0 +1,87 @@
+import {
+  type AdapterDefinition,
+  ConsumerLoop,
+  type ConsumerLoopOptions,
+  type ConsumerSink,
+  type ConsumerSpec,
+  OFFICIAL_ADAPTERS,
+  Producer,
+  type ProducerOptions,
+  type ProducerSink,
+  type ProducerSpec,
+  type TransportContext,
+  type TransportDriver,
+} from '@streamswitch/core/driver'
+import { KafkaAdmin } from './admin.js'
+import { requireCompression } from './compression.js'
+import { KafkaConnection } from './connection.js'
+import { KafkaConsumerDriver } from './consumer.js'
+import { classifyError } from './errors.js'
+import {
+  checkOptions,
+  environmentUrl,
+  type KafkaConsumerValues,
+  type KafkaProducerValues,
+  type KafkaValues,
+  kafkaConsumerFields,
+  kafkaFields,
+  kafkaProducerFields,
+  optionsFromUrl,
+} from './options.js'
+import { KafkaProducerDriver } from './producer.js'
+
+const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'kafka') as (typeof OFFICIAL_ADAPTERS)[number]
+
+/** Kafka 2.1 to 4.x, through kafkajs. */
+export const adapter: AdapterDefinition = {
+  name: 'kafka',
+  schemes: official.schemes,
+  capabilities: official.capabilities,
+  reconnects: 'core',
+  defaultUrl: 'kafka://127.0.0.1:9092',
+  environmentUrl,
+  options: kafkaFields,
+  producerOptions: kafkaProducerFields,
+  consumerOptions: kafkaConsumerFields,
+  optionsFromUrl,
+  connect: (options, context) => connect(options as KafkaValues, context),
+  classifyError,
+  classes: () => ({ Producer: KafkaProducer, ConsumerLoop: KafkaConsumerLoop }),
+}
+
+function connect(options: KafkaValues, context: TransportContext): TransportDriver {
+  checkOptions(options)
+  requireCompression(options.compression)
+  const { logger } = context
+  const connection = new KafkaConnection(options, context.clientId, logger)
+  const admin = new KafkaAdmin(connection, context.prefix, options.replicationFactor, logger)
+  return {
+    get native() {
+      return connection.native
+    },
+    admin,
+    producer: (spec: ProducerSpec, sink: ProducerSink) => {
+      const { compression } = spec.options as KafkaProducerValues
+      if (compression !== undefined) requireCompression(compression)
+      return new KafkaProducerDriver({ connection, admin, options }, spec as ProducerSpec<KafkaProducerValues>, sink)
+    },
+    consumer: (spec: ConsumerSpec, sink: ConsumerSink) =>
+      new KafkaConsumerDriver({ connection, admin, logger }, spec as ConsumerSpec<KafkaConsumerValues>, sink),
+    // Drivers and administrative calls bring and end their own connections.
+    close: async () => {},
+  }
+}
+
+/** A producer on Kafka. */
+export class KafkaProducer<T = unknown> extends Producer<T> {
+  constructor(topic: string, options?: ProducerOptions<T>) {
+    super(adapter, topic, options)
+  }
+}
+
+/** A consumer loop on Kafka. */
+export class KafkaConsumerLoop<T = unknown> extends ConsumerLoop<T> {
+  constructor(topic: string | readonly string[], options: ConsumerLoopOptions<T>) {
+    super(adapter, topic, options)
+  }
+}

@@ -1,0 +1,74 @@
+import { type Logger, withSignal } from '@streamswitch/core/driver'
+import type { Admin, Kafka } from 'kafkajs'
+import { GroupMember, type MemberEvents, type MemberSettings } from './group-member.js'
+import { atMost, KafkajsClient } from './kafkajs-client.js'
+import type { KafkaValues } from './options.js'
+import { Publisher, type PublisherSettings } from './publisher.js'
+
+/** Topics appear on all brokers a moment after they were made. */
+const ADMIN = { retries: 4, initialRetryTime: 100, maxRetryTime: 1_000 }
+/** Longest wait for a polite disconnection, in milliseconds. */
+const DISCONNECT_MS = 3_000
+
+/**
+ * What the adapter needs of a Kafka client: publishers, group members and administration. The classes it returns are the seam
+ * where another client than kafkajs would be put in.
+ */
+export class KafkaConnection {
+  readonly #options: KafkaValues
+  readonly #clientId: string
+  readonly #logger: Logger
+  /** Ids of members whose connection broke: coming back under the old id spares the group the wait for its session. */
+  readonly #memberIds = new Map<string, string>()
+  #latest: Kafka | undefined
+
+  constructor(options: KafkaValues, clientId: string, logger: Logger) {
+    this.#options = options
+    this.#clientId = clientId
+    this.#logger = logger
+  }
+
+  /** The kafkajs client made last. */
+  get native(): Kafka | undefined {
+    return this.#latest
+  }
+
+  /** Opens a connection for publishing. */
+  async publisher(settings: PublisherSettings, signal: AbortSignal): Promise<Publisher> {
+    const client = await this.#client()
+    const publisher = new Publisher(client, settings, this.#options.requestTimeoutMs)
+    try {
+      await withSignal(publisher.open(), signal)
+      return publisher
+    } catch (error) {
+      await publisher.close()
+      throw error
+    }
+  }
+
+  /** Makes a member of a group; `open` connects it. */
+  async member(settings: Omit<MemberSettings, 'memberIds'>, events: MemberEvents): Promise<GroupMember> {
+    return new GroupMember(await this.#client(), { ...settings, memberIds: this.#memberIds }, events)
+  }
+
+  /**
+   * Runs administrative calls on a connection of their own. It is not kept: an admin client remembers every topic it has dealt
+   * with, and none of its calls works any more once one of them is deleted.
+   */
+  async administer<T>(work: (admin: Admin) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const client = await this.#client()
+    const admin = client.kafka.admin({ retry: ADMIN })
+    try {
+      await withSignal(admin.connect(), signal)
+      return await withSignal(work(admin), signal)
+    } finally {
+      void atMost(admin.disconnect(), DISCONNECT_MS).then(() => client.cut())
+    }
+  }
+
+  async #client(): Promise<KafkajsClient> {
+    const client = await KafkajsClient.make(this.#options, this.#clientId, this.#logger)
+    this.#latest = client.kafka
+    return client
+  }
+}

@@ -1,0 +1,345 @@
+import { withSignal } from '@streamswitch/core/driver'
+import kafkajs, { type Consumer, type KafkaMessage, type PartitionAssigner } from 'kafkajs'
+import { protocolError } from './errors.js'
+import { FetchWait } from './fetch-wait.js'
+import { JoinPatience } from './join-patience.js'
+import { atMost, type KafkajsClient } from './kafkajs-client.js'
+import type { ConsumerGroup, OffsetManager } from './kafkajs-internals.js'
+import { GROUP_HOOKS, type GroupHooks } from './kafkajs-patches.js'
+import { onceLed } from './leadership.js'
+import { rangeAssigner } from './range-assigner.js'
+import { Watchdog } from './watchdog.js'
+
+/** Rides out a change of leader or coordinator without leaving the group. */
+const MEMBER_RETRY = { retries: 4, initialRetryTime: 100, maxRetryTime: 500 }
+
+/** Longest wait for a polite departure, in milliseconds. */
+const DISCONNECT_MS = 4_000
+
+export interface MemberSettings {
+  readonly group: string
+  /** Names this member towards `memberIds`. */
+  readonly name: string
+  readonly topics: readonly string[]
+  readonly sessionTimeoutMs: number
+  readonly heartbeatIntervalMs: number
+  readonly rebalanceTimeoutMs: number
+  readonly maxWaitMs: number
+  readonly fetchMaxBytes: number
+  readonly fetchMaxPartitionBytes: number
+  /** Ids that members of this process had when their connection broke. */
+  readonly memberIds: Map<string, string>
+}
+
+export interface Place {
+  readonly topic: string
+  readonly partition: number
+}
+
+/** What a member got in one round of the group's balancing. Commits made with it are refused by the broker once the round is over. */
+export interface Generation {
+  readonly id: number
+  readonly partitions: readonly Place[]
+  commit(positions: readonly (Place & { readonly offset: number; readonly metadata: string })[]): Promise<void>
+}
+
+/** What a member tells its driver. Awaited where a promise is returned. */
+export interface MemberEvents {
+  /** The generation ends. `graceful`: it is still valid until the promise resolves. */
+  leaving(how: 'graceful' | 'lost'): Promise<void>
+  /** A new generation begins; nothing is fetched before the promise resolves. `false`: it was over at once, another join follows. */
+  joined(generation: Generation): Promise<boolean>
+  /** Returns false when nothing of it was taken: it is fetched again. */
+  fetched(topic: string, partition: number, messages: readonly KafkaMessage[]): boolean
+  /** The position of a partition is not in the log any more. */
+  outOfRange(place: Place): Promise<void>
+  /** The member is of no use any more. Called once. */
+  lost(error: unknown): void
+}
+
+/** A kafkajs consumer as one member of a group: joining, fetching, positions, heartbeats. No policy. */
+export class GroupMember implements GroupHooks {
+  fetchStamp = 0
+  readonly #client: KafkajsClient
+  readonly #settings: MemberSettings
+  readonly #events: MemberEvents
+  readonly #consumer: Consumer
+  readonly #stamps = new WeakMap<object, number>()
+  readonly #fetchWait: FetchWait
+  readonly #watchdog: Watchdog
+  readonly #joining = new JoinPatience()
+  #group: ConsumerGroup | undefined
+  #joined = false
+  #ended = false
+  #reportJoin: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined
+
+  constructor(client: KafkajsClient, settings: MemberSettings, events: MemberEvents) {
+    this.#client = client
+    this.#settings = settings
+    this.#events = events
+    this.#fetchWait = new FetchWait(settings.maxWaitMs)
+    this.#watchdog = new Watchdog((silentMs) =>
+      this.#fail(new Error(`no sign of life from the group's coordinator for ${silentMs} ms`)),
+    )
+    this.#consumer = client.kafka.consumer({
+      groupId: settings.group,
+      sessionTimeout: settings.sessionTimeoutMs,
+      heartbeatInterval: settings.heartbeatIntervalMs,
+      rebalanceTimeout: settings.rebalanceTimeoutMs,
+      maxWaitTimeInMs: settings.maxWaitMs,
+      maxBytes: settings.fetchMaxBytes,
+      maxBytesPerPartition: settings.fetchMaxPartitionBytes,
+      allowAutoTopicCreation: false,
+      partitionAssigners: [this.#assigner()],
+      retry: { ...MEMBER_RETRY, restartOnFailure: async () => false },
+    })
+    this.#consumer.on(this.#consumer.events.CRASH, ({ payload }) => this.#fail(payload.error))
+    this.#consumer.on(this.#consumer.events.HEARTBEAT, () => this.#watchdog.alive())
+  }
+
+  /** Connects and joins. Resolves when the first assignment has been dealt with, or the join waits for other members. */
+  async open(signal: AbortSignal): Promise<void> {
+    await withSignal(this.#consumer.connect(), signal)
+    await withSignal(this.#consumer.subscribe({ topics: [...this.#settings.topics], fromBeginning: true }), signal)
+    const joined = new Promise<void>((resolve, reject) => {
+      this.#reportJoin = { resolve, reject }
+    })
+    this.#consumer
+      .run({ autoCommit: false, eachBatchAutoResolve: false, eachBatch: async (payload) => this.#pump(payload) })
+      .catch((error: unknown) => this.#fail(error))
+    await withSignal(Promise.race([joined, this.#joining.promise]), signal)
+  }
+
+  /** Stops fetching a partition; what is on its way may still come. */
+  pause({ topic, partition }: Place): void {
+    this.#fetchWait.paused(topic, partition)
+    this.#group?.pause([{ topic, partitions: [partition] }])
+  }
+
+  resume({ topic, partition }: Place): void {
+    this.#fetchWait.resumed(topic, partition)
+    this.#group?.resume([{ topic, partitions: [partition] }])
+  }
+
+  /** Fetches nothing any more. */
+  pauseAll(): void {
+    this.#group?.pause(this.#settings.topics.map((topic) => ({ topic })))
+  }
+
+  /** The next fetch of the partition starts at the offset; what was fetched before is not handed over. */
+  seek({ topic, partition }: Place, offset: number): void {
+    this.fetchStamp += 1
+    this.#group?.seek({ topic, partition, offset: String(offset) })
+  }
+
+  /** Every partition of a topic, whoever has it. */
+  partitionsOf(topic: string): Place[] {
+    return this.#live.cluster
+      .findTopicPartitionMetadata(topic)
+      .map(({ partitionId }) => ({ topic, partition: partitionId }))
+  }
+
+  /** What the group has committed; offset -1 where there is nothing. */
+  async committed(
+    places: readonly Place[],
+  ): Promise<Map<string, { readonly offset: number; readonly metadata: string }>> {
+    const group = this.#live
+    const coordinator = await (group.offsetManager?.getCoordinator() ??
+      group.cluster.findGroupCoordinator({ groupId: group.groupId }))
+    const { responses } = await coordinator.offsetFetch({ groupId: group.groupId, topics: byTopic(places) })
+    const found = new Map<string, { readonly offset: number; readonly metadata: string }>()
+    for (const { topic, partitions } of responses) {
+      for (const { partition, offset, metadata } of partitions)
+        found.set(placeKey({ topic, partition }), { offset: Number(offset), metadata: metadata ?? '' })
+    }
+    return found
+  }
+
+  /** Offsets in the log: the oldest kept, the next to be written, or the first at or after a time (-1 when there is none). */
+  async logOffsets(
+    places: readonly Place[],
+    at: 'earliest' | 'latest' | { readonly timestamp: number },
+  ): Promise<Map<string, number>> {
+    const point = typeof at === 'object' ? { fromTimestamp: at.timestamp } : { fromBeginning: at === 'earliest' }
+    const found = new Map<string, number>()
+    if (places.length === 0) return found
+    const { cluster } = this.#live
+    const topics = await onceLed(
+      () => cluster.fetchTopicsOffset(byTopic(places).map((topic) => ({ ...topic, ...point }))),
+      () => cluster.refreshMetadata(),
+    )
+    for (const { topic, partitions } of topics) {
+      for (const { partition, offset } of partitions) found.set(placeKey({ topic, partition }), Number(offset))
+    }
+    return found
+  }
+
+  /** Leaves the group. Never rejects; bounded. */
+  async close(): Promise<void> {
+    this.#ended = true
+    this.#watchdog.stop()
+    this.#joining.stop()
+    await atMost(this.#consumer.disconnect(), DISCONNECT_MS)
+    this.#client.cut()
+  }
+
+  /** The broker has taken the departure: the id is of no use to a successor. */
+  forget(): void {
+    this.#settings.memberIds.delete(this.#settings.name)
+  }
+
+  // Called by the patched consumer group.
+
+  async beforeJoin(group: ConsumerGroup): Promise<void> {
+    if (this.#ended) throw new kafkajs.KafkaJSNonRetriableError('the member is closed')
+    this.fetchStamp += 1
+    this.#adopt(group)
+    this.#watchdog.expect(this.#settings.rebalanceTimeoutMs * 2)
+    if (this.#joined) await this.#leave(group)
+    this.#watchdog.expect(this.#settings.rebalanceTimeoutMs + this.#settings.sessionTimeoutMs)
+    this.#joining.start()
+  }
+
+  async afterJoin(group: ConsumerGroup): Promise<void> {
+    this.fetchStamp += 1
+    if (this.#ended) return
+    this.#joined = true
+    if (group.memberId !== null) this.#settings.memberIds.set(this.#settings.name, group.memberId)
+    this.#joining.stop()
+    this.#fetchWait.clear()
+    // Pauses outlive a generation in kafkajs.
+    group.resume(this.#settings.topics.map((topic) => ({ topic })))
+    this.#watchdog.expect(this.#settings.sessionTimeoutMs)
+    const partitions = group
+      .assigned()
+      .flatMap(({ topic, partitions: numbers }) => numbers.map((partition) => ({ topic, partition })))
+    try {
+      if (await this.#events.joined(generationOf(group, partitions))) this.#reportJoin?.resolve()
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  fetched(batches: readonly object[], stamp: number): void {
+    for (const batch of batches) this.#stamps.set(batch, stamp)
+  }
+
+  outOfRange(topic: string, partition: number): Promise<void> {
+    return this.#events.outOfRange({ topic, partition })
+  }
+
+  get #live(): ConsumerGroup {
+    if (this.#group === undefined) throw new kafkajs.KafkaJSNonRetriableError('the member has not joined')
+    return this.#group
+  }
+
+  /** The assigner carries the hooks into the consumer group. */
+  #assigner(): PartitionAssigner {
+    return (config) => Object.assign(rangeAssigner(config), { [GROUP_HOOKS]: this as GroupHooks })
+  }
+
+  #adopt(group: ConsumerGroup): void {
+    if (this.#group === group) return
+    this.#group = group
+    group.memberId ??= this.#settings.memberIds.get(this.#settings.name) ?? null
+    Object.defineProperty(group, 'maxWaitTime', { get: () => this.#fetchWait.ms })
+  }
+
+  /** Ends the old generation: with the handlers' leave as long as the broker still counts this member in. */
+  async #leave(group: ConsumerGroup): Promise<void> {
+    if (!(await this.#stillMember(group))) return this.#events.leaving('lost')
+    // kafkajs sends no heartbeats while it waits for this: without them the session would run out.
+    const timer = setInterval(
+      () => void this.#heartbeat(group).catch(() => {}),
+      Math.min(1_000, this.#settings.sessionTimeoutMs / 4),
+    )
+    try {
+      await this.#events.leaving('graceful')
+    } finally {
+      clearInterval(timer)
+    }
+  }
+
+  async #stillMember(group: ConsumerGroup): Promise<boolean> {
+    if (group.memberId === null) return false
+    for (let attempt = 1; attempt <= 2; attempt += 1) {
+      try {
+        await this.#heartbeat(group)
+        return true
+      } catch (error) {
+        const type = protocolError(error)
+        if (type === 'REBALANCE_IN_PROGRESS') return true
+        if (type === 'ILLEGAL_GENERATION' || type === 'UNKNOWN_MEMBER_ID') return false
+        if (attempt === 1) await this.#findCoordinator(group)
+      }
+    }
+    return false
+  }
+
+  /** The coordinator may have moved, or its connection may be gone. */
+  async #findCoordinator(group: ConsumerGroup): Promise<void> {
+    try {
+      group.coordinator = await group.cluster.findGroupCoordinator({ groupId: group.groupId })
+    } catch {
+      // The heartbeat that follows fails for the same reason.
+    }
+  }
+
+  async #heartbeat(group: ConsumerGroup): Promise<void> {
+    const { coordinator, memberId, generationId, groupId } = group
+    if (coordinator === null || memberId === null || generationId === null) return
+    await coordinator.heartbeat({ groupId, memberId, groupGenerationId: generationId })
+    this.#watchdog.alive()
+  }
+
+  #pump({
+    batch,
+    resolveOffset,
+  }: Parameters<NonNullable<Parameters<Consumer['run']>[0]>['eachBatch'] & object>[0]): void {
+    if (this.#ended || this.#stamps.get(batch) !== this.fetchStamp) return
+    if (this.#events.fetched(batch.topic, batch.partition, batch.messages)) resolveOffset(batch.lastOffset())
+  }
+
+  #fail(error: unknown): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#watchdog.stop()
+    this.#joining.stop()
+    this.#reportJoin?.reject(error)
+    this.#events.lost(error)
+  }
+}
+
+/** Makes one text of topic and partition. */
+export function placeKey({ topic, partition }: Place): string {
+  return `${topic}/${partition}`
+}
+
+function byTopic(
+  places: readonly Place[],
+): { readonly topic: string; readonly partitions: { readonly partition: number }[] }[] {
+  const topics = new Map<string, { readonly partition: number }[]>()
+  for (const { topic, partition } of places) {
+    const partitions = topics.get(topic)
+    if (partitions === undefined) topics.set(topic, [{ partition }])
+    else partitions.push({ partition })
+  }
+  return [...topics].map(([topic, partitions]) => ({ topic, partitions }))
+}
+
+function generationOf(group: ConsumerGroup, partitions: readonly Place[]): Generation {
+  const offsets = group.offsetManager as OffsetManager
+  return {
+    id: group.generationId ?? 0,
+    partitions,
+    commit: (positions) =>
+      offsets.commitOffsets({
+        topics: [...new Set(positions.map(({ topic }) => topic))].map((topic) => ({
+          topic,
+          partitions: positions
+            .filter((one) => one.topic === topic)
+            .map(({ partition, offset, metadata }) => ({ partition, offset: String(offset), metadata })),
+        })),
+      }),
+  }
+}

@@ -1,0 +1,99 @@
+import net from 'node:net'
+import tls from 'node:tls'
+import { type Logger, readSecret, readTls } from '@streamswitch/core/driver'
+import kafkajs, { type Kafka, type KafkaConfig, type SASLOptions } from 'kafkajs'
+import { registerCodecs } from './compression.js'
+import { applyKafkajsPatches } from './kafkajs-patches.js'
+import type { KafkaValues } from './options.js'
+
+/** Idle time after which the operating system starts to probe a connection, in milliseconds. */
+const KEEP_ALIVE_MS = 30_000
+
+/** How often kafkajs repeats a connection by itself: once, for one that the broker has closed for idleness. Core repeats the rest. */
+const CONNECTION_RETRY = { retries: 1, initialRetryTime: 100, maxRetryTime: 300 }
+
+/** One kafkajs client with sockets that can be cut: made for one driver, thrown away with it. */
+export class KafkajsClient {
+  readonly kafka: Kafka
+  readonly #sockets: Set<net.Socket>
+  readonly #state: { cut: boolean }
+
+  private constructor(kafka: Kafka, sockets: Set<net.Socket>, state: { cut: boolean }) {
+    this.kafka = kafka
+    this.#sockets = sockets
+    this.#state = state
+  }
+
+  /** Reads credentials and certificates, anew each time. No connection is made yet. Rejects with UNAUTHENTICATED or INVALID_ARGUMENT where they can't be had. */
+  static async make(options: KafkaValues, clientId: string, logger: Logger): Promise<KafkajsClient> {
+    applyKafkajsPatches()
+    registerCodecs()
+    const password = await readSecret(options.password, 'kafka')
+    const ssl = options.tls ? await readTls(options, 'kafka') : undefined
+    const sockets = new Set<net.Socket>()
+    const state = { cut: false }
+    const config: KafkaConfig = {
+      clientId,
+      brokers: [...options.brokers],
+      connectionTimeout: options.connectionTimeoutMs,
+      requestTimeout: options.requestTimeoutMs,
+      retry: CONNECTION_RETRY,
+      logLevel: kafkajs.logLevel.WARN,
+      logCreator: () => (entry) => logger.debug(`kafkajs ${entry.namespace}: ${entry.log.message}`),
+      socketFactory: (request) => openSocket(request, sockets, state),
+      ...(ssl === undefined ? {} : { ssl: { ...ssl } }),
+      ...(options.username === undefined || password === undefined
+        ? {}
+        : { sasl: { mechanism: options.saslMechanism, username: options.username, password } as SASLOptions }),
+    }
+    return new KafkajsClient(new kafkajs.Kafka(config), sockets, state)
+  }
+
+  /** Ends every connection at once, and every later one as soon as it is tried. */
+  cut(): void {
+    this.#state.cut = true
+    for (const socket of this.#sockets) socket.destroy()
+    this.#sockets.clear()
+  }
+}
+
+interface SocketRequest {
+  readonly host: string
+  readonly port: number
+  readonly ssl: tls.ConnectionOptions | null
+  readonly onConnect: () => void
+}
+
+/** kafkajs's own factory leaves Nagle's algorithm on, which holds small requests back. */
+function openSocket(
+  { host, port, ssl, onConnect }: SocketRequest,
+  sockets: Set<net.Socket>,
+  state: { readonly cut: boolean },
+): net.Socket {
+  const name = net.isIP(host) === 0 ? { servername: host } : {}
+  const socket =
+    ssl === null || ssl === undefined
+      ? net.connect({ host, port }, onConnect)
+      : tls.connect({ host, port, ...name, ...ssl }, onConnect)
+  socket.setNoDelay(true)
+  socket.setKeepAlive(true, KEEP_ALIVE_MS)
+  sockets.add(socket)
+  socket.once('close', () => sockets.delete(socket))
+  if (state.cut) socket.destroy()
+  return socket
+}
+
+/** Settles as the promise does, or resolves with `undefined` when the time is over. Never rejects. */
+export async function atMost<T>(promise: Promise<T>, timeoutMs: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), timeoutMs)
+  })
+  try {
+    return await Promise.race([promise, timeout])
+  } catch {
+    return undefined
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,110 @@
+import {
+  type ConsumerGroup,
+  consumerGroupPrototype,
+  type RequestQueue,
+  requestQueuePrototype,
+} from './kafkajs-internals.js'
+
+/**
+ * What is wrong in kafkajs 2.2.4 and put right here, each with its defect. Applied once per loaded kafkajs; consumers without
+ * {@link GroupHooks} (a user's own, in the same process) behave as before.
+ */
+
+/** What a membership does at the points that kafkajs has no public way for. */
+export interface GroupHooks {
+  /** Changes whenever what was fetched before must not be used any more. */
+  readonly fetchStamp: number
+  /** Awaited before the member joins or rejoins: the old generation is still valid, its commits are accepted. */
+  beforeJoin(group: ConsumerGroup): Promise<void>
+  /** Awaited after the member got its partitions and before the first fetch of the new generation. */
+  afterJoin(group: ConsumerGroup): Promise<void>
+  /** Takes note of which stamp batches were fetched under. */
+  fetched(batches: readonly object[], stamp: number): void
+  /** Awaited in place of kafkajs's silent reset. */
+  outOfRange(topic: string, partition: number): Promise<void>
+}
+
+/** Where a partition assigner carries the hooks of its consumer: assigners are all that a consumer group gets from the outside. */
+export const GROUP_HOOKS = Symbol('streamswitch.kafka.hooks')
+
+const PATCHED = Symbol.for('streamswitch.kafka.patched')
+
+/** How soon a queue that waits for room is looked at again, in milliseconds: kafkajs's own value. */
+const CHECK_INTERVAL_MS = 10
+
+/** Applies all patches. Later calls do nothing. */
+export function applyKafkajsPatches(): void {
+  patchOnce(requestQueuePrototype, patchRequestQueueTimers)
+  patchOnce(consumerGroupPrototype, patchConsumerGroup)
+}
+
+/**
+ * Defect: `scheduleCheckPendingRequests` sets a timer although no request is pending, for `throttledUntil - now`, which is far
+ * below zero without throttling; the callback calls it again. Each connection thus fires about 900 timers a second for ever
+ * (3.7 % of a core when idle), and Node.js 24 prints TimeoutNegativeWarning.
+ */
+function patchRequestQueueTimers(prototype: RequestQueue): void {
+  prototype.scheduleCheckPendingRequests = function (this: RequestQueue): void {
+    if (this.throttleCheckTimeoutId !== null || this.pending.length === 0) return
+    const throttledMs = this.throttledUntil - Date.now()
+    this.throttleCheckTimeoutId = setTimeout(
+      () => {
+        this.throttleCheckTimeoutId = null
+        this.checkPendingRequests()
+      },
+      throttledMs > 0 ? throttledMs : CHECK_INTERVAL_MS,
+    )
+  }
+}
+
+/**
+ * Defects, all of them reasons for lost or doubled work in a rebalance:
+ * - a member rejoins at once, while handlers of the old generation run: nothing public is awaited in between, and afterwards
+ *   their commits are refused. The hook holds the join back until they have ended.
+ * - the new generation's number and the moment before its first fetch are not public: positions can't be set there.
+ * - a batch that was fetched before a rejoin or seek can be handed over after it.
+ * - a position that the topic no longer holds is reset silently.
+ */
+function patchConsumerGroup(prototype: ConsumerGroup): void {
+  const { joinAndSync, fetch, recoverFromOffsetOutOfRange } = prototype
+
+  prototype.joinAndSync = async function (this: ConsumerGroup): Promise<void> {
+    const hooks = hooksOf(this)
+    await hooks?.beforeJoin(this)
+    await joinAndSync.call(this)
+    await hooks?.afterJoin(this)
+  }
+
+  prototype.fetch = async function (this: ConsumerGroup, nodeId: string): Promise<object[]> {
+    const hooks = hooksOf(this)
+    if (hooks === undefined) return fetch.call(this, nodeId)
+    const stamp = hooks.fetchStamp
+    const batches = await fetch.call(this, nodeId)
+    hooks.fetched(batches, stamp)
+    return batches
+  }
+
+  prototype.recoverFromOffsetOutOfRange = async function (
+    this: ConsumerGroup,
+    error: { topic: string; partition: number },
+  ): Promise<void> {
+    const hooks = hooksOf(this)
+    if (hooks === undefined) return recoverFromOffsetOutOfRange.call(this, error)
+    await hooks.outOfRange(error.topic, error.partition)
+  }
+}
+
+function hooksOf(group: ConsumerGroup): GroupHooks | undefined {
+  for (const assigner of group.assigners) {
+    const hooks = (assigner as { [GROUP_HOOKS]?: GroupHooks })[GROUP_HOOKS]
+    if (hooks !== undefined) return hooks
+  }
+  return undefined
+}
+
+function patchOnce<T extends object>(prototype: T, patch: (prototype: T) => void): void {
+  const marked = prototype as T & { [PATCHED]?: true }
+  if (marked[PATCHED] === true) return
+  Object.defineProperty(marked, PATCHED, { value: true })
+  patch(prototype)
+}

@@ -1,0 +1,139 @@
+import {
+  type OptionInput,
+  type OptionValues,
+  option,
+  StreamError,
+  secretOption,
+  type TransportUrl,
+  tlsFields,
+} from '@streamswitch/core/driver'
+
+const COMPRESSIONS = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const
+
+/** Options of the Kafka transport: `kafka://user:password@b1:9092,b2:9092?compression=gzip`. */
+export const kafkaFields = {
+  /** Where to find the cluster: `host:port` of one or more brokers (`bootstrap.servers`). Stand in the URL as its hosts. */
+  brokers: option.texts({ default: ['127.0.0.1:9092'] }),
+  /** User for SASL. Left out: no authentication. */
+  username: option.text({ environment: 'KAFKA_USERNAME' }),
+  /** Password for SASL: a text, `{ file }` or a function, asked for at each connect. */
+  password: secretOption({ environment: 'KAFKA_PASSWORD' }),
+  /** How the password is presented (`sasl.mechanism`). */
+  saslMechanism: option.choice(['plain', 'scram-sha-256', 'scram-sha-512'], {
+    default: 'plain',
+    environment: 'KAFKA_SASL_MECHANISM',
+  }),
+  /** Encrypts connections. */
+  tls: option.flag({ default: false, environment: 'KAFKA_TLS' }),
+  ...tlsFields,
+  /** How batches are compressed. `gzip` is built in, and `zstd` where Node.js has it (22.15 or newer); others need a package. */
+  compression: option.choice(COMPRESSIONS, { default: 'none', environment: 'KAFKA_COMPRESSION' }),
+  /** Lets the broker recognise a batch that the client repeats within a producer's session (`enable.idempotence`). */
+  idempotent: option.flag({ default: true }),
+  /** Largest payload, in bytes. Together with key and headers it must stay below the topic's `max.message.bytes` (default 1,048,588). */
+  maxPayloadBytes: option.integer({ default: 1_000_000, min: 1 }),
+  /** Copies of each partition of topics that are made here; -1 is the broker's own default (`default.replication.factor`). */
+  replicationFactor: option.integer({ default: -1, min: -1, max: 32_767 }),
+  /** Longest time to open a TCP or TLS connection to one broker, in milliseconds. */
+  connectionTimeoutMs: option.integer({ default: 3_000, min: 1 }),
+  /** Longest time that a broker may take to answer a request, in milliseconds. */
+  requestTimeoutMs: option.integer({ default: 10_000, min: 100 }),
+}
+
+/** Options of producers, below `kafka`. */
+export const kafkaProducerFields = {
+  /** In place of the transport's `compression`. */
+  compression: option.choice(COMPRESSIONS),
+  /** In place of the transport's `idempotent`. */
+  idempotent: option.flag(),
+}
+
+/** Options of loops, below `kafka`. */
+export const kafkaConsumerFields = {
+  /** After this much silence the broker gives a member up for dead (`session.timeout.ms`), in milliseconds. The broker's own bounds apply (default 6,000 to 1,800,000). */
+  sessionTimeoutMs: option.integer({ default: 10_000, min: 1_000 }),
+  /** How often a member reports that it lives, in milliseconds; also how soon it hears of a rebalance (`heartbeat.interval.ms`). */
+  heartbeatIntervalMs: option.integer({ default: 500, min: 50 }),
+  /** How long members may take to finish what runs when the group is rebalanced, in milliseconds. Half of it is given to handlers. */
+  rebalanceTimeoutMs: option.integer({ default: 60_000, min: 1_000 }),
+  /** How long the broker may hold a fetch back while there is nothing to give, in milliseconds (`fetch.max.wait.ms`). */
+  maxWaitMs: option.integer({ default: 250, min: 1 }),
+  /** Most bytes of one fetch (`fetch.max.bytes`). A single larger message is delivered all the same. */
+  fetchMaxBytes: option.integer({ default: 10 * 1024 * 1024, min: 1024 }),
+  /** Most bytes of one partition in one fetch (`max.partition.fetch.bytes`); about three times as much may wait in this process per partition. */
+  fetchMaxPartitionBytes: option.integer({ default: 1024 * 1024, min: 1024 }),
+  /** Shortest time between two commits of a partition, in milliseconds. */
+  commitIntervalMs: option.integer({ default: 100, min: 0 }),
+  /** Where to go on when the position is outside of what the topic holds (`auto.offset.reset`). */
+  outOfRange: option.choice(['earliest', 'latest'], { default: 'earliest' }),
+}
+
+export type KafkaOptions = OptionInput<typeof kafkaFields>
+export type KafkaProducerOptions = OptionInput<typeof kafkaProducerFields>
+export type KafkaConsumerOptions = OptionInput<typeof kafkaConsumerFields>
+export type KafkaValues = OptionValues<typeof kafkaFields>
+export type KafkaProducerValues = OptionValues<typeof kafkaProducerFields>
+export type KafkaConsumerValues = OptionValues<typeof kafkaConsumerFields>
+export type CompressionName = KafkaValues['compression']
+
+export const DEFAULT_PORT = 9092
+
+/** Hosts, user and password of a `kafka://` URL. Throws INVALID_ARGUMENT for one with a path. */
+export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unknown>> {
+  if (url.path !== '') {
+    throw new StreamError(
+      `a kafka:// URL has no path: '${url.redacted}'; name topics where you make producers and loops`,
+      {
+        code: 'INVALID_ARGUMENT',
+        transport: 'kafka',
+        operation: 'configure',
+      },
+    )
+  }
+  const brokers = url.hosts.map(
+    ({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port ?? DEFAULT_PORT}`,
+  )
+  return { brokers: brokers.length === 0 ? undefined : brokers, username: url.username, password: url.password }
+}
+
+/** The URL that `KAFKA_BROKERS` makes. */
+export function environmentUrl(environment: NodeJS.ProcessEnv): string | undefined {
+  const brokers = environment.KAFKA_BROKERS?.trim()
+  if (brokers === undefined || brokers === '') return undefined
+  return brokers.startsWith('kafka://')
+    ? brokers
+    : `kafka://${brokers
+        .split(',')
+        .map((broker) => broker.trim())
+        .join(',')}`
+}
+
+/** Options that don't go together. Throws INVALID_ARGUMENT. */
+export function checkOptions(options: KafkaValues): void {
+  if ((options.username === undefined) === (options.password === undefined)) return
+  const missing = options.username === undefined ? 'username' : 'password'
+  throw new StreamError(
+    `SASL needs both a username and a password: ${missing} is missing (in the URL, as an option or as KAFKA_${missing.toUpperCase()})`,
+    {
+      code: 'INVALID_ARGUMENT',
+      transport: 'kafka',
+      operation: 'configure',
+    },
+  )
+}
+
+/** Timing options of a loop that don't go together. Throws INVALID_ARGUMENT. */
+export function checkConsumerOptions(options: KafkaConsumerValues): void {
+  const { heartbeatIntervalMs, sessionTimeoutMs, maxWaitMs } = options
+  const slowest = Math.max(heartbeatIntervalMs, maxWaitMs)
+  if (slowest * 2 < sessionTimeoutMs) return
+  const name = slowest === maxWaitMs ? 'maxWaitMs' : 'heartbeatIntervalMs'
+  throw new StreamError(
+    `kafka.${name} (${slowest}) must be less than half of kafka.sessionTimeoutMs (${sessionTimeoutMs}): heartbeats would come too late`,
+    {
+      code: 'INVALID_ARGUMENT',
+      transport: 'kafka',
+      operation: 'configure',
+    },
+  )
+}

@@ -1,0 +1,89 @@
+import kafkajs, { type GroupMemberAssignment, type PartitionAssigner, type GroupMember as Subscriber } from 'kafkajs'
+import { protocolError } from './errors.js'
+import type { Cluster } from './kafkajs-internals.js'
+
+const { MemberAssignment, MemberMetadata } = kafkajs.AssignerProtocol
+
+/** Format of what members tell each other: the consumer protocol's first, which every client reads and the only one that kafkajs writes. */
+const PROTOCOL_VERSION = 0
+
+/**
+ * Spreads each topic over the members that subscribe to it, in contiguous ranges: what Java's `RangeAssignor` does, under its
+ * name, so that a group may hold loops over different topics, and Java or librdkafka consumers beside them. (kafkajs's own
+ * assigner gives every member only the topics of whoever leads the group.)
+ */
+export const rangeAssigner: PartitionAssigner = ({ cluster }) => ({
+  name: 'range',
+  version: PROTOCOL_VERSION,
+  protocol: ({ topics }) => ({
+    name: 'range',
+    metadata: MemberMetadata.encode({ version: PROTOCOL_VERSION, topics, userData: Buffer.alloc(0) }),
+  }),
+  assign: async ({ members }): Promise<GroupMemberAssignment[]> => {
+    const subscribers = subscribersByTopic(members)
+    const counts = await countPartitions(cluster as unknown as Cluster, [...subscribers.keys()])
+    const assignment = assignRanges(subscribers, counts)
+    return members.map(({ memberId }) => ({
+      memberId,
+      memberAssignment: MemberAssignment.encode({
+        version: PROTOCOL_VERSION,
+        assignment: assignment.get(memberId) ?? {},
+        userData: Buffer.alloc(0),
+      }),
+    }))
+  },
+})
+
+/** Partitions per member and topic: the first members get one more where it doesn't come out even. */
+export function assignRanges(
+  subscribers: ReadonlyMap<string, readonly string[]>,
+  partitions: ReadonlyMap<string, number>,
+): Map<string, Record<string, number[]>> {
+  const assignment = new Map<string, Record<string, number[]>>()
+  for (const [topic, members] of subscribers) {
+    const count = partitions.get(topic) ?? 0
+    const share = Math.floor(count / members.length)
+    const extra = count % members.length
+    let next = 0
+    for (const [index, member] of [...members].sort().entries()) {
+      const size = share + (index < extra ? 1 : 0)
+      const own = assignment.get(member) ?? {}
+      if (size > 0) own[topic] = Array.from({ length: size }, (_, offset) => next + offset)
+      assignment.set(member, own)
+      next += size
+    }
+  }
+  return assignment
+}
+
+function subscribersByTopic(members: readonly Subscriber[]): Map<string, string[]> {
+  const subscribers = new Map<string, string[]>()
+  for (const { memberId, memberMetadata } of members) {
+    for (const topic of MemberMetadata.decode(memberMetadata)?.topics ?? []) {
+      const list = subscribers.get(topic)
+      if (list === undefined) subscribers.set(topic, [memberId])
+      else list.push(memberId)
+    }
+  }
+  return subscribers
+}
+
+/**
+ * Partitions of topics, of which some may be none of this member's business: those must not stay among its cluster's topics,
+ * whose metadata can't be had any more once one of them is deleted. A topic that doesn't exist has none.
+ */
+async function countPartitions(cluster: Cluster, topics: readonly string[]): Promise<Map<string, number>> {
+  const counts = new Map<string, number>()
+  for (const topic of topics) {
+    const own = cluster.targetTopics.has(topic)
+    try {
+      await cluster.addMultipleTargetTopics([topic])
+      counts.set(topic, cluster.findTopicPartitionMetadata(topic).length)
+    } catch (error) {
+      if (protocolError(error) !== 'UNKNOWN_TOPIC_OR_PARTITION') throw error
+    } finally {
+      if (!own) cluster.targetTopics.delete(topic)
+    }
+  }
+  return counts
+}

@@ -1,0 +1,36 @@
+/** Barks when nothing was heard for a while: silence without any event is how kafkajs fails at times after a broker's restart. */
+export class Watchdog {
+  readonly #bark: (silentMs: number) => void
+  #limitMs = 0
+  #heard = performance.now()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(bark: (silentMs: number) => void) {
+    this.#bark = bark
+  }
+
+  /** From now on a sign of life is due every `limitMs`. */
+  expect(limitMs: number): void {
+    this.#limitMs = limitMs
+    this.alive()
+    clearInterval(this.#timer)
+    this.#timer = setInterval(() => this.#look(), Math.max(50, limitMs / 4))
+    this.#timer.unref()
+  }
+
+  alive(): void {
+    this.#heard = performance.now()
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  #look(): void {
+    const silentMs = performance.now() - this.#heard
+    if (silentMs <= this.#limitMs) return
+    this.stop()
+    this.#bark(Math.round(silentMs))
+  }
+}

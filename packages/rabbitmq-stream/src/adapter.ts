@@ -1,0 +1,112 @@
+import {
+  type AdapterDefinition,
+  ConsumerLoop,
+  type ConsumerLoopOptions,
+  type ConsumerSink,
+  type ConsumerSpec,
+  OFFICIAL_ADAPTERS,
+  type OptionFields,
+  type OptionValues,
+  Problems,
+  Producer,
+  type ProducerOptions,
+  type ProducerSink,
+  type ProducerSpec,
+  type TransportContext,
+  type TransportDriver,
+} from '@streamswitch/core/driver'
+import { StreamAdmin } from './admin.js'
+import type { ConnectionSource } from './connection.js'
+import { StreamConsumerDriver } from './consumer.js'
+import { classifyError } from './errors.js'
+import {
+  environmentUrl,
+  optionsFromUrl,
+  type StreamConsumerSettings,
+  type StreamProducerSettings,
+  type StreamSettings,
+  streamConsumerFields,
+  streamFields,
+  streamProducerFields,
+} from './options.js'
+import { StreamProducerDriver } from './producer.js'
+
+const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'rabbitmq-stream') as (typeof OFFICIAL_ADAPTERS)[number]
+
+/** RabbitMQ streams, by the stream protocol: RabbitMQ 3.13 or newer. */
+export const adapter: AdapterDefinition = {
+  name: official.name,
+  schemes: official.schemes,
+  capabilities: official.capabilities,
+  reconnects: 'core',
+  defaultUrl: 'rabbitmq-stream://guest:guest@127.0.0.1:5552',
+  environmentUrl,
+  options: streamFields,
+  producerOptions: streamProducerFields,
+  consumerOptions: streamConsumerFields,
+  optionsFromUrl,
+  connect: (options, context) => connect(options as OptionValues<OptionFields> as StreamSettings, context),
+  classifyError,
+  classes: () => ({ Producer: RabbitmqStreamProducer, ConsumerLoop: RabbitmqStreamConsumerLoop }),
+}
+
+function connect(settings: StreamSettings, context: TransportContext): TransportDriver {
+  const source: ConnectionSource = { settings, context }
+  const ownEpochs = new Map<string, number>()
+  return {
+    // Each producer and loop has a client of its own, made anew after every loss.
+    native: undefined,
+    admin: new StreamAdmin(source),
+    producer: (spec: ProducerSpec, sink: ProducerSink) => {
+      checkProducer(spec.options as StreamProducerSettings, spec.topic.topic)
+      return new StreamProducerDriver(source, spec as ProducerSpec<StreamProducerSettings>, sink)
+    },
+    consumer: (spec: ConsumerSpec, sink: ConsumerSink) => {
+      checkConsumer(spec.options as StreamConsumerSettings, spec.topics[0]?.topic)
+      return new StreamConsumerDriver(source, spec as ConsumerSpec<StreamConsumerSettings>, sink, ownEpochs)
+    },
+    close: async () => {},
+  }
+}
+
+function checkProducer({ publisherName, subEntrySize, filterHeader }: StreamProducerSettings, topic: string): void {
+  const problems = new Problems()
+  if (publisherName !== undefined && subEntrySize > 1)
+    problems.add(
+      'rabbitmq-stream.subEntrySize',
+      "doesn't go together with publisherName: a batch of sub-entries has one id, so that the broker can't tell its records apart",
+    )
+  if (filterHeader !== undefined && subEntrySize > 1)
+    problems.add(
+      'rabbitmq-stream.subEntrySize',
+      "doesn't go together with filterHeader: a batch of sub-entries has no filter value",
+    )
+  if (publisherName !== undefined && !/^[\x21-\x7e]{1,200}$/.test(publisherName))
+    problems.add('rabbitmq-stream.publisherName', 'must have 1 to 200 characters of printable ASCII without spaces')
+  problems.throwIfAny(`invalid options of producer ${topic}`, {
+    transport: 'rabbitmq-stream',
+    topic,
+    operation: 'configure',
+  })
+}
+
+function checkConsumer({ filterValues, filterHeader }: StreamConsumerSettings, topic: string | undefined): void {
+  const problems = new Problems()
+  if ((filterValues === undefined) !== (filterHeader === undefined))
+    problems.add('rabbitmq-stream.filterHeader', 'goes together with filterValues: the broker skips whole chunks only')
+  problems.throwIfAny('invalid options of a loop', { transport: 'rabbitmq-stream', topic, operation: 'configure' })
+}
+
+/** A producer on RabbitMQ streams. */
+export class RabbitmqStreamProducer<T = unknown> extends Producer<T> {
+  constructor(topic: string, options?: ProducerOptions<T>) {
+    super(adapter, topic, options)
+  }
+}
+
+/** A consumer loop on RabbitMQ streams. */
+export class RabbitmqStreamConsumerLoop<T = unknown> extends ConsumerLoop<T> {
+  constructor(topic: string | readonly string[], options: ConsumerLoopOptions<T>) {
+    super(adapter, topic, options)
+  }
+}

@@ -1,0 +1,55 @@
+import { ATTEMPT_SLOTS, type Attempt, type GroupRecords } from './group-records.js'
+
+/** Which slot on the broker holds the failed attempts of which message. The most tried messages win where there are more than slots. */
+export class AttemptSlots {
+  readonly #byOffset = new Map<number, { attempts: number; readonly slot: number }>()
+  readonly #alone: Attempt | undefined
+
+  constructor(records: GroupRecords) {
+    const position = records.position ?? 0
+    this.#alone = records.alone !== undefined && records.alone.offset >= position ? records.alone : undefined
+    for (const [offset, entry] of records.attempts) if (offset >= position) this.#byOffset.set(offset, { ...entry })
+  }
+
+  /** Attempts on record; 0 where there are none. */
+  attemptsOf(offset: number): number {
+    const alone = this.#alone?.offset === offset ? this.#alone.attempts : 0
+    return Math.max(alone, this.#byOffset.get(offset)?.attempts ?? 0)
+  }
+
+  get empty(): boolean {
+    return this.#byOffset.size === 0 && this.#alone === undefined
+  }
+
+  /** Where to put the failed attempts of a message. */
+  claim(offset: number, attempts: number): number {
+    const known = this.#byOffset.get(offset)
+    if (known !== undefined) {
+      known.attempts = attempts
+      return known.slot
+    }
+    const slot = this.#free() ?? this.#evict()
+    this.#byOffset.set(offset, { attempts, slot })
+    return slot
+  }
+
+  /** Everything below is done. */
+  forget(below: number): void {
+    if (this.#byOffset.size === 0) return
+    for (const offset of this.#byOffset.keys()) if (offset < below) this.#byOffset.delete(offset)
+  }
+
+  #free(): number | undefined {
+    const taken = new Set([...this.#byOffset.values()].map(({ slot }) => slot))
+    for (let slot = 0; slot < ATTEMPT_SLOTS; slot += 1) if (!taken.has(slot)) return slot
+    return undefined
+  }
+
+  #evict(): number {
+    let least: [number, { attempts: number; slot: number }] | undefined
+    for (const entry of this.#byOffset) if (least === undefined || entry[1].attempts < least[1].attempts) least = entry
+    if (least === undefined) return 0
+    this.#byOffset.delete(least[0])
+    return least[1].slot
+  }
+}

@@ -1,0 +1,95 @@
+/** Keys of the stream protocol's frames that are handled here rather than by the library's decoder. */
+export const Key = {
+  publish: 0x0002,
+  confirm: 0x0003,
+  publishError: 0x0004,
+  deliver: 0x0008,
+  metadataUpdate: 0x0010,
+  close: 0x0016,
+  heartbeat: 0x0017,
+  consumerUpdate: 0x001a,
+  firstResponse: 0x8000,
+  credit: 0x8009,
+  metadataResponse: 0x800f,
+  closeResponse: 0x8016,
+  nameOf: (key: number): string => RESPONSE_NAMES.get(key) ?? `request ${key & 0x7fff}`,
+} as const
+
+const RESPONSE_NAMES: ReadonlyMap<number, string> = new Map([
+  [0x8001, 'declaring a publisher'],
+  [0x8005, "asking for a publisher's sequence"],
+  [0x8007, 'subscribing'],
+  [0x800b, 'asking for a stored offset'],
+  [0x800c, 'unsubscribing'],
+  [0x800d, 'creating the stream'],
+  [0x800e, 'deleting the stream'],
+  [0x8012, 'choosing a login mechanism'],
+  [0x8013, 'logging in'],
+  [0x8015, 'opening the virtual host'],
+  [0x8019, "asking for the super stream's partitions"],
+  [0x801c, 'asking for statistics'],
+  [0x801d, 'creating the super stream'],
+  [0x801e, 'deleting the super stream'],
+])
+
+/** A change of who is the active one of a group's consumers. */
+export interface ConsumerUpdate {
+  readonly correlationId: number
+  readonly subscriptionId: number
+  /** Defect: the library hides this from its listener, which is called in both cases. */
+  readonly active: boolean
+}
+
+export interface PublishError {
+  readonly publishingId: bigint
+  readonly code: number
+}
+
+/** What the broker sends of its own accord, by connection. */
+export interface ServerFrames<Connection> {
+  /** @param chunk - from the chunk's header on. The connection doesn't use the buffer again. */
+  chunk(connection: Connection, subscriptionId: number, chunk: Buffer): void
+  confirmed(connection: Connection, publisherId: number, publishingIds: readonly bigint[]): void
+  refused(connection: Connection, publisherId: number, errors: readonly PublishError[]): void
+  consumerUpdate(connection: Connection, update: ConsumerUpdate): void
+  /** Publishers and subscriptions of this stream on this connection are gone: it was deleted, or its leader moved. */
+  streamChanged(connection: Connection, change: { readonly code: number; readonly stream: string }): void
+  creditRefused(connection: Connection, subscriptionId: number, code: number): void
+}
+
+export function readConfirm(frame: Buffer): bigint[] {
+  const count = frame.readUInt32BE(9)
+  const ids = new Array<bigint>(count)
+  for (let index = 0; index < count; index += 1) ids[index] = frame.readBigUInt64BE(13 + index * 8)
+  return ids
+}
+
+/** Defect: the library decodes this frame as the answer to a request, and reports one undefined id. */
+export function readPublishErrors(frame: Buffer): PublishError[] {
+  const count = frame.readUInt32BE(9)
+  return Array.from({ length: count }, (_, index) => {
+    const at = 13 + index * 10
+    return { publishingId: frame.readBigUInt64BE(at), code: frame.readUInt16BE(at + 8) }
+  })
+}
+
+export function readConsumerUpdate(frame: Buffer): ConsumerUpdate {
+  return {
+    correlationId: frame.readUInt32BE(8),
+    subscriptionId: frame.readUInt8(12),
+    active: frame.readUInt8(13) === 1,
+  }
+}
+
+export function readMetadataUpdate(frame: Buffer): { code: number; stream: string } {
+  return { code: frame.readUInt16BE(8), stream: readText(frame, 10) }
+}
+
+export function readClose(frame: Buffer): { correlationId: number; code: number; reason: string } {
+  return { correlationId: frame.readUInt32BE(8), code: frame.readUInt16BE(12), reason: readText(frame, 14) }
+}
+
+function readText(frame: Buffer, at: number): string {
+  const length = Math.max(0, frame.readInt16BE(at))
+  return frame.toString('utf8', at + 2, at + 2 + length)
+}

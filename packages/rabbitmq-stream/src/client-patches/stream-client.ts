@@ -1,0 +1,242 @@
+import { randomUUID } from 'node:crypto'
+import type { ClientParams, DeclareConsumerParams } from 'rabbitmq-stream-js-client'
+import { ConsumerCreditPolicy } from 'rabbitmq-stream-js-client/dist/consumer_credit_policy.js'
+import { ConsumerUpdateResponse } from 'rabbitmq-stream-js-client/dist/requests/consumer_update_response.js'
+import { CreditRequest } from 'rabbitmq-stream-js-client/dist/requests/credit_request.js'
+import { Offset } from 'rabbitmq-stream-js-client/dist/requests/subscribe_request.js'
+import { UnsubscribeRequest } from 'rabbitmq-stream-js-client/dist/requests/unsubscribe_request.js'
+import { type ClientInternals, LibraryClient, type LibraryLogger } from './library.js'
+import { ConnectionGone, NoLeader, ResponseCode } from './server-error.js'
+import type { ConsumerUpdate } from './server-frames.js'
+import { type ConnectionEvents, StreamConnection, type StreamConnectionParams } from './stream-connection.js'
+
+/** Subscriptions or publishers that one connection gets before another is opened: their ids have one byte. */
+const MAX_PER_CONNECTION = 250
+const BALANCER_ATTEMPTS = 50
+
+/** What a driver wants to hear of its client. Chunks and updates go to their subscriptions. */
+export interface ClientEvents extends Pick<ConnectionEvents, 'closed' | 'confirmed' | 'refused' | 'streamChanged'> {}
+
+export interface StreamClientParams extends ClientParams {
+  readonly events: ClientEvents
+  readonly requestTimeoutMs: number
+  /** Connect to the given address only, again and again, until the wanted node answers. */
+  readonly loadBalancer: boolean
+}
+
+/** A publisher of one stream. */
+export interface StreamPublisherHandle {
+  readonly connection: StreamConnection
+  readonly publisherId: number
+  /** The broker's last publishing id under the publisher's reference; 0 without one. */
+  readonly lastPublishingId: bigint
+}
+
+/** A subscription to one stream. */
+export interface SubscriptionHandle {
+  readonly connection: StreamConnection
+  readonly subscriptionId: number
+  readonly extendedId: string
+}
+
+/** Where what arrives for a subscription goes. Both are called from the socket's event and must not throw. */
+export interface SubscriptionEvents {
+  /** @param chunk - from the chunk's header on. */
+  chunk?(chunk: Buffer): void
+  /** Answer with {@link StreamClient.answerUpdate}: the broker waits for it. */
+  update?(connection: StreamConnection, update: ConsumerUpdate): void
+}
+
+interface RegisteredConsumer {
+  readonly params: { readonly events?: SubscriptionEvents }
+}
+
+interface Node {
+  readonly host: string
+  readonly port: number
+}
+
+class FixedCredit extends ConsumerCreditPolicy {}
+
+/**
+ * The library's client on {@link StreamConnection}s, one per node for all streams: its own pool keeps dead connections, opens one
+ * per stream, and takes two nodes of one host for the same. Disposable: one that has lost a connection is closed and replaced.
+ */
+export class StreamClient extends LibraryClient {
+  readonly #byNode = new Map<string, Promise<StreamConnection>[]>()
+  readonly #logger: LibraryLogger
+  #closed = false
+
+  constructor(logger: LibraryLogger, params: StreamClientParams) {
+    super(logger, params)
+    this.#logger = logger
+    this.pool = { releaseConnection: async () => {} }
+  }
+
+  get #settings(): StreamClientParams {
+    return this.params as StreamClientParams
+  }
+
+  get locator(): StreamConnection {
+    return this.locatorConnection as StreamConnection
+  }
+
+  /** Connects to the address of the parameters. Rejects with what the broker or the socket said. */
+  async connect(): Promise<this> {
+    await this.locator.start()
+    this.#byNode.set(nodeKey(this.locator.serverEndpoint), [Promise.resolve(this.locator)])
+    return this
+  }
+
+  /** Every connection that is open. */
+  async connections(): Promise<StreamConnection[]> {
+    const settled = await Promise.allSettled([...this.#byNode.values()].flat())
+    return settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+  }
+
+  /** Declares a publisher on the stream's leader. */
+  async publisher(stream: string, reference: string | undefined): Promise<StreamPublisherHandle> {
+    const declared = await this.declarePublisher({
+      stream,
+      ...(reference === undefined ? {} : { publisherRef: reference }),
+    })
+    const { connection, publisherId, publishingId } = declared as unknown as {
+      connection: StreamConnection
+      publisherId: number
+      publishingId: bigint
+    }
+    return { connection, publisherId, lastPublishingId: publishingId }
+  }
+
+  /** Subscribes. What arrives goes to the client's events, never to the library's handler. */
+  async subscribe(params: SubscribeSettings, events: SubscriptionEvents): Promise<SubscriptionHandle> {
+    const { superStream, credit, ...rest } = params
+    // The library registers these before it asks the broker, so that nothing that comes with the answer is missed.
+    const settings: DeclareConsumerParams & { events: SubscriptionEvents } = {
+      ...rest,
+      events,
+      creditPolicy: new FixedCredit(credit),
+    }
+    const parent = superStream === undefined ? undefined : ({ superStream } as never)
+    const declared = (await this.declareConsumer(settings, () => {}, parent)) as unknown as {
+      connection: StreamConnection
+      consumerId: number
+      extendedId: string
+    }
+    return { connection: declared.connection, subscriptionId: declared.consumerId, extendedId: declared.extendedId }
+  }
+
+  async unsubscribe(handle: SubscriptionHandle): Promise<void> {
+    await handle.connection.sendAndWait(new UnsubscribeRequest(handle.subscriptionId))
+    this.consumers.delete(handle.extendedId)
+    handle.connection.releaseConsumerId(handle.subscriptionId)
+  }
+
+  /** Lets the broker send `chunks` more. */
+  credit(handle: SubscriptionHandle, chunks: number): void {
+    handle.connection.send(new CreditRequest({ subscriptionId: handle.subscriptionId, credit: chunks })).catch(() => {})
+  }
+
+  /** Answers a consumer update. Defect: the library's own answer comes without a deadline, and at the initial offset where a listener is missing. */
+  answerUpdate(connection: StreamConnection, correlationId: number, offset: Offset): void {
+    connection
+      .send(new ConsumerUpdateResponse({ correlationId, responseCode: ResponseCode.ok, offset }))
+      .catch(() => {})
+  }
+
+  override getLocatorConnection(): StreamConnection {
+    return new StreamConnection(connectionParams(this, this.params as StreamClientParams), SILENT)
+  }
+
+  override async getConnection(stream: string, purpose: 'publisher' | 'consumer'): Promise<StreamConnection> {
+    const [metadata] = await this.queryMetadata({ streams: [stream] })
+    const leader = metadata?.leader
+    if (leader === undefined) throw new NoLeader(`stream '${stream}' has no leader at the moment`)
+    if (purpose === 'publisher') return this.#nodeConnection(leader)
+    const holders = [...(metadata?.replicas ?? []), leader]
+    const connected = holders.find((node) => this.#byNode.has(nodeKey(node)))
+    return this.#nodeConnection(connected ?? holders[Math.floor(Math.random() * holders.length)] ?? leader)
+  }
+
+  async #nodeConnection(node: Node): Promise<StreamConnection> {
+    const key = nodeKey(node)
+    const open = this.#byNode.get(key) ?? []
+    const latest = await open.at(-1)
+    if (latest !== undefined && latest.failure === undefined && hasRoom(latest)) return latest
+    if (this.#byNode.get(key)?.at(-1) !== open.at(-1)) return this.#nodeConnection(node)
+    const opening = this.#open(node)
+    this.#byNode.set(key, [...open, opening])
+    return opening
+  }
+
+  async #open(node: Node): Promise<StreamConnection> {
+    const settings = this.#settings
+    if (!settings.loadBalancer) return this.#start({ ...settings, hostname: node.host, port: node.port })
+    for (let attempt = 1; attempt <= BALANCER_ATTEMPTS; attempt += 1) {
+      const connection = await this.#start(settings)
+      if (nodeKey(connection.serverEndpoint) === nodeKey(node)) return connection
+      await connection.close()
+    }
+    throw new ConnectionGone(`the load balancer never led to node ${nodeKey(node)} in ${BALANCER_ATTEMPTS} attempts`)
+  }
+
+  async #start(params: StreamClientParams): Promise<StreamConnection> {
+    if (this.#closed) throw new ConnectionGone('the client is closed')
+    const connection = new StreamConnection(connectionParams(this, params), this.#logger)
+    return connection.start()
+  }
+
+  /** Ends every connection. Never rejects, takes about a second at most. Defect: the library's leaves sockets behind, or waits for ever. */
+  override async close(): Promise<void> {
+    this.#closed = true
+    const connections = [...this.#byNode.values()].flat()
+    const ends = connections.map((one) => one.then((connection) => connection.close()).catch(() => {}))
+    await Promise.all([...ends, this.locator.close()])
+  }
+}
+
+export interface SubscribeSettings {
+  readonly stream: string
+  readonly offset: Offset
+  /** Chunks that the broker may send at once. */
+  readonly credit: number
+  /** Shown in the management tools. */
+  readonly consumerTag?: string
+  readonly consumerRef?: string
+  readonly singleActive?: boolean
+  /** Makes the broker spread the partitions of this super stream over the group's members. */
+  readonly superStream?: string
+  readonly filter?: NonNullable<DeclareConsumerParams['filter']>
+}
+
+function hasRoom(connection: StreamConnection): boolean {
+  return (
+    connection.subscriptions < MAX_PER_CONNECTION &&
+    (connection as unknown as { publisherId: number }).publisherId < MAX_PER_CONNECTION
+  )
+}
+
+function nodeKey(node: Node): string {
+  return `${node.host}:${node.port}`
+}
+
+/** Called within the base constructor as well: must not need the subclass's fields. */
+function connectionParams(client: ClientInternals, params: StreamClientParams): StreamConnectionParams {
+  const find = (connection: StreamConnection, id: number): SubscriptionEvents | undefined => {
+    const consumer = client.consumers.get(`${id}@${connection.connectionId}`) as RegisteredConsumer | undefined
+    return consumer?.params.events
+  }
+  const events: ConnectionEvents = {
+    ...params.events,
+    chunk: (connection, id, chunk) => find(connection, id)?.chunk?.(chunk),
+    consumerUpdate: (connection, update) => find(connection, update.subscriptionId)?.update?.(connection, update),
+    // A credit for a subscription that has just ended.
+    creditRefused: () => {},
+  }
+  return { ...params, events, connectionId: randomUUID(), leader: false, streamName: '' }
+}
+
+/** The library's own log is of no use here: what matters reaches the adapter as errors and events. */
+export const SILENT: LibraryLogger = { debug() {}, info() {}, warn() {}, error() {} }
+
+export { Offset }

@@ -1,0 +1,194 @@
+import { type ErrorCode, isStreamError, StreamError } from '@streamswitch/core/driver'
+import { ConnectionGone, ResponseCode, ServerError } from './client-patches/server-error.js'
+
+const TRANSPORT = 'rabbitmq-stream'
+
+/** What a native error means: our code, whether the same call may succeed later, and what to do about it. */
+interface Meaning {
+  readonly code: ErrorCode
+  readonly retryable?: boolean
+  readonly advice?: string
+}
+
+/** By response code of the stream protocol. */
+const BY_RESPONSE_CODE: Readonly<Record<number, Meaning>> = {
+  [ResponseCode.streamDoesNotExist]: {
+    code: 'NOT_FOUND',
+    advice: "make it, or open the transport with provision: 'create'",
+  },
+  [ResponseCode.subscriptionIdExists]: { code: 'UNAVAILABLE' },
+  [ResponseCode.subscriptionIdDoesNotExist]: { code: 'UNAVAILABLE' },
+  [ResponseCode.streamAlreadyExists]: { code: 'CONFLICT' },
+  [ResponseCode.streamNotAvailable]: { code: 'UNAVAILABLE', advice: 'it has no leader at the moment, or was deleted' },
+  [ResponseCode.saslMechanismNotSupported]: { code: 'UNAUTHENTICATED', advice: 'the broker must offer PLAIN' },
+  [ResponseCode.authenticationFailure]: { code: 'UNAUTHENTICATED', advice: 'check user name and password' },
+  [ResponseCode.saslError]: { code: 'UNAUTHENTICATED' },
+  [ResponseCode.saslChallenge]: { code: 'UNAUTHENTICATED' },
+  [ResponseCode.authenticationFailureLoopback]: {
+    code: 'UNAUTHENTICATED',
+    advice: "this user may connect from the broker's own host only",
+  },
+  [ResponseCode.virtualHostAccessFailure]: {
+    code: 'PERMISSION_DENIED',
+    advice: "the virtual host doesn't exist, or the user may not use it",
+  },
+  [ResponseCode.unknownFrame]: { code: 'UNSUPPORTED', advice: 'RabbitMQ 3.13 or newer is needed' },
+  [ResponseCode.frameTooLarge]: { code: 'TOO_LARGE' },
+  [ResponseCode.internalError]: { code: 'UNAVAILABLE' },
+  [ResponseCode.accessRefused]: {
+    code: 'PERMISSION_DENIED',
+    advice: 'grant the user the permissions that docs/transports/rabbitmq-stream.md lists',
+  },
+  [ResponseCode.preconditionFailed]: {
+    code: 'CONFLICT',
+    advice: 'it exists with other settings; delete it, or choose another name',
+  },
+  [ResponseCode.publisherDoesNotExist]: { code: 'UNAVAILABLE' },
+  [ResponseCode.noOffset]: { code: 'NOT_FOUND' },
+}
+
+/** By Node.js's error codes. */
+const BY_SYSTEM_CODE: Readonly<Record<string, Meaning>> = {
+  ECONNREFUSED: { code: 'UNAVAILABLE' },
+  ECONNRESET: { code: 'UNAVAILABLE' },
+  ECONNABORTED: { code: 'UNAVAILABLE' },
+  EPIPE: { code: 'UNAVAILABLE' },
+  ETIMEDOUT: { code: 'UNAVAILABLE' },
+  EHOSTUNREACH: { code: 'UNAVAILABLE' },
+  ENETUNREACH: { code: 'UNAVAILABLE' },
+  ENOTFOUND: {
+    code: 'UNAVAILABLE',
+    advice: "the host's name can't be resolved; behind a load balancer or in containers, see the option loadBalancer",
+  },
+  EAI_AGAIN: { code: 'UNAVAILABLE', advice: "the host's name can't be resolved now" },
+  ERR_SSL_WRONG_VERSION_NUMBER: {
+    code: 'INVALID_ARGUMENT',
+    advice: 'the port speaks no TLS: use rabbitmq-stream://, or the TLS port',
+  },
+  EPROTO: { code: 'UNAVAILABLE', advice: 'the TLS handshake failed' },
+}
+
+const CERTIFICATE =
+  /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_.*|CERT_.*|ERR_TLS_CERT_.*|HOSTNAME_MISMATCH)$/
+
+/** The adapter's table of native errors. Unknown ones are UNKNOWN, retryable, with the cause kept. */
+export function classifyError(native: unknown, operation: string, topic?: string): StreamError {
+  if (isStreamError(native)) return native
+  const text = native instanceof Error ? native.message : String(native)
+  const meaning = meaningOf(native)
+  const message = meaning.advice === undefined ? text : `${text}; ${meaning.advice}`
+  return new StreamError(message, {
+    code: meaning.code,
+    retryable: meaning.retryable,
+    transport: TRANSPORT,
+    operation,
+    topic,
+    cause: native,
+  })
+}
+
+function meaningOf(native: unknown): Meaning {
+  if (native instanceof ServerError) return BY_RESPONSE_CODE[native.code] ?? { code: 'UNKNOWN' }
+  if (native instanceof ConnectionGone) return { code: 'UNAVAILABLE' }
+  const code = typeof native === 'object' && native !== null ? (native as { readonly code?: unknown }).code : undefined
+  if (typeof code === 'string') {
+    if (CERTIFICATE.test(code))
+      return {
+        code: 'UNAUTHENTICATED',
+        advice: "the broker's certificate isn't trusted: see tlsCaFile and tlsServerName",
+      }
+    return BY_SYSTEM_CODE[code] ?? { code: 'UNKNOWN' }
+  }
+  return native instanceof Error && native.name === 'AbortError' ? { code: 'ABORTED' } : { code: 'UNKNOWN' }
+}
+
+/** True for a broker's answer with this code. */
+export function hasCode(error: unknown, code: number): boolean {
+  return error instanceof ServerError && error.code === code
+}
+
+/** A topic is to be there already and isn't. */
+export function topicMissing(topic: string): StreamError {
+  return failure(
+    'NOT_FOUND',
+    `topic '${topic}' doesn't exist; make it, or open the transport with provision: 'create'`,
+    'open',
+    topic,
+  )
+}
+
+/** A topic exists with another number of partitions. */
+export function partitionConflict(topic: string, existing: number, wanted: number): StreamError {
+  return failure(
+    'CONFLICT',
+    `topic '${topic}' has ${existing} partitions, not ${wanted}: the number is fixed when the topic is made`,
+    'open',
+    topic,
+  )
+}
+
+/** Two live producers want one `publisherName`. */
+export function publisherTaken(topic: string, name: string): StreamError {
+  return failure(
+    'CONFLICT',
+    `publisherName '${name}' is in use by another live producer of topic '${topic}': two under one name would lose messages`,
+    'open',
+    topic,
+  )
+}
+
+/** A sequence that the broker would drop although the record was never stored. */
+export function sequencePassed(topic: string, sequence: bigint): StreamError {
+  return failure(
+    'CONFLICT',
+    `sequence ${sequence} was refused and a higher one is stored: send the message again with a new sequence`,
+    'send',
+    topic,
+  )
+}
+
+/** A record that no frame can hold: its payload fits, but not together with key and headers. */
+export function recordTooLarge(topic: string): StreamError {
+  return failure(
+    'TOO_LARGE',
+    'payload, key and headers together exceed the frame of 1 MiB that the broker takes: send less, or a reference to where it is stored',
+    'send',
+    topic,
+  )
+}
+
+/** A commit of a partition that this member doesn't hold any more. */
+export function partitionGone(topic: string, partition: number): StreamError {
+  return failure('ABORTED', `partition ${partition} of '${topic}' belongs to another member now`, 'ack', topic)
+}
+
+/** Something kept on the broker has a format that this version can't read. */
+export function newerFormat(what: string, topic: string): StreamError {
+  return failure(
+    'UNSUPPORTED',
+    `${what} was written by a newer version of @streamswitch/rabbitmq-stream: upgrade this one first`,
+    'open',
+    topic,
+  )
+}
+
+/** The broker took a position without storing it: it doesn't answer, so that this is all that can be known. */
+export function notStored(group: string, topic: string): StreamError {
+  return failure(
+    'PERMISSION_DENIED',
+    `the broker doesn't keep the position of group '${group}' in topic '${topic}': check the user's permissions on the stream`,
+    'ack',
+    topic,
+  )
+}
+
+/** A {@link StreamError} of this transport. Retryable by its code, save ABORTED and CONFLICT, which are not. */
+export function failure(
+  code: ErrorCode,
+  message: string,
+  operation: string,
+  topic: string | undefined,
+  cause?: unknown,
+): StreamError {
+  return new StreamError(message, { code, transport: TRANSPORT, operation, topic, cause })
+}

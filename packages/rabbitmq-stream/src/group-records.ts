@@ -1,0 +1,152 @@
+import { QueryOffsetRequest } from 'rabbitmq-stream-js-client/dist/requests/query_offset_request.js'
+import { StoreOffsetRequest } from 'rabbitmq-stream-js-client/dist/requests/store_offset_request.js'
+import type { QueryOffsetResponse } from 'rabbitmq-stream-js-client/dist/responses/query_offset_response.js'
+import { ResponseCode } from './client-patches/server-error.js'
+import type { StreamConnection } from './client-patches/stream-connection.js'
+import { hasCode, newerFormat, notStored } from './errors.js'
+
+const FORMAT_SHIFT = 60n
+const FORMAT = 1n
+const BODY_MASK = (1n << FORMAT_SHIFT) - 1n
+const OFFSET_BITS = 48n
+const OFFSET_MASK = (1n << OFFSET_BITS) - 1n
+const MAX_ATTEMPTS = (1n << (FORMAT_SHIFT - OFFSET_BITS)) - 1n
+/** How many failing messages of a partition have their attempts on record at a time. */
+export const ATTEMPT_SLOTS = 16
+
+/** A message and how often it was started. */
+export interface Attempt {
+  readonly offset: number
+  readonly attempts: number
+}
+
+/** What the broker keeps of a group in one partition. */
+export interface GroupRecords {
+  /** The next offset to handle; `undefined` for a group that has none yet. */
+  readonly position: number | undefined
+  /** Milliseconds since the epoch at the last assignment, made strictly rising; 0 before the first. */
+  readonly epoch: number
+  /** Messages below this offset may have been started by the last owner; 0 when it let go in good order. */
+  readonly started: number
+  /** Failed attempts by offset, and the slot that holds them. */
+  readonly attempts: ReadonlyMap<number, { readonly attempts: number; readonly slot: number }>
+  /** The last suspect that was started alone: the only message that a crash since then can be charged to. */
+  readonly alone: Attempt | undefined
+}
+
+/**
+ * Reads and writes what a group keeps on the broker for one stream: named 64-bit numbers, which streams store beside the
+ * messages. `<group>` holds the last offset that is done, as every stream client has it. The others begin with `<group>:`, carry
+ * a format version in their upper four bits, and thereby lie above every offset: retention removes numbers below the first
+ * offset that is kept.
+ */
+export class GroupRecordStore {
+  readonly #connection: StreamConnection
+  readonly #stream: string
+  readonly #group: string
+  readonly #topic: string
+  /** Offset 0 isn't done yet although `<group>` holds 0: the one position that 'the last that is done' can't say. */
+  #beforeFirst = false
+
+  constructor(connection: StreamConnection, stream: string, group: string, topic: string) {
+    this.#connection = connection
+    this.#stream = stream
+    this.#group = group
+    this.#topic = topic
+  }
+
+  /** Reads everything, in one go. */
+  async load(): Promise<GroupRecords> {
+    const slots = Array.from({ length: ATTEMPT_SLOTS }, (_, slot) => this.#read(`try.${slot}`))
+    const single = [this.#read('epoch'), this.#read('started'), this.#read('alone')] as const
+    const [position, epoch, started, alone, ...tries] = await Promise.all([this.position(), ...single, ...slots])
+    const attempts = new Map<number, { attempts: number; slot: number }>()
+    for (const [slot, packed] of tries.entries()) {
+      const attempt = unpack(packed)
+      if (attempt !== undefined) attempts.set(attempt.offset, { attempts: attempt.attempts, slot })
+    }
+    return { position, epoch: Number(epoch ?? 0n), started: Number(started ?? 0n), attempts, alone: unpack(alone) }
+  }
+
+  /** The next offset to handle; `undefined` for a group that has none yet. */
+  async position(): Promise<number | undefined> {
+    const [stored, beforeFirst] = await Promise.all([this.#query(this.#group), this.#read('before-first')])
+    if (stored === undefined) return undefined
+    this.#beforeFirst = stored === 0n && beforeFirst === 1n
+    return this.#beforeFirst ? 0 : Number(stored) + 1
+  }
+
+  /** Everything below `next` is done. Resolves when the broker says so itself. */
+  async savePosition(next: number): Promise<void> {
+    if ((next === 0) !== this.#beforeFirst) {
+      this.#beforeFirst = next === 0
+      this.#write('before-first', this.#beforeFirst ? 1n : 0n)
+    }
+    const last = BigInt(Math.max(0, next - 1))
+    this.#store(this.#group, last)
+    // Storing has no answer of its own, not even when it is refused. The broker handles both in order: this is the answer.
+    if ((await this.#query(this.#group)) !== last) throw notStored(this.#group, this.#topic)
+  }
+
+  /** Written before the messages are handed out; needs no answer, since what was written is on its way even if this process dies. */
+  saveStarted(below: number): void {
+    this.#write('started', BigInt(below))
+  }
+
+  saveEpoch(epoch: number): void {
+    this.#write('epoch', BigInt(epoch))
+  }
+
+  /** Resolves when the broker has it. */
+  async saveFailed(slot: number, failed: Attempt): Promise<void> {
+    await this.#confirmed(`try.${slot}`, pack(failed))
+  }
+
+  /** Resolves when the broker has it. */
+  async saveAlone(started: Attempt): Promise<void> {
+    await this.#confirmed('alone', pack(started))
+  }
+
+  async #confirmed(name: string, body: bigint): Promise<void> {
+    this.#write(name, body)
+    await this.#read(name)
+  }
+
+  #write(name: string, body: bigint): void {
+    this.#store(`${this.#group}:${name}`, (FORMAT << FORMAT_SHIFT) | body)
+  }
+
+  async #read(name: string): Promise<bigint | undefined> {
+    const stored = await this.#query(`${this.#group}:${name}`)
+    if (stored === undefined) return undefined
+    if (stored >> FORMAT_SHIFT !== FORMAT) throw newerFormat(`record '${name}' of group '${this.#group}'`, this.#topic)
+    return stored & BODY_MASK
+  }
+
+  #store(reference: string, offsetValue: bigint): void {
+    this.#connection.send(new StoreOffsetRequest({ stream: this.#stream, reference, offsetValue })).catch(() => {})
+  }
+
+  async #query(reference: string): Promise<bigint | undefined> {
+    try {
+      const answer: QueryOffsetResponse = await this.#connection.sendAndWait(
+        new QueryOffsetRequest({ stream: this.#stream, reference }),
+      )
+      return answer.offsetValue
+    } catch (error) {
+      if (hasCode(error, ResponseCode.noOffset)) return undefined
+      throw error
+    }
+  }
+}
+
+function pack({ offset, attempts }: Attempt): bigint {
+  const counted = BigInt(attempts) > MAX_ATTEMPTS ? MAX_ATTEMPTS : BigInt(attempts)
+  return (counted << OFFSET_BITS) | BigInt(offset)
+}
+
+function unpack(packed: bigint | undefined): Attempt | undefined {
+  return packed === undefined
+    ? undefined
+    : { offset: Number(packed & OFFSET_MASK), attempts: Number(packed >> OFFSET_BITS) }
+}

@@ -1,0 +1,111 @@
+import {
+  type OptionInput,
+  type OptionValues,
+  option,
+  secretOption,
+  type TransportUrl,
+  tlsFields,
+} from '@streamswitch/core/driver'
+
+/** Largest payload that surely fits a frame of 1 MiB, its id and timestamp included. */
+export const MAX_PAYLOAD_BYTES = 1_048_000
+const PORT = 5552
+const TLS_PORT = 5551
+
+/** Options of the RabbitMQ Streams transport: `rabbitmq-stream://user:password@host:5552,other:5552/vhost?loadBalancer=true`. */
+export const streamFields = {
+  ...tlsFields,
+  /** Brokers of one cluster, as `host` or `host:port`, tried in turn. Stand in the URL. */
+  hosts: option.texts({ default: ['127.0.0.1'] }),
+  /** Whether to connect by TLS. Set by `rabbitmq-stream+tls://`. */
+  tls: option.flag({ default: false }),
+  /** User name. */
+  username: option.text({ default: 'guest', environment: 'RABBITMQ_STREAM_USERNAME' }),
+  /** Password: a text, `{ file }` or a function; files and functions are asked again at each connect. Left out: `guest` for the user `guest`. */
+  password: secretOption({ environment: 'RABBITMQ_STREAM_PASSWORD' }),
+  /** Virtual host. Stands in the URL as its path. */
+  vhost: option.text({ default: '/', environment: 'RABBITMQ_STREAM_VHOST' }),
+  /** The hosts are a load balancer: nodes are reached through it, by connecting until the right one answers. Left out, nodes are reached at the addresses that they advertise. */
+  loadBalancer: option.flag({ default: false }),
+  /** Seconds between heartbeats; a silent peer is given up after two of them. The broker may ask for less. */
+  heartbeatSeconds: option.integer({ default: 10, min: 1, max: 3_600 }),
+  /** Longest time for one call to the broker, in milliseconds; then the connection counts as dead. */
+  callTimeoutMs: option.integer({ default: 10_000, min: 100, max: 600_000 }),
+  /** Largest payload, in bytes. Streams take frames of 1 MiB by default, everything included. */
+  maxPayloadBytes: option.integer({ default: MAX_PAYLOAD_BYTES, min: 1, max: MAX_PAYLOAD_BYTES }),
+  /** Nodes that keep a copy of streams that are made here (`initial-cluster-size`). Left out: the broker's own default, every node of the cluster. */
+  replicas: option.integer({ min: 1, max: 255 }),
+  /** Size of a stream's files, in bytes (`stream-max-segment-size-bytes`); retention drops whole files. Left out: the broker's own default, 500 MB; with retention, a quarter of its `maxBytes` or 50 MB. */
+  segmentBytes: option.integer({ min: 1_000_000, max: 3_000_000_000 }),
+  /** Base address of the management API, which alone can list topics. Left out: port 15672 of the first host. */
+  managementUrl: option.text({ environment: 'RABBITMQ_MANAGEMENT_URL' }),
+}
+
+/** Options of producers, below `rabbitmq-stream`. */
+export const streamProducerFields = {
+  /** Name under which the broker drops what it has stored already, by `sequence`. One live producer may hold it. Left out: a resend after a lost connection may duplicate. */
+  publisherName: option.text(),
+  /** Records that travel as one batch of sub-entries. 1: each by itself. Not together with `publisherName`. */
+  subEntrySize: option.integer({ default: 1, min: 1, max: 65_535 }),
+  /** How batches of sub-entries are compressed. Takes effect where `subEntrySize` is above 1. */
+  compression: option.choice(['none', 'gzip'], { default: 'none' }),
+  /** Header whose value becomes the record's filter value, for loops with `filterValues`. */
+  filterHeader: option.text(),
+}
+
+/** Options of loops, below `rabbitmq-stream`. */
+export const streamConsumerFields = {
+  /** Chunks that the broker may send ahead, per partition. A chunk holds what was written at once: up to several thousand messages. */
+  chunksAhead: option.integer({ default: 5, min: 1, max: 1_000 }),
+  /** Shortest time between two stored positions of a partition, in milliseconds. Each takes an offset of the stream. */
+  commitIntervalMs: option.integer({ default: 200, min: 0 }),
+  /** How long running handlers may take when a partition moves to another member, in milliseconds. */
+  handoverTimeoutMs: option.integer({ default: 10_000, min: 100 }),
+  /** Only messages with one of these filter values: the broker skips chunks without any, the loop skips what remains by `filterHeader`. What is skipped counts as done once something behind it arrives. */
+  filterValues: option.texts(),
+  /** Header that holds the filter value, as at the producer. Needed with `filterValues`. */
+  filterHeader: option.text(),
+  /** With `filterValues`: messages without a filter value as well. */
+  matchUnfiltered: option.flag({ default: false }),
+}
+
+export type RabbitmqStreamOptions = OptionInput<typeof streamFields>
+export type RabbitmqStreamProducerOptions = OptionInput<typeof streamProducerFields>
+export type RabbitmqStreamConsumerOptions = OptionInput<typeof streamConsumerFields>
+export type StreamSettings = OptionValues<typeof streamFields>
+export type StreamProducerSettings = OptionValues<typeof streamProducerFields>
+export type StreamConsumerSettings = OptionValues<typeof streamConsumerFields>
+
+export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unknown>> {
+  return {
+    hosts:
+      url.hosts.length === 0
+        ? undefined
+        : url.hosts.map(({ host, port }) => (port === undefined ? bracketed(host) : `${bracketed(host)}:${port}`)),
+    tls: url.scheme === 'rabbitmq-stream+tls' ? true : undefined,
+    username: url.username,
+    password: url.password,
+    vhost: url.path === '' ? undefined : url.path,
+  }
+}
+
+export function environmentUrl(environment: NodeJS.ProcessEnv): string | undefined {
+  const url = environment['RABBITMQ_STREAM_URL']?.trim()
+  return url === '' ? undefined : url
+}
+
+export interface HostAddress {
+  readonly host: string
+  readonly port: number
+}
+
+/** Takes `host`, `host:port`, `[::1]:port` apart. */
+export function parseHost(text: string, tls: boolean): HostAddress {
+  const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(text)
+  const host = match?.[1] ?? match?.[2] ?? text
+  return { host, port: match?.[3] === undefined ? (tls ? TLS_PORT : PORT) : Number(match[3]) }
+}
+
+function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host
+}

@@ -1,0 +1,108 @@
+import { type ConsumerSink, type Delivery, Deque, type PartitionAssignment } from '@streamswitch/core/driver'
+import { Chunk, type ChunkEntry } from './chunk.js'
+import { type DeliveryContext, NativeMessage, toDelivery } from './message.js'
+
+/** Most messages of one delivery: small enough that the inbox's limits hold. */
+const DELIVERY_LIMIT = 500
+
+export interface FeedSettings {
+  readonly assignment: PartitionAssignment
+  readonly stream: string
+  /** The first offset that is wanted; what a chunk holds before it is passed over. */
+  readonly start: number
+  /** What is on record of a message. */
+  context(offset: number): DeliveryContext
+  /** False: the message is passed over, as done. */
+  readonly wants: ((delivery: Delivery) => boolean) | undefined
+  /** Called before messages are handed out: they may be started from now on. */
+  starting(last: number): void
+  /** Everything below `next` was handed out or passed over; `last` is the last that was handed out, if any was. */
+  passed(next: number, last: number | undefined): void
+  /** Lets the broker send another chunk. */
+  credit(): void
+  report(problem: string): void
+  broken(error: unknown): void
+}
+
+/**
+ * Hands the chunks of one assignment to core, in order, no more than it has room for. The broker gets a credit for each chunk
+ * once it is through, so that it sends no more than fits. Replaces the library's way, which runs as many handlers at once as it
+ * has credits, and loses a credit for each handler that throws.
+ */
+export class PartitionFeed {
+  readonly assignment: PartitionAssignment
+  readonly #settings: FeedSettings
+  readonly #sink: ConsumerSink
+  readonly #chunks = new Deque<Chunk>()
+  #waiting = false
+  #stopped = false
+
+  constructor(settings: FeedSettings, sink: ConsumerSink) {
+    this.assignment = settings.assignment
+    this.#settings = settings
+    this.#sink = sink
+  }
+
+  /** A chunk has arrived. */
+  push(bytes: Buffer): void {
+    if (this.#stopped) return
+    try {
+      this.#chunks.push(new Chunk(bytes))
+    } catch (error) {
+      return this.#settings.broken(error)
+    }
+    this.#pump()
+  }
+
+  /** Nothing is handed out from now on. */
+  stop(): void {
+    this.#stopped = true
+    this.#chunks.clear()
+  }
+
+  #pump(): void {
+    while (!this.#stopped && !this.#waiting) {
+      const chunk = this.#chunks.peek()
+      if (chunk === undefined) return
+      try {
+        this.#handOut(chunk)
+      } catch (error) {
+        return this.#settings.broken(error)
+      }
+      if (!chunk.done) continue
+      this.#chunks.shift()
+      this.#settings.credit()
+    }
+  }
+
+  #handOut(chunk: Chunk): void {
+    const limit = Math.min(DELIVERY_LIMIT, Math.max(1, this.#sink.capacity(this.assignment)))
+    const entries = chunk.read(limit, this.#settings.start)
+    if (chunk.problem !== undefined) this.#settings.report(chunk.problem)
+    chunk.problem = undefined
+    const last = entries.at(-1)
+    if (last === undefined) return
+    const deliveries = this.#deliveries(chunk, entries)
+    this.#settings.passed(last.offset + 1, deliveries.at(-1)?.position as number | undefined)
+    if (deliveries.length === 0) return
+    this.#settings.starting(last.offset)
+    const room = this.#sink.deliver(this.assignment, deliveries)
+    if (room === undefined) return
+    this.#waiting = true
+    void room.then(() => {
+      this.#waiting = false
+      this.#pump()
+    })
+  }
+
+  #deliveries(chunk: Chunk, entries: readonly ChunkEntry[]): Delivery[] {
+    const { stream, context, wants } = this.#settings
+    const deliveries: Delivery[] = []
+    for (const { offset, bytes } of entries) {
+      const native = new NativeMessage(stream, offset, chunk.timestamp, bytes)
+      const delivery = toDelivery(this.assignment, native, context(offset))
+      if (wants === undefined || wants(delivery)) deliveries.push(delivery)
+    }
+    return deliveries
+  }
+}

@@ -1,0 +1,212 @@
+import type {
+  ConsumerSink,
+  Delivery,
+  PartitionAssignment,
+  PartitionLag,
+  StartPosition,
+} from '@streamswitch/core/driver'
+import { ActivePartition } from './active-partition.js'
+import type { ConsumerUpdate } from './client-patches/server-frames.js'
+import { Offset, type StreamClient } from './client-patches/stream-client.js'
+import type { StreamConnection } from './client-patches/stream-connection.js'
+import { failure, partitionGone } from './errors.js'
+import { GroupRecordStore, type GroupRecords } from './group-records.js'
+import type { StreamConsumerSettings } from './options.js'
+import { firstOffsetOf, lagOf, resolvePosition } from './stream-positions.js'
+
+/** What the members of one driver share. */
+export interface MemberContext {
+  readonly client: StreamClient
+  readonly sink: ConsumerSink
+  readonly group: string
+  readonly from: StartPosition | undefined
+  readonly options: StreamConsumerSettings
+  /** The epochs that this process has given, by stream and group: an assignment that follows its own wasn't preceded by a crash. */
+  readonly ownEpochs: Map<string, number>
+  lost(error: unknown): void
+}
+
+export interface PartitionName {
+  readonly topic: string
+  readonly partition: number
+  readonly stream: string
+  readonly superStream: string | undefined
+}
+
+/**
+ * This process's candidacy for one partition. A single active consumer that is never sent a message says who owns the partition;
+ * the owner reads it through a subscription of its own, which can begin anywhere.
+ */
+export class PartitionMember {
+  readonly name: PartitionName
+  readonly #context: MemberContext
+  readonly #store: GroupRecordStore
+  #active: ActivePartition | undefined
+  /** Updates are answered one after the other. */
+  #updates: Promise<void> = Promise.resolve()
+  #stopped = false
+
+  constructor(name: PartitionName, context: MemberContext) {
+    this.name = name
+    this.#context = context
+    this.#store = new GroupRecordStore(context.client.locator, name.stream, context.group, name.topic)
+  }
+
+  /** Stands as a candidate. */
+  async join(): Promise<void> {
+    const { client, group } = this.#context
+    const { stream, superStream } = this.name
+    await client.subscribe(
+      {
+        stream,
+        offset: Offset.next(),
+        credit: 0,
+        singleActive: true,
+        consumerRef: group,
+        ...(superStream === undefined ? {} : { superStream }),
+      },
+      { update: (connection, update) => this.#enqueue(connection, update) },
+    )
+  }
+
+  get active(): boolean {
+    return this.#active !== undefined
+  }
+
+  /** True once some member has fixed where the group begins. */
+  async positioned(): Promise<boolean> {
+    return this.active || (await this.#store.position()) !== undefined
+  }
+
+  owns(assignment: PartitionAssignment): boolean {
+    return this.#active?.assignment === assignment
+  }
+
+  commit(last: Delivery): Promise<void> {
+    return this.#owned().commit(last)
+  }
+
+  noteStart(delivery: Delivery, attempt: number): Promise<void> {
+    return this.#owned().noteStart(delivery, attempt)
+  }
+
+  noteFailure(delivery: Delivery, attempt: number): Promise<void> {
+    return this.#owned().noteFailure(delivery, attempt)
+  }
+
+  /** Core has let go of the assignment already. */
+  async seek(position: StartPosition): Promise<void> {
+    const active = this.#owned()
+    await active.release()
+    const start = await resolvePosition(this.#context.client, this.name.stream, position, (problem) =>
+      this.#report(problem),
+    )
+    await this.#store.savePosition(start)
+    if (this.#active !== active) return
+    await this.#begin(await this.#store.load(), start)
+  }
+
+  async lag(): Promise<PartitionLag> {
+    const { topic, partition, stream } = this.name
+    return { topic, partition, lag: await lagOf(this.#context.client, stream, await this.#store.position()) }
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#active?.stop()
+  }
+
+  /** The loop ends in good order. */
+  leave(): void {
+    this.stop()
+    this.#active?.release().catch(() => {})
+    this.#active = undefined
+  }
+
+  #owned(): ActivePartition {
+    if (this.#active === undefined) throw partitionGone(this.name.topic, this.name.partition)
+    return this.#active
+  }
+
+  #enqueue(connection: StreamConnection, update: ConsumerUpdate): void {
+    this.#updates = this.#updates.then(async () => {
+      try {
+        await (update.active ? this.#activate() : this.#deactivate())
+        this.#context.client.answerUpdate(connection, update.correlationId, Offset.next())
+      } catch (error) {
+        this.#context.lost(error)
+      }
+    })
+  }
+
+  async #activate(): Promise<void> {
+    if (this.#stopped || this.#active !== undefined) return
+    const records = await this.#store.load()
+    const start = records.position ?? (await this.#firstPosition(records))
+    if (records.position !== undefined) await this.#tellTrimmed(records.position)
+    if (!this.#stopped) await this.#begin(records, start)
+  }
+
+  async #begin(records: GroupRecords, start: number): Promise<void> {
+    const { client, sink, group, options, ownEpochs } = this.#context
+    const { topic, partition, stream } = this.name
+    const owner = `${stream} ${group}`
+    const isOwn = records.epoch !== 0 && records.epoch === ownEpochs.get(owner)
+    const epoch = Math.max(records.epoch + 1, Date.now())
+    ownEpochs.set(owner, epoch)
+    this.#store.saveEpoch(epoch)
+    const active = new ActivePartition({
+      assignment: { topic, partition, epoch },
+      stream,
+      group,
+      start,
+      records,
+      suspectBelow: isOwn ? 0 : records.started,
+      options,
+      store: this.#store,
+      client,
+      sink,
+      broken: (error) => this.#context.lost(error),
+    })
+    this.#active = active
+    sink.assigned([active.assignment])
+    await active.subscribe()
+  }
+
+  /** A new group begins where `from` says, and every member is to know. */
+  async #firstPosition(records: GroupRecords): Promise<number> {
+    const { client, from = 'earliest' } = this.#context
+    const { stream, topic, partition } = this.name
+    // The broker forgets a position that retention has overtaken: then the group is not new, and begins at what is left.
+    const known = records.epoch !== 0
+    if (known)
+      this.#report(
+        `the position of partition ${partition} of '${topic}' was removed by retention: going on at the oldest message that is left`,
+      )
+    const start = await resolvePosition(client, stream, known ? 'earliest' : from, (problem) => this.#report(problem))
+    await this.#store.savePosition(start)
+    return start
+  }
+
+  async #tellTrimmed(position: number): Promise<void> {
+    const first = await firstOffsetOf(this.#context.client, this.name.stream)
+    const { topic, partition } = this.name
+    if (first > position)
+      this.#report(
+        `offsets ${position} to ${first - 1} of partition ${partition} of '${topic}' were removed by retention before the group had read them`,
+      )
+  }
+
+  async #deactivate(): Promise<void> {
+    const active = this.#active
+    if (active === undefined) return
+    active.stop()
+    await this.#context.sink.revoked([active.assignment], 'graceful', this.#context.options.handoverTimeoutMs)
+    if (this.#active === active) this.#active = undefined
+    await active.release()
+  }
+
+  #report(problem: string): void {
+    this.#context.sink.report(failure('NOT_FOUND', problem, 'consume', this.name.topic))
+  }
+}

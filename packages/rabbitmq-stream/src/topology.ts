@@ -1,0 +1,136 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Retention, TopicSpec } from '@streamswitch/core/driver'
+import { NoLeader, ResponseCode } from './client-patches/server-error.js'
+import type { StreamClient } from './client-patches/stream-client.js'
+import type { ConnectionSource } from './connection.js'
+import { failure, hasCode, partitionConflict, topicMissing } from './errors.js'
+import { acquireLock } from './named-lock.js'
+import type { StreamSettings } from './options.js'
+
+const LEADER_POLL_MS = 50
+/** How long a super stream that somebody else makes may be incomplete, in milliseconds. */
+const GROWING_MS = 1_000
+const DEFAULT_RETAINED_SEGMENT_BYTES = 50_000_000
+const MIN_SEGMENT_BYTES = 1_000_000
+
+/** Where clients wait for one another. Not a topic. */
+export const LOCK_STREAM = 'streamswitch.locks'
+const LOCK_WAIT_MS = 10_000
+
+/** The streams of a topic, by partition. */
+export interface Topology {
+  readonly streams: readonly string[]
+  /** The super stream, where there are several partitions: what makes the broker spread them over a group. */
+  readonly superStream: string | undefined
+}
+
+/**
+ * Makes or checks a topic: a plain stream for one partition, else a super stream whose partitions are called `<topic>-0`, …, as
+ * RabbitMQ's own tools call them. Rejects with NOT_FOUND or CONFLICT.
+ */
+export async function ensureTopic(client: StreamClient, spec: TopicSpec, source: ConnectionSource): Promise<Topology> {
+  const existing = await findComplete(client, spec)
+  if (existing !== undefined) return checked(existing, spec)
+  if (spec.provision !== 'create') throw topicMissing(spec.topic)
+  const settled = streamArguments(spec.retention, source.settings)
+  if ((spec.partitions ?? 1) > 1) await createSuperStream(client, spec, settled, source.context.prefix)
+  else await client.createStream({ stream: spec.brokerTopic, arguments: settled }).catch(unlessMade)
+  const made = await findComplete(client, spec)
+  if (made === undefined) throw topicMissing(spec.topic)
+  return checked(made, spec)
+}
+
+/**
+ * Making a super stream is many steps, which the broker takes back when one fails: of two clients that do it at once, each may
+ * undo the other's. Hence one after the other, by a lock on a stream of our own.
+ */
+async function createSuperStream(
+  client: StreamClient,
+  spec: TopicSpec,
+  settled: Record<string, string>,
+  prefix: string,
+): Promise<void> {
+  const locks = prefix + LOCK_STREAM
+  await client.createStream({ stream: locks, arguments: { 'max-length-bytes': 1_000_000 } }).catch(unlessMade)
+  const signal = AbortSignal.timeout(LOCK_WAIT_MS)
+  const release = await whenAvailable(signal, () =>
+    acquireLock(client, locks, `create:${spec.brokerTopic}`, LOCK_WAIT_MS),
+  )
+  if (release === undefined)
+    throw failure(
+      'UNAVAILABLE',
+      `topic '${spec.topic}' is being made by another client that doesn't come to an end`,
+      'open',
+      spec.topic,
+    )
+  try {
+    if ((await findTopic(client, spec.brokerTopic)) !== undefined) return
+    await client.createSuperStream({ streamName: spec.brokerTopic, arguments: settled }, undefined, spec.partitions)
+  } finally {
+    await release()
+  }
+}
+
+/** Somebody else made it in between: what counts is what it looks like now. */
+function unlessMade(error: unknown): true {
+  if (hasCode(error, ResponseCode.streamAlreadyExists) || hasCode(error, ResponseCode.preconditionFailed)) return true
+  throw error
+}
+
+/** The topic as it is, or `undefined` where there is none. */
+export async function findTopic(client: StreamClient, brokerTopic: string): Promise<Topology | undefined> {
+  const partitions = await client.queryPartitions({ superStream: brokerTopic }).catch((error: unknown) => {
+    if (hasCode(error, ResponseCode.streamDoesNotExist)) return []
+    throw error
+  })
+  if (partitions.length > 0) return { streams: partitions, superStream: brokerTopic }
+  const [metadata] = await client.queryMetadata({ streams: [brokerTopic] })
+  if (metadata === undefined || metadata.responseCode === ResponseCode.streamDoesNotExist) return undefined
+  return { streams: [brokerTopic], superStream: undefined }
+}
+
+/** The topic once it has as many partitions as wanted, or after a second as it is: a super stream is made partition by partition. */
+async function findComplete(client: StreamClient, spec: TopicSpec): Promise<Topology | undefined> {
+  for (let poll = 0; ; poll += 1) {
+    const topology = await findTopic(client, spec.brokerTopic)
+    const growing = topology?.superStream !== undefined && topology.streams.length < (spec.partitions ?? 0)
+    if (!growing || poll * LEADER_POLL_MS >= GROWING_MS) return topology
+    await delay(LEADER_POLL_MS)
+  }
+}
+
+function checked(topology: Topology, spec: TopicSpec): Topology {
+  const { length } = topology.streams
+  if (spec.partitions !== undefined && spec.partitions !== length)
+    throw partitionConflict(spec.topic, length, spec.partitions)
+  return topology
+}
+
+function streamArguments(retention: Retention, settings: StreamSettings): Record<string, string> {
+  const { maxAgeMs, maxBytes } = retention
+  const retained = maxAgeMs !== undefined || maxBytes !== undefined
+  // Retention drops whole files, and never the last one: with the broker's 500 MB it would rarely come to anything.
+  const fitting =
+    maxBytes === undefined ? DEFAULT_RETAINED_SEGMENT_BYTES : Math.max(MIN_SEGMENT_BYTES, Math.floor(maxBytes / 4))
+  const segmentBytes =
+    settings.segmentBytes ?? (retained ? Math.min(fitting, DEFAULT_RETAINED_SEGMENT_BYTES) : undefined)
+  return {
+    ...(maxAgeMs === undefined ? {} : { 'max-age': `${Math.max(1, Math.ceil(maxAgeMs / 1_000))}s` }),
+    ...(maxBytes === undefined ? {} : { 'max-length-bytes': String(maxBytes) }),
+    ...(segmentBytes === undefined ? {} : { 'stream-max-segment-size-bytes': String(segmentBytes) }),
+    ...(settings.replicas === undefined ? {} : { 'initial-cluster-size': String(settings.replicas) }),
+  }
+}
+
+/** Repeats what fails because a stream has no leader yet, as it is for a moment after being made and after a broker's start. */
+export async function whenAvailable<T>(signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await attempt()
+    } catch (error) {
+      const passing = error instanceof NoLeader || hasCode(error, ResponseCode.streamNotAvailable)
+      if (!passing || signal.aborted) throw error
+      await delay(LEADER_POLL_MS)
+    }
+  }
+}
