@@ -67,7 +67,7 @@ export const consumerFields = {
   probeIntervalMs: option.integer({ default: 5_000, min: 0 }),
 }
 
-export type ConsumerFields = typeof consumerFields
+type ConsumerFields = typeof consumerFields
 export type ConsumerOptionValues = OptionValues<ConsumerFields>
 
 /** Options of a loop. Those of one adapter stand below its name: `{ redis: { … } }`; other adapters' may be carried along. */

@@ -200,7 +200,7 @@ function custom<Value>(
 export const option = { text, integer, decimal, flag, choice, texts, group, custom }
 
 /** Reads a set of options that stands at `path`: unknown names are problems, missing ones get their defaults. */
-export function readFields<Fields extends OptionFields>(
+function readFields<Fields extends OptionFields>(
   fields: Fields,
   raw: unknown,
   path: string,

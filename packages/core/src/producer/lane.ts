@@ -5,7 +5,7 @@ import type { StreamError } from '../errors.js'
 import { BatchInFlight, type BatchOwner } from './batch-in-flight.js'
 import { type PendingRecord, RecordState } from './pending-record.js'
 
-export interface LaneLimits {
+interface LaneLimits {
   readonly maxBatchRecords: number
   readonly maxBatchBytes: number
 }

@@ -30,7 +30,7 @@ export const producerFields = {
   probeIntervalMs: option.integer({ default: 5_000, min: 0 }),
 }
 
-export type ProducerFields = typeof producerFields
+type ProducerFields = typeof producerFields
 export type ProducerOptionInput = OptionInput<ProducerFields>
 export type ProducerOptionValues = OptionValues<ProducerFields>
 

@@ -18,7 +18,7 @@ export interface Call {
   finish(): void
 }
 
-export class ScriptedProducerDriver implements ProducerDriver {
+class ScriptedProducerDriver implements ProducerDriver {
   readonly maxInFlightBatches: number
   readonly sink: ProducerSink
   readonly #script: Script
@@ -177,7 +177,7 @@ export function scriptedAdapter(script: Script): AdapterDefinition {
   return adapter
 }
 
-export const SILENT = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+const SILENT = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
 export function scriptedTransport(script: Script, options: TransportOptions = {}): Transport {
   return new Transport(scriptedAdapter(script), 'scripted://', { logger: SILENT, ...options })
