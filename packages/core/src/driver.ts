@@ -38,7 +38,14 @@ export { type ErrorCode, isStreamError, StreamError, type StreamErrorOptions, to
 export type { Logger } from './logger.js'
 export type { Headers, Message } from './message.js'
 export { isPortableName } from './names.js'
-export { type OptionField, type OptionFields, type OptionInput, type OptionValues, option } from './options/fields.js'
+export {
+  type GroupField,
+  type OptionField,
+  type OptionFields,
+  type OptionInput,
+  type OptionValues,
+  option,
+} from './options/fields.js'
 export { Problems } from './options/problems.js'
 export { Producer, type ProducerClass, type ProducerOptions } from './producer/producer.js'
 export { OFFICIAL_ADAPTERS } from './registry/official-adapters.js'
