@@ -99,6 +99,38 @@ describe('dispatch', () => {
     await until(() => names().includes('c1'))
     await loop.close({ timeoutMs: 0 })
   })
+
+  it('a loop that pauses while a start is being noted neither handles nor acks the message', async () => {
+    const { runs, names, deliver, end, driver, loop } = await start()
+    let noted = (): void => {}
+    driver.attempts.starting = () =>
+      new Promise<void>((resolve) => {
+        noted = resolve
+      })
+    deliver(['a1'], { suspect: true })
+    loop.pause()
+    noted()
+    await until(() => loop.stats().running === 0)
+    expect(names()).toEqual([])
+    loop.resume()
+    noted()
+    await end('a1')
+    await until(() => driver.acked.length === 1)
+    expect(runs.map(({ message }) => message.attempt)).toEqual([1])
+    await loop.close()
+  })
+
+  it('a message that has used up its attempts by killing processes is not started again', async () => {
+    const retry = { attempts: 3, minDelayMs: 0, maxDelayMs: 0 }
+    const { names, deliver, end, driver, loop } = await start({ retry, errorPolicy: 'restart' })
+    deliver(['a1'], { suspect: true, priorAttempts: 3 })
+    deliver(['b1'])
+    await end('b1')
+    await until(() => driver.acked.length === 2)
+    expect(names()).toEqual(['b1'])
+    expect([...driver.acked].sort()).toEqual(['a1', 'b1'])
+    await loop.close()
+  })
 })
 
 describe('settlement', () => {

@@ -18,6 +18,7 @@ import { Inbox } from './inbox.js'
 import { PartitionState } from './partition-state.js'
 import { goneError, Settler, type SettlerHost } from './settler.js'
 import { ValueDecoder } from './value-decoder.js'
+import { abortHandlers, isUnsettled, WindDown } from './wind-down.js'
 
 export interface EngineSettings {
   readonly subject: string
@@ -33,6 +34,8 @@ export interface EngineSettings {
 /** Longest wait for running handlers when a partition is handed over, unless the driver gives less, in milliseconds. */
 const REVOCATION_MS = 10_000
 
+const TAKEN_AWAY = 'its partition was taken away'
+
 /**
  * Stands between a driver and the handlers: assignments, inbox and backpressure, dispatch, settlement, failures, timeouts,
  * reconnecting, stopping.
@@ -45,11 +48,11 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
   readonly #acknowledgements: Acknowledgements
   readonly #session: Session<ConsumerDriver, void>
   readonly #settler: Settler
+  readonly #windDown: WindDown
   readonly #failures: Failures
   readonly #partitions = new Map<PartitionAssignment, PartitionState>()
   readonly dispatcher: Dispatcher
   #driver: ConsumerDriver | undefined
-  #idleWaiters: (() => void)[] = []
   #closing = false
   #counts = { received: 0, handled: 0, retried: 0, deadLettered: 0, acked: 0, overlaps: 0 }
 
@@ -62,6 +65,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     this.#acknowledgements = new Acknowledgements(this)
     this.dispatcher = new Dispatcher(this)
     this.#settler = new Settler(this)
+    this.#windDown = new WindDown(this.#settler)
     this.#failures = new Failures(this)
     this.#session = new Session({
       subject: settings.subject,
@@ -170,24 +174,20 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     this.#closing = true
     this.dispatcher.stop()
     this.#failures.stop()
-    const deadline = Date.now() + timeoutMs
+    const started = performance.now()
     const driver = this.#session.driver
     await driver?.stop()
     const partitions = [...this.#partitions.values()]
-    for (const partition of partitions) this.#drainStarts(partition)
-    await this.#whenQuiet(partitions, timeoutMs)
-    const late = partitions.filter((partition) => partition.busy)
-    for (const partition of late)
-      this.#abort(partition, `the loop closed and its deadline of ${timeoutMs} ms has passed`)
-    await bounded(
-      Promise.all(partitions.map((partition) => this.#settler.drain(partition))),
-      Math.max(1_000, deadline - Date.now()),
+    await this.#windDown.finish(
+      partitions,
+      timeoutMs,
+      `the loop closed and its deadline of ${timeoutMs} ms has passed`,
+      driver,
     )
-    for (const partition of partitions) await this.#release(partition, driver)
     for (const partition of partitions) this.#closePartition(partition)
     this.#timeouts.stop()
     await this.#session.close()
-    await this.#settings.deadLetters?.close(Math.max(0, deadline - Date.now()))
+    await this.#settings.deadLetters?.close(Math.max(0, timeoutMs - (performance.now() - started)))
   }
 
   // The driver's side.
@@ -234,19 +234,10 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
       .map((assignment) => this.#partitions.get(assignment))
       .filter((partition) => partition !== undefined)
     if (partitions.length === 0) return
-    for (const partition of partitions) this.#drainStarts(partition)
-    if (how === 'graceful') {
-      const started = Date.now()
-      await this.#whenQuiet(partitions, deadlineMs)
-      for (const partition of partitions.filter((one) => one.busy))
-        this.#abort(partition, 'its partition was taken away')
-      await bounded(
-        Promise.all(partitions.map((partition) => this.#settler.drain(partition))),
-        Math.max(500, deadlineMs - (Date.now() - started)),
-      )
-      for (const partition of partitions) await this.#release(partition, this.#driver)
-    }
-    for (const partition of partitions) this.#closePartition(partition)
+    if (how === 'graceful') await this.#windDown.finish(partitions, deadlineMs, TAKEN_AWAY, this.#driver)
+    // The connection may have been lost while a handover was on its way: then the loss has been told already.
+    const closed = partitions.filter((partition) => this.#closePartition(partition))
+    if (closed.length === 0) return
     this.logger.info(`${this.subject}: ${how === 'lost' ? 'lost' : 'handed over'} ${list(assignments)}`)
     this.#settings.events.emit('revoked', { partitions: assignments, how })
   }
@@ -360,10 +351,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
   }
 
   idle(partition: PartitionState): void {
-    if (partition.busy) return
-    const waiters = this.#idleWaiters
-    this.#idleWaiters = []
-    for (const wake of waiters) wake()
+    if (!partition.busy) this.#windDown.idle()
   }
 
   fail(error: unknown): void {
@@ -401,57 +389,21 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     this.idle(partition)
   }
 
-  // Stopping.
-
-  #drainStarts(partition: PartitionState): void {
-    if (partition.phase === 'open') partition.phase = 'draining'
-    partition.wakeRoomWaiters()
-  }
-
-  #whenQuiet(partitions: readonly PartitionState[], timeoutMs: number): Promise<void> {
-    const quiet = async (): Promise<void> => {
-      while (partitions.some((partition) => partition.busy && partition.phase !== 'closed')) {
-        await new Promise<void>((resolve) => this.#idleWaiters.push(resolve))
-      }
-    }
-    return bounded(quiet(), timeoutMs)
-  }
-
-  #abort(partition: PartitionState, reason: string): void {
-    const { topic } = partition.assignment
-    partition.gone.abort()
-    for (const delivery of partition.tracked) {
-      if (delivery.handling)
-        delivery.abort(
-          new StreamError(`message ${delivery.id} is no longer this loop's: ${reason}`, {
-            code: 'ABORTED',
-            retryable: false,
-            topic,
-            operation: 'handle',
-          }),
-        )
-    }
-  }
-
-  async #release(partition: PartitionState, driver: ConsumerDriver | undefined): Promise<void> {
-    const unstarted = [...partition.tracked].filter((delivery) => !delivery.handling && isUnsettled(delivery))
-    if (unstarted.length > 0) await driver?.release?.(partition.assignment, unstarted)
-  }
-
-  #closePartition(partition: PartitionState): void {
-    if (partition.phase === 'closed') return
+  /** Forgets a partition and everything in it. False when that was done before. */
+  #closePartition(partition: PartitionState): boolean {
+    if (partition.phase === 'closed') return false
     partition.phase = 'closed'
     this.#partitions.delete(partition.assignment)
     this.dispatcher.remove(partition)
-    this.#abort(partition, 'its partition was taken away')
+    abortHandlers(partition, TAKEN_AWAY)
     for (const delivery of partition.tracked) {
-      if (delivery.state !== DeliveryState.Settled && delivery.state !== DeliveryState.Acked)
-        this.#inbox.remove(delivery)
+      this.#inbox.remove(delivery)
       if (isUnsettled(delivery)) delivery.state = DeliveryState.Dropped
     }
     this.#settler.discard(partition, goneError(partition))
     partition.wakeRoomWaiters()
     this.idle(partition)
+    return true
   }
 
   #report(error: StreamError): void {
@@ -459,24 +411,6 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
   }
 }
 
-function isUnsettled(delivery: Delivery): boolean {
-  return (
-    delivery.state === DeliveryState.Waiting ||
-    delivery.state === DeliveryState.Running ||
-    delivery.state === DeliveryState.Retrying
-  )
-}
-
 function list(assignments: readonly PartitionAssignment[]): string {
   return assignments.map(({ topic, partition }) => `${topic}/${partition}`).join(', ') || 'no partitions'
-}
-
-/** Resolves with the promise, or when the time is over. */
-async function bounded(promise: Promise<unknown>, timeoutMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, Math.min(timeoutMs, 2_147_483_647))
-  })
-  await Promise.race([promise, timeout])
-  clearTimeout(timer)
 }

@@ -60,6 +60,7 @@ export class Delivery<T = unknown> implements Message<T> {
   /** @internal The dispatcher's clock when the handler started. */ startedTick = 0
   /** @internal Counts handler starts, so that a late end of an earlier one is told apart. */ run = 0
   /** @internal The handler has not returned yet, whatever was settled meanwhile. */ handling = false
+  /** @internal It counts for the inbox's bytes. */ counted = false
   /** @internal The value is decoded. */ decoded = false
   /** @internal What `ack()` callers wait for. */ ackWaiters:
     | { resolve: () => void; reject: (error: StreamError) => void }[]

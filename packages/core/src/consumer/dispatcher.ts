@@ -211,10 +211,13 @@ export class Dispatcher {
   }
 
   #handle(delivery: Delivery, partition: PartitionState): void {
+    const handler = this.#handler
+    // Paused or closing since the start, while the journal or the schema was asked: no handler is no success.
+    if (handler === undefined) return this.#unstart(delivery, partition)
     const run = delivery.run
     let result: unknown
     try {
-      result = this.#handler?.(delivery)
+      result = handler(delivery)
     } catch (error) {
       return this.#ended(delivery, partition, run, error, false)
     }
@@ -223,6 +226,19 @@ export class Dispatcher {
       () => this.#returned(delivery, partition, run),
       (error: unknown) => this.#ended(delivery, partition, run, error, false),
     )
+  }
+
+  /** Takes a start back whose handler was never called. */
+  #unstart(delivery: Delivery, partition: PartitionState): void {
+    delivery.handling = false
+    delivery.attempt -= 1
+    this.#freeSlot(partition)
+    if (delivery.state === DeliveryState.Running) {
+      delivery.state = DeliveryState.Waiting
+      this.#startable.unshift(delivery)
+    }
+    this.#quiet(partition)
+    this.dispatch()
   }
 
   #returned(delivery: Delivery, partition: PartitionState, run: number): void {

@@ -19,12 +19,15 @@ export class Inbox {
       delivery.partitionState = partition
       partition.inbox.push(delivery)
       partition.tracked.push(delivery)
+      delivery.counted = true
       this.bytes += delivery.size
     }
   }
 
-  /** A delivery is settled or given up. */
+  /** A delivery is settled or given up. Later calls for the same one change nothing. */
   remove(delivery: Delivery): void {
+    if (!delivery.counted) return
+    delivery.counted = false
     this.bytes -= delivery.size
   }
 

@@ -2,7 +2,12 @@ import { ConsumerLoop } from '../../src/consumer/consumer-loop.js'
 import type { ConsumerLoopOptions } from '../../src/consumer/consumer-options.js'
 import { Delivery } from '../../src/consumer/delivery.js'
 import type { AdapterDefinition, ConsumerSpec, ProducerSpec, TopicSpec } from '../../src/contract/adapter.js'
-import type { ConsumerDriver, ConsumerSink, PartitionAssignment } from '../../src/contract/consumer-driver.js'
+import type {
+  AttemptJournal,
+  ConsumerDriver,
+  ConsumerSink,
+  PartitionAssignment,
+} from '../../src/contract/consumer-driver.js'
 import type { ProducerDriver, ProducerReady, ProducerSink } from '../../src/contract/producer-driver.js'
 import type { PublishBatch } from '../../src/contract/record.js'
 import { toStreamError } from '../../src/errors.js'
@@ -59,7 +64,7 @@ export class ScriptedConsumerDriver implements ConsumerDriver {
   failAcks: unknown
   beforeAck: () => Promise<void> = async () => {}
   acksBegun = 0
-  readonly attempts
+  readonly attempts: { -readonly [Name in keyof AttemptJournal]: AttemptJournal[Name] }
   readonly #script: Script
 
   constructor(script: Script, spec: ConsumerSpec, sink: ConsumerSink) {

@@ -1,0 +1,85 @@
+import type { ConsumerDriver } from '../contract/consumer-driver.js'
+import { StreamError } from '../errors.js'
+import { type Delivery, DeliveryState } from './delivery.js'
+import type { PartitionState } from './partition-state.js'
+import type { Settler } from './settler.js'
+
+/** Acks get at least this long after the handlers have ended, in milliseconds. */
+const SETTLE_MS = 500
+
+/** Brings the work on partitions to an end that loses nothing: for a close, and for handing them over. */
+export class WindDown {
+  readonly #settler: Settler
+  #waiting: (() => void)[] = []
+
+  constructor(settler: Settler) {
+    this.#settler = settler
+  }
+
+  /** Nothing new is started in the partition, and its driver no longer waits for room. */
+  begin(partition: PartitionState): void {
+    if (partition.phase === 'open') partition.phase = 'draining'
+    partition.wakeRoomWaiters()
+  }
+
+  /**
+   * Lets handlers end for up to `timeoutMs`, then aborts their signals for `reason`; flushes acks; gives back what was not
+   * started. Never rejects.
+   */
+  async finish(
+    partitions: readonly PartitionState[],
+    timeoutMs: number,
+    reason: string,
+    driver: ConsumerDriver | undefined,
+  ): Promise<void> {
+    const started = performance.now()
+    for (const partition of partitions) this.begin(partition)
+    await bounded(this.#quiet(partitions), timeoutMs)
+    for (const partition of partitions) if (partition.busy) abortHandlers(partition, reason)
+    const rest = Math.max(SETTLE_MS, timeoutMs - (performance.now() - started))
+    await bounded(Promise.all(partitions.map((partition) => this.#settler.drain(partition))), rest)
+    for (const partition of partitions) {
+      const unstarted = [...partition.tracked].filter((delivery) => !delivery.handling && isUnsettled(delivery))
+      if (unstarted.length > 0) await driver?.release?.(partition.assignment, unstarted)
+    }
+  }
+
+  /** A partition may have become quiet. */
+  idle(): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const wake of waiting) wake()
+  }
+
+  async #quiet(partitions: readonly PartitionState[]): Promise<void> {
+    while (partitions.some((partition) => partition.busy && partition.phase !== 'closed')) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    }
+  }
+}
+
+/** Tells running handlers, and dead letters on their way, that the partition is no longer this loop's. */
+export function abortHandlers(partition: PartitionState, reason: string): void {
+  const { topic } = partition.assignment
+  partition.gone.abort()
+  for (const delivery of partition.tracked) {
+    if (!delivery.handling) continue
+    const message = `message ${delivery.id} is no longer this loop's: ${reason}`
+    delivery.abort(new StreamError(message, { code: 'ABORTED', retryable: false, topic, operation: 'handle' }))
+  }
+}
+
+/** In this member's hands, and not done. */
+export function isUnsettled(delivery: Delivery): boolean {
+  return delivery.state < DeliveryState.Settled
+}
+
+/** Resolves with the promise, or when the time is over. */
+async function bounded(promise: Promise<unknown>, timeoutMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, Math.min(timeoutMs, 2_147_483_647))
+  })
+  await Promise.race([promise, timeout])
+  clearTimeout(timer)
+}
