@@ -175,8 +175,11 @@ describe('replicas that die', () => {
     // The survivor doesn't end it either until its second restart: it is killed as well, and the first one, back again, takes over.
     children[1 - victim]?.kill('SIGKILL')
     await Promise.all([killer, ...behind])
-    const ends = events.filter((one) => one.event === 'end' && one.key === 'victim').map(({ id }) => id)
-    expect(ends).toEqual(['first', 'killer', ...Array.from({ length: 10 }, (_, index) => `behind-${index}`)])
+    const ended = (): string[] =>
+      events.filter((one) => one.event === 'end' && one.key === 'victim').map(({ id }) => id)
+    // Responses and the replicas' reports travel by different ways.
+    await until(() => ended().includes('behind-9'), 'the report of the last message')
+    expect(ended()).toEqual(['first', 'killer', ...Array.from({ length: 10 }, (_, index) => `behind-${index}`)])
     expect(events.find((one) => one.id === 'killer' && one.event === 'end')?.attempt, 'two starts were cut short').toBe(
       3,
     )
