@@ -16,8 +16,7 @@ export const BROKERS_BY_SUITE = {
   'packages/amqp': ['rabbitmq'],
   'packages/rabbitmq-stream': ['rabbitmq'],
   'packages/testkit': [],
-  'examples/flights': ['redis'],
-  benchmarks: ['redis'],
+  'examples/flights': ['redis', 'kafka', 'rabbitmq'],
 }
 
 /** The launcher's command line, to be run with Node.js once testkit is built. */

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { describe, expect, it } from 'vitest'
-import { FULL_CHECKSUM, REDIS_URL } from './full-run.js'
+import { AMQP_URL, FULL_CHECKSUM, KAFKA_URL, RABBITMQ_STREAM_URL, REDIS_URL } from './full-run.js'
 import { runDemo } from './run-demo.js'
 
 /** A base URL of this machine at which nobody listens. */
@@ -17,6 +17,9 @@ const TRANSPORTS = [
   ['memory', async () => 'memory://'],
   ['redis', async () => REDIS_URL],
   ['http', freeHttpUrl],
+  ['kafka', async () => KAFKA_URL],
+  ['amqp', async () => AMQP_URL],
+  ['rabbitmq-stream', async () => RABBITMQ_STREAM_URL],
 ] as const
 
 describe('the demo', () => {

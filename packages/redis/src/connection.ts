@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { type Logger, readSecret, readTls, StreamError, type TransportContext } from '@streamswitch/core/driver'
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
 import { isReply } from './errors.js'
@@ -103,7 +104,8 @@ export class Connector {
       ...(secret === undefined ? {} : { password: secret }),
       ...(certificates === undefined
         ? {}
-        : { tls: certificates.servername === undefined ? { ...certificates, servername: host } : certificates }),
+        : // The name that a server picks its certificate by (RFC 6066, section 3, which rules addresses out).
+          { tls: isIP(host) === 0 ? { servername: host, ...certificates } : certificates }),
     }
   }
 

@@ -1,3 +1,4 @@
+export { type Certificates, makeCertificates } from '../certificates/certificates.js'
 export { BROKER_NAMES, type BrokerName, type PortMap } from './definition.js'
 export { BrokerError, type BrokerErrorCode } from './errors.js'
 export type { BrokerHandle } from './handle.js'
