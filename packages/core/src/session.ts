@@ -76,11 +76,13 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
   async #connectFirst(): Promise<void> {
     const settings = this.#settings
     const deadline = AbortSignal.timeout(settings.connectTimeoutMs)
+    let last: StreamError | undefined
     for (let attempt = 1; ; attempt += 1) {
       try {
         return await this.#open(AbortSignal.any([deadline, this.#closing.signal]), false)
       } catch (cause) {
-        const error = this.#describe(cause, deadline)
+        const error = this.#describe(cause, deadline, last)
+        last = error
         if (!error.retryable || deadline.aborted || this.#closing.signal.aborted) throw error
         settings.logger.info(`${settings.subject}: not connected yet, trying again: ${error.message}`)
         await delay(backoffDelayMs(settings.backoff, attempt), undefined, {
@@ -91,7 +93,8 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
     }
   }
 
-  #describe(cause: unknown, deadline: AbortSignal): StreamError {
+  /** @param last - what the try before came to: the reason, where this one was only cut short by the deadline. */
+  #describe(cause: unknown, deadline: AbortSignal, last: StreamError | undefined): StreamError {
     const { subject, transport, topic, connectTimeoutMs } = this.#settings
     if (this.#closing.signal.aborted)
       return new StreamError(`${subject} was closed while it connected`, {
@@ -103,12 +106,13 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
       })
     const error = this.#settings.classify(cause)
     if (!deadline.aborted || error.code !== 'ABORTED') return error
-    return new StreamError(`${subject} was not connected within connectTimeoutMs (${connectTimeoutMs})`, {
+    const reason = last === undefined ? '' : `; the last try failed: ${last.message}`
+    return new StreamError(`${subject} was not connected within connectTimeoutMs (${connectTimeoutMs})${reason}`, {
       code: 'UNAVAILABLE',
       transport,
       topic,
       operation: 'open',
-      cause,
+      cause: last ?? cause,
     })
   }
 

@@ -231,6 +231,21 @@ describe('every send settles once', () => {
     await send
   })
 
+  it('a first connection that runs out of time says why the tries before failed', async () => {
+    const script = new Script()
+    let tries = 0
+    script.onOpen = () => {
+      tries += 1
+      return tries === 1 ? Promise.reject(unavailable()) : new Promise(() => {})
+    }
+    const { producer } = start({ connectTimeoutMs: 150 }, script)
+    await expect(producer.init()).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringContaining('the last try failed: broken'),
+    })
+    expect(tries).toBe(2)
+  })
+
   it('sendBatch lists each failure by index, and settles once', async () => {
     const { script, producer } = start()
     const outcome = producer.sendBatch(['a', 5 as never, 'c', 'x'.repeat(1001)])
