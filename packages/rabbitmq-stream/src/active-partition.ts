@@ -4,6 +4,7 @@ import { Offset, type StreamClient, type SubscriptionHandle } from './client-pat
 import type { GroupRecordStore, GroupRecords } from './group-records.js'
 import type { DeliveryContext } from './message.js'
 import type { StreamConsumerSettings } from './options.js'
+import { WATCH_INTERVAL_MS } from './orphan-watch.js'
 import { PartitionFeed } from './partition-feed.js'
 
 /** Within this time of the last one, the next mark of what may be started is set ahead, so that a fast reader writes few of them. */
@@ -43,6 +44,7 @@ export class ActivePartition {
   #passed: number
   #position: number
   #savingPassed = false
+  #alive: NodeJS.Timeout | undefined
 
   constructor(settings: ActiveSettings) {
     const { assignment, start, records, options } = settings
@@ -88,6 +90,8 @@ export class ActivePartition {
       { chunk: (bytes) => this.#feed.push(bytes) },
     )
     if (this.#owedCredits > 0) client.credit(this.#data, this.#owedCredits)
+    this.#alive = setInterval(() => this.#showLife(), WATCH_INTERVAL_MS)
+    this.#alive.unref()
   }
 
   /** Nothing is handed out from now on; commits still work. */
@@ -98,6 +102,7 @@ export class ActivePartition {
   /** Lets go in good order: nothing is running any more, so that the next owner has no suspects. */
   async release(): Promise<void> {
     this.stop()
+    clearInterval(this.#alive)
     this.#settings.store.saveStarted(0)
     const data = this.#data
     this.#data = undefined
@@ -120,6 +125,12 @@ export class ActivePartition {
   async noteFailure(delivery: Delivery, attempts: number): Promise<void> {
     const offset = delivery.position as number
     await this.#settings.store.saveFailed(this.#slots.claim(offset, attempts), { offset, attempts })
+  }
+
+  /** Handlers may take long: those who wait for the partition must not take that for death. */
+  #showLife(): void {
+    if (this.#data?.connection.failure !== undefined) clearInterval(this.#alive)
+    else if (this.#handedOut !== undefined && this.#position <= this.#handedOut) this.#settings.store.saveAlive()
   }
 
   #context(offset: number): DeliveryContext {

@@ -16,12 +16,15 @@ import type { StreamConnection } from './client-patches/stream-connection.js'
 import { type ConnectionSource, openClient } from './connection.js'
 import { partitionGone } from './errors.js'
 import type { StreamConsumerSettings } from './options.js'
+import { OrphanWatch } from './orphan-watch.js'
 import { type MemberContext, PartitionMember } from './partition-member.js'
 import { ensureTopic, whenAvailable } from './topology.js'
 
 /** How long the first assignment is waited for where other members may own everything, in milliseconds. */
 const FIRST_ASSIGNMENT_MS = 250
 const POLL_MS = 25
+/** Longest time to leave the group in good order, in milliseconds. */
+const LEAVE_TIMEOUT_MS = 2_000
 
 /** A loop's membership in the groups of its topics, over one client. */
 export class StreamConsumerDriver implements ConsumerDriver {
@@ -38,6 +41,7 @@ export class StreamConsumerDriver implements ConsumerDriver {
   readonly #ownEpochs: Map<string, number>
   readonly #members: PartitionMember[] = []
   #client: StreamClient | undefined
+  #watch: OrphanWatch | undefined
   #lost: { readonly error: unknown } | undefined
 
   constructor(
@@ -68,6 +72,8 @@ export class StreamConsumerDriver implements ConsumerDriver {
       }
     }
     await this.#joined(signal)
+    this.#watch = new OrphanWatch(this.#members, (error) => this.#lose(error))
+    this.#watch.start()
   }
 
   async commit(assignment: PartitionAssignment, last: Delivery): Promise<void> {
@@ -94,7 +100,9 @@ export class StreamConsumerDriver implements ConsumerDriver {
   }
 
   async close(): Promise<void> {
-    for (const member of this.#members) member.leave()
+    this.#watch?.stop()
+    const leaving = Promise.all(this.#members.map((member) => member.leave()))
+    await Promise.race([leaving, delay(LEAVE_TIMEOUT_MS, undefined, { ref: false })])
     await this.#client?.close()
   }
 

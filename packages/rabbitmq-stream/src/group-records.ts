@@ -93,6 +93,18 @@ export class GroupRecordStore {
     this.#write('started', BigInt(below))
   }
 
+  /** The owner has work and lives: what those who wait look for. */
+  saveAlive(): void {
+    this.#write('alive', BigInt(Date.now()))
+  }
+
+  /** What changes whenever the owner does anything. */
+  async signs(): Promise<string> {
+    const names = ['epoch', 'started', 'alone', 'alive']
+    const signs = await Promise.all([this.#query(this.#group), ...names.map((name) => this.#read(name))])
+    return signs.join(' ')
+  }
+
   saveEpoch(epoch: number): void {
     this.#write('epoch', BigInt(epoch))
   }

@@ -7,12 +7,13 @@ import type {
 } from '@streamswitch/core/driver'
 import { ActivePartition } from './active-partition.js'
 import type { ConsumerUpdate } from './client-patches/server-frames.js'
-import { Offset, type StreamClient } from './client-patches/stream-client.js'
+import { Offset, type StreamClient, type SubscriptionHandle } from './client-patches/stream-client.js'
 import type { StreamConnection } from './client-patches/stream-connection.js'
 import { failure, partitionGone } from './errors.js'
 import { GroupRecordStore, type GroupRecords } from './group-records.js'
 import type { StreamConsumerSettings } from './options.js'
-import { firstOffsetOf, lagOf, resolvePosition } from './stream-positions.js'
+import type { Candidate } from './orphan-watch.js'
+import { firstOffsetOf, hasMessagesFrom, lagOf, resolvePosition } from './stream-positions.js'
 
 /** What the members of one driver share. */
 export interface MemberContext {
@@ -37,11 +38,12 @@ export interface PartitionName {
  * This process's candidacy for one partition. A single active consumer that is never sent a message says who owns the partition;
  * the owner reads it through a subscription of its own, which can begin anywhere.
  */
-export class PartitionMember {
+export class PartitionMember implements Candidate {
   readonly name: PartitionName
   readonly #context: MemberContext
   readonly #store: GroupRecordStore
   #active: ActivePartition | undefined
+  #candidacy: SubscriptionHandle | undefined
   /** Updates are answered one after the other. */
   #updates: Promise<void> = Promise.resolve()
   #stopped = false
@@ -54,9 +56,10 @@ export class PartitionMember {
 
   /** Stands as a candidate. */
   async join(): Promise<void> {
+    if (this.#stopped) return
     const { client, group } = this.#context
     const { stream, superStream } = this.name
-    await client.subscribe(
+    this.#candidacy = await client.subscribe(
       {
         stream,
         offset: Offset.next(),
@@ -67,6 +70,25 @@ export class PartitionMember {
       },
       { update: (connection, update) => this.#enqueue(connection, update) },
     )
+  }
+
+  /** Gives up the candidacy. The broker is asked to, and answers: see `orphan-watch.ts` for what a mere end of the connection may do. */
+  async stepBack(): Promise<void> {
+    const candidacy = this.#candidacy
+    this.#candidacy = undefined
+    if (candidacy !== undefined) await this.#context.client.unsubscribe(candidacy)
+  }
+
+  get waiting(): boolean {
+    return !this.#stopped && this.#candidacy !== undefined && this.#active === undefined
+  }
+
+  signs(): Promise<string> {
+    return this.#store.signs()
+  }
+
+  async hasBacklog(): Promise<boolean> {
+    return hasMessagesFrom(this.#context.client, this.name.stream, await this.#store.position())
   }
 
   get active(): boolean {
@@ -116,11 +138,17 @@ export class PartitionMember {
     this.#active?.stop()
   }
 
-  /** The loop ends in good order. */
-  leave(): void {
+  /** The loop ends in good order. Never rejects. */
+  async leave(): Promise<void> {
     this.stop()
-    this.#active?.release().catch(() => {})
+    const active = this.#active
     this.#active = undefined
+    try {
+      await active?.release()
+      await this.stepBack()
+    } catch {
+      // The connection is gone: the broker knows.
+    }
   }
 
   #owned(): ActivePartition {

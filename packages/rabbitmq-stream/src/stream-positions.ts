@@ -75,6 +75,16 @@ function withinRange(text: string, range: StreamRange, outside: (problem: string
   return Math.min(Math.max(offset, range.first), range.end)
 }
 
+/** True where messages stand from `position` on. */
+export async function hasMessagesFrom(
+  client: StreamClient,
+  stream: string,
+  position: number | undefined,
+): Promise<boolean> {
+  const { end, lastChunkAt } = await rangeOf(client, stream)
+  return lastChunkAt !== undefined && end > (position ?? 0)
+}
+
 /** Messages from `position` on. Exact up to a few thousand; above, the broker's own records among them count too. */
 export async function lagOf(client: StreamClient, stream: string, position: number | undefined): Promise<number> {
   const range = await rangeOf(client, stream)

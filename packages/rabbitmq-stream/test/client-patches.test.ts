@@ -6,6 +6,7 @@ import { Heartbeat } from '../src/client-patches/heartbeat.js'
 import { encodeRequest, PlainAuthenticateRequest } from '../src/client-patches/request-encoder.js'
 import { ResponseCode, ServerError } from '../src/client-patches/server-error.js'
 import { readPublishErrors } from '../src/client-patches/server-frames.js'
+import { Offset } from '../src/client-patches/stream-client.js'
 import { openClient } from '../src/connection.js'
 import { numbers, openStream, type Seen, seenOf, sourceOf, unique, until } from './support/bench.js'
 import { BROKER_URL } from './support/broker.js'
@@ -196,6 +197,19 @@ describe('a connection that ends', () => {
     await until(() => seen.length === 1)
     await loop.close()
     await run
+  })
+
+  test('refused subscriptions give their numbers back', async () => {
+    const client = await openClient(sourceOf(BROKER_URL))
+    const stream = unique('stream')
+    await client.createStream({ stream })
+    const refused = { stream, offset: Offset.next(), credit: 1, singleActive: true, consumerRef: 'x'.repeat(300) }
+    for (let attempt = 0; attempt < 300; attempt += 1) {
+      await expect(client.subscribe(refused, {})).rejects.toThrow(ServerError)
+    }
+    expect(client.locator.subscriptionIds.size).toBe(0)
+    await client.deleteStream({ stream })
+    await client.close()
   })
 
   test('more assignments than a byte can number: subscription ids are used again', async () => {

@@ -194,6 +194,33 @@ describe('faults', () => {
     for (const { child } of workers) child.kill('SIGKILL')
   })
 
+  test('two of four members are killed at once, again and again: the others take over', {
+    timeout: 2 * RECOVERY_MS,
+  }, async () => {
+    const [topic, group] = [unique('topic'), unique('group')]
+    const transport = openStream(QUICK, url)
+    const producer = transport.producer<number>(topic, { partitions: 8 })
+    await producer.init()
+    const keys = Array.from({ length: 40 }, (_, index) => `key-${index}`)
+    const seen: Seen[] = []
+    let sent = 0
+    const round = async (): Promise<void> => {
+      const number = sent
+      sent += 1
+      await Promise.all(keys.map((key) => producer.send(number, { key })))
+      await until(() => new Set(seen.map(({ key, value }) => `${key} ${value}`)).size === keys.length * sent)
+    }
+    const workers = await Promise.all([0, 1].map(() => startWorker(topic, group, seen)))
+    for (let turn = 0; turn < 3; turn += 1) {
+      workers.push(...(await Promise.all([0, 1].map(() => startWorker(topic, group, seen)))))
+      await round()
+      for (const { child } of workers.splice(0, 2)) child.kill('SIGKILL')
+      await round()
+    }
+    for (const [key, values] of firstHandlings(seen)) expect(values, key).toEqual(numbers(sent))
+    for (const { child } of workers) child.kill('SIGKILL')
+  })
+
   test('a message that kills its worker is counted across restarts, and its neighbours are not charged', {
     timeout: RECOVERY_MS,
   }, async () => {

@@ -48,6 +48,8 @@ export interface SubscriptionEvents {
 }
 
 interface RegisteredConsumer {
+  readonly connection: StreamConnection
+  readonly consumer: { readonly consumerId: number }
   readonly params: { readonly events?: SubscriptionEvents }
 }
 
@@ -118,12 +120,25 @@ export class StreamClient extends LibraryClient {
       creditPolicy: new FixedCredit(credit),
     }
     const parent = superStream === undefined ? undefined : ({ superStream } as never)
-    const declared = (await this.declareConsumer(settings, () => {}, parent)) as unknown as {
+    const declared = (await this.declareConsumer(settings, () => {}, parent).catch((error: unknown) => {
+      this.#forget(settings)
+      throw error
+    })) as unknown as {
       connection: StreamConnection
       consumerId: number
       extendedId: string
     }
     return { connection: declared.connection, subscriptionId: declared.consumerId, extendedId: declared.extendedId }
+  }
+
+  /** A subscription that was refused: the library keeps it listed when the request rejects, and its number with it. */
+  #forget(settings: object): void {
+    for (const [extendedId, registered] of this.consumers) {
+      const { params, connection, consumer } = registered as RegisteredConsumer
+      if (params !== settings) continue
+      this.consumers.delete(extendedId)
+      connection.releaseConsumerId(consumer.consumerId)
+    }
   }
 
   async unsubscribe(handle: SubscriptionHandle): Promise<void> {
@@ -182,8 +197,7 @@ export class StreamClient extends LibraryClient {
 
   async #start(params: StreamClientParams): Promise<StreamConnection> {
     if (this.#closed) throw new ConnectionGone('the client is closed')
-    const connection = new StreamConnection(connectionParams(this, params), this.#logger)
-    return connection.start()
+    return new StreamConnection(connectionParams(this, params), this.#logger).start()
   }
 
   /** Ends every connection. Never rejects, takes about a second at most. Defect: the library's leaves sockets behind, or waits for ever. */
@@ -211,7 +225,7 @@ export interface SubscribeSettings {
 
 function hasRoom(connection: StreamConnection): boolean {
   return (
-    connection.subscriptions < MAX_PER_CONNECTION &&
+    connection.subscriptionIds.size < MAX_PER_CONNECTION &&
     (connection as unknown as { publisherId: number }).publisherId < MAX_PER_CONNECTION
   )
 }

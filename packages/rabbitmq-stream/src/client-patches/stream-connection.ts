@@ -246,8 +246,9 @@ export class StreamConnection extends LibraryConnection {
     this.#subscriptionIds.delete(id)
   }
 
-  get subscriptions(): number {
-    return this.#subscriptionIds.size
+  /** Numbers in use. */
+  get subscriptionIds(): ReadonlySet<number> {
+    return this.#subscriptionIds
   }
 
   /** Says goodbye and ends the connection, at most a second later. Never rejects. Defect: the library's waits for an answer for ever. */
