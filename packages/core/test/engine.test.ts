@@ -53,6 +53,16 @@ describe('dispatch', () => {
     await loop.close({ timeoutMs: 0 })
   })
 
+  it('does not start a message again whose attempts were used up by processes that died', async () => {
+    const { names, deliver, driver, loop } = await start({ retry: { attempts: 3 }, errorPolicy: 'restart' })
+    void deliver(['a1', 'a2'], { suspect: true, priorAttempts: 3 })
+    void deliver(['b1'])
+    await until(() => driver.acked.length === 2)
+    await until(() => names().length === 1)
+    expect(names()).toEqual(['b1'])
+    await loop.close({ timeoutMs: 0 })
+  })
+
   it('never exceeds concurrency, and keeps to it when retries come due', async () => {
     const { runs, deliver, end, loop } = await start({ concurrency: 2 })
     deliver(['a1', 'b1', 'c1', 'd1'])
