@@ -41,9 +41,10 @@ export class AmqpConsumerDriver implements ConsumerDriver {
     this.#sink = sink
     this.#instance = `${spec.member.slice(0, 100)}-${randomBytes(6).toString('hex')}`
     this.#control = new ControlChannel(shared.publishing)
-    const note = (assignment: PartitionAssignment, delivery: Delivery, attempt: number): Promise<void> =>
-      this.#groupOf(assignment)?.note(assignment, delivery, attempt) ?? Promise.resolve()
-    this.attempts = { starting: note, failed: note }
+    this.attempts = {
+      starting: async (...what) => this.#groupOf(what[0])?.starting(...what),
+      failed: async (...what) => this.#groupOf(what[0])?.note(...what),
+    }
   }
 
   async open(signal: AbortSignal): Promise<void> {

@@ -1,3 +1,4 @@
+import { setImmediate as immediate } from 'node:timers/promises'
 import type {
   ConsumerSink,
   Delivery,
@@ -13,6 +14,7 @@ import type { Catalogue } from './catalogue.js'
 import type { AmqpConnection } from './connection.js'
 import type { ControlChannel } from './control-channel.js'
 import { classifyError } from './errors.js'
+import { GroupTopology } from './group-topology.js'
 import type { HeldMessages } from './held-messages.js'
 import { readLag } from './lag.js'
 import { Membership } from './membership.js'
@@ -21,7 +23,6 @@ import { type GroupNames, groupNames } from './names.js'
 import { takeParked } from './parked.js'
 import { PartitionConsumer } from './partition-consumer.js'
 import { Redeliveries } from './redeliveries.js'
-import { type GroupSpec, provisionGroup, provisionQueue, provisionTopic, rebind, rebindOthers } from './topology.js'
 
 export interface GroupConsumerSettings {
   readonly connection: AmqpConnection
@@ -51,6 +52,7 @@ export class GroupConsumer {
   readonly #settings: GroupConsumerSettings
   readonly #spec: TopicSpec
   readonly #names: GroupNames
+  readonly #topology: GroupTopology
   readonly #stores: AttemptStore[] = []
   #consumers: PartitionConsumer[] = []
   #membership: Membership | undefined
@@ -65,21 +67,22 @@ export class GroupConsumer {
     this.#settings = settings
     this.#spec = spec
     this.#names = groupNames(spec.brokerTopic, settings.group)
+    this.#topology = new GroupTopology(settings, spec, settings.group, settings.ordering)
   }
 
   /** Makes topic and group, registers a consumer for each partition, and takes the partitions that are free and this member's. */
   async join(): Promise<void> {
     const { connection, ordering } = this.#settings
-    const partitions = await provisionTopic(this.#settings, this.#spec)
-    const consumers = await provisionGroup(this.#settings, this.#groupSpec(partitions))
+    const { inUse } = await this.#topology.provision()
+    const { partitions } = this.#topology
     for (let partition = 0; partition < partitions; partition += 1) this.#consumers.push(this.#consumer(partition))
     const membership = this.#member()
     this.#membership = membership
-    await membership.join(consumers > 0)
-    if (ordering === 'none') for (const consumer of this.#consumers) consumer.assign()
+    await membership.join(inUse)
     const owners = this.#owners()
     for (const consumer of this.#consumers)
       await this.#open(consumer, owners[consumer.partition] === this.#settings.instance)
+    if (ordering === 'none') for (const consumer of this.#consumers) consumer.assign()
     this.#ready = true
     this.#reconsider()
     membership.announce()
@@ -112,6 +115,17 @@ export class GroupConsumer {
     this.#consumers[assignment.partition]?.release(assignment, deliveries)
   }
 
+  /**
+   * A suspect is about to run. What ran before it must have been acked for sure: it would come again as a suspect, once more for
+   * each death that this one causes, and be given up in the end although it did nothing.
+   */
+  async starting(assignment: PartitionAssignment, delivery: Delivery, attempt: number): Promise<void> {
+    // Core writes the acks of this turn of the event loop at its end.
+    await immediate()
+    await this.#consumers[assignment.partition]?.acksTaken()
+    await this.note(assignment, delivery, attempt)
+  }
+
   async note(assignment: PartitionAssignment, delivery: Delivery, attempt: number): Promise<void> {
     await this.#stores[assignment.partition]?.note(fingerprintOf(delivery.native as ConsumeMessage), attempt)
   }
@@ -130,12 +144,8 @@ export class GroupConsumer {
     })
   }
 
-  /** Answers come from the broker; what was deleted and made again is bound again. */
-  async probe(): Promise<void> {
-    const { connection } = this.#settings
-    if (this.#spec.provision === 'create')
-      await connection.withChannel('probe', (channel) => rebind(channel, this.#groupSpec(this.#consumers.length)))
-    else await connection.withChannel('probe', async () => {})
+  probe(): Promise<void> {
+    return this.#topology.check()
   }
 
   /** Hands deliveries to core from now on. */
@@ -168,10 +178,6 @@ export class GroupConsumer {
     for (const consumer of this.#consumers) consumer.connectionLost()
   }
 
-  #groupSpec(partitions: number): GroupSpec {
-    return { topic: this.#spec, group: this.#settings.group, ordering: this.#settings.ordering, partitions }
-  }
-
   #consumer(partition: number): PartitionConsumer {
     const { connection, control, logger, ordering, held, prefetch, sink } = this.#settings
     const shared = ordering === 'none'
@@ -199,13 +205,14 @@ export class GroupConsumer {
   }
 
   #member(): Membership {
-    const { connection, control, logger, instance, memberIntervalMs, lost } = this.#settings
+    const { connection, control, logger, instance, memberIntervalMs, prefetch, lost } = this.#settings
     return new Membership({
       names: this.#names,
       connection,
       control,
       logger,
       intervalMs: memberIntervalMs,
+      prefetch,
       deaf: lost,
       member: {
         instance,
@@ -280,19 +287,10 @@ export class GroupConsumer {
     this.#settings.sink.report(classifyError(error, 'consume', this.topic))
     await this.#change(consumer, async () => {
       if (this.#ended || consumer.isOpen) return
-      if (cancelled && this.#spec.provision === 'create') await this.#makeAgain(consumer.partition)
+      if (cancelled) await this.#topology.restore(consumer.partition)
       await this.#open(consumer, this.#owners()[consumer.partition] === this.#settings.instance)
       if (this.#settings.ordering === 'none') consumer.assign()
     })
-  }
-
-  async #makeAgain(partition: number): Promise<void> {
-    const { connection } = this.#settings
-    const spec = this.#groupSpec(this.#consumers.length)
-    await provisionTopic(this.#settings, this.#spec)
-    await provisionQueue(connection, spec, partition)
-    // Its neighbours may be gone as well, and be made by their own consumers at this moment.
-    await connection.withChannel('bind again', (channel) => rebindOthers(channel, spec))
   }
 
   async #change(consumer: PartitionConsumer, change: () => Promise<void>): Promise<void> {

@@ -22,7 +22,7 @@ interface Peer {
 }
 
 /** What a membership asks of the member it belongs to. */
-export interface MemberState {
+interface MemberState {
   readonly instance: string
   /** Its consumers are registered with the broker. */
   ready(): boolean
@@ -39,6 +39,7 @@ export interface MembershipSettings {
   readonly connection: AmqpConnection
   readonly control: ControlChannel
   readonly intervalMs: number
+  readonly prefetch: number
   readonly member: MemberState
   readonly logger: Logger
   /** The member can't hear the others any more. */
@@ -152,6 +153,7 @@ export class Membership {
     if (notice.type === 'ask') return void this.#answer(notice.instance)
     if (notice.type !== 'hello' && notice.type !== 'here') return
     const known = this.#peers.has(notice.instance)
+    if (!known) this.#compare(notice)
     this.#peers.set(notice.instance, {
       lastSeen: Date.now(),
       everyMs: notice.everyMs,
@@ -162,6 +164,15 @@ export class Membership {
     if (notice.type === 'hello' || !known) this.announce()
     this.#greeted?.()
     member.changed()
+  }
+
+  /** What a killed member held must fit into the next one's hands at once: a queue that gets back more in two parts mixes them up. */
+  #compare({ instance, prefetch }: Notice): void {
+    const { logger, prefetch: mine, names } = this.#settings
+    if (prefetch === undefined || prefetch === mine) return
+    logger.warn(
+      `${names.members}: ${instance} has a prefetch of ${prefetch}, this member one of ${mine}: with different ones, the order of keys isn't sure to hold when members are killed shortly after each other`,
+    )
   }
 
   #answer(asker: string): Promise<void> {
@@ -189,8 +200,15 @@ export class Membership {
   }
 
   #notice(type: Notice['type']): Notice {
-    const { member, intervalMs } = this.#settings
-    return { type, instance: member.instance, everyMs: intervalMs, ready: member.ready(), owns: [...member.owns()] }
+    const { member, intervalMs, prefetch } = this.#settings
+    return {
+      prefetch,
+      type,
+      instance: member.instance,
+      everyMs: intervalMs,
+      ready: member.ready(),
+      owns: [...member.owns()],
+    }
   }
 
   async #publish(notice: Notice): Promise<void> {

@@ -16,6 +16,8 @@ export interface Notice {
   readonly ready: boolean
   /** Partitions that it holds. */
   readonly owns: readonly number[]
+  /** How many deliveries it may hold unacked per partition. */
+  readonly prefetch?: number
   /** Whom an answer is for. */
   readonly to?: string
   /** Unacked deliveries by partition. */
@@ -50,6 +52,7 @@ export function parseNotice(body: Buffer): Notice | undefined {
     owns: Array.isArray(raw.owns)
       ? raw.owns.filter((partition): partition is number => typeof partition === 'number')
       : [],
+    ...(typeof raw.prefetch === 'number' ? { prefetch: raw.prefetch } : {}),
     ...(typeof raw.to === 'string' ? { to: raw.to } : {}),
     ...(typeof raw.unacked === 'object' && raw.unacked !== null
       ? { unacked: raw.unacked as Record<number, number> }

@@ -4,6 +4,7 @@ import { AckTracker } from './ack-tracker.js'
 import type { AmqpConnection } from './connection.js'
 import { toDelivery } from './message.js'
 import type { Redeliveries } from './redeliveries.js'
+import { ReturnGate } from './return-gate.js'
 
 export interface PartitionSettings {
   /** As the user names it. */
@@ -50,6 +51,7 @@ export class PartitionConsumer {
   #stopped = false
   /** Being handed over: what arrives now goes back. */
   #leaving = false
+  readonly #returning = new ReturnGate()
   #changes: Promise<void> = Promise.resolve()
   /** Given back by core: no handler of theirs has run. */
   #released: Delivery[] = []
@@ -103,6 +105,7 @@ export class PartitionConsumer {
    * The channel is closed then; `open` may follow.
    */
   async handOver(): Promise<void> {
+    await this.#returning.whenOpen()
     const assignment = this.#assignment
     this.#leaving = true
     if (assignment !== undefined) await this.#settings.sink.revoked([assignment], 'graceful')
@@ -129,9 +132,16 @@ export class PartitionConsumer {
       tags.push(tag)
       if (message.fields.redelivered || delivery.attempt > 1) this.#settings.redeliveries.settled(message)
     }
+    this.#returning.finished(tags.length)
     const { upTo, singles } = this.#tracker.settle(tags)
     if (upTo !== undefined) channel.ack(tagged(upTo), true)
     for (const tag of singles) channel.ack(tagged(tag))
+  }
+
+  /** Resolves once the broker has all acks written so far: it answers calls of a channel after what came before. */
+  async acksTaken(): Promise<void> {
+    const { connection, prefetch } = this.#settings
+    if (this.#channel !== undefined) await connection.call('settle', this.#channel.prefetch(prefetch))
   }
 
   /** Core won't run these. In a shared queue they go back at once; in an ordered one they stay until the channel closes. */
@@ -149,6 +159,7 @@ export class PartitionConsumer {
   /** Nothing is handed to core any more. */
   stop(): void {
     this.#stopped = true
+    this.#returning.close()
   }
 
   /** Gives back what is unacked, in order, by closing the channel; acks written before are kept. Never rejects. */
@@ -172,7 +183,7 @@ export class PartitionConsumer {
 
   /** Ends for good. The connection, and with it the channel, is closed by the owner. */
   close(): void {
-    this.#stopped = true
+    this.stop()
     this.#channel = undefined
     this.#assignment = undefined
   }
@@ -192,12 +203,14 @@ export class PartitionConsumer {
     this.#settings.redeliveries.reset()
     this.#waiting = false
     this.#leaving = false
+    this.#returning.reset()
   }
 
   #receive(channel: Channel, message: ConsumeMessage | null): void {
     if (channel !== this.#channel) return
     if (message === null) return this.#interrupt(channel, cancelled(this.#settings.queue), true)
     this.#unacked.set(message.fields.deliveryTag, message)
+    this.#returning.delivered(message.fields.redelivered)
     this.#arrived.push(message)
     if (this.#flushScheduled || this.#stopped || !this.#started) return
     this.#flushScheduled = true

@@ -2,30 +2,15 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { type BrokerHandle, findFreePort, startBroker } from '@streamswitch/testkit/brokers'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
-import { type Certificates, makeCertificates } from './support/certificates.js'
 import { type Handled, openTransport, startMember, uniqueName } from './support/member.js'
 
 let broker: BrokerHandle
-let certificates: Certificates
-let tlsPort: number
 
 beforeAll(async () => {
-  certificates = await makeCertificates()
-  tlsPort = await findFreePort()
-  broker = await startBroker('rabbitmq', {
-    config: [
-      `listeners.ssl.1 = 127.0.0.1:${tlsPort}`,
-      `ssl_options.cacertfile = ${certificates.caFile}`,
-      `ssl_options.certfile = ${certificates.certFile}`,
-      `ssl_options.keyfile = ${certificates.keyFile}`,
-    ],
-  })
+  broker = await startBroker('rabbitmq')
 })
 
-afterAll(async () => {
-  await broker?.remove()
-  await certificates?.remove()
-})
+afterAll(() => broker?.remove())
 
 async function rabbitmqctl(...args: string[]): Promise<void> {
   await promisify(execFile)(broker.tool('rabbitmqctl'), args)
@@ -40,21 +25,6 @@ function opened(url: string, options: Readonly<Record<string, unknown>> = {}) {
 function urlFor(user: string, password: string, path = ''): string {
   return `amqp://${user}:${password}@127.0.0.1:${broker.ports['amqp']}${path}`
 }
-
-test('TLS: a trusted authority is accepted, an unknown one is not', async () => {
-  const topic = uniqueName('tls')
-  const url = `amqps://guest:guest@localhost:${tlsPort}`
-  const handled: Handled[] = []
-  const options = { tlsCaFile: certificates.caFile }
-  const member = await startMember({ url, topic, group: 'g', name: 'm', handled, options })
-  onTestFinished(() => member.transport.close())
-  await opened(url, options).producer<number>(topic).send(1)
-  await expect.poll(() => handled.length, { timeout: 10_000 }).toBe(1)
-  await expect(opened(url).producer(topic).init()).rejects.toMatchObject({ code: 'UNAUTHENTICATED', retryable: false })
-  await expect(opened(`amqps://127.0.0.1:${broker.ports['amqp']}`).producer(topic).init()).rejects.toMatchObject({
-    code: 'INVALID_ARGUMENT',
-  })
-})
 
 test('a missing virtual host, and one that the user may not use, are refused at once', async () => {
   await rabbitmqctl('add_vhost', 'a/b %2f')

@@ -10,7 +10,7 @@ import {
   startMember,
   uniqueName,
 } from './support/member.js'
-import { startWorker } from './support/worker.js'
+import { type Line, startWorker } from './support/worker.js'
 
 const PARTITIONS = 8
 const WAIT = { timeout: 20_000, interval: 5 }
@@ -92,18 +92,19 @@ test('a member that is killed: what it held is handled by the others, in order',
   await join('stays')
   await join('stays-too')
   await flow(300)
-  const worker = startWorker(brokerUrl, topic, 'g', 'normal', ({ key, number, attempt }) => {
-    if (number !== undefined) handled.push({ member: 'worker', key, number, attempt: attempt ?? 1 })
-  })
+  const worker = startWorker(brokerUrl, topic, 'g', 'normal')
   onTestFinished(() => worker.kill())
   await expect
     .poll(() => {
       if (sender.unconfirmed < 200) sender.send(50)
-      return worker.lines.length
+      return worker.lines().length
     }, WAIT)
     .toBeGreaterThan(200)
-  worker.kill('SIGKILL')
+  worker.kill()
   expect(await worker.ended).toBe('SIGKILL')
+  for (const { key, number = -1, attempt = 1, at = 0 } of worker.lines()) {
+    handled.push({ member: 'worker', key, number, attempt, at })
+  }
   await flow(1_000)
   await expect.poll(() => isComplete(sender, handled), WAIT).toBe(true)
   expect(expectCompleteInOrder(sender, handled)).toBeLessThanOrEqual(1_000 * PARTITIONS)
@@ -125,33 +126,28 @@ test('a message that kills its process is tried alone, counted across processes,
   for (let number = 0; number < 40; number += 1)
     void producer.send(number, { key: number === 20 ? 'poison' : `key-${number}` })
   await producer.flush()
-  const handled = new Set<number>()
-  const attempts: number[] = []
-  const deadLetters: string[] = []
+  const said: Line[] = []
   let starts = 0
-  while (deadLetters.length === 0 && starts < 12) {
+  while (!said.some(({ deadLetter }) => deadLetter !== undefined) && starts < 12) {
     starts += 1
-    const worker = startWorker(brokerUrl, topic, 'g', 'die', ({ number, attempt, deadLetter }) => {
-      if (number !== undefined) handled.add(number)
-      if (attempt !== undefined) attempts.push(attempt)
-      if (deadLetter !== undefined) deadLetters.push(deadLetter)
-    })
+    const worker = startWorker(brokerUrl, topic, 'g', 'die')
     onTestFinished(() => worker.kill())
-    await Promise.race([
-      worker.ended,
-      expect
-        .poll(() => deadLetters.length > 0 && handled.size === 39, WAIT)
-        .toBe(true)
-        .catch(() => {}),
-    ])
+    const finished = expect
+      .poll(() => worker.lines().some(({ deadLetter }) => deadLetter !== undefined), WAIT)
+      .toBe(true)
+    await Promise.race([worker.ended, finished.catch(() => {})])
+    const behind = (): boolean => new Set([...said, ...worker.lines()].map(({ number }) => number)).size < 40
+    if (worker.lines().some(({ deadLetter }) => deadLetter !== undefined)) await expect.poll(behind, WAIT).toBe(false)
     worker.kill()
     await worker.ended
+    said.push(...worker.lines())
   }
   // The first death is charged to nobody: the message was not alone then. Three attempts are, then it is given up.
   expect(starts).toBe(5)
-  expect(deadLetters).toHaveLength(1)
-  expect(handled.size).toBe(39)
-  expect(Math.max(...attempts), 'neighbours are not charged with the crashes').toBe(1)
+  expect(said.filter(({ deadLetter }) => deadLetter !== undefined)).toHaveLength(1)
+  const numbers = said.flatMap(({ number }) => (number === undefined ? [] : [number]))
+  expect(new Set(numbers).size, 'all but the deadly one').toBe(39)
+  expect(Math.max(...said.map(({ attempt = 0 }) => attempt)), 'neighbours are not charged with the crashes').toBe(1)
 })
 
 async function connectionOf(name: string): Promise<string> {

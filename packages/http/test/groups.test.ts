@@ -175,7 +175,7 @@ describe('replicas that die', () => {
     // The survivor doesn't end it either until its second restart: it is killed as well, and the first one, back again, takes over.
     children[1 - victim]?.kill('SIGKILL')
     await Promise.all([killer, ...behind])
-    const ended = (): string[] =>
+    const ended = (): (string | undefined)[] =>
       events.filter((one) => one.event === 'end' && one.key === 'victim').map(({ id }) => id)
     // Responses and the replicas' reports travel by different ways.
     await until(() => ended().includes('behind-9'), 'the report of the last message')

@@ -13,16 +13,15 @@ import type {
 import { StreamError } from '@streamswitch/core/driver'
 import type { KafkaMessage } from 'kafkajs'
 import type { KafkaAdmin } from './admin.js'
-import { decodeMetadata } from './commit-metadata.js'
 import { CommitQueue } from './commit-queue.js'
 import type { KafkaConnection } from './connection.js'
 import { classifyError, protocolError } from './errors.js'
-import { type Generation, type GroupMember, type MemberEvents, type Place, placeKey } from './group-member.js'
+import type { GroupMember, MemberEvents } from './group-member.js'
 import { atMost } from './kafkajs-client.js'
 import { checkConsumerOptions, type KafkaConsumerValues } from './options.js'
-import { type IntakeHost, type IntakeStart, PartitionIntake, type Position } from './partition-intake.js'
-import { PROCESS } from './process-name.js'
-import { type LogRange, readRanges, resolvePosition, withinRange } from './start-offsets.js'
+import { type IntakeHost, PartitionIntake, type Position } from './partition-intake.js'
+import { type Generation, type Place, placeKey } from './places.js'
+import { type IntakeStart, Positions, readRanges } from './start-offsets.js'
 
 /** Wait before an announcement that failed is tried again, in milliseconds. */
 const ANNOUNCE_AGAIN_MS = 200
@@ -57,6 +56,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
   /** Made anew with each generation, so that nothing is committed under another one than its own. */
   #commits: Commits = new CommitQueue(() => Promise.resolve())
   #member: GroupMember | undefined
+  #positionsOfMember: Positions | undefined
   #assigned = false
   #stopped = false
   #lost = false
@@ -68,7 +68,8 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     this.sink = sink
     this.#topics = new Map(spec.topics.map((topic) => [topic.brokerTopic, topic]))
     this.settleIntervalMs = spec.options.commitIntervalMs
-    this.maxWaitingBytes = spec.options.fetchMaxPartitionBytes
+    // One fetch may wait while the next one is under way.
+    this.maxWaitingBytes = 2 * spec.options.fetchMaxPartitionBytes
     const note = async (assignment: PartitionAssignment, delivery: Delivery, attempt: number): Promise<void> => {
       const intake = this.#intakeOf(assignment)
       intake.attempts.set(delivery.position as number, attempt)
@@ -84,6 +85,17 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
       { ...options, group: brokerGroup, name: `${brokerGroup}/${member}`, topics: [...this.#topics.keys()] },
       this,
     )
+    // Closed meanwhile: nobody would close what is opened from here on.
+    signal.throwIfAborted()
+    const { logger } = this.#parts
+    this.#positionsOfMember = new Positions(this.#member, {
+      group: brokerGroup,
+      from: this.#spec.from,
+      outOfRange: options.outOfRange,
+      logger,
+      topicName: (topic) => this.#topicName(topic),
+      report: (error) => this.sink.report(error),
+    })
     await this.#member.open(signal)
     // The join may still wait for other members.
     if (!this.#assigned) this.sink.assigned([])
@@ -97,12 +109,8 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
 
   async seek(assignment: PartitionAssignment, position: StartPosition): Promise<void> {
     const old = this.#intakeOf(assignment)
-    const place = { topic: old.brokerTopic, partition: old.partition }
-    const member = this.#member as GroupMember
-    const ranges = await readRanges(member, [place])
-    const offsets = await resolvePosition(member, [place], position, ranges)
-    const offset = this.#corrected(place, offsets.get(placeKey(place)) ?? 0, ranges)
-    this.#replace(old, offset, ranges)
+    const offset = await this.#positions.resolve({ topic: old.brokerTopic, partition: old.partition }, position)
+    await this.#commits.request(this.#replace(old, offset))
   }
 
   async lag(): Promise<readonly PartitionLag[]> {
@@ -143,7 +151,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     }
     const commits: Commits = new CommitQueue((positions) => this.#commitNow(generation, commits, positions))
     this.#commits = commits
-    const starts = await this.#findStarts(generation.partitions)
+    const starts = await this.#positions.starts(generation.partitions)
     const intakes = generation.partitions.map((place) =>
       this.#makeIntake(place, generation.id, starts.get(placeKey(place)) as IntakeStart),
     )
@@ -176,11 +184,10 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
   async outOfRange(place: Place): Promise<void> {
     const old = this.#byPlace.get(placeKey(place))
     if (old === undefined) return
-    const ranges = await readRanges(this.#member as GroupMember, [place])
-    const offset = this.#corrected(place, old.fetchedBelow, ranges)
+    const offset = await this.#positions.resolve(place, { offset: String(old.fetchedBelow) })
     old.stop()
     await this.sink.revoked([old.assignment], 'lost')
-    this.#replace(old, offset, ranges)
+    this.announce(this.#replace(old, offset))
   }
 
   lost(error: unknown): void {
@@ -203,62 +210,19 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     this.#commits.request(intake).catch(() => setTimeout(() => intake.announceAgain(), ANNOUNCE_AGAIN_MS).unref())
   }
 
-  // Positions.
-
-  /** Where each partition begins: at its commit, or where the group is to start; what may have been at work in a dead process. */
-  async #findStarts(places: readonly Place[]): Promise<Map<string, IntakeStart>> {
-    if (places.length === 0) return new Map()
-    const member = this.#member as GroupMember
-    const [committed, ranges] = await Promise.all([member.committed(places), readRanges(member, places)])
-    const fresh = places.filter((place) => (committed.get(placeKey(place))?.offset ?? -1) < 0)
-    if (this.#spec.from !== undefined && fresh.length < places.length)
-      this.#tellIgnoredFrom(places.length - fresh.length)
-    const initial = await resolvePosition(member, fresh, this.#spec.from ?? 'earliest', ranges)
-    return new Map(
-      places.map((place) => {
-        const key = placeKey(place)
-        const found = committed.get(key)
-        const offset = initial.get(key) ?? found?.offset ?? 0
-        const start = this.#corrected(place, offset, ranges)
-        const metadata =
-          start === found?.offset ? decodeMetadata(start, found.metadata, this.#topicName(place.topic)) : undefined
-        const suspicious = metadata !== undefined && !metadata.clean && metadata.owner !== PROCESS
-        // What was appended later can't have been delivered by the dead.
-        const suspectBelow = suspicious ? Math.min(metadata.deliveredBelow, ranges.get(key)?.end ?? 0) : 0
-        return [key, { offset: start, attempts: metadata?.attempts ?? new Map(), suspectBelow }]
-      }),
-    )
-  }
-
-  #tellIgnoredFrom(partitions: number): void {
-    this.#parts.logger.info(
-      `kafka: 'from' holds for a new group only; ${this.#spec.brokerGroup} goes on where it was in ${partitions} partitions`,
-    )
-  }
-
-  #corrected(place: Place, offset: number, ranges: ReadonlyMap<string, LogRange>): number {
-    const range = ranges.get(placeKey(place)) ?? { first: 0, end: offset }
-    const correction = withinRange(
-      { ...place, name: this.#topicName(place.topic) },
-      offset,
-      range,
-      this.#spec.options.outOfRange,
-    )
-    if (correction.error !== undefined) this.sink.report(correction.error)
-    return correction.offset
-  }
+  // Partitions.
 
   /** Goes on at another offset: a new assignment, within the same generation. */
-  #replace(old: PartitionIntake, offset: number, ranges: ReadonlyMap<string, LogRange>): void {
+  #replace(old: PartitionIntake, offset: number): PartitionIntake {
     const place = { topic: old.brokerTopic, partition: old.partition }
     old.stop()
     this.#forget(old)
     const intake = this.#makeIntake(place, old.assignment.epoch, { offset, attempts: new Map(), suspectBelow: 0 })
-    this.#member?.seek(place, Math.min(offset, ranges.get(placeKey(place))?.end ?? offset))
+    this.#member?.seek(place, offset)
     this.sink.assigned([intake.assignment])
     this.#enter(intake)
     this.resume(intake)
-    this.announce(intake)
+    return intake
   }
 
   #makeIntake(place: Place, epoch: number, start: IntakeStart): PartitionIntake {
@@ -286,6 +250,10 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
       intake.stop()
       this.#forget(intake)
     }
+  }
+
+  get #positions(): Positions {
+    return this.#positionsOfMember as Positions
   }
 
   #topicName(brokerTopic: string): string {

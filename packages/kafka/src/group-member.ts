@@ -4,14 +4,15 @@ import { protocolError } from './errors.js'
 import { FetchWait } from './fetch-wait.js'
 import { JoinPatience } from './join-patience.js'
 import { atMost, type KafkajsClient } from './kafkajs-client.js'
-import type { ConsumerGroup, OffsetManager } from './kafkajs-internals.js'
+import type { ConsumerGroup } from './kafkajs-internals.js'
 import { GROUP_HOOKS, type GroupHooks } from './kafkajs-patches.js'
 import { onceLed } from './leadership.js'
+import { byTopic, type Generation, generationOf, type Place, placeKey } from './places.js'
 import { rangeAssigner } from './range-assigner.js'
 import { Watchdog } from './watchdog.js'
 
 /** Rides out a change of leader or coordinator without leaving the group. */
-const MEMBER_RETRY = { retries: 4, initialRetryTime: 100, maxRetryTime: 500 }
+const MEMBER_RETRY = { retries: 8, initialRetryTime: 100, maxRetryTime: 400 }
 
 /** Longest wait for a polite departure, in milliseconds. */
 const DISCONNECT_MS = 4_000
@@ -29,18 +30,6 @@ export interface MemberSettings {
   readonly fetchMaxPartitionBytes: number
   /** Ids that members of this process had when their connection broke. */
   readonly memberIds: Map<string, string>
-}
-
-export interface Place {
-  readonly topic: string
-  readonly partition: number
-}
-
-/** What a member got in one round of the group's balancing. Commits made with it are refused by the broker once the round is over. */
-export interface Generation {
-  readonly id: number
-  readonly partitions: readonly Place[]
-  commit(positions: readonly (Place & { readonly offset: number; readonly metadata: string })[]): Promise<void>
 }
 
 /** What a member tells its driver. Awaited where a promise is returned. */
@@ -307,39 +296,5 @@ export class GroupMember implements GroupHooks {
     this.#joining.stop()
     this.#reportJoin?.reject(error)
     this.#events.lost(error)
-  }
-}
-
-/** Makes one text of topic and partition. */
-export function placeKey({ topic, partition }: Place): string {
-  return `${topic}/${partition}`
-}
-
-function byTopic(
-  places: readonly Place[],
-): { readonly topic: string; readonly partitions: { readonly partition: number }[] }[] {
-  const topics = new Map<string, { readonly partition: number }[]>()
-  for (const { topic, partition } of places) {
-    const partitions = topics.get(topic)
-    if (partitions === undefined) topics.set(topic, [{ partition }])
-    else partitions.push({ partition })
-  }
-  return [...topics].map(([topic, partitions]) => ({ topic, partitions }))
-}
-
-function generationOf(group: ConsumerGroup, partitions: readonly Place[]): Generation {
-  const offsets = group.offsetManager as OffsetManager
-  return {
-    id: group.generationId ?? 0,
-    partitions,
-    commit: (positions) =>
-      offsets.commitOffsets({
-        topics: [...new Set(positions.map(({ topic }) => topic))].map((topic) => ({
-          topic,
-          partitions: positions
-            .filter((one) => one.topic === topic)
-            .map(({ partition, offset, metadata }) => ({ partition, offset: String(offset), metadata })),
-        })),
-      }),
   }
 }

@@ -5,19 +5,19 @@ import { createRequire } from 'node:module'
  * a new version of it is checked against this file and `kafkajs-patches.ts`.
  */
 
-export interface TopicPartitions {
+interface TopicPartitions {
   readonly topic: string
   readonly partitions: readonly number[]
 }
 
-export interface CommittedPartition {
+interface CommittedPartition {
   readonly partition: number
   /** `-1` when nothing was committed. */
   readonly offset: string
   readonly metadata: string | null
 }
 
-export interface Coordinator {
+interface Coordinator {
   heartbeat(request: { groupId: string; memberId: string; groupGenerationId: number }): Promise<unknown>
   offsetFetch(request: {
     groupId: string
@@ -87,9 +87,101 @@ export interface RequestQueue {
   scheduleCheckPendingRequests(): void
 }
 
+/** What a Produce request is made of. */
+export interface ProduceParameters {
+  readonly acks: number
+  readonly timeout: number
+  readonly compression?: number
+  /** A number of 64 bits that turns into text. */
+  readonly producerId?: unknown
+  readonly producerEpoch?: number
+  readonly transactionalId?: string | null
+  readonly topicData: readonly {
+    readonly topic: string
+    readonly partitions: readonly {
+      readonly partition: number
+      readonly firstSequence?: number
+      readonly messages: readonly object[]
+    }[]
+  }[]
+}
+
+export interface RequestDefinition {
+  readonly apiKey: number
+  readonly apiVersion: number
+  readonly apiName: string
+  expectResponse(): boolean
+  encode(): Promise<{ readonly buf: Buffer; readonly buffer: Buffer }>
+}
+
+type MakeProduceRequest = (parameters: ProduceParameters) => {
+  readonly request: RequestDefinition
+  readonly response: unknown
+}
+
+/** The versions of the Produce request: `src/protocol/requests/produce/index.js`. */
+export interface ProduceProtocol {
+  protocol(wanted: { readonly version: number }): MakeProduceRequest
+}
+
+/** What all records of a batch share. */
+export interface FetchedBatch {
+  readonly firstOffset: string
+  readonly firstTimestamp: string
+  readonly partitionLeaderEpoch: number
+  readonly inTransaction: boolean
+  readonly isControlBatch: boolean
+  readonly lastOffsetDelta: number
+  readonly producerId: string
+  readonly producerEpoch: number
+  readonly firstSequence: number
+  readonly maxTimestamp: string
+  /** 0: the sender's, 1: the broker's. */
+  readonly timestampType: number
+  readonly magicByte: number
+}
+
+export interface FetchedRecord {
+  readonly magicByte: number
+  readonly attributes: number
+  readonly timestamp: string
+  readonly offset: string
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly headers: Readonly<Record<string, Buffer | null | (Buffer | null)[]>>
+  readonly isControlRecord: boolean
+  readonly batchContext: FetchedBatch
+}
+
+export interface FetchedPartition {
+  readonly partition: number
+  readonly errorCode: number
+  readonly highWatermark: string
+  readonly lastStableOffset: string
+  readonly lastStartOffset: string
+  readonly abortedTransactions: readonly { readonly producerId: string; readonly firstOffset: string }[]
+  readonly preferredReadReplica: number
+  readonly messages: readonly FetchedRecord[]
+}
+
+export interface FetchResponse {
+  readonly throttleTime: number
+  readonly clientSideThrottleTime: number
+  readonly errorCode: number
+  readonly sessionId: number
+  readonly responses: readonly { readonly topicName: string; readonly partitions: readonly FetchedPartition[] }[]
+}
+
+/** The decoder of one version's Fetch response: `src/protocol/requests/fetch/v11/response.js`. */
+export interface FetchDecoder {
+  decode(raw: Buffer): Promise<FetchResponse>
+}
+
 const load = createRequire(import.meta.url)
 
 export const consumerGroupPrototype = (load('kafkajs/src/consumer/consumerGroup.js') as { prototype: ConsumerGroup })
   .prototype
 export const requestQueuePrototype = (load('kafkajs/src/network/requestQueue/index.js') as { prototype: RequestQueue })
   .prototype
+export const produceProtocol = load('kafkajs/src/protocol/requests/produce/index.js') as ProduceProtocol
+export const fetchDecoder = load('kafkajs/src/protocol/requests/fetch/v11/response.js') as FetchDecoder

@@ -7,7 +7,6 @@ import {
   WIRE_HEADERS,
 } from '@streamswitch/core/driver'
 import type { KafkaMessage } from 'kafkajs'
-import type { NativeRecord } from './publisher.js'
 
 /** Bytes that a record takes besides key, payload and headers, generously: lengths, deltas, the header with its id. */
 const RECORD_OVERHEAD = 110
@@ -15,27 +14,7 @@ const RECORD_OVERHEAD = 110
 /** Headers that have their own place in a {@link Delivery}. Kafka itself holds key, timestamp and tombstone. */
 const TAKEN_OUT: ReadonlySet<string> = new Set([WIRE_HEADERS.id, WIRE_HEADERS.timestamp, WIRE_HEADERS.replyTo])
 
-/** How far ahead of the clock a record may be stamped, with some room for clocks that differ, in milliseconds. */
-const MAX_AHEAD_MS = 55 * 60_000
-
 const NO_HEADERS: Headers = Object.freeze({})
-
-/**
- * What Kafka gets: key and headers in UTF-8, no value for a tombstone, our id as a header. Brokers refuse timestamps more than
- * an hour ahead (`message.timestamp.after.max.ms`): such a record is stamped with the present, and a header holds its time.
- */
-export function toNative(record: OutgoingRecord, partition: number, now = Date.now()): NativeRecord {
-  const headers: Record<string, string> = { ...record.headers, [WIRE_HEADERS.id]: record.id }
-  const ahead = record.timestamp > now + MAX_AHEAD_MS
-  if (ahead) headers[WIRE_HEADERS.timestamp] = String(record.timestamp)
-  return {
-    partition,
-    key: record.key ?? null,
-    value: record.payload ?? null,
-    timestamp: String(ahead ? now : record.timestamp),
-    headers,
-  }
-}
 
 /** Bytes that a record takes in a batch, rounded up. */
 export function wireSize(record: OutgoingRecord): number {

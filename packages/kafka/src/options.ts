@@ -76,7 +76,7 @@ export type KafkaProducerValues = OptionValues<typeof kafkaProducerFields>
 export type KafkaConsumerValues = OptionValues<typeof kafkaConsumerFields>
 export type CompressionName = KafkaValues['compression']
 
-export const DEFAULT_PORT = 9092
+const DEFAULT_PORT = 9092
 
 /** Hosts, user and password of a `kafka://` URL. Throws INVALID_ARGUMENT for one with a path. */
 export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unknown>> {

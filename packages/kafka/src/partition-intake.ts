@@ -4,6 +4,7 @@ import { type CommitMetadata, encodeMetadata } from './commit-metadata.js'
 import type { Committable } from './commit-queue.js'
 import { toDelivery } from './message.js'
 import { PROCESS } from './process-name.js'
+import type { IntakeStart } from './start-offsets.js'
 
 /** Fewest and most deliveries that are announced ahead in the commit metadata. */
 const MIN_AHEAD = 50
@@ -27,14 +28,6 @@ export interface IntakeHost {
   resume(intake: PartitionIntake): void
   /** Commits soon, so that more deliveries are announced. */
   announce(intake: PartitionIntake): void
-}
-
-/** Where an intake begins, and what is on record about it. */
-export interface IntakeStart {
-  readonly offset: number
-  readonly attempts: ReadonlyMap<number, number>
-  /** Offsets below this one may have been at work in a process that died. */
-  readonly suspectBelow: number
 }
 
 /**
@@ -61,6 +54,7 @@ export class PartitionIntake implements Committable<Position> {
   /** By how much the last commit announced ahead: twice what was delivered between two commits. */
   #window = MIN_AHEAD
   #announcing = false
+  #scheduled = false
   #full = false
   #paused = false
   #stopped = false
@@ -101,7 +95,15 @@ export class PartitionIntake implements Committable<Position> {
     }
     const last = messages.at(-1)
     if (last !== undefined) this.#fetchedBelow = Number(last.offset) + 1
-    this.#feed()
+    this.#regulate()
+    // Later, so that the next fetch is on its way before handlers take this turn of the event loop.
+    if (!this.#scheduled) {
+      this.#scheduled = true
+      setImmediate(() => {
+        this.#scheduled = false
+        this.#feed()
+      })
+    }
     return true
   }
 

@@ -9,10 +9,11 @@ import type {
 import type { KafkaAdmin } from './admin.js'
 import type { KafkaConnection } from './connection.js'
 import { classifyError, isConnectionError, protocolError } from './errors.js'
-import { toNative, wireSize } from './message.js'
+import { wireSize } from './message.js'
 import type { KafkaProducerValues, KafkaValues } from './options.js'
 import { Partitioner } from './partitioner.js'
 import type { Publisher } from './publisher.js'
+import { NativeRecord } from './record-batch.js'
 
 /** Most bytes of one batch: the broker's default `max.message.bytes` (1,048,588) bounds a batch, not only a message. */
 const MAX_BATCH_BYTES = 1_040_000
@@ -77,7 +78,8 @@ export class KafkaProducerDriver implements ProducerDriver {
 
   /** Returns false when nothing newer may follow. */
   async #send(batch: PublishBatch, first: number, end: number): Promise<boolean> {
-    const messages = batch.records.slice(first, end).map((record) => toNative(record, batch.lane))
+    const now = Date.now()
+    const messages = batch.records.slice(first, end).map((record) => new NativeRecord(record, batch.lane, now))
     try {
       const base = await (this.#publisher as Publisher).send(this.#spec.topic.brokerTopic, messages)
       for (let index = first; index < end; index += 1)
@@ -119,7 +121,7 @@ export class KafkaProducerDriver implements ProducerDriver {
 }
 
 /** Runs of records that fit into one batch on the wire. */
-export function* slices(records: readonly OutgoingRecord[]): Generator<readonly [first: number, end: number]> {
+function* slices(records: readonly OutgoingRecord[]): Generator<readonly [first: number, end: number]> {
   let first = 0
   let bytes = 0
   for (const [index, record] of records.entries()) {

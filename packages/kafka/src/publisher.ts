@@ -2,6 +2,7 @@ import type { Message as KafkajsMessage, Producer } from 'kafkajs'
 import { compressionType } from './compression.js'
 import { atMost, type KafkajsClient } from './kafkajs-client.js'
 import type { CompressionName } from './options.js'
+import type { NativeRecord } from './record-batch.js'
 
 /** Longest wait for a polite disconnection, in milliseconds. */
 const DISCONNECT_MS = 2_000
@@ -10,9 +11,6 @@ export interface PublisherSettings {
   readonly idempotent: boolean
   readonly compression: CompressionName
 }
-
-/** What goes out: a record with its partition chosen. */
-export type NativeRecord = KafkajsMessage & { readonly partition: number }
 
 /** A kafkajs producer that sends each batch once and says where it was stored. */
 export class Publisher {
@@ -44,7 +42,8 @@ export class Publisher {
       acks: -1,
       timeout: this.#timeoutMs,
       compression: compressionType(this.#settings.compression),
-      topicMessages: [{ topic, messages }],
+      // kafkajs looks at partition and value only, and hands the records to the patched request.
+      topicMessages: [{ topic, messages: messages as unknown as KafkajsMessage[] }],
     })
     const offset = Number(stored?.baseOffset ?? -1)
     return offset < 0 ? undefined : offset

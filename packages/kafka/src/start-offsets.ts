@@ -1,12 +1,95 @@
-import { type StartPosition, StreamError } from '@streamswitch/core/driver'
-import type { GroupMember, Place } from './group-member.js'
-import { placeKey } from './group-member.js'
+import { type Logger, type StartPosition, StreamError } from '@streamswitch/core/driver'
+import { decodeMetadata } from './commit-metadata.js'
+import type { GroupMember } from './group-member.js'
+import { type Place, placeKey } from './places.js'
+import { PROCESS } from './process-name.js'
+
+/** Where reading a partition begins, and what is on record about it. */
+export interface IntakeStart {
+  readonly offset: number
+  /** Handler starts, by offset. */
+  readonly attempts: ReadonlyMap<number, number>
+  /** Offsets below this one may have been at work in a process that died. */
+  readonly suspectBelow: number
+}
+
+export interface PositionSettings {
+  readonly group: string
+  readonly from: StartPosition | undefined
+  /** What to do with a position outside of the log. */
+  readonly outOfRange: 'earliest' | 'latest'
+  readonly logger: Logger
+  /** As the user names it. */
+  topicName(brokerTopic: string): string
+  report(error: StreamError): void
+}
+
+/** Finds the offsets at which a group reads on. */
+export class Positions {
+  readonly #member: Pick<GroupMember, 'committed' | 'logOffsets'>
+  readonly #settings: PositionSettings
+
+  constructor(member: Pick<GroupMember, 'committed' | 'logOffsets'>, settings: PositionSettings) {
+    this.#member = member
+    this.#settings = settings
+  }
+
+  /** Where each partition begins: at its commit, or where a new group is to start. */
+  async starts(places: readonly Place[]): Promise<Map<string, IntakeStart>> {
+    if (places.length === 0) return new Map()
+    const { from, topicName } = this.#settings
+    const [committed, ranges] = await Promise.all([this.#member.committed(places), readRanges(this.#member, places)])
+    const fresh = places.filter((place) => (committed.get(placeKey(place))?.offset ?? -1) < 0)
+    if (from !== undefined && fresh.length < places.length) this.#tellIgnoredFrom(places.length - fresh.length)
+    const initial = await resolvePosition(this.#member, fresh, from ?? 'earliest', ranges)
+    return new Map(
+      places.map((place) => {
+        const key = placeKey(place)
+        const found = committed.get(key)
+        const range = ranges.get(key) ?? EMPTY
+        const offset = this.#corrected(place, initial.get(key) ?? found?.offset ?? 0, range)
+        const metadata =
+          offset === found?.offset ? decodeMetadata(offset, found.metadata, topicName(place.topic)) : undefined
+        const suspicious = metadata !== undefined && !metadata.clean && metadata.owner !== PROCESS
+        // What was appended later can't have been delivered by the dead.
+        const suspectBelow = suspicious ? Math.min(metadata.deliveredBelow, range.end) : 0
+        return [key, { offset, attempts: metadata?.attempts ?? new Map(), suspectBelow }]
+      }),
+    )
+  }
+
+  /** The offset that a position means in a partition; one outside of the log is reported. Rejects with INVALID_ARGUMENT. */
+  async resolve(place: Place, position: StartPosition): Promise<number> {
+    const ranges = await readRanges(this.#member, [place])
+    const offsets = await resolvePosition(this.#member, [place], position, ranges)
+    return this.#corrected(place, offsets.get(placeKey(place)) ?? 0, ranges.get(placeKey(place)) ?? EMPTY)
+  }
+
+  #corrected(place: Place, offset: number, range: LogRange): number {
+    const { offset: corrected, error } = withinRange(
+      place,
+      this.#settings.topicName(place.topic),
+      offset,
+      range,
+      this.#settings.outOfRange,
+    )
+    if (error !== undefined) this.#settings.report(error)
+    return corrected
+  }
+
+  #tellIgnoredFrom(partitions: number): void {
+    const { logger, group } = this.#settings
+    logger.info(`kafka: 'from' holds for a new group only; ${group} goes on where it was in ${partitions} partitions`)
+  }
+}
 
 /** What a partition's log holds: offsets from `first` to below `end`. */
 export interface LogRange {
   readonly first: number
   readonly end: number
 }
+
+const EMPTY: LogRange = { first: 0, end: 0 }
 
 type LogReader = Pick<GroupMember, 'logOffsets'>
 
@@ -17,14 +100,15 @@ export async function readRanges(member: LogReader, places: readonly Place[]): P
 }
 
 /** An offset that is not in the log, and where reading goes on instead. */
-export interface Correction {
+interface Correction {
   readonly offset: number
   readonly error: StreamError | undefined
 }
 
 /** An offset within the log: itself, or where the reset policy leads, with what is to be reported. */
-export function withinRange(
-  place: Place & { readonly name: string },
+function withinRange(
+  place: Place,
+  name: string,
   offset: number,
   range: LogRange,
   policy: 'earliest' | 'latest',
@@ -36,20 +120,20 @@ export function withinRange(
       ? `messages before offset ${range.first} are gone (retention)`
       : `its end is offset ${range.end}: it was made anew, or lost its tail`
   const error = new StreamError(
-    `partition ${place.partition} of '${place.name}' doesn't hold offset ${offset}, ${why}; reading goes on at ${policy} (${reset})`,
+    `partition ${place.partition} of '${name}' doesn't hold offset ${offset}, ${why}; reading goes on at ${policy} (${reset})`,
     {
       code: 'NOT_FOUND',
       retryable: false,
       transport: 'kafka',
       operation: 'consume',
-      topic: place.name,
+      topic: name,
     },
   )
   return { offset: reset, error }
 }
 
 /** The offset that a position means in each partition. A given offset may lie outside of the log. */
-export async function resolvePosition(
+async function resolvePosition(
   member: LogReader,
   places: readonly Place[],
   position: StartPosition,

@@ -1,7 +1,7 @@
 import type { Delivery } from '@streamswitch/core/driver'
 import { describe, expect, it } from 'vitest'
 import { classifyError } from '../src/errors.js'
-import type { Generation } from '../src/group-member.js'
+import type { Generation } from '../src/places.js'
 import { joinGroup, openTransport, sendAll, type TestMember, uniqueTopic } from './support/member.js'
 import { joinRaw } from './support/raw-member.js'
 

@@ -1,17 +1,24 @@
+import type { OutgoingRecord } from '@streamswitch/core/driver'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import {
   type ConsumerGroup,
   consumerGroupPrototype,
+  fetchDecoder,
+  type ProduceParameters,
+  produceProtocol,
   type RequestQueue,
   requestQueuePrototype,
 } from '../src/kafkajs-internals.js'
 import { applyKafkajsPatches, GROUP_HOOKS, type GroupHooks } from '../src/kafkajs-patches.js'
+import { NativeRecord } from '../src/record-batch.js'
 
 const original = {
   scheduleCheckPendingRequests: requestQueuePrototype.scheduleCheckPendingRequests,
   joinAndSync: consumerGroupPrototype.joinAndSync,
   fetch: consumerGroupPrototype.fetch,
   recoverFromOffsetOutOfRange: consumerGroupPrototype.recoverFromOffsetOutOfRange,
+  protocol: produceProtocol.protocol,
+  decode: fetchDecoder.decode,
 }
 
 beforeAll(() => applyKafkajsPatches())
@@ -133,6 +140,55 @@ describe('a consumer group', () => {
   it('patched, leaves a position that is gone to the hooks instead of resetting it silently', async () => {
     await group([{ [GROUP_HOOKS]: hooks }]).recoverFromOffsetOutOfRange({ topic: 't', partition: 3 })
     expect(steps).toEqual(['out of range: t/3'])
+  })
+})
+
+describe('the Produce request', () => {
+  const wanted = { version: 7 }
+  const now = Date.now()
+  const record = { id: 'i', key: 'k', payload: Buffer.from('v'), headers: undefined, timestamp: now }
+  const ours = new NativeRecord(record as OutgoingRecord, 0, now)
+  const theirs = { key: 'k', value: Buffer.from('v'), timestamp: String(now), headers: { 'streamswitch-id': 'i' } }
+  const parameters = (messages: object[]): ProduceParameters => ({
+    acks: -1,
+    timeout: 1,
+    topicData: [{ topic: 't', partitions: [{ partition: 0, messages }] }],
+  })
+
+  it('kafkajs alone can not encode our records', async () => {
+    const { request } = original.protocol(wanted)(parameters([ours]))
+    const encoded = await request.encode().then(
+      ({ buffer }) => buffer.includes('streamswitch-id'),
+      () => false,
+    )
+    expect(encoded).toBe(false)
+  })
+
+  it('patched, is the same for our records and for those of others, which kafkajs encodes itself', async () => {
+    const { request, response } = produceProtocol.protocol(wanted)(parameters([ours]))
+    const plain = produceProtocol.protocol(wanted)(parameters([theirs]))
+    expect((await request.encode()).buffer.equals((await plain.request.encode()).buffer)).toBe(true)
+    expect(request).toMatchObject({ apiKey: 0, apiVersion: 7, apiName: 'Produce' })
+    expect(response).toBe(plain.response)
+  })
+
+  it('patched, is as before in older versions', () => {
+    expect(produceProtocol.protocol({ version: 5 })).toBe(original.protocol({ version: 5 }))
+  })
+})
+
+describe('a Fetch response', () => {
+  /** No partition, from broker to consumer; and one with a number that only kafkajs can hold. */
+  const plain = Buffer.concat([Buffer.alloc(10), Buffer.alloc(4)])
+  const highWatermark = Buffer.from('7fffffffffffffff', 'hex')
+  const numbers = [Buffer.from([0, 0, 0, 1, 0, 1, 0x74, 0, 0, 0, 1]), Buffer.alloc(6), highWatermark]
+  const unusual = Buffer.concat([Buffer.alloc(10), ...numbers, Buffer.alloc(16), Buffer.alloc(12)])
+
+  it('patched, is decoded here, and by kafkajs where it holds what is beyond this decoder', async () => {
+    expect(fetchDecoder.decode).not.toBe(original.decode)
+    expect(await fetchDecoder.decode(plain)).toEqual(await original.decode(plain))
+    const decoded = await fetchDecoder.decode(unusual)
+    expect(decoded.responses[0]?.partitions[0]?.highWatermark).toBe('9223372036854775807')
   })
 })
 

@@ -27,6 +27,8 @@ export interface Handled {
   readonly key: string | undefined
   readonly number: number
   readonly attempt: number
+  /** When, by the clock that all processes of a machine share, in microseconds. */
+  readonly at: number
 }
 
 export interface TestMember {
@@ -70,7 +72,8 @@ export async function startMember({
   loop.on('error', (error) => errors.push(error))
   loop.handle(async (message) => {
     await handler(message)
-    handled.push({ member: name, key: message.key, number: message.value, attempt: message.attempt })
+    const at = Number(process.hrtime.bigint() / 1_000n)
+    handled.push({ member: name, key: message.key, number: message.value, attempt: message.attempt, at })
   })
   await loop.init()
   return { name, transport, loop, errors, running: loop.run() }
@@ -123,7 +126,7 @@ export function expectCompleteInOrder(sender: Sender, handled: readonly Handled[
   const seen = new Set<number>()
   const latest = new Map<string | undefined, number>()
   const overtaken: string[] = []
-  for (const { key, number } of handled) {
+  for (const { key, number } of [...handled].sort((left, right) => left.at - right.at)) {
     if (seen.has(number)) continue
     seen.add(number)
     if (number < (latest.get(key) ?? -1)) overtaken.push(`${key}: ${number} after ${latest.get(key)}`)

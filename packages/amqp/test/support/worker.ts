@@ -1,51 +1,47 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createInterface } from 'node:readline'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** What a worker says, one line at a time. */
 export interface Line {
-  readonly ready?: boolean
   readonly key?: string
   readonly number?: number
   readonly attempt?: number
+  /** When, by the clock that all processes of a machine share, in microseconds. */
+  readonly at?: number
   readonly deadLetter?: string
-  readonly attempts?: number
 }
 
 export interface Worker {
-  readonly process: ChildProcess
-  readonly lines: Line[]
+  /** Everything it has said so far, the last word of a killed one included. */
+  lines(): Line[]
   /** Resolves with the signal that ended it. */
   readonly ended: Promise<string | null>
-  kill(signal?: NodeJS.Signals): void
+  kill(): void
 }
 
 /** Starts `member-worker.mjs`. It ends with the test's process. */
-export function startWorker(
-  url: string,
-  topic: string,
-  group: string,
-  behaviour: 'normal' | 'die',
-  heard: (line: Line) => void = () => {},
-): Worker {
+export function startWorker(url: string, topic: string, group: string, behaviour: 'normal' | 'die'): Worker {
   const path = fileURLToPath(new URL('member-worker.mjs', import.meta.url))
-  const child = spawn(process.execPath, [path, url, topic, group, behaviour], { stdio: ['ignore', 'pipe', 'inherit'] })
-  const lines: Line[] = []
-  createInterface({ input: child.stdout }).on('line', (text) => {
-    const line = JSON.parse(text) as Line
-    lines.push(line)
-    heard(line)
-  })
-  const stop = (): void => void child.kill('SIGKILL')
+  const folder = mkdtempSync(join(tmpdir(), 'streamswitch-worker-'))
+  const file = join(folder, 'lines')
+  writeFileSync(file, '')
+  const child = spawn(process.execPath, [path, url, topic, group, file, behaviour], { stdio: 'inherit' })
+  const stop = (): void => {
+    child.kill('SIGKILL')
+    rmSync(folder, { recursive: true, force: true })
+  }
   process.once('exit', stop)
   return {
-    process: child,
-    lines,
-    ended: once(child, 'exit').then(([, signal]) => {
-      process.removeListener('exit', stop)
-      return signal as string | null
-    }),
-    kill: (signal = 'SIGKILL') => void child.kill(signal),
+    lines: () =>
+      readFileSync(file, 'utf8')
+        .split('\n')
+        .filter((line) => line.endsWith('}'))
+        .map((line) => JSON.parse(line) as Line),
+    ended: once(child, 'exit').then(([, signal]) => signal as string | null),
+    kill: () => void child.kill('SIGKILL'),
   }
 }

@@ -1,7 +1,8 @@
 import { onTestFinished } from 'vitest'
 import { KafkaConnection } from '../../src/connection.js'
-import type { Generation, MemberEvents } from '../../src/group-member.js'
+import type { MemberEvents } from '../../src/group-member.js'
 import { type KafkaValues, kafkaFields } from '../../src/options.js'
+import type { Generation } from '../../src/places.js'
 import { brokerAddress } from './broker.js'
 
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }

@@ -4,18 +4,16 @@ import { type BrokerHandle, findFreePort, startBroker } from '@streamswitch/test
 export interface SecureBroker {
   readonly handle: BrokerHandle
   readonly plainPort: number
-  /** PLAIN, unencrypted: users `admin`, `app` and `stranger`, each with its own name as password and `-secret` behind it. */
+  /** PLAIN, unencrypted: users `admin`, `app` and `stranger`, with the password `<user>-secret`. */
   readonly saslPort: number
-  /** No authentication, TLS. */
-  readonly tlsPort: number
 }
 
 const LOGIN = 'org.apache.kafka.common.security.plain.PlainLoginModule required'
 
-/** Starts one. `certificate` and `key` are PEM texts. */
-export async function startSecureBroker(certificate: string, key: string): Promise<SecureBroker> {
-  const [plainPort, saslPort, tlsPort, controllerPort] = [await findFreePort(), await findFreePort(), await findFreePort(), await findFreePort()]
-  const listeners = `PLAINTEXT://127.0.0.1:${plainPort},SASL_PLAINTEXT://127.0.0.1:${saslPort},SSL://127.0.0.1:${tlsPort}`
+/** Starts one. */
+export async function startSecureBroker(): Promise<SecureBroker> {
+  const [plainPort, saslPort, controllerPort] = [await findFreePort(), await findFreePort(), await findFreePort()]
+  const listeners = `PLAINTEXT://127.0.0.1:${plainPort},SASL_PLAINTEXT://127.0.0.1:${saslPort}`
   const users = ['admin', 'app', 'stranger'].map((user) => `user_${user}="${user}-secret"`).join(' ')
   const handle = await startBroker('kafka', {
     port: plainPort,
@@ -30,15 +28,7 @@ export async function startSecureBroker(certificate: string, key: string): Promi
       'listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;',
       'authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer',
       'super.users=User:ANONYMOUS;User:admin',
-      'ssl.keystore.type=PEM',
-      `ssl.keystore.certificate.chain=${oneLine(certificate)}`,
-      `ssl.keystore.key=${oneLine(key)}`,
     ],
   })
-  return { handle, plainPort, saslPort, tlsPort }
-}
-
-/** PEM as a value of a properties file. */
-function oneLine(pem: string): string {
-  return pem.trim().replaceAll('\n', '\\n')
+  return { handle, plainPort, saslPort }
 }

@@ -1,0 +1,57 @@
+import type { TopicSpec } from '@streamswitch/core/driver'
+import {
+  type GroupSpec,
+  provisionGroup,
+  provisionQueue,
+  provisionTopic,
+  rebind,
+  rebindOthers,
+  type TopologyContext,
+} from './topology.js'
+
+/** What exists on the broker for one group of one topic: made once, looked after since. */
+export class GroupTopology {
+  readonly #context: TopologyContext
+  readonly #topic: TopicSpec
+  readonly #group: string
+  readonly #ordering: 'key' | 'none'
+  #partitions = 0
+
+  constructor(context: TopologyContext, topic: TopicSpec, group: string, ordering: 'key' | 'none') {
+    this.#context = context
+    this.#topic = topic
+    this.#group = group
+    this.#ordering = ordering
+  }
+
+  get partitions(): number {
+    return this.#partitions
+  }
+
+  /** Makes or checks topic and group. Resolves with whether somebody consumes already. */
+  async provision(): Promise<{ readonly inUse: boolean }> {
+    this.#partitions = await provisionTopic(this.#context, this.#topic)
+    return { inUse: (await provisionGroup(this.#context, this.#spec)) > 0 }
+  }
+
+  /** Resolves when the broker answers; binds again what was deleted and made again, if this transport makes things. */
+  async check(): Promise<void> {
+    const { connection } = this.#context
+    if (this.#topic.provision !== 'create') await connection.withChannel('probe', async () => {})
+    else await connection.withChannel('probe', (channel) => rebind(channel, this.#spec))
+  }
+
+  /** Makes a partition's queue again after it was deleted, where this transport makes things. */
+  async restore(partition: number): Promise<void> {
+    if (this.#topic.provision !== 'create') return
+    const { connection } = this.#context
+    await provisionTopic(this.#context, this.#topic)
+    await provisionQueue(connection, this.#spec, partition)
+    // Its neighbours may be gone as well, and be made by their own consumers at this moment.
+    await connection.withChannel('bind again', (channel) => rebindOthers(channel, this.#spec))
+  }
+
+  get #spec(): GroupSpec {
+    return { topic: this.#topic, group: this.#group, ordering: this.#ordering, partitions: this.#partitions }
+  }
+}

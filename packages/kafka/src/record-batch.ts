@@ -1,0 +1,181 @@
+import { type OutgoingRecord, WIRE_HEADERS } from '@streamswitch/core/driver'
+import { crc32c } from './crc32c.js'
+
+/** How far ahead of the clock a record may be stamped, with some room for clocks that differ, in milliseconds. */
+const MAX_AHEAD_MS = 55 * 60_000
+
+/** Bytes of a batch before its records, and where in it the part begins that its checksum covers. */
+const HEAD_BYTES = 61
+const CHECKED_FROM = 21
+
+const MAGIC = 2
+const ID_NAME = Buffer.from(WIRE_HEADERS.id)
+const TIMESTAMP_NAME = Buffer.from(WIRE_HEADERS.timestamp)
+
+/**
+ * A record on its way through kafkajs, which looks at `partition` and `value` and hands it on to {@link encodeRecords}. Its key
+ * and headers go out in UTF-8, a tombstone without value, the id as a header. Brokers refuse timestamps more than an hour
+ * ahead (`message.timestamp.after.max.ms`): such a record is stamped with the present, and a header holds its time.
+ */
+export class NativeRecord {
+  readonly partition: number
+  /** `null` is a tombstone. */
+  readonly value: Buffer | null
+  readonly record: OutgoingRecord
+  readonly timestamp: number
+  readonly #ahead: boolean
+
+  constructor(record: OutgoingRecord, partition: number, now: number) {
+    this.partition = partition
+    this.value = record.payload ?? null
+    this.record = record
+    this.#ahead = record.timestamp > now + MAX_AHEAD_MS
+    this.timestamp = this.#ahead ? now : record.timestamp
+  }
+
+  /** What the timestamp can't hold, for a header. */
+  get laterTime(): string | undefined {
+    return this.#ahead ? String(this.record.timestamp) : undefined
+  }
+}
+
+/** What stands in the head of a batch. */
+export interface BatchHead {
+  /** The compression's number. */
+  readonly attributes: number
+  readonly count: number
+  readonly firstTimestamp: number
+  readonly maxTimestamp: number
+  readonly producerId: bigint
+  readonly producerEpoch: number
+  readonly firstSequence: number
+}
+
+/** The records of a batch one behind the other, as they are before compression (Kafka protocol guide, "Record"). */
+export function encodeRecords(records: readonly NativeRecord[], firstTimestamp: number): Buffer {
+  const sizes = new Int32Array(records.length)
+  let total = 0
+  for (let index = 0; index < records.length; index += 1) {
+    const size = bodySize(records[index] as NativeRecord, index, firstTimestamp)
+    sizes[index] = size
+    total += varintSize(size) + size
+  }
+  const writer = new Writer(Buffer.allocUnsafe(total))
+  for (let index = 0; index < records.length; index += 1) {
+    writer.varint(sizes[index] as number)
+    writeBody(writer, records[index] as NativeRecord, index, firstTimestamp)
+  }
+  return writer.buffer
+}
+
+/** A whole batch (Kafka protocol guide, "Record Batch", magic 2). */
+export function encodeBatch(head: BatchHead, records: Buffer): Buffer {
+  const batch = Buffer.allocUnsafe(HEAD_BYTES + records.length)
+  batch.writeBigInt64BE(0n, 0)
+  batch.writeInt32BE(batch.length - 12, 8)
+  batch.writeInt32BE(0, 12)
+  batch.writeInt8(MAGIC, 16)
+  batch.writeInt16BE(head.attributes, 21)
+  batch.writeInt32BE(head.count - 1, 23)
+  batch.writeBigInt64BE(BigInt(head.firstTimestamp), 27)
+  batch.writeBigInt64BE(BigInt(head.maxTimestamp), 35)
+  batch.writeBigInt64BE(head.producerId, 43)
+  batch.writeInt16BE(head.producerEpoch, 51)
+  batch.writeInt32BE(head.firstSequence, 53)
+  batch.writeInt32BE(head.count, 57)
+  records.copy(batch, HEAD_BYTES)
+  batch.writeUInt32BE(crc32c(batch, CHECKED_FROM), 17)
+  return batch
+}
+
+function bodySize(native: NativeRecord, index: number, firstTimestamp: number): number {
+  const { record, value, laterTime } = native
+  let size =
+    1 + varintSize(native.timestamp - firstTimestamp) + varintSize(index) + textSize(record.key) + bytesSize(value)
+  let headers = 1
+  size += bytesSize(ID_NAME) + textSize(record.id)
+  if (laterTime !== undefined) {
+    headers += 1
+    size += bytesSize(TIMESTAMP_NAME) + textSize(laterTime)
+  }
+  for (const name in record.headers) {
+    headers += 1
+    size += textSize(name) + textSize(record.headers[name])
+  }
+  return size + varintSize(headers)
+}
+
+function writeBody(writer: Writer, native: NativeRecord, index: number, firstTimestamp: number): void {
+  const { record, value, laterTime } = native
+  writer.byte(0)
+  writer.varint(native.timestamp - firstTimestamp)
+  writer.varint(index)
+  writer.text(record.key)
+  writer.bytes(value)
+  let headers = laterTime === undefined ? 1 : 2
+  for (const _ in record.headers) headers += 1
+  writer.varint(headers)
+  for (const name in record.headers) {
+    writer.text(name)
+    writer.text(record.headers[name])
+  }
+  writer.bytes(ID_NAME)
+  writer.text(record.id)
+  if (laterTime === undefined) return
+  writer.bytes(TIMESTAMP_NAME)
+  writer.text(laterTime)
+}
+
+function textSize(text: string | undefined): number {
+  if (text === undefined) return 1
+  const bytes = Buffer.byteLength(text)
+  return varintSize(bytes) + bytes
+}
+
+function bytesSize(bytes: Buffer | null): number {
+  return bytes === null ? 1 : varintSize(bytes.length) + bytes.length
+}
+
+/** Bytes of a number as a zigzag varint. Numbers up to 2^52 on either side are exact. */
+function varintSize(value: number): number {
+  let rest = zigzag(value)
+  let size = 1
+  for (; rest > 0x7f; rest = Math.floor(rest / 0x80)) size += 1
+  return size
+}
+
+function zigzag(value: number): number {
+  return value < 0 ? -2 * value - 1 : 2 * value
+}
+
+class Writer {
+  readonly buffer: Buffer
+  #at = 0
+
+  constructor(buffer: Buffer) {
+    this.buffer = buffer
+  }
+
+  byte(value: number): void {
+    this.buffer[this.#at] = value
+    this.#at += 1
+  }
+
+  varint(value: number): void {
+    let rest = zigzag(value)
+    for (; rest > 0x7f; rest = Math.floor(rest / 0x80)) this.byte((rest % 0x80) | 0x80)
+    this.byte(rest)
+  }
+
+  text(text: string | undefined): void {
+    if (text === undefined) return this.varint(-1)
+    this.varint(Buffer.byteLength(text))
+    this.#at += this.buffer.write(text, this.#at, 'utf8')
+  }
+
+  bytes(bytes: Buffer | null): void {
+    if (bytes === null) return this.varint(-1)
+    this.varint(bytes.length)
+    this.#at += bytes.copy(this.buffer, this.#at)
+  }
+}

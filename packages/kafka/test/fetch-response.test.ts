@@ -1,0 +1,149 @@
+import { createRequire } from 'node:module'
+import { gzipSync } from 'node:zlib'
+import type { OutgoingRecord } from '@streamswitch/core/driver'
+import { describe, expect, it } from 'vitest'
+import { decodeFetchResponse } from '../src/fetch-response.js'
+import type { FetchDecoder, FetchResponse } from '../src/kafkajs-internals.js'
+import { type BatchHead, encodeBatch, encodeRecords, NativeRecord } from '../src/record-batch.js'
+
+/** kafkajs's own decoder: nothing has applied the patches here. */
+const kafkajsDecoder = createRequire(import.meta.url)(
+  'kafkajs/src/protocol/requests/fetch/v11/response.js',
+) as FetchDecoder
+
+const NOW = 1_767_225_600_000
+
+function record(fields: Partial<OutgoingRecord> = {}): NativeRecord {
+  const base = { id: 'id-1', key: undefined, payload: Buffer.from('value'), headers: undefined, timestamp: NOW }
+  return new NativeRecord({ ...base, ...fields } as OutgoingRecord, 0, NOW)
+}
+
+const RECORDS = [
+  record(),
+  record({ key: '', payload: Buffer.alloc(0), timestamp: NOW - 5_000_000_000 }),
+  record({ key: 'ключ', payload: undefined, timestamp: NOW + 100 }),
+  record({ key: 'k'.repeat(200), headers: { a: 'ü', '': '', long: 'x'.repeat(300) } }),
+  record({ payload: Buffer.alloc(70_000, 7) }),
+  ...Array.from({ length: 200 }, (_, index) => record({ id: `many-${index}` })),
+]
+
+/** A batch as it comes from a broker. */
+function batch(
+  offset: number,
+  records: readonly NativeRecord[],
+  head: Partial<BatchHead> = {},
+  encode = (body: Buffer): Buffer => body,
+): Buffer {
+  const shared = {
+    attributes: 0,
+    count: records.length,
+    firstTimestamp: NOW,
+    maxTimestamp: NOW + 100,
+    producerId: -1n,
+    producerEpoch: -1,
+    firstSequence: -1,
+  }
+  const bytes = encodeBatch({ ...shared, ...head }, encode(encodeRecords(records, NOW)))
+  bytes.writeBigInt64BE(BigInt(offset), 0)
+  return bytes
+}
+
+interface Part {
+  readonly set: Buffer
+  readonly aborted?: readonly (readonly [producer: number, offset: number])[]
+}
+
+/** A Fetch response of one topic. */
+function response(parts: readonly Part[]): Buffer {
+  const numbers = (...values: (readonly [bits: 16 | 32 | 64, value: number])[]): Buffer =>
+    Buffer.concat(
+      values.map(([bits, value]) => {
+        const bytes = Buffer.alloc(bits / 8)
+        if (bits === 64) bytes.writeBigInt64BE(BigInt(value))
+        else bytes.writeIntBE(value, 0, bits / 8)
+        return bytes
+      }),
+    )
+  const partitions = parts.map(({ set, aborted }, index) =>
+    Buffer.concat([
+      numbers([32, index], [16, 0], [64, 5_000_000_000], [64, 4_999_999_999], [64, 7], [32, aborted?.length ?? -1]),
+      ...(aborted ?? []).map(([producer, offset]) => numbers([64, producer], [64, offset])),
+      numbers([32, -1], [32, set.length]),
+      set,
+    ]),
+  )
+  const topic = Buffer.from('orders')
+  return Buffer.concat([
+    numbers([32, 3], [16, 0], [32, 0], [32, 1], [16, topic.length]),
+    topic,
+    numbers([32, parts.length]),
+    ...partitions,
+  ])
+}
+
+describe('a Fetch response', () => {
+  const whole = batch(5_000_000_000, RECORDS)
+  const repeated = Buffer.from('1e000000010276040261023102610232', 'hex')
+
+  it.each<[string, readonly Part[]]>([
+    ['of no partition', []],
+    ['of an empty partition', [{ set: Buffer.alloc(0) }]],
+    [
+      'of several batches and partitions',
+      [{ set: Buffer.concat([whole, batch(5_000_000_300, [record()])]) }, { set: batch(0, [record()]) }],
+    ],
+    ['with a batch that is cut off', [{ set: Buffer.concat([batch(0, [record()]), whole.subarray(0, 5_000)]) }]],
+    ['with less than the head of a batch', [{ set: Buffer.concat([batch(0, [record()]), whole.subarray(0, 40)]) }]],
+    ['with a batch that compaction has emptied', [{ set: Buffer.concat([batch(0, []), batch(3, [record()])]) }]],
+    ['compressed', [{ set: batch(9, RECORDS, { attributes: 1 }, (body) => gzipSync(body)) }]],
+    ['stamped by the broker', [{ set: batch(9, RECORDS, { attributes: 8 }) }]],
+    [
+      'of transactions',
+      [
+        {
+          set: batch(9, RECORDS, { attributes: 0x10, producerId: 77n, producerEpoch: 3, firstSequence: 5 }),
+          aborted: [[77, 9]],
+        },
+      ],
+    ],
+    ['with control records', [{ set: batch(9, [record()], { attributes: 0x30 }) }]],
+    ['with a header that comes twice', [{ set: batch(0, [], { count: 1 }, () => repeated) }]],
+  ])('%s is what kafkajs makes of it', async (_title, parts) => {
+    const raw = response(parts)
+    const theirs = await kafkajsDecoder.decode(raw)
+    const ours = await decodeFetchResponse(raw)
+    expect(ours).toEqual(theirs)
+  })
+
+  it('may have headers named like the members of every object, which kafkajs takes for earlier headers', async () => {
+    const names = ['constructor', 'toString', '__proto__']
+    const headers = Object.fromEntries(names.map((name) => [name, 'x']))
+    const raw = response([{ set: batch(0, [record({ headers })]) }])
+    const read = ({ responses }: FetchResponse): unknown[] => {
+      const found = responses[0]?.partitions[0]?.messages[0]?.headers ?? {}
+      return names.map((name) => Object.getOwnPropertyDescriptor(found, name)?.value)
+    }
+    expect(read((await decodeFetchResponse(raw)) as FetchResponse)).toEqual(names.map(() => Buffer.from('x')))
+    expect(read(await kafkajsDecoder.decode(raw))).not.toEqual(names.map(() => Buffer.from('x')))
+  })
+
+  it('with numbers beyond 2^53 is left to kafkajs', async () => {
+    const far = batch(0, [record()])
+    far.writeBigInt64BE(2n ** 60n, 0)
+    expect(await decodeFetchResponse(response([{ set: far }]))).toBeUndefined()
+  })
+
+  it('of an older message format is left to kafkajs', async () => {
+    const old = batch(0, [record()])
+    old.writeInt8(1, 16)
+    expect(await decodeFetchResponse(response([{ set: old }]))).toBeUndefined()
+  })
+
+  it('holds more records than a call takes arguments, which kafkajs does not', async () => {
+    const small = Array.from({ length: 200_000 }, () => record({ id: 'i', payload: undefined }))
+    const raw = response([{ set: batch(0, small) }])
+    await expect(kafkajsDecoder.decode(raw)).rejects.toThrow(RangeError)
+    const decoded = await decodeFetchResponse(raw)
+    expect(decoded?.responses[0]?.partitions[0]?.messages).toHaveLength(200_000)
+  })
+})
