@@ -21,6 +21,7 @@ import {
   consumerFields,
 } from './consumer-options.js'
 import { DeadLetters } from './dead-letters.js'
+import { chainHandler, type HandlerStage } from './handler-chain.js'
 import { iterate } from './loop-iterator.js'
 
 /** Makes loops of one transport. */
@@ -51,6 +52,8 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     readonly resolve: () => void
     readonly reject: (error: StreamError) => void
   }
+  /** What stands around the handler, outermost first: dedupe, replies, middleware. */
+  readonly #stages: readonly HandlerStage[] = []
   #handler: Handler<T> | undefined
   #opened: Promise<void> | undefined
   #running = false
@@ -149,7 +152,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   resume(): void {
     this.#paused = false
     if (this.#running && this.#handler !== undefined && this.#closing === undefined)
-      this.#engine.start(this.#handler as Handler)
+      this.#engine.start(chainHandler(this.#stages, this.#handler as Handler))
   }
 
   /** Partitions that belong to this member now. */
@@ -222,7 +225,8 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
       this.#running = false
       throw error
     }
-    if (!this.#paused && this.#closing === undefined) this.#engine.start(this.#handler as Handler)
+    if (!this.#paused && this.#closing === undefined)
+      this.#engine.start(chainHandler(this.#stages, this.#handler as Handler))
   }
 
   #fail(error: StreamError): void {
