@@ -41,6 +41,9 @@ export const streamFields = {
   managementUrl: option.text({ environment: 'RABBITMQ_MANAGEMENT_URL' }),
 }
 
+/** One partition for each of these keys, in place of hashing: a message goes to the partition that is bound to its key, and other keys are NOT_FOUND. A topic that is missing is made so, by whoever comes first: give producers and loops the same. */
+const bindingKeys = option.texts()
+
 /** Options of producers, below `rabbitmq-stream`. */
 export const streamProducerFields = {
   /** Name under which the broker drops what it has stored already, by `sequence`. One live producer may hold it. Left out: a resend after a lost connection may duplicate. */
@@ -51,6 +54,7 @@ export const streamProducerFields = {
   compression: option.choice(['none', 'gzip'], { default: 'none' }),
   /** Header whose value becomes the record's filter value, for loops with `filterValues`. */
   filterHeader: option.text(),
+  bindingKeys,
 }
 
 /** Options of loops, below `rabbitmq-stream`. */
@@ -67,6 +71,7 @@ export const streamConsumerFields = {
   filterHeader: option.text(),
   /** With `filterValues`: messages without a filter value as well. */
   matchUnfiltered: option.flag({ default: false }),
+  bindingKeys,
 }
 
 export type RabbitmqStreamOptions = OptionInput<typeof streamFields>
