@@ -41,9 +41,6 @@ export const streamFields = {
   managementUrl: option.text({ environment: 'RABBITMQ_MANAGEMENT_URL' }),
 }
 
-/** One partition for each of these keys, in place of hashing: a message goes to the partition that is bound to its key, and other keys are NOT_FOUND. A topic that is missing is made so, by whoever comes first: give producers and loops the same. */
-const bindingKeys = option.texts()
-
 /** Options of producers, below `rabbitmq-stream`. */
 export const streamProducerFields = {
   /** Name under which the broker drops what it has stored already, by `sequence`. One live producer may hold it. Left out: a resend after a lost connection may duplicate. */
@@ -54,7 +51,8 @@ export const streamProducerFields = {
   compression: option.choice(['none', 'gzip'], { default: 'none' }),
   /** Header whose value becomes the record's filter value, for loops with `filterValues`. */
   filterHeader: option.text(),
-  bindingKeys,
+  /** Keys that get a partition each, in place of hashing: a message goes to the partition that is bound to its key; other keys are NOT_FOUND. */
+  bindingKeys: option.texts(),
 }
 
 /** Options of loops, below `rabbitmq-stream`. */
@@ -71,7 +69,8 @@ export const streamConsumerFields = {
   filterHeader: option.text(),
   /** With `filterValues`: messages without a filter value as well. */
   matchUnfiltered: option.flag({ default: false }),
-  bindingKeys,
+  /** As at the producer, for making the topic where it is missing. */
+  bindingKeys: option.texts(),
 }
 
 export type RabbitmqStreamOptions = OptionInput<typeof streamFields>
