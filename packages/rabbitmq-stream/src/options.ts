@@ -51,6 +51,8 @@ export const streamProducerFields = {
   compression: option.choice(['none', 'gzip'], { default: 'none' }),
   /** Header whose value becomes the record's filter value, for loops with `filterValues`. */
   filterHeader: option.text(),
+  /** Keys that get a partition each, in place of hashing: a message goes to the partition that is bound to its key; other keys are NOT_FOUND. */
+  bindingKeys: option.texts(),
 }
 
 /** Options of loops, below `rabbitmq-stream`. */
@@ -67,6 +69,8 @@ export const streamConsumerFields = {
   filterHeader: option.text(),
   /** With `filterValues`: messages without a filter value as well. */
   matchUnfiltered: option.flag({ default: false }),
+  /** As at the producer, for making the topic where it is missing. */
+  bindingKeys: option.texts(),
 }
 
 export type RabbitmqStreamOptions = OptionInput<typeof streamFields>

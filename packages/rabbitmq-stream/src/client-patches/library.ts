@@ -63,6 +63,7 @@ type ClientPublic = Pick<
   | 'deleteSuperStream'
   | 'queryMetadata'
   | 'queryPartitions'
+  | 'routeQuery'
 >
 
 /** The library's `Client`, likewise. */

@@ -22,6 +22,14 @@ export async function publishForeign(
   })
 }
 
+/** Publishes to the exchange of a super stream. */
+export async function publishToExchange(topic: string, routingKey: string, body: Buffer): Promise<void> {
+  await withChannel(async (channel) => {
+    channel.publish(topic, routingKey, body)
+    await channel.waitForConfirms()
+  })
+}
+
 async function withChannel<T>(work: (channel: ConfirmChannel) => Promise<T>): Promise<T> {
   const connection = await connect(AMQP_URL)
   try {
