@@ -9,12 +9,12 @@ import {
   Transport,
   type TransportOptions,
 } from '@streamswitch/core'
+import { checkHistory, type HistoryVerdict } from '../ledger/check-history.js'
 import { Watch } from './collect.js'
 import { type Handling, Journal } from './handling.js'
 import { Ledger } from './ledger.js'
 import { Member } from './member.js'
 import { uniqueName } from './names.js'
-import { checkHistory, type HistoryVerdict } from './order-checker.js'
 import type { ConformanceSettings, Topology } from './settings.js'
 
 /** What a test needs, said before it starts. */

@@ -1,0 +1,51 @@
+import type { Handler, TransportOptions } from '@streamswitch/core'
+
+/** What a worker process is told: JSON, in the variable {@link WORKER_VARIABLE}. */
+export interface WorkerSpec {
+  /** Names the process in the ledger, and its file there. A restarted worker keeps it. */
+  readonly name: string
+  /** Folder of the ledger. */
+  readonly ledger: string
+  /** Module whose default export is the adapter: a package name, or the `file:` URL of its built entry. */
+  readonly adapter: string
+  readonly url: string
+  /** The transport's options, as in `openTransport(url, { options })`. */
+  readonly options?: TransportOptions['options']
+  readonly topic: string
+  readonly role: ProducerRole | ConsumerRole
+}
+
+/** A worker that sends numbered messages, `window` at a time, and stops by itself after the last one. */
+export interface ProducerRole {
+  readonly kind: 'producer'
+  /** Options of the producer; JSON only. */
+  readonly settings?: Readonly<Record<string, unknown>>
+  /** Messages altogether, over all lives. Their ids are `<name>/<number>`, counted from 0. */
+  readonly count: number
+  /** The keys take turns. */
+  readonly keys: readonly string[]
+  /** Sends without an outcome at once, at most. */
+  readonly window: number
+  /** Sends carry `sequence`, their number + 1. Default false. */
+  readonly sequence?: boolean
+  /** Milliseconds between two sends; default 0. */
+  readonly pauseMs?: number
+}
+
+/** A worker that handles what comes until it is told to stop. */
+export interface ConsumerRole {
+  readonly kind: 'consumer'
+  readonly group: string
+  /** Options of the loop; JSON only. With `ack: 'manual'` the worker acks by itself and writes down what became of it. */
+  readonly settings?: Readonly<Record<string, unknown>>
+  /** How long a handler takes, in milliseconds; default 0. */
+  readonly handlerMs?: number
+  /** Module (package name or `file:` URL) whose default export is a {@link MakeHandler}: what is done besides. */
+  readonly handler?: string
+}
+
+/** Makes the handler of a worker, once per life. What it throws is a failed attempt. */
+export type MakeHandler = (spec: WorkerSpec) => Handler | Promise<Handler>
+
+/** The environment variable that holds a worker's spec. */
+export const WORKER_VARIABLE = 'STREAMSWITCH_WORKER'
