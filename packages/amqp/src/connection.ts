@@ -113,6 +113,27 @@ export class AmqpConnection {
     }
   }
 
+  /**
+   * As {@link withChannel}, for what must not cost the connection: a classic queue whose node is down answers after a minute, with
+   * the connection in best health. Rejects with UNAVAILABLE when the time is over; the channel closes once the broker has answered.
+   */
+  async withChannelAside<T>(what: string, timeoutMs: number, run: (channel: ConfirmChannel) => Promise<T>): Promise<T> {
+    let ended = false
+    const channel = await this.openConfirmChannel(() => {
+      ended = true
+    })
+    const work = run(channel).finally(() => (ended || this.gone ? undefined : channel.close().catch(() => {})))
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(unanswered(what, timeoutMs)), timeoutMs)
+    })
+    try {
+      return await Promise.race([work, late])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
   /** Ends the connection politely, for two seconds at most. Never rejects. */
   close(): Promise<void> {
     this.#closing ??= this.#close()

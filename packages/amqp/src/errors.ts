@@ -214,7 +214,7 @@ export function unroutable(topic: string): StreamError {
 
 /** A call to the broker got no answer. */
 export function unanswered(what: string, timeoutMs: number): StreamError {
-  return new StreamError(`the broker didn't answer within ${timeoutMs} ms (callTimeoutMs): ${what}`, {
+  return new StreamError(`the broker didn't answer within ${timeoutMs} ms: ${what}`, {
     code: 'UNAVAILABLE',
     transport: 'amqp',
     operation: what,

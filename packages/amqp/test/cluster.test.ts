@@ -104,3 +104,44 @@ test('the leader of the queues is killed, and nobody was connected to it: sends 
   expect(members.map((member) => member.loop.stats().connected)).toEqual([true, true])
   await third.start()
 })
+
+test('the node with the noted attempts is down: they count anew, and messages wait for nothing', {
+  timeout: 60_000,
+}, async () => {
+  const topic = uniqueName('cluster')
+  const [first, second] = cluster.nodes as [BrokerHandle, BrokerHandle]
+  const handled: Handled[] = []
+  let failing = true
+  const member = await startMember({
+    url: seeds([first, second]),
+    topic,
+    group: 'g',
+    name: 'a',
+    handled,
+    handler: () => {
+      if (failing) throw new Error('not yet')
+    },
+    settings: { retry: { attempts: 100, minDelayMs: 5, maxDelayMs: 50, factor: 2, when: () => true } },
+  })
+  onTestFinished(() => member.transport.close())
+  const transport = openTransport(seeds([first, second]))
+  onTestFinished(() => transport.close())
+  const producer = transport.producer<number>(topic, { sendTimeoutMs: 60_000 })
+  const ripe = Date.now() + 2_000
+  await producer.send(1, { key: 'k' })
+  // Classic queues stay where they were made.
+  await expect.poll(() => queueNode(first, `${topic}:g:0:attempts`), WAIT).toBe('streamswitch1@localhost')
+  await expect.poll(() => Date.now(), WAIT).toBeGreaterThan(ripe)
+  await first.kill()
+  failing = false
+  await producer.send(2, { key: 'k' })
+  await expect.poll(() => new Set(handled.map(({ number }) => number)).size, WAIT).toBe(2)
+  expect(member.loop.stats()).toMatchObject({ reconnects: 1, connected: true })
+})
+
+async function queueNode(node: BrokerHandle, queue: string): Promise<string | undefined> {
+  const response = await fetch(`${node.urls['management']}/api/queues/%2F/${encodeURIComponent(queue)}`, {
+    headers: { authorization: `Basic ${Buffer.from('guest:guest').toString('base64')}` },
+  })
+  return ((await response.json()) as { readonly node?: string }).node
+}
