@@ -1,8 +1,10 @@
-import { readSecret, readTls, withSignal } from '@streamswitch/core/driver'
+import { atMost, type HostAddress, parseHostText, readSecret, readTls, withSignal } from '@streamswitch/core/driver'
 import { type Channel, type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
 import { classifyError, unanswered } from './errors.js'
-import { type AmqpSettings, type HostAddress, parseHost } from './options.js'
+import type { AmqpSettings } from './options.js'
 
+const PORT = 5672
+const TLS_PORT = 5671
 /** Longest time for one host to take the connection, in milliseconds; then the next one is tried. */
 const HOST_TIMEOUT_MS = 5_000
 /** Longest time for a polite goodbye, in milliseconds. */
@@ -151,14 +153,11 @@ export class AmqpConnection {
 
   async #close(): Promise<void> {
     if (this.gone) return
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<'late'>((resolve) => {
-      timer = setTimeout(() => resolve('late'), CLOSE_TIMEOUT_MS)
-    })
-    const polite = this.native.close().catch(() => {})
-    const outcome = await Promise.race([polite, late])
-    clearTimeout(timer)
-    if (outcome === 'late') this.destroy(new Error('Connection closed'))
+    const polite = this.native.close().then(
+      () => true,
+      () => true,
+    )
+    if ((await atMost(polite, CLOSE_TIMEOUT_MS)) === undefined) this.destroy(new Error('Connection closed'))
   }
 
   /** A channel that ends together with its connection ends a moment before it. */
@@ -189,7 +188,7 @@ export async function openConnection(
   for (const text of settings.hosts) {
     signal?.throwIfAborted()
     try {
-      return await openHost(settings, parseHost(text, settings.tls), name, signal)
+      return await openHost(settings, parseHostText(text, settings.tls ? TLS_PORT : PORT), name, signal)
     } catch (error) {
       failure = error
       if (!classifyError(error, 'open').retryable) throw error

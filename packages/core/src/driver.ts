@@ -1,6 +1,7 @@
 /**
  * The door for adapters: everything an adapter needs and may use. What isn't exported here is core's own.
  */
+export { atMost } from './at-most.js'
 export { type Backoff, backoffDelayMs, RECONNECT_BACKOFF } from './backoff.js'
 export { ConsumerLoop, type ConsumerLoopClass } from './consumer/consumer-loop.js'
 export type { ConsumerLoopOptions } from './consumer/consumer-options.js'
@@ -35,6 +36,7 @@ export type { ProducerDriver, ProducerReady, ProducerSink } from './contract/pro
 export type { OutgoingRecord, PublishBatch } from './contract/record.js'
 export { Deque } from './deque.js'
 export { type ErrorCode, isStreamError, StreamError, type StreamErrorOptions, toStreamError } from './errors.js'
+export { bracketed, environmentText, type HostAddress, hostTexts, parseHostText } from './host-address.js'
 export type { Logger } from './logger.js'
 export type { Headers, Message } from './message.js'
 export { isPortableName } from './names.js'
@@ -48,9 +50,11 @@ export {
 } from './options/fields.js'
 export { Problems } from './options/problems.js'
 export { Producer, type ProducerClass, type ProducerOptions } from './producer/producer.js'
-export { OFFICIAL_ADAPTERS } from './registry/official-adapters.js'
+export { OFFICIAL_ADAPTERS, officialIdentity } from './registry/official-adapters.js'
 export { readSecret, type Secret, secretOption } from './secret.js'
 export { withSignal } from './session.js'
+export { type ErrorMeaning, systemErrorMeaning } from './system-errors.js'
 export { readTls, type TlsSettings, tlsFields } from './tls.js'
+export { partitionConflict, topicMissing } from './topic-errors.js'
 export type { TransportUrl } from './transport/url.js'
 export { DEAD_LETTER_HEADERS, RESERVED_PREFIX, WIRE_HEADERS } from './wire/reserved-headers.js'

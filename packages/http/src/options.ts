@@ -1,4 +1,5 @@
 import {
+  bracketed,
   type OptionInput,
   type OptionValues,
   option,
@@ -108,8 +109,7 @@ export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unkno
     .join('')
   const hosts = url.hosts.length === 0 ? [{ host: '127.0.0.1', port: undefined }] : url.hosts
   const baseUrls = hosts.map(({ host, port }) => {
-    const name = host.includes(':') ? `[${host}]` : host
-    return `${url.scheme}://${name}${port === undefined ? '' : `:${port}`}${path}`
+    return `${url.scheme}://${bracketed(host)}${port === undefined ? '' : `:${port}`}${path}`
   })
   return { baseUrls, username: url.username, password: url.password }
 }

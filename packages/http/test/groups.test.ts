@@ -1,10 +1,10 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Message } from '@streamswitch/core'
+import { findFreePort } from '@streamswitch/testkit/brokers'
 import { describe, expect, it } from 'vitest'
 import { hashText, rendezvous } from '../src/client/rendezvous.js'
 import { Bed, consume, until } from './support/bed.js'
-import { freePort } from './support/ports.js'
 
 const KEYS = Array.from({ length: 12 }, (_, index) => `key-${index}`)
 
@@ -152,7 +152,7 @@ describe('replicas that die', () => {
 
   it('killed in mid-handling: the other takes over, in order, nothing is lost, and the start that was cut short is counted', async () => {
     await using bed = new Bed()
-    const urls = [`http://127.0.0.1:${await freePort()}`, `http://127.0.0.1:${await freePort()}`]
+    const urls = [`http://127.0.0.1:${await findFreePort()}`, `http://127.0.0.1:${await findFreePort()}`]
     const events: ReplicaEvent[] = []
     const children = [
       await startReplica('0', urls[0] as string, events),

@@ -4,7 +4,7 @@ import {
   type ConsumerLoopOptions,
   type ConsumerSink,
   type ConsumerSpec,
-  OFFICIAL_ADAPTERS,
+  officialIdentity,
   Producer,
   type ProducerOptions,
   type ProducerSink,
@@ -30,13 +30,9 @@ import {
 } from './options.js'
 import { KafkaProducerDriver } from './producer.js'
 
-const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'kafka') as (typeof OFFICIAL_ADAPTERS)[number]
-
 /** Kafka 2.1 to 4.x, through kafkajs. */
 export const adapter: AdapterDefinition = {
-  name: 'kafka',
-  schemes: official.schemes,
-  capabilities: official.capabilities,
+  ...officialIdentity('kafka'),
   reconnects: 'core',
   defaultUrl: 'kafka://127.0.0.1:9092',
   environmentUrl,

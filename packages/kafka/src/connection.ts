@@ -1,7 +1,7 @@
-import { type Logger, withSignal } from '@streamswitch/core/driver'
+import { atMost, type Logger, withSignal } from '@streamswitch/core/driver'
 import type { Admin, Kafka } from 'kafkajs'
 import { GroupMember, type MemberEvents, type MemberSettings } from './group-member.js'
-import { atMost, KafkajsClient } from './kafkajs-client.js'
+import { KafkajsClient } from './kafkajs-client.js'
 import type { KafkaValues } from './options.js'
 import { Publisher, type PublisherSettings } from './publisher.js'
 

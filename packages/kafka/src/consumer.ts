@@ -10,14 +10,13 @@ import type {
   StartPosition,
   TopicSpec,
 } from '@streamswitch/core/driver'
-import { StreamError } from '@streamswitch/core/driver'
+import { atMost, StreamError } from '@streamswitch/core/driver'
 import type { KafkaMessage } from 'kafkajs'
 import type { KafkaAdmin } from './admin.js'
 import { CommitQueue } from './commit-queue.js'
 import type { KafkaConnection } from './connection.js'
 import { classifyError, protocolError } from './errors.js'
 import type { GroupMember, MemberEvents } from './group-member.js'
-import { atMost } from './kafkajs-client.js'
 import { checkConsumerOptions, type KafkaConsumerValues } from './options.js'
 import { type IntakeHost, PartitionIntake, type Position } from './partition-intake.js'
 import { type Generation, type Place, placeKey } from './places.js'

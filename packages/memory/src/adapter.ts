@@ -4,8 +4,8 @@ import {
   type ConsumerLoopOptions,
   type ConsumerSink,
   type ConsumerSpec,
-  OFFICIAL_ADAPTERS,
   type OptionValues,
+  officialIdentity,
   Producer,
   type ProducerOptions,
   type ProducerSpec,
@@ -19,13 +19,9 @@ import { classifyError } from './errors.js'
 import { memoryConsumerFields, memoryFields, memoryProducerFields, optionsFromUrl } from './options.js'
 import { MemoryProducerDriver } from './producer.js'
 
-const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'memory') as (typeof OFFICIAL_ADAPTERS)[number]
-
 /** The embedded transport: brokers within this process. For development, tests and single-process services. */
 export const adapter: AdapterDefinition = {
-  name: 'memory',
-  schemes: official.schemes,
-  capabilities: official.capabilities,
+  ...officialIdentity('memory'),
   reconnects: 'never',
   defaultUrl: 'memory://',
   environmentUrl: () => undefined,

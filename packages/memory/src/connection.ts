@@ -1,5 +1,4 @@
-import type { TopicSpec } from '@streamswitch/core/driver'
-import { partitionConflict, topicMissing } from './errors.js'
+import { partitionConflict, type TopicSpec, topicMissing } from '@streamswitch/core/driver'
 import { Topic } from './topic.js'
 
 /** A broker within this process. Its content lives as long as the process. */
@@ -12,10 +11,10 @@ export class MemoryBroker {
     if (existing !== undefined) {
       const { length } = existing.logs
       if (spec.partitions !== undefined && spec.partitions !== length)
-        throw partitionConflict(spec.topic, length, spec.partitions)
+        throw partitionConflict('memory', spec.topic, length, spec.partitions)
       return existing
     }
-    if (spec.provision !== 'create') throw topicMissing(spec.topic)
+    if (spec.provision !== 'create') throw topicMissing('memory', spec.topic)
     const topic = new Topic(spec.topic, spec.partitions ?? 1, spec.retention, maxBytes)
     this.#topics.set(spec.brokerTopic, topic)
     return topic

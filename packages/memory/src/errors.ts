@@ -15,29 +15,6 @@ export function topicFull(topic: string, maxBytes: number): StreamError {
   })
 }
 
-/** A topic exists with another number of partitions. */
-export function partitionConflict(topic: string, existing: number, wanted: number): StreamError {
-  return new StreamError(
-    `topic '${topic}' has ${existing} partitions, not ${wanted}: the number is fixed when the topic is made`,
-    {
-      code: 'CONFLICT',
-      transport: 'memory',
-      operation: 'open',
-      topic,
-    },
-  )
-}
-
-/** A topic is to be there already and isn't. */
-export function topicMissing(topic: string): StreamError {
-  return new StreamError(`topic '${topic}' doesn't exist; make it, or open the transport with provision: 'create'`, {
-    code: 'NOT_FOUND',
-    transport: 'memory',
-    operation: 'open',
-    topic,
-  })
-}
-
 /** Two live producers want one `publisherName`. */
 export function publisherTaken(topic: string, name: string): StreamError {
   return new StreamError(`publisherName '${name}' is in use by another live producer of topic '${topic}'`, {

@@ -4,9 +4,9 @@ import {
   type ConsumerLoopOptions,
   type ConsumerSink,
   type ConsumerSpec,
-  OFFICIAL_ADAPTERS,
   type OptionFields,
   type OptionValues,
+  officialIdentity,
   Problems,
   Producer,
   type ProducerOptions,
@@ -35,13 +35,9 @@ import { StreamProducerDriver } from './producer.js'
 /** Names of streams have 255 bytes at most, the topic's and its prefix included. */
 const MAX_BINDING_KEY_BYTES = 100
 
-const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'rabbitmq-stream') as (typeof OFFICIAL_ADAPTERS)[number]
-
 /** RabbitMQ streams, by the stream protocol: RabbitMQ 3.13 or newer. */
 export const adapter: AdapterDefinition = {
-  name: official.name,
-  schemes: official.schemes,
-  capabilities: official.capabilities,
+  ...officialIdentity('rabbitmq-stream'),
   reconnects: 'core',
   defaultUrl: 'rabbitmq-stream://guest:guest@127.0.0.1:5552',
   environmentUrl,

@@ -1,10 +1,18 @@
-import { type Admin, type PartitionLag, readSecret, type TopicInfo, type TopicSpec } from '@streamswitch/core/driver'
+import {
+  type Admin,
+  bracketed,
+  type PartitionLag,
+  parseHostText,
+  readSecret,
+  type TopicInfo,
+  type TopicSpec,
+  topicMissing,
+} from '@streamswitch/core/driver'
 import { ResponseCode } from './client-patches/server-error.js'
 import type { StreamClient } from './client-patches/stream-client.js'
 import { type ConnectionSource, openClient } from './connection.js'
-import { classifyError, failure, hasCode, topicMissing } from './errors.js'
+import { classifyError, failure, hasCode, TRANSPORT } from './errors.js'
 import { GroupRecordStore } from './group-records.js'
-import { parseHost } from './options.js'
 import { lagOf } from './stream-positions.js'
 import { ensureTopic, findTopic, LOCK_STREAM, whenAvailable } from './topology.js'
 
@@ -57,7 +65,7 @@ export class StreamAdmin implements Admin {
   async lag(spec: TopicSpec, brokerGroup: string): Promise<readonly PartitionLag[]> {
     return this.#with('lag', spec.topic, async (client) => {
       const topology = await findTopic(client, spec.brokerTopic)
-      if (topology === undefined) throw topicMissing(spec.topic)
+      if (topology === undefined) throw topicMissing(TRANSPORT, spec.topic)
       const positions = await Promise.all(
         topology.streams.map((stream) =>
           new GroupRecordStore(client.locator, stream, brokerGroup, spec.topic).position(),
@@ -102,8 +110,8 @@ export class StreamAdmin implements Admin {
 
   async #list(what: 'queues' | 'exchanges'): Promise<readonly ManagementRow[]> {
     const { settings } = this.#source
-    const first = parseHost(settings.hosts[0] ?? '127.0.0.1', settings.tls).host
-    const base = settings.managementUrl ?? `http://${first.includes(':') ? `[${first}]` : first}:${MANAGEMENT_PORT}`
+    const first = bracketed(parseHostText(settings.hosts[0] ?? '127.0.0.1', MANAGEMENT_PORT).host)
+    const base = settings.managementUrl ?? `http://${first}:${MANAGEMENT_PORT}`
     const password =
       (await readSecret(settings.password, 'rabbitmq-stream')) ?? (settings.username === 'guest' ? 'guest' : '')
     const url = new URL(`${base.replace(/\/$/, '')}/api/${what}/${encodeURIComponent(settings.vhost)}`)

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Retention, TopicSpec } from '@streamswitch/core/driver'
+import { partitionConflict, type Retention, type TopicSpec, topicMissing } from '@streamswitch/core/driver'
 import { NoLeader, ResponseCode } from './client-patches/server-error.js'
 import type { StreamClient } from './client-patches/stream-client.js'
 import type { ConnectionSource } from './connection.js'
-import { failure, hasCode, partitionConflict, topicMissing } from './errors.js'
+import { failure, hasCode, TRANSPORT } from './errors.js'
 import { acquireLock } from './named-lock.js'
 import type { StreamSettings } from './options.js'
 
@@ -37,13 +37,13 @@ export async function ensureTopic(
   const spec = bindingKeys === undefined ? wanted : { ...wanted, partitions: bindingKeys.length }
   const existing = await findComplete(client, spec)
   if (existing !== undefined) return checked(existing, spec)
-  if (spec.provision !== 'create') throw topicMissing(spec.topic)
+  if (spec.provision !== 'create') throw topicMissing(TRANSPORT, spec.topic)
   const settled = streamArguments(spec.retention, source.settings)
   if (bindingKeys !== undefined || (spec.partitions ?? 1) > 1)
     await createSuperStream(client, spec, bindingKeys, settled, source.context.prefix)
   else await client.createStream({ stream: spec.brokerTopic, arguments: settled }).catch(unlessMade)
   const made = await findComplete(client, spec)
-  if (made === undefined) throw topicMissing(spec.topic)
+  if (made === undefined) throw topicMissing(TRANSPORT, spec.topic)
   return checked(made, spec)
 }
 
@@ -111,7 +111,7 @@ async function findComplete(client: StreamClient, spec: TopicSpec): Promise<Topo
 function checked(topology: Topology, spec: TopicSpec): Topology {
   const { length } = topology.streams
   if (spec.partitions !== undefined && spec.partitions !== length)
-    throw partitionConflict(spec.topic, length, spec.partitions)
+    throw partitionConflict(TRANSPORT, spec.topic, length, spec.partitions)
   return topology
 }
 

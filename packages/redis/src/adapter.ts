@@ -4,7 +4,8 @@ import {
   type ConsumerLoopOptions,
   type ConsumerSink,
   type ConsumerSpec,
-  OFFICIAL_ADAPTERS,
+  environmentText,
+  officialIdentity,
   Producer,
   type ProducerOptions,
   type ProducerSink,
@@ -29,16 +30,12 @@ import {
 import { RedisProducerDriver } from './producer.js'
 import { ProducerSessions } from './producer-session.js'
 
-const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'redis') as (typeof OFFICIAL_ADAPTERS)[number]
-
 /** Redis Streams with consumer groups, on ioredis. Needs Redis 7.0 or newer. */
 export const adapter: AdapterDefinition = {
-  name: 'redis',
-  schemes: official.schemes,
-  capabilities: { ...official.capabilities, publishDedupe: 'with a publisherName' },
+  ...officialIdentity('redis'),
   reconnects: 'core',
   defaultUrl: 'redis://127.0.0.1:6379',
-  environmentUrl: (environment) => environment.REDIS_URL?.trim() || undefined,
+  environmentUrl: (environment) => environmentText(environment, 'REDIS_URL'),
   options: redisFields,
   producerOptions: redisProducerFields,
   consumerOptions: redisConsumerFields,

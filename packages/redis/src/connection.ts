@@ -1,10 +1,17 @@
 import { isIP } from 'node:net'
-import { type Logger, readSecret, readTls, StreamError, type TransportContext } from '@streamswitch/core/driver'
+import {
+  type HostAddress,
+  type Logger,
+  readSecret,
+  readTls,
+  StreamError,
+  type TransportContext,
+} from '@streamswitch/core/driver'
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
 import { isReply } from './errors.js'
 import type { RedisSettings } from './options.js'
 import type { Script } from './script.js'
-import { type HostAddress, Seeds } from './seeds.js'
+import { Seeds } from './seeds.js'
 
 /** Longest time for one of several hosts to take the connection, in milliseconds; then the next one is tried. */
 const HOST_TIMEOUT_MS = 5_000

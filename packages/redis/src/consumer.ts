@@ -1,5 +1,6 @@
 import {
   type AttemptJournal,
+  atMost,
   type ConsumerDriver,
   type ConsumerSink,
   type ConsumerSpec,
@@ -129,7 +130,7 @@ export class RedisConsumerDriver implements ConsumerDriver {
     this.#wakeUp?.stop()
     // A broken connection can't say goodbye: the leases end by themselves, and this loop takes its own back at once.
     const leaving = this.#membership?.leave().catch(() => {})
-    if (!wasOver) await within(leaving, LEAVE_MS)
+    if (!wasOver && leaving !== undefined) await atMost(leaving, LEAVE_MS)
     this.#blocking?.close()
     this.#connection?.close()
   }
@@ -170,14 +171,4 @@ export class RedisConsumerDriver implements ConsumerDriver {
         : new StreamError(String(error), { code: 'UNKNOWN', transport: 'redis', operation: 'consume' }),
     )
   }
-}
-
-/** Resolves with the promise, or when the time is over. */
-async function within(promise: Promise<unknown> | undefined, timeoutMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs)
-  })
-  await Promise.race([promise, timeout])
-  clearTimeout(timer)
 }

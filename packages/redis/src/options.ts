@@ -1,4 +1,5 @@
 import {
+  hostTexts,
   type OptionInput,
   type OptionValues,
   option,
@@ -70,10 +71,7 @@ export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unkno
     })
   }
   return {
-    hosts:
-      url.hosts.length === 0
-        ? undefined
-        : url.hosts.map(({ host, port }) => (port === undefined ? bracketed(host) : `${bracketed(host)}:${port}`)),
+    hosts: hostTexts(url),
     username: url.username,
     password: url.password,
     database: url.path === '' ? undefined : url.path,
@@ -92,10 +90,6 @@ export function checkTogether(options: RedisSettings): void {
       operation: 'configure',
     },
   )
-}
-
-function bracketed(host: string): string {
-  return host.includes(':') ? `[${host}]` : host
 }
 
 function checkDurability(raw: unknown): { readonly value: Durability } | string {

@@ -1,18 +1,7 @@
+import { type HostAddress, parseHostText } from '@streamswitch/core/driver'
 import { classifyError } from './errors.js'
 
 const PORT = 6379
-
-/** Where a server is. */
-export interface HostAddress {
-  readonly host: string
-  readonly port: number
-}
-
-/** Takes `host`, `host:port`, `[::1]:port` apart. */
-export function parseHost(text: string): HostAddress {
-  const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(text)
-  return { host: match?.[1] ?? match?.[2] ?? text, port: match?.[3] === undefined ? PORT : Number(match[3]) }
-}
 
 /** The servers of one data set, of which one is the primary. */
 export class Seeds {
@@ -20,7 +9,7 @@ export class Seeds {
   #next = 0
 
   constructor(hosts: readonly string[]) {
-    this.#addresses = hosts.map(parseHost)
+    this.#addresses = hosts.map((host) => parseHostText(host, PORT))
   }
 
   /** Whether it must be found out which one is the primary. */

@@ -6,3 +6,4 @@ export type {
   ShortTimeouts,
   Topology,
 } from './conformance/settings.js'
+export { type TlsCasesSettings, type TlsMismatch, type TlsServer, tlsCases } from './tls/tls-cases.js'

@@ -1,3 +1,4 @@
+import { atMost } from '../at-most.js'
 import type { ConsumerDriver } from '../contract/consumer-driver.js'
 import { StreamError } from '../errors.js'
 import { type Delivery, DeliveryState } from './delivery.js'
@@ -34,10 +35,10 @@ export class WindDown {
   ): Promise<void> {
     const started = performance.now()
     for (const partition of partitions) this.begin(partition)
-    await bounded(this.#quiet(partitions), timeoutMs)
+    await atMost(this.#quiet(partitions), timeoutMs)
     for (const partition of partitions) if (partition.busy) abortHandlers(partition, reason)
     const rest = Math.max(SETTLE_MS, timeoutMs - (performance.now() - started))
-    await bounded(Promise.all(partitions.map((partition) => this.#settler.drain(partition))), rest)
+    await atMost(Promise.all(partitions.map((partition) => this.#settler.drain(partition))), rest)
     for (const partition of partitions) {
       const unstarted = [...partition.tracked].filter((delivery) => !delivery.handling && isUnsettled(delivery))
       if (unstarted.length > 0) await driver?.release?.(partition.assignment, unstarted)
@@ -72,14 +73,4 @@ export function abortHandlers(partition: PartitionState, reason: string): void {
 /** In this member's hands, and not done. */
 export function isUnsettled(delivery: Delivery): boolean {
   return delivery.state < DeliveryState.Settled
-}
-
-/** Resolves with the promise, or when the time is over. */
-async function bounded(promise: Promise<unknown>, timeoutMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, Math.min(timeoutMs, 2_147_483_647))
-  })
-  await Promise.race([promise, timeout])
-  clearTimeout(timer)
 }

@@ -1,5 +1,5 @@
-import { createServer } from 'node:net'
 import { expect } from 'vitest'
+import { findFreePort } from '../brokers/ports.js'
 import type { Bench } from './bench.js'
 import { within } from './collect.js'
 import { rejection, shownForms } from './expect-error.js'
@@ -107,18 +107,5 @@ function withPassword(url: string): string {
 async function absentUrl(suite: Suite, bench: Bench): Promise<string> {
   if (suite.settings.absentUrl !== undefined) return suite.settings.absentUrl
   const match = /^([^:]+:\/\/)(?:[^@/?]*@)?[^/?]*(.*)$/.exec(bench.url)
-  return `${match?.[1] ?? ''}127.0.0.1:${await closedPort()}${match?.[2] ?? ''}`
-}
-
-function closedPort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.on('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() =>
-        typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port')),
-      )
-    })
-  })
+  return `${match?.[1] ?? ''}127.0.0.1:${await findFreePort()}${match?.[2] ?? ''}`
 }
