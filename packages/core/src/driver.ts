@@ -33,6 +33,14 @@ export type {
 } from './contract/consumer-driver.js'
 export type { ProducerDriver, ProducerReady, ProducerSink } from './contract/producer-driver.js'
 export type { OutgoingRecord, PublishBatch } from './contract/record.js'
+export type {
+  ClaimAnswer,
+  CompletionAnswer,
+  DedupeClaim,
+  DedupeMark,
+  DedupeStore,
+  MarkSettlement,
+} from './dedupe/dedupe-store.js'
 export { Deque } from './deque.js'
 export { type ErrorCode, isStreamError, StreamError, type StreamErrorOptions, toStreamError } from './errors.js'
 export type { Logger } from './logger.js'
@@ -52,5 +60,6 @@ export { OFFICIAL_ADAPTERS } from './registry/official-adapters.js'
 export { readSecret, type Secret, secretOption } from './secret.js'
 export { withSignal } from './session.js'
 export { readTls, type TlsSettings, tlsFields } from './tls.js'
+export type { Transport } from './transport/transport.js'
 export type { TransportUrl } from './transport/url.js'
 export { DEAD_LETTER_HEADERS, RESERVED_PREFIX, WIRE_HEADERS } from './wire/reserved-headers.js'

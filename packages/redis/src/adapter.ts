@@ -28,6 +28,7 @@ import {
 } from './options.js'
 import { RedisProducerDriver } from './producer.js'
 import { ProducerSessions } from './producer-session.js'
+import { registerTransport } from './transports.js'
 
 const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'redis') as (typeof OFFICIAL_ADAPTERS)[number]
 
@@ -53,7 +54,7 @@ function connect(settings: RedisSettings, context: TransportContext): TransportD
   const connector = new Connector(settings, context)
   const sessions = new ProducerSessions()
   const incarnations = new Incarnations()
-  return {
+  const driver: TransportDriver = {
     get native() {
       return connector.native
     },
@@ -64,6 +65,7 @@ function connect(settings: RedisSettings, context: TransportContext): TransportD
       new RedisConsumerDriver(connector, spec, incarnations.of(spec), sink),
     close: async () => connector.close(),
   }
+  return registerTransport(driver, connector)
 }
 
 /** A producer on the Redis transport. */
