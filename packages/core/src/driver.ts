@@ -34,6 +34,14 @@ export type {
 } from './contract/consumer-driver.js'
 export type { ProducerDriver, ProducerReady, ProducerSink } from './contract/producer-driver.js'
 export type { OutgoingRecord, PublishBatch } from './contract/record.js'
+export type {
+  ClaimAnswer,
+  CompletionAnswer,
+  DedupeClaim,
+  DedupeMark,
+  DedupeStore,
+  MarkSettlement,
+} from './dedupe/dedupe-store.js'
 export { Deque } from './deque.js'
 export { type ErrorCode, isStreamError, StreamError, type StreamErrorOptions, toStreamError } from './errors.js'
 export { bracketed, environmentText, type HostAddress, hostTexts, parseHostText } from './host-address.js'
@@ -56,5 +64,6 @@ export { withSignal } from './session.js'
 export { type ErrorMeaning, systemErrorMeaning } from './system-errors.js'
 export { readTls, type TlsSettings, tlsFields } from './tls.js'
 export { partitionConflict, topicMissing } from './topic-errors.js'
+export type { Transport } from './transport/transport.js'
 export type { TransportUrl } from './transport/url.js'
 export { DEAD_LETTER_HEADERS, RESERVED_PREFIX, WIRE_HEADERS } from './wire/reserved-headers.js'

@@ -11,6 +11,16 @@ export {
   type CapabilityValue,
 } from './contract/capabilities.js'
 export type { PartitionAssignment, PartitionLag, StartPosition } from './contract/consumer-driver.js'
+export type {
+  ClaimAnswer,
+  CompletionAnswer,
+  DedupeClaim,
+  DedupeMark,
+  DedupeStore,
+  MarkSettlement,
+} from './dedupe/dedupe-store.js'
+export { DedupeTransaction, type RunInTransaction } from './dedupe/dedupe-transaction.js'
+export { MemoryDedupeStore } from './dedupe/memory-dedupe-store.js'
 export {
   BatchError,
   type BatchFailure,

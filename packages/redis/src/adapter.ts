@@ -29,6 +29,7 @@ import {
 } from './options.js'
 import { RedisProducerDriver } from './producer.js'
 import { ProducerSessions } from './producer-session.js'
+import { registerTransport } from './transports.js'
 
 /** Redis Streams with consumer groups, on ioredis. Needs Redis 7.0 or newer. */
 export const adapter: AdapterDefinition = {
@@ -50,7 +51,7 @@ function connect(settings: RedisSettings, context: TransportContext): TransportD
   const connector = new Connector(settings, context)
   const sessions = new ProducerSessions()
   const incarnations = new Incarnations()
-  return {
+  const driver: TransportDriver = {
     get native() {
       return connector.native
     },
@@ -61,6 +62,7 @@ function connect(settings: RedisSettings, context: TransportContext): TransportD
       new RedisConsumerDriver(connector, spec, incarnations.of(spec), sink),
     close: async () => connector.close(),
   }
+  return registerTransport(driver, connector)
 }
 
 /** A producer on the Redis transport. */

@@ -4,7 +4,7 @@ import { FIELD, GROUP, IDS, NOW, Script } from './script.js'
 export const FENCED = 'fenced'
 
 /** KEYS[2] is the lease in every fenced script, ARGV[1] the token; an empty token belongs to members without leases. */
-const FENCE = `
+export const FENCE = `
 if ARGV[1] ~= '' and redis.call('HGET', KEYS[2], 'token') ~= ARGV[1] then return '${FENCED}' end
 `
 

@@ -3,6 +3,7 @@ export type {
   ConformanceSettings,
   ForeignClient,
   ForeignRecord,
+  OpenDedupeStore,
   ShortTimeouts,
   Topology,
 } from './conformance/settings.js'

@@ -1,6 +1,8 @@
 import { RECONNECT_BACKOFF } from '../backoff.js'
 import type { ConsumerSpec } from '../contract/adapter.js'
 import type { ConsumerDriver, ConsumerSink, PartitionAssignment } from '../contract/consumer-driver.js'
+import type { Dedupe, DedupeHost } from '../dedupe/dedupe.js'
+import { Postponement } from '../dedupe/postponement.js'
 import { type ErrorCode, StreamError, toStreamError } from '../errors.js'
 import type { Events } from '../events.js'
 import type { Handler } from '../message.js'
@@ -26,6 +28,7 @@ export interface EngineSettings {
   readonly spec: ConsumerSpec
   readonly options: ConsumerOptionValues
   readonly deadLetters: DeadLetters | undefined
+  readonly dedupe: Dedupe | undefined
   readonly events: Events<ConsumerEvents>
   /** The loop can't go on: it closes itself, and `run` rejects. */
   readonly onFailure: (error: StreamError) => void
@@ -34,13 +37,15 @@ export interface EngineSettings {
 /** Longest wait for running handlers when a partition is handed over, unless the driver gives less, in milliseconds. */
 const REVOCATION_MS = 10_000
 
+const NO_DUPLICATES = { deduplicated: 0, conflicts: 0 }
+
 const TAKEN_AWAY = 'its partition was taken away'
 
 /**
  * Stands between a driver and the handlers: assignments, inbox and backpressure, dispatch, settlement, failures, timeouts,
  * reconnecting, stopping.
  */
-export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost, HandlerTimeoutsHost {
+export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost, HandlerTimeoutsHost, DedupeHost {
   readonly #settings: EngineSettings
   readonly #decoder: ValueDecoder
   readonly #inbox: Inbox
@@ -50,6 +55,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
   readonly #settler: Settler
   readonly #windDown: WindDown
   readonly #failures: Failures
+  readonly #dedupe: Dedupe | undefined
   readonly #partitions = new Map<PartitionAssignment, PartitionState>()
   readonly dispatcher: Dispatcher
   #driver: ConsumerDriver | undefined
@@ -67,6 +73,8 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     this.#settler = new Settler(this)
     this.#windDown = new WindDown(this.#settler)
     this.#failures = new Failures(this)
+    this.#dedupe = settings.dedupe
+    this.#dedupe?.bind(this)
     this.#session = new Session({
       subject: settings.subject,
       transport: transport.name,
@@ -122,6 +130,10 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     return this.#settings.options.ack === 'manual'
   }
 
+  get started(): boolean {
+    return this.dispatcher.started
+  }
+
   get assignments(): PartitionAssignment[] {
     return [...this.#partitions.keys()]
   }
@@ -151,6 +163,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
       partitions.reduce((total, partition) => total + of(partition), 0)
     return {
       ...this.#counts,
+      ...(this.#dedupe?.counts ?? NO_DUPLICATES),
       running: this.dispatcher.running,
       waiting: sum((partition) => partition.inbox.length),
       unsettled: sum((partition) => partition.tracked.length),
@@ -186,6 +199,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     )
     for (const partition of partitions) this.#closePartition(partition)
     this.#timeouts.stop()
+    this.#dedupe?.close()
     await this.#session.close()
     await this.#settings.deadLetters?.close(Math.max(0, timeoutMs - (performance.now() - started)))
   }
@@ -281,11 +295,17 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
   }
 
   succeeded(delivery: Delivery, partition: PartitionState): void {
-    this.#counts.handled += 1
+    if (this.#dedupe?.succeeded(delivery, partition) === true) return
+    this.marked(delivery, partition)
+  }
+
+  marked(delivery: Delivery, partition: PartitionState): void {
+    if (!delivery.duplicate) this.#counts.handled += 1
     this.dispose(delivery, partition)
   }
 
   failed(delivery: Delivery, partition: PartitionState, error: unknown, final: boolean): void {
+    if (this.#dedupe?.failed(delivery) === true) return
     this.#failures.handle(delivery, partition, error, final)
   }
 
@@ -339,11 +359,56 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
   }
 
   overlapped(delivery: Delivery, error: unknown): void {
+    // Its handler was never called.
+    if (error instanceof Postponement) return
+    this.#dedupe?.overlapped(delivery, error)
     this.#counts.overlaps += 1
     const outcome = error === undefined ? 'succeeded' : `failed (${describe(error)})`
     this.logger.warn(
       `${this.subject}: a handler of message ${delivery.id} ${outcome} after the message had left this loop's hands; another start of it may have overlapped`,
     )
+  }
+
+  refused(delivery: Delivery, partition: PartitionState): boolean {
+    return this.#dedupe?.refused(delivery, partition) === true
+  }
+
+  unsettled(delivery: Delivery): void {
+    if (delivery.claim !== undefined) this.#dedupe?.outlived(delivery)
+  }
+
+  restart(delivery: Delivery, partition: PartitionState, why: Postponement): void {
+    if (partition.gone.signal.aborted) this.drop(delivery, partition)
+    else this.#failures.postpone(delivery, partition, why)
+  }
+
+  takeBack(delivery: Delivery, partition: PartitionState, why: Postponement): void {
+    if (partition.phase === 'closed') return
+    if (![...partition.tracked].includes(delivery)) partition.tracked.push(delivery)
+    if (delivery.handling) {
+      // Its handler, which was told by ack(), goes on; the attempt has failed when it ends.
+      delivery.state = DeliveryState.Running
+      delivery.nacked = { reason: why }
+      return
+    }
+    delivery.state = DeliveryState.Waiting
+    delivery.unstart()
+    partition.inbox.unshift(delivery)
+    this.dispatcher.dispatch()
+  }
+
+  uncount(): void {
+    this.#counts.handled -= 1
+  }
+
+  tellDuplicate({ id, topic, partition, offset }: Delivery): void {
+    this.logger.debug(`${this.subject}: message ${id} was handled before, and is acked without its handler`)
+    this.#settings.events.emit('deduplicated', { id, topic, partition, offset })
+  }
+
+  tellConflict({ id, topic }: Delivery, error: StreamError): void {
+    this.logger.warn(`${this.subject}: ${error.code}: ${error.message}`)
+    this.#settings.events.emit('conflict', { id, topic, error })
   }
 
   inboxShrank(partition: PartitionState): void {
@@ -385,6 +450,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
   leftBehind(delivery: Delivery, partition: PartitionState, error: StreamError): void {
     this.#counts.overlaps += 1
     this.#report(error)
+    this.#dedupe?.leftBehind(delivery)
     if (delivery.state === DeliveryState.Running) this.#failures.byPolicy(delivery, partition, error)
     this.idle(partition)
   }

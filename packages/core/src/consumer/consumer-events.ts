@@ -14,6 +14,10 @@ export interface ConsumerEvents {
   stalled: { readonly topic: string; readonly partition: number; readonly unsettled: number }
   /** A message went to the dead letters. */
   deadLetter: { readonly id: string; readonly topic: string; readonly attempts: number; readonly error: unknown }
+  /** With `dedupe`: a message that its group had handled before came again. It is acked, and no handler is called. */
+  deduplicated: { readonly id: string; readonly topic: string; readonly partition: number; readonly offset: string }
+  /** With `dedupe`: another member has finished a message, or taken it over, while a handler of this loop was at work on it. */
+  conflict: { readonly id: string; readonly topic: string; readonly error: StreamError }
   /** Something went wrong that no call could reject with. Logged where nobody listens. */
   error: StreamError
 }
@@ -25,6 +29,9 @@ export interface ConsumerStats {
   readonly handled: number
   readonly retried: number
   readonly deadLettered: number
+  /** With `dedupe`: messages that the group had handled before, and handlings whose message another member has finished or taken over. */
+  readonly deduplicated: number
+  readonly conflicts: number
   readonly acked: number
   /** Handlers that ended after their message had left this loop's hands. */
   readonly overlaps: number

@@ -2,6 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { AdapterDefinition, ConsumerSpec } from '../contract/adapter.js'
 import type { PartitionAssignment, PartitionLag, StartPosition } from '../contract/consumer-driver.js'
+import { createDedupe } from '../dedupe/create-dedupe.js'
+import type { Dedupe } from '../dedupe/dedupe.js'
+import { dedupeProblem } from '../dedupe/dedupe-options.js'
 import { StreamError } from '../errors.js'
 import { Events } from '../events.js'
 import type { Handler, Message } from '../message.js'
@@ -53,7 +56,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     readonly reject: (error: StreamError) => void
   }
   /** What stands around the handler, outermost first: dedupe, replies, middleware. */
-  readonly #stages: readonly HandlerStage[] = []
+  readonly #stages: HandlerStage[] = []
   #handler: Handler<T> | undefined
   #opened: Promise<void> | undefined
   #running = false
@@ -76,7 +79,11 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     if (this.topics.length === 0) throw this.#invalid('topic: must name at least one topic')
     if (common.from !== undefined) requireFor(adapter, 'replay', "'from'", 'configure')
     if (common.ack === 'manual') requireFor(adapter, 'manualAck', "ack: 'manual'", 'configure')
+    const problem = dedupeProblem(rest.dedupe)
+    if (problem !== undefined) throw this.#invalid(problem)
     this.#events = new Events(this.transport.logger, subject)
+    const dedupe = this.#dedupe(common)
+    if (dedupe !== undefined) this.#stages.push(dedupe.stage)
     this.#finished = deferred()
     this.#engine = new ConsumerEngine({
       subject: `${subject} on ${this.transport.name}`,
@@ -84,6 +91,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
       spec: this.#spec(common, own),
       options: common,
       deadLetters: this.#deadLetters(common),
+      dedupe,
       events: this.#events,
       onFailure: (error) => this.#fail(error),
     })
@@ -257,6 +265,15 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
       maxHandlingMs: (handlerTimeoutMs + handlerGraceMs + retry.maxDelayMs) * retry.attempts,
       options: own,
     }
+  }
+
+  #dedupe(common: ConsumerOptionValues): Dedupe | undefined {
+    return createDedupe(common.dedupe, {
+      transport: this.transport,
+      group: this.group,
+      marks: () => this.#engine.driver()?.marks,
+      report: (error) => this.#events.emit('error', error),
+    })
   }
 
   #deadLetters(common: ConsumerOptionValues): DeadLetters | undefined {

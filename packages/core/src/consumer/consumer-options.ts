@@ -1,5 +1,6 @@
 import { type AnyCodec, type Codec, type CodecName, checkCodec } from '../codec.js'
 import type { StartPosition } from '../contract/consumer-driver.js'
+import { dedupeFields } from '../dedupe/dedupe-options.js'
 import { isStreamError } from '../errors.js'
 import type { OptionsByAdapter } from '../options/adapter-options.js'
 import { isPlainObject, type OptionInput, type OptionValues, option } from '../options/fields.js'
@@ -53,6 +54,8 @@ export const consumerFields = {
   }),
   /** Where messages go whose attempts are used up: `true` for `<topic>.<group>.dlq`, `{ topic }`, or `false` to let `errorPolicy` decide. */
   deadLetter: option.custom<boolean | { readonly topic: string }>('true, false or { topic }', checkDeadLetter),
+  /** Handles each message id once per group, however often it is sent or redelivered. Left out: at least once. */
+  dedupe: option.group(dedupeFields),
   /** What happens when a message can't be handled and dead letters are off, or a handler ignores its timeout: `stop` ends the loop with the error, `restart` skips the message. */
   errorPolicy: option.choice(['stop', 'restart'], { default: 'stop' }),
   /** Most messages that wait in this process per partition. */

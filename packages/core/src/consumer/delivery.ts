@@ -1,4 +1,5 @@
 import type { PartitionAssignment } from '../contract/consumer-driver.js'
+import type { DedupeClaim } from '../dedupe/dedupe-store.js'
 import { StreamError } from '../errors.js'
 import type { Headers, Message } from '../message.js'
 import type { PartitionState } from './partition-state.js'
@@ -54,12 +55,19 @@ export class Delivery<T = unknown> implements Message<T> {
   readonly native: unknown
   readonly suspect: boolean
   attempt: number
+  /** This member's hold on the message, with `dedupe`. A driver that finds one on a delivery it is to ack completes it, in the same step: see `ConsumerDriver.ack`. */
+  claim: DedupeClaim | undefined = undefined
+  /** Set by such a driver where the claim was another's by then. `done`: that one has finished the message, which is acked all the same. `busy`: it is at work on it, and nothing was acked. */
+  refusal: 'done' | 'busy' | undefined = undefined
   /** @internal */ state: DeliveryState = DeliveryState.Waiting
   /** @internal */ partitionState: PartitionState | undefined = undefined
   /** @internal The next message of the same key, waiting for this one. */ nextOfKey: Delivery | undefined = undefined
   /** @internal The dispatcher's clock when the handler started. */ startedTick = 0
   /** @internal Counts handler starts, so that a late end of an earlier one is told apart. */ run = 0
   /** @internal The handler has not returned yet, whatever was settled meanwhile. */ handling = false
+  /** @internal Its mark is on its way to the dedupe store. */ completing = false
+  /** @internal The group had handled it before. */ duplicate = false
+  /** @internal How often it was put off. */ postponed = 0
   /** @internal It counts for the inbox's bytes. */ counted = false
   /** @internal The value is decoded. */ decoded = false
   /** @internal What `ack()` callers wait for. */ ackWaiters:
@@ -136,6 +144,14 @@ export class Delivery<T = unknown> implements Message<T> {
   /** @internal A new handler start gets a fresh signal. */
   renewSignal(): void {
     if (this.#controller?.signal.aborted === true) this.#controller = undefined
+  }
+
+  /** @internal Takes a start back: it is not counted, and leaves nothing behind for the next one. */
+  unstart(): void {
+    this.attempt -= 1
+    this.timedOut = false
+    this.nacked = undefined
+    this.renewSignal()
   }
 
   ack(): Promise<void> {

@@ -303,6 +303,6 @@ function isSettled(delivery: Delivery): boolean {
   return delivery.state === DeliveryState.Settled || delivery.state === DeliveryState.Acked
 }
 
-function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
+export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }

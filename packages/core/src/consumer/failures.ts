@@ -1,5 +1,6 @@
 import { type Backoff, backoffDelayMs } from '../backoff.js'
 import type { ConsumerDriver } from '../contract/consumer-driver.js'
+import { Postponement } from '../dedupe/postponement.js'
 import { isStreamError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { DeadLetters } from './dead-letters.js'
@@ -26,6 +27,9 @@ export interface FailureHost {
   idle(partition: PartitionState): void
 }
 
+/** How long a message waits that can't be handled just now. */
+const POSTPONED: Backoff = { minDelayMs: 20, maxDelayMs: 1_000, factor: 2 }
+
 /** Decides what becomes of a failed attempt: another one after a backoff, the dead letters, or the error policy. */
 export class Failures {
   readonly #host: FailureHost
@@ -49,11 +53,23 @@ export class Failures {
     const { retry } = host
     // Shutdown and disconnection never dead-letter: the message was not acked, and comes again.
     if (this.#stopped || partition.gone.signal.aborted) return host.drop(delivery, partition)
-    if (host.driver()?.redelivery === 'sender') return void this.#giveBack(delivery, partition, error, final)
+    if (error instanceof Postponement) return this.postpone(delivery, partition, error)
+    if (host.driver()?.redelivery === 'sender') return void this.#giveBackOrBury(delivery, partition, error, final)
     const worthwhile = !final && delivery.attempt < retry.attempts && this.#isRetryable(error)
     if (worthwhile) return void this.#retryLater(delivery, partition, error)
     if (host.deadLetters !== undefined) return void this.#deadLetter(delivery, partition, error, host.deadLetters)
     this.byPolicy(delivery, partition, error)
+  }
+
+  /** Starts the message again later, as if it had not been started. */
+  postpone(delivery: Delivery, partition: PartitionState, why: Postponement): void {
+    const { dispatcher } = this.#host
+    delivery.unstart()
+    delivery.postponed += 1
+    const waitMs = Math.min(why.retryAfterMs ?? 0, backoffDelayMs(POSTPONED, delivery.postponed))
+    if (this.#host.driver()?.redelivery === 'sender') return void this.#giveBack(delivery, partition, why, waitMs)
+    dispatcher.suspend(delivery, partition)
+    this.#startIn(waitMs, delivery, partition)
   }
 
   /** Where nothing else can help: `stop` ends the loop and leaves the message unsettled, `restart` skips it. */
@@ -92,10 +108,14 @@ export class Failures {
       logger.warn(`${subject}: the failed attempt of message ${delivery.id} could not be noted: ${describe(failure)}`)
     }
     if (this.#stopped) return
+    this.#startIn(wait, delivery, partition)
+  }
+
+  #startIn(waitMs: number, delivery: Delivery, partition: PartitionState): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer)
-      dispatcher.restart(delivery, partition)
-    }, wait)
+      this.#host.dispatcher.restart(delivery, partition)
+    }, waitMs)
     this.#timers.add(timer)
   }
 
@@ -124,20 +144,23 @@ export class Failures {
   }
 
   /** HTTP: the sender retries. Only what no retry can help, or has had all its attempts, goes to the dead letters, if there are any. */
-  async #giveBack(delivery: Delivery, partition: PartitionState, error: unknown, final: boolean): Promise<void> {
-    const { deadLetters, retry, logger, subject } = this.#host
+  #giveBackOrBury(delivery: Delivery, partition: PartitionState, error: unknown, final: boolean): Promise<void> {
+    const { deadLetters, retry } = this.#host
     const hopeless = final || delivery.attempt >= retry.attempts || !this.#isRetryable(error)
     if (hopeless && deadLetters !== undefined) return this.#deadLetter(delivery, partition, error, deadLetters)
+    return this.#giveBack(delivery, partition, error, hopeless ? undefined : waitFor(error, retry, delivery.attempt))
+  }
+
+  async #giveBack(
+    delivery: Delivery,
+    partition: PartitionState,
+    error: unknown,
+    retryAfterMs: number | undefined,
+  ): Promise<void> {
+    const { logger, subject } = this.#host
     logger.info(`${subject}: message ${delivery.id} failed and goes back to its sender: ${describe(error)}`)
     try {
-      await this.#host
-        .driver()
-        ?.reject?.(
-          partition.assignment,
-          delivery,
-          error,
-          hopeless ? undefined : waitFor(error, retry, delivery.attempt),
-        )
+      await this.#host.driver()?.reject?.(partition.assignment, delivery, error, retryAfterMs)
     } catch (failure) {
       logger.warn(`${subject}: the sender of message ${delivery.id} could not be told: ${describe(failure)}`)
     }

@@ -29,6 +29,8 @@ export class PartitionState {
   retrying = 0
   /** Dead letters on their way. */
   deadLettering = 0
+  /** Marks of finished messages on their way to the dedupe store. */
+  marking = 0
   /** A suspect is at work: nothing else of the partition runs. */
   exclusive = false
   /** Set while the window of `maxAheadMessages` is full, so that it is told once. */
@@ -86,9 +88,9 @@ export class PartitionState {
     return this.retrying === 0 && !this.busy
   }
 
-  /** A handler runs, or a dead letter is on its way: what a clean stop waits for. */
+  /** A handler runs, or a dead letter or a mark is on its way: what a clean stop waits for. */
   get busy(): boolean {
-    return this.running > 0 || this.deadLettering > 0
+    return this.running > 0 || this.deadLettering > 0 || this.marking > 0
   }
 }
 

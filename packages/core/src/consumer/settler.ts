@@ -9,6 +9,10 @@ export interface SettlerHost {
   driver(): ConsumerDriver | undefined
   classify(error: unknown, operation: string): StreamError
   settled(count: number): void
+  /** The driver has taken the ack of a message whose mark it was to make. True where it refused: the message is not settled after all. */
+  refused(delivery: Delivery, partition: PartitionState): boolean
+  /** The ack of a message can't be sent any more. */
+  unsettled(delivery: Delivery): void
   settleFailed(partition: PartitionState, error: StreamError): void
 }
 
@@ -53,7 +57,10 @@ export class Settler {
     this.#dirty.delete(partition)
     const done = partition.done
     partition.done = []
-    for (const delivery of done) rejectWaiters(delivery, error)
+    for (const delivery of done) {
+      this.#host.unsettled(delivery)
+      rejectWaiters(delivery, error)
+    }
   }
 
   /** There is something to settle, and somebody to take it. Without a driver the partition is lost, and about to be discarded. */
@@ -80,8 +87,12 @@ export class Settler {
       if (work === undefined || driver === undefined) return
       try {
         await work.run(driver)
-        this.#host.settled(work.deliveries.length)
-        for (const delivery of work.deliveries) acked(delivery)
+        let refused = 0
+        for (const delivery of work.deliveries) {
+          if (delivery.claim !== undefined && this.#host.refused(delivery, partition)) refused += 1
+          else acked(delivery)
+        }
+        this.#host.settled(work.deliveries.length - refused)
         return
       } catch (cause) {
         const error = this.#host.classify(cause, 'ack')

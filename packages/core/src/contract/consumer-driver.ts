@@ -1,4 +1,5 @@
 import type { Delivery } from '../consumer/delivery.js'
+import type { MarkSettlement } from '../dedupe/dedupe-store.js'
 
 /**
  * A partition in the hands of this member, from one assignment to its revocation. Drivers make one object per assignment and use
@@ -95,6 +96,9 @@ export interface ConsumerDriver {
 
   readonly attempts?: AttemptJournal
 
+  /** `settlement: 'individual'`, where a dedupe store may keep its marks on the server that acks go to. Left out: marks are made before the ack. */
+  readonly marks?: MarkSettlement
+
   /**
    * Connects, makes or checks topic and group, joins, and starts the intake. Resolves when this member has joined (its first
    * assignment, if only an empty one, has been reported), so that a sender who waits for it loses nothing. Rejects with a
@@ -102,7 +106,10 @@ export interface ConsumerDriver {
    */
   open(signal: AbortSignal): Promise<void>
 
-  /** `settlement: 'individual'`. Resolves when the broker has taken it; rejects with a classified error. When it turns out that the partition belongs to somebody else, report it as revoked (`lost`) and reject with ABORTED. */
+  /**
+   * `settlement: 'individual'`. A delivery with a `claim` is acked and its claim completed in one step on the server, or where the
+   * claim is another's by now its `refusal` is set. Resolves when the broker has taken it; rejects with a classified error. When it turns out that the partition belongs to somebody else, report it as revoked (`lost`) and reject with ABORTED.
+   */
   ack?(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void>
 
   /** `settlement: 'cumulative'`. Everything up to and including this delivery is done. Errors as in `ack`. */

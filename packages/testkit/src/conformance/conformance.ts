@@ -5,6 +5,7 @@ import { batchSend } from './batch-send.js'
 import { capabilities } from './capabilities.js'
 import { concurrency } from './concurrency.js'
 import { deadLetters } from './dead-letters.js'
+import { dedupe } from './dedupe.js'
 import { foreignClient } from './foreign-client.js'
 import { groups } from './groups.js'
 import { history } from './history.js'
@@ -36,6 +37,7 @@ const PARTS: readonly ((suite: Suite) => void)[] = [
   batchSend,
   deadLetters,
   acknowledge,
+  dedupe,
   slowHandler,
   foreignClient,
 ]
