@@ -92,6 +92,13 @@ export class RedisConsumerDriver implements ConsumerDriver {
     this.#membership?.acked(assignment, deliveries)
   }
 
+  async remove(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
+    await this.ack(assignment, deliveries)
+    const partition = this.#partitionOf(assignment)
+    const ids = deliveries.map((delivery) => delivery.position as string)
+    if (partition !== undefined) await this.#connection?.call('XDEL', partition.stream, ...ids)
+  }
+
   async release(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
     await this.#membership?.release(assignment, deliveries)
   }
@@ -145,9 +152,7 @@ export class RedisConsumerDriver implements ConsumerDriver {
     args: readonly (string | number)[],
     operation: string,
   ): Promise<void> {
-    const partition = this.#partitions.find(
-      (one) => one.topic === assignment.topic && one.number === assignment.partition,
-    )
+    const partition = this.#partitionOf(assignment)
     const token = this.#membership?.tokenOf(assignment)
     if (partition === undefined || token === undefined || this.#connection === undefined)
       throw fencedError(assignment.topic, assignment.partition, operation)
@@ -159,6 +164,10 @@ export class RedisConsumerDriver implements ConsumerDriver {
     if (String(reply) !== FENCED) return
     this.#membership?.fenced(assignment)
     throw fencedError(assignment.topic, assignment.partition, operation)
+  }
+
+  #partitionOf(assignment: PartitionAssignment): Partition | undefined {
+    return this.#partitions.find((one) => one.topic === assignment.topic && one.number === assignment.partition)
   }
 
   #lose(error: unknown): void {

@@ -247,10 +247,22 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     if (partition === undefined || partition.phase !== 'open') return undefined
     this.#counts.received += deliveries.length
     this.#inbox.add(partition, deliveries)
+    for (const delivery of deliveries) if (this.#isForOthers(delivery)) this.#settleUnseen(delivery, partition)
     this.dispatcher.dispatch()
     if (this.#inbox.capacity(partition) > 0) return undefined
     this.#tellFullWindow(partition)
     return partition.whenRoom()
+  }
+
+  #isForOthers(delivery: Delivery): boolean {
+    return delivery.onlyGroup !== undefined && delivery.onlyGroup !== this.#settings.spec.group
+  }
+
+  /** A message for another group alone counts as done at once, without a start: it joins the acks in its place. */
+  #settleUnseen(delivery: Delivery, partition: PartitionState): void {
+    this.#inbox.remove(delivery)
+    partition.settle(delivery, this.#driver?.settlement ?? 'individual')
+    if (partition.done.length > 0) this.#settler.touch(partition)
   }
 
   #capacity(assignment: PartitionAssignment): number {

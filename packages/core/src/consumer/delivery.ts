@@ -1,6 +1,7 @@
 import type { PartitionAssignment } from '../contract/consumer-driver.js'
 import { StreamError } from '../errors.js'
 import type { Headers, Message } from '../message.js'
+import { ROUTING_HEADERS } from '../wire/reserved-headers.js'
 import type { PartitionState } from './partition-state.js'
 
 /** What a driver knows of a record that it received. */
@@ -53,6 +54,7 @@ export class Delivery<T = unknown> implements Message<T> {
   readonly replyTo: string | undefined
   readonly native: unknown
   readonly suspect: boolean
+  /** @internal The one group that handles it; `undefined`: every group. */ readonly onlyGroup: string | undefined
   attempt: number
   /** @internal */ state: DeliveryState = DeliveryState.Waiting
   /** @internal */ partitionState: PartitionState | undefined = undefined
@@ -77,7 +79,8 @@ export class Delivery<T = unknown> implements Message<T> {
     this.#id = fields.id
     this.key = fields.key
     this.bytes = fields.payload
-    this.headers = fields.headers
+    this.onlyGroup = fields.headers[ROUTING_HEADERS.onlyGroup]
+    this.headers = this.onlyGroup === undefined ? fields.headers : withoutRouting(fields.headers)
     this.timestamp = fields.timestamp
     this.position = fields.position
     this.replyTo = fields.replyTo
@@ -155,4 +158,10 @@ function unbound(delivery: Delivery): StreamError {
     topic: delivery.topic,
     operation: 'ack',
   })
+}
+
+/** What handlers see, and may send on. */
+function withoutRouting(headers: Headers): Headers {
+  const { [ROUTING_HEADERS.onlyGroup]: _, ...rest } = headers
+  return rest
 }
