@@ -162,6 +162,6 @@ function unbound(delivery: Delivery): StreamError {
 
 /** What handlers see, and may send on. */
 function withoutRouting(headers: Headers): Headers {
-  const { [ROUTING_HEADERS.onlyGroup]: _, ...rest } = headers
+  const { [ROUTING_HEADERS.onlyGroup]: _group, [ROUTING_HEADERS.replayed]: _replayed, ...rest } = headers
   return rest
 }

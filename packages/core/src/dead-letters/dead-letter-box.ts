@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { deadLetterTopic } from '../consumer/dead-letters.js'
 import type { Delivery } from '../consumer/delivery.js'
 import type { TopicSpec } from '../contract/adapter.js'
@@ -170,7 +171,11 @@ export class DeadLetterBox implements AsyncDisposable {
 
   #send(letter: DeadLetterDetails): Promise<void> {
     const { id, key, bytes, timestamp, origin } = letter
-    const headers = { ...letter.headers, [ROUTING_HEADERS.onlyGroup]: this.group }
+    const headers = {
+      ...letter.headers,
+      [ROUTING_HEADERS.onlyGroup]: this.group,
+      [ROUTING_HEADERS.replayed]: randomBytes(9).toString('base64url'),
+    }
     return this.#sender(this.#transport, this.#transport.topicSpec(origin.topic)).send({
       id,
       key,

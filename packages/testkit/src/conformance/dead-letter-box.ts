@@ -80,7 +80,7 @@ function looked(suite: Suite): void {
       const ids = await sendPoison(bench, scene, 5)
       const first = await box.list({ limit: 2 })
       const second = await box.list({ limit: 3, ...(first.cursor === undefined ? {} : { cursor: first.cursor }) })
-      const { partition, offset } = scene.failing.handlings[0] ?? {}
+      const { partition, offset } = scene.failing.handlings.findLast(({ id }) => id === ids[0]) ?? {}
       expect([...first.letters, ...second.letters].map(({ id }) => id)).toEqual(ids)
       expect(second.cursor).toBeUndefined()
       expect(first.letters[0]).toMatchObject({
