@@ -17,6 +17,7 @@ import { HandlerTimeouts, type HandlerTimeoutsHost } from './handler-timeouts.js
 import { Inbox } from './inbox.js'
 import { PartitionState } from './partition-state.js'
 import { goneError, Settler, type SettlerHost } from './settler.js'
+import { type Stall, StallWatch, type StallWatchHost, stallError } from './stall-watch.js'
 import { ValueDecoder } from './value-decoder.js'
 import { abortHandlers, isUnsettled, WindDown } from './wind-down.js'
 
@@ -40,7 +41,7 @@ const TAKEN_AWAY = 'its partition was taken away'
  * Stands between a driver and the handlers: assignments, inbox and backpressure, dispatch, settlement, failures, timeouts,
  * reconnecting, stopping.
  */
-export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost, HandlerTimeoutsHost {
+export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost, HandlerTimeoutsHost, StallWatchHost {
   readonly #settings: EngineSettings
   readonly #decoder: ValueDecoder
   readonly #inbox: Inbox
@@ -50,6 +51,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
   readonly #settler: Settler
   readonly #windDown: WindDown
   readonly #failures: Failures
+  readonly #stallWatch: StallWatch
   readonly #partitions = new Map<PartitionAssignment, PartitionState>()
   readonly dispatcher: Dispatcher
   #driver: ConsumerDriver | undefined
@@ -67,6 +69,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     this.#settler = new Settler(this)
     this.#windDown = new WindDown(this.#settler)
     this.#failures = new Failures(this)
+    this.#stallWatch = new StallWatch(this, options.stallTimeoutMs)
     this.#session = new Session({
       subject: settings.subject,
       transport: transport.name,
@@ -138,6 +141,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
 
   start(handler: Handler): void {
     this.#timeouts.start()
+    this.#stallWatch.start()
     this.dispatcher.start(handler)
   }
 
@@ -158,7 +162,19 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
       partitions: partitions.length,
       reconnects: this.#session.reconnects,
       connected: this.#session.driver !== undefined,
+      stalled: this.#stallWatch.current !== undefined,
+      stalledSince: this.#stallWatch.current?.since,
+      stallReason: this.#stallWatch.current?.reason,
+      heldUpBy: this.#heldUpBy(partitions),
     }
+  }
+
+  #heldUpBy(partitions: readonly PartitionState[]): ConsumerStats['heldUpBy'] {
+    if (this.#stallWatch.current !== undefined) return 'transport'
+    if (!this.dispatcher.started) return 'paused'
+    if (partitions.some((partition) => this.#inbox.isStalled(partition))) return 'window'
+    const waiting = partitions.some((partition) => partition.inbox.length > 0)
+    return waiting && this.dispatcher.running >= this.concurrency ? 'handlers' : undefined
   }
 
   /** Drops what waits of a partition, then moves the driver. What runs is waited for. */
@@ -172,6 +188,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
   /** Stops cleanly: no new starts, running handlers end (until the deadline), acks are flushed, the rest is given back. */
   async close(timeoutMs: number): Promise<void> {
     this.#closing = true
+    this.#stallWatch.stop()
     this.dispatcher.stop()
     this.#failures.stop()
     const started = performance.now()
@@ -246,6 +263,8 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     const partition = this.#partitions.get(assignment)
     if (partition === undefined || partition.phase !== 'open') return undefined
     this.#counts.received += deliveries.length
+    partition.received += deliveries.length
+    this.#stallWatch.delivered(assignment)
     this.#inbox.add(partition, deliveries)
     for (const delivery of deliveries) if (this.#isForOthers(delivery)) this.#settleUnseen(delivery, partition)
     this.dispatcher.dispatch()
@@ -277,7 +296,8 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     this.logger.warn(
       `${this.subject}: partition ${number} of '${topic}' pauses: ${partition.tracked.length} messages wait behind unsettled ones (maxAheadMessages)`,
     )
-    this.#settings.events.emit('stalled', { topic, partition: number, unsettled: partition.tracked.length })
+    const unsettled = partition.tracked.length
+    this.#settings.events.emit('stalled', { topic, partition: number, reason: 'window', unsettled, backlog: 0 })
   }
 
   async #disconnected(error: StreamError): Promise<void> {
@@ -306,7 +326,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     this.#inbox.remove(delivery)
     partition.settle(delivery, this.#driver?.settlement ?? 'individual')
     if (partition.done.length > 0) this.#settler.touch(partition)
-    if (partition.wantsRoom) this.#inbox.wakeIfRoom(partition)
+    if (partition.wantsRoom) this.inboxShrank(partition)
     if (!delivery.handling) this.dispatcher.release(delivery, partition)
   }
 
@@ -317,7 +337,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     if (this.#driver?.redelivery !== 'sender' || partition.phase === 'closed') return
     this.#inbox.remove(delivery)
     partition.forgetDropped()
-    if (partition.wantsRoom) this.#inbox.wakeIfRoom(partition)
+    if (partition.wantsRoom) this.inboxShrank(partition)
     this.dispatcher.release(delivery, partition)
   }
 
@@ -358,8 +378,32 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     )
   }
 
+  roomOf(partition: PartitionState): number {
+    return this.#inbox.capacity(partition)
+  }
+
+  openDriver(): ConsumerDriver | undefined {
+    return this.#session.driver
+  }
+
+  stalled(stall: Stall): void {
+    const driver = this.#session.driver
+    if (driver === undefined || this.#closing) return
+    const { topic, partition, backlog } = stall
+    const unsettled = [...this.#partitions.values()].find((one) => isOf(one, stall))?.tracked.length ?? 0
+    this.#settings.events.emit('stalled', { topic, partition, reason: 'delivery', unsettled, backlog })
+    this.#session.abandon(driver, stallError(this.subject, this.#settings.transport.name, stall))
+  }
+
+  recovered({ topic, partition }: Stall): void {
+    this.logger.info(`${this.subject}: partition ${partition} of '${topic}' is no longer stalled`)
+    this.#settings.events.emit('recovered', { topic, partition, reason: 'delivery' })
+  }
+
   inboxShrank(partition: PartitionState): void {
-    this.#inbox.wakeIfRoom(partition)
+    if (!this.#inbox.wakeIfRoom(partition)) return
+    const { topic, partition: number } = partition.assignment
+    this.#settings.events.emit('recovered', { topic, partition: number, reason: 'window' })
   }
 
   idle(partition: PartitionState): void {
@@ -425,4 +469,8 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
 
 function list(assignments: readonly PartitionAssignment[]): string {
   return assignments.map(({ topic, partition }) => `${topic}/${partition}`).join(', ') || 'no partitions'
+}
+
+function isOf({ assignment }: PartitionState, { topic, partition }: Stall): boolean {
+  return assignment.topic === topic && assignment.partition === partition
 }
