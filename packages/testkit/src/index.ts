@@ -6,3 +6,4 @@ export type {
   ShortTimeouts,
   Topology,
 } from './conformance/settings.js'
+export { type CrashSettings, crashConformance } from './crashes/crash-conformance.js'
