@@ -1,4 +1,10 @@
-import { type Logger, partitionConflict, type TopicSpec, topicMissing } from '@streamswitch/core/driver'
+import {
+  DEAD_LETTER_GROUP,
+  type Logger,
+  partitionConflict,
+  type TopicSpec,
+  topicMissing,
+} from '@streamswitch/core/driver'
 import type { ConfirmChannel } from 'amqplib'
 import type { Catalogue } from './catalogue.js'
 import type { AmqpConnection } from './connection.js'
@@ -36,17 +42,11 @@ export async function provisionTopic(context: TopologyContext, spec: TopicSpec):
   if (spec.provision !== 'create') return checkTopic(context, spec)
   const names = topicNames(spec.brokerTopic)
   const { partitions, count } = await declarePartitions(context, spec)
-  await context.connection.withChannel(`make topic ${spec.topic}`, async (channel) => {
-    await declareExchanges(channel, names)
-    if (spec.role === 'dead-letters') {
-      await channel.assertQueue(names.parked, {
-        durable: true,
-        arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': -1 },
-      })
-      await channel.bindQueue(names.parked, names.parked, '')
-    }
-  })
+  await context.connection.withChannel(`make topic ${spec.topic}`, (channel) => declareExchanges(channel, names))
   if (count < partitions) await countIn(context, spec, partitions, count)
+  // Dead letters are kept, whoever else reads them: for the group that lists and replays them.
+  if (spec.role === 'dead-letters')
+    await provisionGroup(context, { topic: spec, group: DEAD_LETTER_GROUP, ordering: 'key', partitions })
   return partitions
 }
 
@@ -223,8 +223,7 @@ export async function rebindOthers(channel: ConfirmChannel, spec: GroupSpec): Pr
 }
 
 async function declareExchanges(channel: ConfirmChannel, names: TopicNames): Promise<void> {
-  await channel.assertExchange(names.parked, 'fanout', { durable: true })
-  await channel.assertExchange(names.others, 'fanout', { durable: true, alternateExchange: names.parked })
+  await channel.assertExchange(names.others, 'fanout', { durable: true })
   await channel.assertExchange(names.exchange, 'direct', { durable: true, alternateExchange: names.others })
 }
 
@@ -238,9 +237,7 @@ export async function deleteTopology(
   await connection.withChannel(`delete topic ${brokerTopic}`, async (channel) => {
     await channel.deleteExchange(names.exchange)
     await channel.deleteExchange(names.others)
-    await channel.deleteExchange(names.parked)
     await channel.deleteQueue(names.partitions)
-    await channel.deleteQueue(names.parked)
     for (const { group, partitions } of groups) {
       const made = groupNames(brokerTopic, group)
       await channel.deleteExchange(made.members)

@@ -34,6 +34,7 @@ export type {
 } from './contract/consumer-driver.js'
 export type { ProducerDriver, ProducerReady, ProducerSink } from './contract/producer-driver.js'
 export type { OutgoingRecord, PublishBatch } from './contract/record.js'
+export { DEAD_LETTER_GROUP } from './dead-letters/dead-letter-group.js'
 export type {
   ClaimAnswer,
   CompletionAnswer,
@@ -66,4 +67,4 @@ export { readTls, type TlsSettings, tlsFields } from './tls.js'
 export { partitionConflict, topicMissing } from './topic-errors.js'
 export type { Transport } from './transport/transport.js'
 export type { TransportUrl } from './transport/url.js'
-export { DEAD_LETTER_HEADERS, RESERVED_PREFIX, WIRE_HEADERS } from './wire/reserved-headers.js'
+export { DEAD_LETTER_HEADERS, RESERVED_PREFIX, ROUTING_HEADERS, WIRE_HEADERS } from './wire/reserved-headers.js'

@@ -11,6 +11,15 @@ export {
   type CapabilityValue,
 } from './contract/capabilities.js'
 export type { PartitionAssignment, PartitionLag, StartPosition } from './contract/consumer-driver.js'
+export type { DeadLetter, DeadLetterDetails } from './dead-letters/dead-letter.js'
+export {
+  DeadLetterBox,
+  type DeadLetterBoxOptions,
+  type DeadLetterListOptions,
+  type DeadLetterOutcome,
+  type DeadLetterSelection,
+} from './dead-letters/dead-letter-box.js'
+export type { DeadLetterPage } from './dead-letters/page.js'
 export type {
   ClaimAnswer,
   CompletionAnswer,

@@ -297,7 +297,7 @@ describe('limits', () => {
     const stalled: unknown[] = []
     loop.on('stalled', (event) => stalled.push(event))
     expect(deliver(['a1', 'a2', 'a3'])).toBeInstanceOf(Promise)
-    expect(stalled).toEqual([{ topic: 'orders', partition: 0, unsettled: 3 }])
+    expect(stalled).toEqual([{ topic: 'orders', partition: 0, reason: 'window', unsettled: 3, backlog: 0 }])
     expect(driver.sink.capacity(assignment)).toBe(0)
     await end('a1')
     await end('a2')

@@ -51,7 +51,7 @@ export class RedisConsumerDriver implements ConsumerDriver {
   }
   readonly marks: MarkSettlement = {
     takes: (store) => this.#takesMarksOf(store),
-    place: (topic, partition) => this.#partitionOf(topic, partition)?.stream ?? topic,
+    place: (topic, partition) => this.#partitionOf({ topic, partition })?.stream ?? topic,
   }
   readonly #connector: Connector
   readonly #spec: ConsumerSpec
@@ -104,6 +104,13 @@ export class RedisConsumerDriver implements ConsumerDriver {
     this.#membership?.acked(assignment, deliveries)
   }
 
+  async remove(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
+    await this.ack(assignment, deliveries)
+    const partition = this.#partitionOf(assignment)
+    const ids = deliveries.map((delivery) => delivery.position as string)
+    if (partition !== undefined) await this.#connection?.call('XDEL', partition.stream, ...ids)
+  }
+
   async release(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
     await this.#membership?.release(assignment, deliveries)
   }
@@ -147,7 +154,7 @@ export class RedisConsumerDriver implements ConsumerDriver {
   }
 
   async #ackMarked(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
-    const partition = this.#partitionOf(assignment.topic, assignment.partition)
+    const partition = this.#partitionOf(assignment)
     const marks = deliveries.map(({ claim }) => (claim === undefined ? (partition?.stream ?? '') : markKey(claim)))
     const entries = deliveries.flatMap(({ position, claim }) => [position as string, ...completion(claim)])
     const reply = await this.#fenced(ACK_MARKED, assignment, [this.#spec.brokerGroup, ...entries], 'ack', marks)
@@ -163,10 +170,6 @@ export class RedisConsumerDriver implements ConsumerDriver {
     return store instanceof RedisDedupeStore && sameServer(store.connector, this.#connector)
   }
 
-  #partitionOf(topic: string, number: number): Partition | undefined {
-    return this.#partitions.find((one) => one.topic === topic && one.number === number)
-  }
-
   async #noteAttempt(assignment: PartitionAssignment, delivery: Delivery, attempt: number): Promise<void> {
     await this.#fenced(NOTE_ATTEMPT, assignment, [delivery.position as string, attempt], 'handle')
   }
@@ -179,7 +182,7 @@ export class RedisConsumerDriver implements ConsumerDriver {
     operation: string,
     moreKeys: readonly string[] = [],
   ): Promise<unknown> {
-    const partition = this.#partitionOf(assignment.topic, assignment.partition)
+    const partition = this.#partitionOf(assignment)
     const token = this.#membership?.tokenOf(assignment)
     if (partition === undefined || token === undefined || this.#connection === undefined)
       throw fencedError(assignment.topic, assignment.partition, operation)
@@ -191,6 +194,10 @@ export class RedisConsumerDriver implements ConsumerDriver {
     if (String(reply) !== FENCED) return reply
     this.#membership?.fenced(assignment)
     throw fencedError(assignment.topic, assignment.partition, operation)
+  }
+
+  #partitionOf({ topic, partition }: Pick<PartitionAssignment, 'topic' | 'partition'>): Partition | undefined {
+    return this.#partitions.find((one) => one.topic === topic && one.number === partition)
   }
 
   #lose(error: unknown): void {

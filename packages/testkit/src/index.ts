@@ -7,4 +7,5 @@ export type {
   ShortTimeouts,
   Topology,
 } from './conformance/settings.js'
+export { type CrashSettings, crashConformance } from './crashes/crash-conformance.js'
 export { type TlsCasesSettings, type TlsMismatch, type TlsServer, tlsCases } from './tls/tls-cases.js'

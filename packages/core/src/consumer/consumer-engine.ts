@@ -19,6 +19,7 @@ import { HandlerTimeouts, type HandlerTimeoutsHost } from './handler-timeouts.js
 import { Inbox } from './inbox.js'
 import { PartitionState } from './partition-state.js'
 import { goneError, Settler, type SettlerHost } from './settler.js'
+import { type Stall, StallWatch, type StallWatchHost, stallError } from './stall-watch.js'
 import { ValueDecoder } from './value-decoder.js'
 import { abortHandlers, isUnsettled, WindDown } from './wind-down.js'
 
@@ -45,7 +46,9 @@ const TAKEN_AWAY = 'its partition was taken away'
  * Stands between a driver and the handlers: assignments, inbox and backpressure, dispatch, settlement, failures, timeouts,
  * reconnecting, stopping.
  */
-export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost, HandlerTimeoutsHost, DedupeHost {
+export class ConsumerEngine
+  implements DispatcherHost, SettlerHost, FailureHost, HandlerTimeoutsHost, DedupeHost, StallWatchHost
+{
   readonly #settings: EngineSettings
   readonly #decoder: ValueDecoder
   readonly #inbox: Inbox
@@ -56,6 +59,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
   readonly #windDown: WindDown
   readonly #failures: Failures
   readonly #dedupe: Dedupe | undefined
+  readonly #stallWatch: StallWatch
   readonly #partitions = new Map<PartitionAssignment, PartitionState>()
   readonly dispatcher: Dispatcher
   #driver: ConsumerDriver | undefined
@@ -75,6 +79,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     this.#failures = new Failures(this)
     this.#dedupe = settings.dedupe
     this.#dedupe?.bind(this)
+    this.#stallWatch = new StallWatch(this, options.stallTimeoutMs)
     this.#session = new Session({
       subject: settings.subject,
       transport: transport.name,
@@ -150,6 +155,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
 
   start(handler: Handler): void {
     this.#timeouts.start()
+    this.#stallWatch.start()
     this.dispatcher.start(handler)
   }
 
@@ -171,7 +177,19 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
       partitions: partitions.length,
       reconnects: this.#session.reconnects,
       connected: this.#session.driver !== undefined,
+      stalled: this.#stallWatch.current !== undefined,
+      stalledSince: this.#stallWatch.current?.since,
+      stallReason: this.#stallWatch.current?.reason,
+      heldUpBy: this.#heldUpBy(partitions),
     }
+  }
+
+  #heldUpBy(partitions: readonly PartitionState[]): ConsumerStats['heldUpBy'] {
+    if (this.#stallWatch.current !== undefined) return 'transport'
+    if (!this.dispatcher.started) return 'paused'
+    if (partitions.some((partition) => this.#inbox.isStalled(partition))) return 'window'
+    const waiting = partitions.some((partition) => partition.inbox.length > 0)
+    return waiting && this.dispatcher.running >= this.concurrency ? 'handlers' : undefined
   }
 
   /** Drops what waits of a partition, then moves the driver. What runs is waited for. */
@@ -185,6 +203,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
   /** Stops cleanly: no new starts, running handlers end (until the deadline), acks are flushed, the rest is given back. */
   async close(timeoutMs: number): Promise<void> {
     this.#closing = true
+    this.#stallWatch.stop()
     this.dispatcher.stop()
     this.#failures.stop()
     const started = performance.now()
@@ -260,11 +279,25 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     const partition = this.#partitions.get(assignment)
     if (partition === undefined || partition.phase !== 'open') return undefined
     this.#counts.received += deliveries.length
+    partition.received += deliveries.length
+    this.#stallWatch.delivered(assignment)
     this.#inbox.add(partition, deliveries)
+    for (const delivery of deliveries) if (this.#isForOthers(delivery)) this.#settleUnseen(delivery, partition)
     this.dispatcher.dispatch()
     if (this.#inbox.capacity(partition) > 0) return undefined
     this.#tellFullWindow(partition)
     return partition.whenRoom()
+  }
+
+  #isForOthers(delivery: Delivery): boolean {
+    return delivery.onlyGroup !== undefined && delivery.onlyGroup !== this.#settings.spec.group
+  }
+
+  /** A message for another group alone counts as done at once, without a start: it joins the acks in its place. */
+  #settleUnseen(delivery: Delivery, partition: PartitionState): void {
+    this.#inbox.remove(delivery)
+    partition.settle(delivery, this.#driver?.settlement ?? 'individual')
+    if (partition.done.length > 0) this.#settler.touch(partition)
   }
 
   #capacity(assignment: PartitionAssignment): number {
@@ -279,7 +312,8 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     this.logger.warn(
       `${this.subject}: partition ${number} of '${topic}' pauses: ${partition.tracked.length} messages wait behind unsettled ones (maxAheadMessages)`,
     )
-    this.#settings.events.emit('stalled', { topic, partition: number, unsettled: partition.tracked.length })
+    const unsettled = partition.tracked.length
+    this.#settings.events.emit('stalled', { topic, partition: number, reason: 'window', unsettled, backlog: 0 })
   }
 
   async #disconnected(error: StreamError): Promise<void> {
@@ -314,7 +348,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     this.#inbox.remove(delivery)
     partition.settle(delivery, this.#driver?.settlement ?? 'individual')
     if (partition.done.length > 0) this.#settler.touch(partition)
-    if (partition.wantsRoom) this.#inbox.wakeIfRoom(partition)
+    if (partition.wantsRoom) this.inboxShrank(partition)
     if (!delivery.handling) this.dispatcher.release(delivery, partition)
   }
 
@@ -325,7 +359,7 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     if (this.#driver?.redelivery !== 'sender' || partition.phase === 'closed') return
     this.#inbox.remove(delivery)
     partition.forgetDropped()
-    if (partition.wantsRoom) this.#inbox.wakeIfRoom(partition)
+    if (partition.wantsRoom) this.inboxShrank(partition)
     this.dispatcher.release(delivery, partition)
   }
 
@@ -411,8 +445,32 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     this.#settings.events.emit('conflict', { id, topic, error })
   }
 
+  roomOf(partition: PartitionState): number {
+    return this.#inbox.capacity(partition)
+  }
+
+  openDriver(): ConsumerDriver | undefined {
+    return this.#session.driver
+  }
+
+  stalled(stall: Stall): void {
+    const driver = this.#session.driver
+    if (driver === undefined || this.#closing) return
+    const { topic, partition, backlog } = stall
+    const unsettled = [...this.#partitions.values()].find((one) => isOf(one, stall))?.tracked.length ?? 0
+    this.#settings.events.emit('stalled', { topic, partition, reason: 'delivery', unsettled, backlog })
+    this.#session.abandon(driver, stallError(this.subject, this.#settings.transport.name, stall))
+  }
+
+  recovered({ topic, partition }: Stall): void {
+    this.logger.info(`${this.subject}: partition ${partition} of '${topic}' is no longer stalled`)
+    this.#settings.events.emit('recovered', { topic, partition, reason: 'delivery' })
+  }
+
   inboxShrank(partition: PartitionState): void {
-    this.#inbox.wakeIfRoom(partition)
+    if (!this.#inbox.wakeIfRoom(partition)) return
+    const { topic, partition: number } = partition.assignment
+    this.#settings.events.emit('recovered', { topic, partition: number, reason: 'window' })
   }
 
   idle(partition: PartitionState): void {
@@ -479,4 +537,8 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
 
 function list(assignments: readonly PartitionAssignment[]): string {
   return assignments.map(({ topic, partition }) => `${topic}/${partition}`).join(', ') || 'no partitions'
+}
+
+function isOf({ assignment }: PartitionState, { topic, partition }: Stall): boolean {
+  return assignment.topic === topic && assignment.partition === partition
 }

@@ -10,8 +10,20 @@ export interface ConsumerEvents {
   ready: { readonly again: boolean }
   /** The connection is lost; a new one is on its way. */
   reconnecting: { readonly error: StreamError }
-  /** A partition takes no more messages, since `maxAheadMessages` wait behind unsettled ones. */
-  stalled: { readonly topic: string; readonly partition: number; readonly unsettled: number }
+  /**
+   * A partition makes no progress. `window`: it takes no more messages, since `maxAheadMessages` wait behind unsettled ones, of which there
+   * are `unsettled`. `delivery`: messages are there, and the transport hasn't delivered any for `stallTimeoutMs`; the connection is replaced.
+   */
+  stalled: {
+    readonly topic: string
+    readonly partition: number
+    readonly reason: 'window' | 'delivery'
+    readonly unsettled: number
+    /** Messages that should have come; 0 with `window`, and where the broker doesn't tell. */
+    readonly backlog: number
+  }
+  /** A partition that was stalled moves again. */
+  recovered: { readonly topic: string; readonly partition: number; readonly reason: 'window' | 'delivery' }
   /** A message went to the dead letters. */
   deadLetter: { readonly id: string; readonly topic: string; readonly attempts: number; readonly error: unknown }
   /** With `dedupe`: a message that its group had handled before came again. It is acked, and no handler is called. */
@@ -44,4 +56,14 @@ export interface ConsumerStats {
   readonly partitions: number
   readonly reconnects: number
   readonly connected: boolean
+  /** Messages are there and the transport delivers none: see `stallTimeoutMs`. */
+  readonly stalled: boolean
+  /** Since when, in milliseconds since the epoch, and why. `undefined` unless `stalled`. */
+  readonly stalledSince: number | undefined
+  readonly stallReason: string | undefined
+  /**
+   * What keeps messages from being started, if anything does: `transport` (stalled), `paused`, `window` (`maxAheadMessages` unsettled),
+   * `handlers` (all of `concurrency` at work while others wait).
+   */
+  readonly heldUpBy: 'transport' | 'paused' | 'window' | 'handlers' | undefined
 }

@@ -68,6 +68,8 @@ export const consumerFields = {
   connectTimeoutMs: option.integer({ default: 10_000, min: 1 }),
   /** How often the connection is checked, in milliseconds, and how long the answer may take. 0 never. */
   probeIntervalMs: option.integer({ default: 5_000, min: 0 }),
+  /** How long nothing may come, in milliseconds, while messages are there and there is room for them: then the connection is replaced. 0 never. */
+  stallTimeoutMs: option.integer({ default: 30_000, min: 0, max: 2_147_483_647 }),
 }
 
 type ConsumerFields = typeof consumerFields

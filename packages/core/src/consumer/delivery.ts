@@ -2,6 +2,7 @@ import type { PartitionAssignment } from '../contract/consumer-driver.js'
 import type { DedupeClaim } from '../dedupe/dedupe-store.js'
 import { StreamError } from '../errors.js'
 import type { Headers, Message } from '../message.js'
+import { ROUTING_HEADERS } from '../wire/reserved-headers.js'
 import type { PartitionState } from './partition-state.js'
 
 /** What a driver knows of a record that it received. */
@@ -54,6 +55,7 @@ export class Delivery<T = unknown> implements Message<T> {
   readonly replyTo: string | undefined
   readonly native: unknown
   readonly suspect: boolean
+  /** @internal The one group that handles it; `undefined`: every group. */ readonly onlyGroup: string | undefined
   attempt: number
   /** This member's hold on the message, with `dedupe`. A driver that finds one on a delivery it is to ack completes it, in the same step: see `ConsumerDriver.ack`. */
   claim: DedupeClaim | undefined = undefined
@@ -85,7 +87,8 @@ export class Delivery<T = unknown> implements Message<T> {
     this.#id = fields.id
     this.key = fields.key
     this.bytes = fields.payload
-    this.headers = fields.headers
+    this.onlyGroup = fields.headers[ROUTING_HEADERS.onlyGroup]
+    this.headers = this.onlyGroup === undefined ? fields.headers : withoutRouting(fields.headers)
     this.timestamp = fields.timestamp
     this.position = fields.position
     this.replyTo = fields.replyTo
@@ -171,4 +174,10 @@ function unbound(delivery: Delivery): StreamError {
     topic: delivery.topic,
     operation: 'ack',
   })
+}
+
+/** What handlers see, and may send on. */
+function withoutRouting(headers: Headers): Headers {
+  const { [ROUTING_HEADERS.onlyGroup]: _group, [ROUTING_HEADERS.replayed]: _replayed, ...rest } = headers
+  return rest
 }

@@ -147,12 +147,16 @@ export class Dispatcher {
     if (partition.phase !== 'open' || partition.exclusive) return undefined
     const ordered = this.#host.ordering === 'key'
     for (let head = partition.inbox.peek(); head !== undefined; head = partition.inbox.peek()) {
+      if (head.state !== DeliveryState.Waiting) {
+        // Settled before it came to a start: it was another group's.
+        partition.inbox.shift()
+        continue
+      }
       if (head.suspect) {
         if (!partition.idle) return undefined
         partition.exclusive = true
       }
       partition.inbox.shift()
-      if (head.state !== DeliveryState.Waiting) continue
       if (!ordered || head.key === undefined) return head
       const tail = partition.keyTails.get(head.key)
       partition.keyTails.set(head.key, head)

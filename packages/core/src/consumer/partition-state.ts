@@ -25,6 +25,8 @@ export class PartitionState {
   readonly keyTails = new Map<string, Delivery>()
   /** `open`: working. `draining`: starts nothing new. `closed`: gone, everything in it is dropped. */
   phase: 'open' | 'draining' | 'closed' = 'open'
+  /** Deliveries so far. */
+  received = 0
   running = 0
   retrying = 0
   /** Dead letters on their way. */

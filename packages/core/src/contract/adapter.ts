@@ -31,7 +31,10 @@ export interface TopicSpec {
   readonly partitions: number | undefined
   readonly retention: Retention
   readonly provision: Provision
-  /** A dead-letter topic must keep what is written to it although nobody may be reading yet. */
+  /**
+   * A dead-letter topic must keep what is written to it although nobody may be reading yet: where topics keep nothing without a group,
+   * it is made with `DEAD_LETTER_GROUP`, the one that reads it for `transport.deadLetters`.
+   */
   readonly role: 'topic' | 'dead-letters'
 }
 

@@ -112,6 +112,12 @@ export interface ConsumerDriver {
    */
   ack?(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void>
 
+  /**
+   * `settlement: 'individual'`. As `ack`, and deletes the records from the topic, for every group, where the broker can. Called for dead
+   * letters that were replayed or discarded. Left out: `ack`.
+   */
+  remove?(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void>
+
   /** `settlement: 'cumulative'`. Everything up to and including this delivery is done. Errors as in `ack`. */
   commit?(assignment: PartitionAssignment, last: Delivery): Promise<void>
 

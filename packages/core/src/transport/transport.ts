@@ -3,6 +3,7 @@ import type { ConsumerLoop } from '../consumer/consumer-loop.js'
 import type { ConsumerSettings } from '../consumer/consumer-options.js'
 import type { AdapterDefinition, Admin, Provision, TopicSpec, TransportDriver } from '../contract/adapter.js'
 import type { Capabilities, CapabilityName } from '../contract/capabilities.js'
+import { DeadLetterBox, type DeadLetterBoxOptions } from '../dead-letters/dead-letter-box.js'
 import { StreamError, toStreamError } from '../errors.js'
 import { defaultLogger, type Logger } from '../logger.js'
 import { requirePortableName } from '../names.js'
@@ -109,6 +110,14 @@ export class Transport implements AsyncDisposable {
   /** A loop on this transport. Throws INVALID_ARGUMENT for a bad topic, group or bad options. */
   consumer<T = unknown>(topic: string | readonly string[], options: ConsumerSettings<T>): ConsumerLoop<T> {
     return new (this.adapter.classes().ConsumerLoop)<T>(topic, { ...options, transport: this })
+  }
+
+  /**
+   * What a group has given up of a topic: to list, look at, send again to that group alone, and discard. Throws INVALID_ARGUMENT for
+   * bad names or options, UNSUPPORTED where nothing keeps dead letters.
+   */
+  deadLetters(topic: string, options: DeadLetterBoxOptions): DeadLetterBox {
+    return new DeadLetterBox(this, topic, options)
   }
 
   /** How a topic of this name is called and made on the broker. */

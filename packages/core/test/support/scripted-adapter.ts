@@ -7,6 +7,7 @@ import type {
   ConsumerDriver,
   ConsumerSink,
   PartitionAssignment,
+  PartitionLag,
 } from '../../src/contract/consumer-driver.js'
 import type { ProducerDriver, ProducerReady, ProducerSink } from '../../src/contract/producer-driver.js'
 import type { PublishBatch } from '../../src/contract/record.js'
@@ -65,6 +66,8 @@ export class ScriptedConsumerDriver implements ConsumerDriver {
   beforeAck: () => Promise<void> = async () => {}
   acksBegun = 0
   readonly attempts: { -readonly [Name in keyof AttemptJournal]: AttemptJournal[Name] }
+  /** There where the script has lags to tell. */
+  readonly lag?: () => Promise<readonly PartitionLag[]>
   readonly #script: Script
 
   constructor(script: Script, spec: ConsumerSpec, sink: ConsumerSink) {
@@ -72,6 +75,8 @@ export class ScriptedConsumerDriver implements ConsumerDriver {
     this.spec = spec
     this.sink = sink
     this.settlement = script.settlement
+    const { lag } = script
+    if (lag !== undefined) this.lag = lag
     this.attempts = {
       starting: async (_assignment: PartitionAssignment, delivery: Delivery, attempt: number) =>
         void this.journal.push(`start ${delivery.id} ${attempt}`),
@@ -110,6 +115,8 @@ export class ScriptedConsumerDriver implements ConsumerDriver {
 export class Script {
   maxInFlightBatches = 1
   settlement: 'individual' | 'cumulative' = 'individual'
+  /** What a consumer says its lag is. */
+  lag: (() => Promise<readonly PartitionLag[]>) | undefined
   onOpen: () => Promise<void> = async () => {}
   /** Holds back a consumer's `open` after it has joined. */
   whenOpening: () => Promise<void> = async () => {}

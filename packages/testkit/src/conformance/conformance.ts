@@ -4,6 +4,7 @@ import { badInput } from './bad-input.js'
 import { batchSend } from './batch-send.js'
 import { capabilities } from './capabilities.js'
 import { concurrency } from './concurrency.js'
+import { deadLetterBox } from './dead-letter-box.js'
 import { deadLetters } from './dead-letters.js'
 import { dedupe } from './dedupe.js'
 import { foreignClient } from './foreign-client.js'
@@ -36,6 +37,7 @@ const PARTS: readonly ((suite: Suite) => void)[] = [
   groups,
   batchSend,
   deadLetters,
+  deadLetterBox,
   acknowledge,
   dedupe,
   slowHandler,
