@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { backoffDelayMs, RECONNECT_BACKOFF } from '../backoff.js'
 import { isStreamError, type StreamError } from '../errors.js'
 import { requirePortableName } from '../names.js'
@@ -7,6 +6,7 @@ import { PendingRecord } from '../producer/pending-record.js'
 import { producerFields } from '../producer/producer-options.js'
 import { recordSize } from '../producer/send-options.js'
 import { SendPipeline } from '../producer/send-pipeline.js'
+import { wait } from '../time.js'
 import type { Transport } from '../transport/transport.js'
 import { DEAD_LETTER_HEADERS } from '../wire/reserved-headers.js'
 import type { Delivery } from './delivery.js'
@@ -60,7 +60,7 @@ export class DeadLetters {
       } catch (failure) {
         signal.throwIfAborted()
         this.#onError(failure as StreamError)
-        await delay(backoffDelayMs(RECONNECT_BACKOFF, attempt), undefined, { signal })
+        await wait(backoffDelayMs(RECONNECT_BACKOFF, attempt), signal)
       }
     }
   }
