@@ -4,7 +4,8 @@
 export { atMost } from './at-most.js'
 export { type Backoff, backoffDelayMs, RECONNECT_BACKOFF } from './backoff.js'
 export { ConsumerLoop, type ConsumerLoopClass } from './consumer/consumer-loop.js'
-export type { ConsumerLoopOptions } from './consumer/consumer-options.js'
+export type { ConsumerLoopOptions, ConsumerSettings } from './consumer/consumer-options.js'
+export { deadLetterTopic } from './consumer/dead-letters.js'
 export { Delivery, type DeliveryFields } from './consumer/delivery.js'
 export type {
   AdapterDefinition,
@@ -47,7 +48,7 @@ export { Deque } from './deque.js'
 export { type ErrorCode, isStreamError, StreamError, type StreamErrorOptions, toStreamError } from './errors.js'
 export { bracketed, environmentText, type HostAddress, hostTexts, parseHostText } from './host-address.js'
 export type { Logger } from './logger.js'
-export type { Headers, Message } from './message.js'
+export type { Handler, Headers, Listener, Message } from './message.js'
 export { isPortableName } from './names.js'
 export {
   type GroupField,
@@ -65,6 +66,6 @@ export { withSignal } from './session.js'
 export { type ErrorMeaning, systemErrorMeaning } from './system-errors.js'
 export { readTls, type TlsSettings, tlsFields } from './tls.js'
 export { partitionConflict, topicMissing } from './topic-errors.js'
-export type { Transport } from './transport/transport.js'
+export { Transport, type TransportOptions } from './transport/transport.js'
 export type { TransportUrl } from './transport/url.js'
 export { DEAD_LETTER_HEADERS, RESERVED_PREFIX, ROUTING_HEADERS, WIRE_HEADERS } from './wire/reserved-headers.js'

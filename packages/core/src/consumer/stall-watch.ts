@@ -1,6 +1,7 @@
 import type { ConsumerDriver, PartitionAssignment, PartitionLag } from '../contract/consumer-driver.js'
 import { StreamError } from '../errors.js'
 import { withSignal } from '../session.js'
+import { deadlineSignal } from '../time.js'
 import type { PartitionState } from './partition-state.js'
 
 /** After a recovery that brought nothing the next one waits twice as long, up to this many times `stallTimeoutMs`. */
@@ -127,7 +128,7 @@ export class StallWatch {
 
   /** `undefined` where the broker doesn't answer. A refusal says nothing. */
   async #lagsOf(driver: ConsumerDriver): Promise<readonly PartitionLag[] | undefined> {
-    const deadline = AbortSignal.timeout(Math.max(1, this.#timeoutMs / 2))
+    const deadline = deadlineSignal(Math.max(1, this.#timeoutMs / 2))
     try {
       return await withSignal(driver.lag?.() ?? Promise.resolve([]), deadline)
     } catch {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import { setTimeout as delay } from 'node:timers/promises'
+import { atMost } from '../at-most.js'
 import type { Delivery } from '../consumer/delivery.js'
 import type { TopicSpec } from '../contract/adapter.js'
 import type { ConsumerDriver, ConsumerSink, PartitionAssignment, PartitionLag } from '../contract/consumer-driver.js'
@@ -8,6 +8,7 @@ import { Deque } from '../deque.js'
 import { isStreamError, StreamError } from '../errors.js'
 import { readOptions } from '../options/resolve.js'
 import { withSignal } from '../session.js'
+import { deadlineSignal } from '../time.js'
 import type { Transport } from '../transport/transport.js'
 import { DEAD_LETTER_GROUP } from './dead-letter-group.js'
 
@@ -72,7 +73,7 @@ export class DeadLetterReader {
   /** Joins the reading group. Rejects with a classified error, TIMEOUT where that takes too long. */
   async open(): Promise<void> {
     const { timeoutMs, signal } = this.#settings
-    const deadline = AbortSignal.timeout(timeoutMs)
+    const deadline = deadlineSignal(timeoutMs)
     const either = signal === undefined ? deadline : AbortSignal.any([deadline, signal])
     try {
       const before = await this.#unfinishedBefore()
@@ -128,8 +129,7 @@ export class DeadLetterReader {
       revoked: async (partitions, how, deadlineMs) => {
         if (partitions.length === 0 || this.#over) return
         // Whoever wants to read as well may wait a moment.
-        if (how === 'graceful')
-          await Promise.race([this.#closed, delay(deadlineMs ?? HANDOVER_MS, undefined, { ref: false })])
+        if (how === 'graceful') await atMost(this.#closed, deadlineMs ?? HANDOVER_MS)
         if (!this.#over) this.#fail(this.#error('CONFLICT', 'are being read by another process as well', undefined))
       },
       deliver: (_assignment: PartitionAssignment, deliveries) => {
@@ -177,7 +177,7 @@ export class DeadLetterReader {
   async #unfinished(): Promise<number> {
     const { transport, timeoutMs } = this.#settings
     try {
-      return sumOf(await withSignal(this.driver.lag?.() ?? Promise.resolve([]), AbortSignal.timeout(timeoutMs)))
+      return sumOf(await withSignal(this.driver.lag?.() ?? Promise.resolve([]), deadlineSignal(timeoutMs)))
     } catch (error) {
       if (this.#failure !== undefined) throw this.#failure
       throw transport.adapter.classifyError(error, 'lag', this.#settings.topic.topic)

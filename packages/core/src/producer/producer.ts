@@ -1,7 +1,7 @@
 import { type Codec, type CodecName, findCodec } from '../codec.js'
 import type { AdapterDefinition } from '../contract/adapter.js'
 import { type StreamError, toStreamError } from '../errors.js'
-import { Events } from '../events.js'
+import { Events, type LastError } from '../events.js'
 import { type OptionsByAdapter, splitOptions } from '../options/adapter-options.js'
 import type { Schema } from '../schema.js'
 import { abortError, withSignal } from '../session.js'
@@ -149,16 +149,21 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Waits up to `timeoutMs` (default 10,000) for outcomes, rejects the sends that have none with CLOSED, disconnects. Idempotent:
-   * later calls share the first one's promise.
+   * Waits up to `timeoutMs` (default 10,000), or until `signal` aborts, for outcomes, rejects the sends that have none with CLOSED,
+   * disconnects. Idempotent: later calls share the first one's promise.
    */
-  close(options: { readonly timeoutMs?: number } = {}): Promise<void> {
-    this.#closing ??= this.#close(options.timeoutMs ?? CLOSE_TIMEOUT_MS)
+  close(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
+    this.#closing ??= this.#close(options.timeoutMs ?? CLOSE_TIMEOUT_MS, options.signal)
     return this.#closing
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** The last `error` or `reconnecting` event's error, and when it came. */
+  get lastError(): LastError | undefined {
+    return this.#events.lastError
   }
 
   stats(): ProducerStats {
@@ -236,9 +241,9 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     }
   }
 
-  async #close(timeoutMs: number): Promise<void> {
+  async #close(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     await this.#encoding
-    await this.#pipeline.close(timeoutMs)
+    await this.#pipeline.close(timeoutMs, signal)
     this.transport.detach(this)
     if (this.#ownsTransport) await this.transport.close()
   }
