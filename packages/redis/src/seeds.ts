@@ -1,7 +1,8 @@
 import { type HostAddress, parseHostText } from '@streamswitch/core/driver'
 import { classifyError } from './errors.js'
 
-const PORT = 6379
+/** Where a server listens unless told otherwise. */
+export const PORT = 6379
 
 /** The servers of one data set, of which one is the primary. */
 export class Seeds {
