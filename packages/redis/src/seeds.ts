@@ -1,8 +1,8 @@
 import { type HostAddress, parseHostText } from '@streamswitch/core/driver'
 import { classifyError } from './errors.js'
 
-/** Where Redis listens unless told otherwise. */
-export const DEFAULT_PORT = 6379
+/** Where a server listens unless told otherwise. */
+export const PORT = 6379
 
 /** The servers of one data set, of which one is the primary. */
 export class Seeds {
@@ -10,7 +10,7 @@ export class Seeds {
   #next = 0
 
   constructor(hosts: readonly string[]) {
-    this.#addresses = hosts.map((host) => parseHostText(host, DEFAULT_PORT))
+    this.#addresses = hosts.map((host) => parseHostText(host, PORT))
   }
 
   /** Whether it must be found out which one is the primary. */

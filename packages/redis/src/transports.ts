@@ -1,6 +1,6 @@
 import { parseHostText, type TransportDriver } from '@streamswitch/core/driver'
 import type { Connector } from './connection.js'
-import { DEFAULT_PORT } from './seeds.js'
+import { PORT } from './seeds.js'
 
 /** What open Redis transports connect by: how a dedupe store finds the server of the transport that it is given. */
 const CONNECTORS = new WeakMap<TransportDriver, Connector>()
@@ -23,6 +23,6 @@ export function sameServer(one: Connector, other: Connector): boolean {
 }
 
 function address(seed: string): string {
-  const { host, port } = parseHostText(seed, DEFAULT_PORT)
+  const { host, port } = parseHostText(seed, PORT)
   return `${host} ${port}`
 }
