@@ -355,6 +355,10 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     })
   }
 
+  settle(partition: PartitionState): Promise<void> {
+    return this.#settler.drain(partition)
+  }
+
   settled(count: number): void {
     this.#counts.acked += count
   }
