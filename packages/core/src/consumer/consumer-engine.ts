@@ -373,6 +373,10 @@ export class ConsumerEngine
     })
   }
 
+  settle(partition: PartitionState): Promise<void> {
+    return this.#settler.drain(partition)
+  }
+
   settled(count: number): void {
     this.#counts.acked += count
   }

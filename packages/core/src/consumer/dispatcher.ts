@@ -22,6 +22,8 @@ export interface DispatcherHost {
   overlapped(delivery: Delivery, error: unknown): void
   /** A driver waits for room in the partition, and a message has left its inbox. */
   inboxShrank(partition: PartitionState): void
+  /** Resolves when what is done in the partition is settled, or the partition is gone. Never rejects. */
+  settle(partition: PartitionState): Promise<void>
   /** Nothing runs in the partition any more. */
   idle(partition: PartitionState): void
 }
@@ -111,13 +113,23 @@ export class Dispatcher {
 
   /** The message is done with: its key goes on with the next one. */
   release(delivery: Delivery, partition: PartitionState): void {
-    if (delivery.suspect) partition.exclusive = false
+    if (delivery.suspect) void this.#endExclusive(partition)
     if (delivery.key !== undefined && this.#host.ordering === 'key') {
       const next = delivery.nextOfKey
       delivery.nextOfKey = undefined
       if (next !== undefined) this.#startable.push(next)
       else if (partition.keyTails.get(delivery.key) === delivery) partition.keyTails.delete(delivery.key)
     }
+    this.dispatch()
+  }
+
+  /**
+   * Others may start again, once it is on record that the suspect is done: were the next one to end the process before that, the start
+   * that is noted of this one would count as a crash of its own.
+   */
+  async #endExclusive(partition: PartitionState): Promise<void> {
+    await this.#host.settle(partition)
+    partition.exclusive = false
     this.dispatch()
   }
 

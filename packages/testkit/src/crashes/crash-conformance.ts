@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type AdapterDefinition, deadLetterTopic, Transport } from '@streamswitch/core'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, type TestContext, test } from 'vitest'
 import { uniqueName } from '../conformance/names.js'
 import { Worker } from '../faults/worker.js'
 import { LedgerReader } from '../ledger/index.js'
@@ -23,6 +23,9 @@ export interface CrashSettings {
   readonly takeoverMs?: number
 }
 
+/** Of the test's own context: the cases run side by side. */
+type AtEnd = TestContext['onTestFinished']
+
 const HANDLER = new URL('./poison-handler.js', import.meta.url).href
 const ATTEMPTS = 2
 const POLL_MS = 20
@@ -41,26 +44,28 @@ export function crashConformance(settings: CrashSettings): void {
       {
         timeout: lifeMs * (ATTEMPTS + 3),
       },
-      () => deadlyMessage(settings, lifeMs),
+      ({ onTestFinished }) => deadlyMessage(settings, lifeMs, onTestFinished),
     )
     test(
       'a message that fails goes on counting where the killed process was',
       {
         timeout: lifeMs * (ATTEMPTS + 3),
       },
-      () => failingMessage(settings, lifeMs),
+      ({ onTestFinished }) => failingMessage(settings, lifeMs, onTestFinished),
     )
   })
 }
 
-async function deadlyMessage(settings: CrashSettings, lifeMs: number): Promise<void> {
-  const scene = await openScene(settings, { attempts: ATTEMPTS, minDelayMs: 1, maxDelayMs: 1 })
+async function deadlyMessage(settings: CrashSettings, lifeMs: number, atEnd: AtEnd): Promise<void> {
+  const scene = await openScene(settings, atEnd, { attempts: ATTEMPTS, minDelayMs: 1, maxDelayMs: 1 })
   const neighbours = Array.from({ length: 30 }, (_, index) => `neighbour-${index}`)
   const ids = [...neighbours.slice(0, 10), `${DEADLY}-1`, ...neighbours.slice(10)]
   await scene.send(ids)
   let deaths = 0
   while ((await scene.letters()).length === 0) {
-    expect(deaths, 'deaths are bounded by the attempts').toBeLessThanOrEqual(ATTEMPTS + 1)
+    expect(deaths, `deaths are bounded by the attempts; handler starts: ${scene.story()}`).toBeLessThanOrEqual(
+      ATTEMPTS + 1,
+    )
     await scene.worker.start()
     await scene.untilLetter(lifeMs)
     if (!scene.worker.running) deaths += 1
@@ -80,10 +85,10 @@ async function deadlyMessage(settings: CrashSettings, lifeMs: number): Promise<v
   expect(charged, 'no neighbour is charged').toEqual([])
 }
 
-async function failingMessage(settings: CrashSettings, lifeMs: number): Promise<void> {
+async function failingMessage(settings: CrashSettings, lifeMs: number, atEnd: AtEnd): Promise<void> {
   const attempts = 4
   // Long enough between two attempts for a process to be killed there.
-  const scene = await openScene(settings, { attempts, minDelayMs: 1_500, maxDelayMs: 1_500 })
+  const scene = await openScene(settings, atEnd, { attempts, minDelayMs: 1_500, maxDelayMs: 1_500 })
   const id = `${FAILING}-1`
   await scene.send([id])
   const failed = (): number => scene.starts().filter(({ outcome }) => outcome === 'failed').length
@@ -119,7 +124,7 @@ async function failingMessage(settings: CrashSettings, lifeMs: number): Promise<
   expect(third.at(-1)).toBe(attempts)
 }
 
-async function openScene(settings: CrashSettings, retry: Readonly<Record<string, number>>) {
+async function openScene(settings: CrashSettings, atEnd: AtEnd, retry: Readonly<Record<string, number>>) {
   const ledger = await mkdtemp(join(tmpdir(), 'streamswitch-crash-'))
   const topic = uniqueName('crash')
   const group = uniqueName('group')
@@ -139,7 +144,7 @@ async function openScene(settings: CrashSettings, retry: Readonly<Record<string,
   })
   const reader = new LedgerReader(ledger)
   const box = transport.deadLetters(topic, { group })
-  onTestFinished(async () => {
+  atEnd(async () => {
     await worker.kill()
     await box.close()
     for (const name of [topic, deadLetterTopic(topic, group)])
@@ -167,6 +172,13 @@ async function openScene(settings: CrashSettings, retry: Readonly<Record<string,
       const producer = transport.producer(topic)
       await Promise.all(ids.map((id, index) => producer.send(index, { id, key: id })))
       await producer.close()
+    },
+    /** The handler starts, by life. */
+    story(): string {
+      const lives = new Map<number, string[]>()
+      for (const { life, id, attempt, outcome } of reader.refresh().handlings)
+        lives.set(life, [...(lives.get(life) ?? []), `${id} (${attempt}, ${outcome})`])
+      return [...lives.values()].map((starts) => starts.join(', ')).join('; then ')
     },
     starts: () => reader.refresh().handlings,
     handledAll(ids: readonly string[]): boolean {
