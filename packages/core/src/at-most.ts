@@ -2,19 +2,24 @@
 const LONGEST_TIMER_MS = 2_147_483_647
 
 /**
- * Waits for a promise, but no longer than `timeoutMs`: resolves with its value, or with `undefined` when the time is over or the
- * promise has rejected. Never rejects: it is for goodbyes, which must not hold up a close.
+ * Waits for a promise, but no longer than `timeoutMs`, and not once `signal` aborts: resolves with its value, or with `undefined`
+ * when the wait is over or the promise has rejected. Never rejects: it is for goodbyes, which must not hold up a close.
  */
-export async function atMost<T>(promise: Promise<T>, timeoutMs: number): Promise<T | undefined> {
+export async function atMost<T>(promise: Promise<T>, timeoutMs: number, signal?: AbortSignal): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined
+  let end: () => void = () => {}
   const timeout = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), Math.min(timeoutMs, LONGEST_TIMER_MS))
+    end = () => resolve(undefined)
+    timer = setTimeout(end, Math.min(timeoutMs, LONGEST_TIMER_MS))
   })
+  signal?.addEventListener('abort', end, { once: true })
+  if (signal?.aborted === true) end()
   try {
     return await Promise.race([promise, timeout])
   } catch {
     return undefined
   } finally {
     clearTimeout(timer)
+    signal?.removeEventListener('abort', end)
   }
 }

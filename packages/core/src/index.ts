@@ -42,7 +42,7 @@ export {
   toStreamError,
 } from './errors.js'
 export type { Logger } from './logger.js'
-export type { Handler, Headers, Message } from './message.js'
+export type { Handler, Headers, Listener, Message } from './message.js'
 export { isPortableName } from './names.js'
 export type { SendReceipt } from './producer/pending-record.js'
 export {

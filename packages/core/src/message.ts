@@ -47,3 +47,14 @@ export interface Message<T = unknown> {
 
 /** What a handler may do with a message. It is acked once this returns or resolves, and retried when it throws or rejects. */
 export type Handler<T = unknown> = (message: Message<T>) => unknown
+
+/** A handler with state of its own: an instance of a class, or a plain object. */
+export interface Listener<T = unknown> {
+  /** Called for each message, as a {@link Handler} is. */
+  consume(message: Message<T>): unknown
+  /**
+   * Called once when the loop closes, after the last handler has ended and its acks were sent, while producers are still open.
+   * Gets what is left of the close's time, 500 ms at least. A failure is an `error` event of the loop.
+   */
+  flush?(): unknown
+}

@@ -201,7 +201,7 @@ export class ConsumerEngine
   }
 
   /** Stops cleanly: no new starts, running handlers end (until the deadline), acks are flushed, the rest is given back. */
-  async close(timeoutMs: number): Promise<void> {
+  async close(timeoutMs: number, hurry?: AbortSignal): Promise<void> {
     this.#closing = true
     this.#stallWatch.stop()
     this.dispatcher.stop()
@@ -210,12 +210,8 @@ export class ConsumerEngine
     const driver = this.#session.driver
     await driver?.stop()
     const partitions = [...this.#partitions.values()]
-    await this.#windDown.finish(
-      partitions,
-      timeoutMs,
-      `the loop closed and its deadline of ${timeoutMs} ms has passed`,
-      driver,
-    )
+    const reason = `the loop closed and its deadline of ${timeoutMs} ms has passed`
+    await this.#windDown.finish(partitions, timeoutMs, reason, driver, hurry)
     for (const partition of partitions) this.#closePartition(partition)
     this.#timeouts.stop()
     this.#dedupe?.close()

@@ -1,16 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
+import { atMost } from '../at-most.js'
 import type { AdapterDefinition, ConsumerSpec } from '../contract/adapter.js'
 import type { PartitionAssignment, PartitionLag, StartPosition } from '../contract/consumer-driver.js'
 import { createDedupe } from '../dedupe/create-dedupe.js'
 import type { Dedupe } from '../dedupe/dedupe.js'
 import { dedupeProblem } from '../dedupe/dedupe-options.js'
-import { StreamError } from '../errors.js'
+import { type ErrorCode, StreamError } from '../errors.js'
 import { Events } from '../events.js'
-import type { Handler, Message } from '../message.js'
+import type { Handler, Listener, Message } from '../message.js'
 import { requirePortableName } from '../names.js'
 import { splitOptions } from '../options/adapter-options.js'
-import { describeType } from '../options/problems.js'
 import { withSignal } from '../session.js'
 import { openByAdapter } from '../transport/open-transport.js'
 import { requireFor } from '../transport/requirements.js'
@@ -24,7 +24,9 @@ import {
   consumerFields,
 } from './consumer-options.js'
 import { DeadLetters } from './dead-letters.js'
+import { describe } from './failures.js'
 import { chainHandler, type HandlerStage } from './handler-chain.js'
+import { flushOf, handlerOf, listenerProblem } from './listener.js'
 import { iterate } from './loop-iterator.js'
 
 /** Makes loops of one transport. */
@@ -35,6 +37,9 @@ export type ConsumerLoopClass = new <T = unknown>(
 
 /** How long `close` waits for running handlers, in milliseconds, unless told otherwise: below the 30 s that orchestrators allow. */
 const CLOSE_TIMEOUT_MS = 25_000
+
+/** A listener's flush gets at least this long, in milliseconds. */
+const FLUSH_MS = 500
 
 /**
  * Receives the messages of a topic as a member of a group and hands them to a handler. The same on every transport; adapters add
@@ -58,6 +63,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   /** What stands around the handler, outermost first: dedupe, replies, middleware. */
   readonly #stages: HandlerStage[] = []
   #handler: Handler<T> | undefined
+  #flush: (() => unknown) | undefined
   #opened: Promise<void> | undefined
   #running = false
   #paused = false
@@ -111,12 +117,16 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     await withSignal(this.#opened, options.signal)
   }
 
-  /** Sets the handler; before `run`. Throws INVALID_ARGUMENT when it is no function, CONFLICT when there is one already. */
-  handle(handler: Handler<T>): this {
-    if (typeof handler !== 'function')
-      throw this.#invalid(`handle: the handler must be a function, got ${describeType(handler)}`)
+  /**
+   * Sets the handler, a function or a {@link Listener}; before `run`. Throws INVALID_ARGUMENT when it is neither, CONFLICT when
+   * there is one already.
+   */
+  handle(handler: Handler<T> | Listener<T>): this {
+    const problem = listenerProblem(handler)
+    if (problem !== undefined) throw this.#invalid(`handle: the handler ${problem}`)
     if (this.#handler !== undefined) throw this.#error('CONFLICT', 'it has a handler already', 'handle')
-    this.#handler = handler
+    this.#handler = handlerOf(handler)
+    this.#flush = flushOf(handler)
     return this
   }
 
@@ -201,10 +211,11 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
 
   /**
    * Stops cleanly: takes nothing new, lets running handlers end for up to `timeoutMs` (default 25,000; then their signals abort),
-   * acks what is done, gives the rest back, leaves the group. Idempotent: later calls share the first one's promise. Never rejects.
+   * acks what is done, gives the rest back, flushes the listener, leaves the group. `signal` ends the wait for handlers at once.
+   * Idempotent: later calls share the first one's promise. Never rejects.
    */
-  close(options: { readonly timeoutMs?: number } = {}): Promise<void> {
-    this.#closing ??= this.#close(options.timeoutMs ?? CLOSE_TIMEOUT_MS)
+  close(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
+    this.#closing ??= this.#close(options.timeoutMs ?? CLOSE_TIMEOUT_MS, options.signal)
     return this.#closing
   }
 
@@ -243,11 +254,26 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     void this.close()
   }
 
-  async #close(timeoutMs: number): Promise<void> {
-    await this.#engine.close(timeoutMs)
+  async #close(timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    const started = performance.now()
+    await this.#engine.close(timeoutMs, signal)
+    if (this.#running) await this.#flushListener(Math.max(FLUSH_MS, timeoutMs - (performance.now() - started)), signal)
     this.transport.detach(this)
     if (this.#ownsTransport) await this.transport.close()
     this.#finished.resolve()
+  }
+
+  /** After the last handler, while producers still send. A failure is told and holds nothing up. */
+  async #flushListener(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const flush = this.#flush
+    if (flush === undefined) return
+    const failed = (cause: unknown): void =>
+      this.#events.emit(
+        'error',
+        this.#error('UNKNOWN', `the listener's flush failed: ${describe(cause)}`, 'flush', cause),
+      )
+    const flushed = Promise.resolve().then(flush).catch(failed)
+    await atMost(flushed, timeoutMs, signal)
   }
 
   #spec(common: ConsumerOptionValues, own: unknown): ConsumerSpec {
@@ -301,9 +327,10 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     return this.#error('INVALID_ARGUMENT', message, 'configure')
   }
 
-  #error(code: ConstructorParameters<typeof StreamError>[1]['code'], message: string, operation: string): StreamError {
+  #error(code: ErrorCode, message: string, operation: string, cause?: unknown): StreamError {
     return new StreamError(`consumer ${this.topics.join(',')}/${this.group}: ${message}`, {
       code,
+      cause,
       transport: this.transport?.name,
       topic: this.topics.join(','),
       operation,

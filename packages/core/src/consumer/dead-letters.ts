@@ -1,8 +1,8 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { backoffDelayMs, RECONNECT_BACKOFF } from '../backoff.js'
 import { isStreamError, type StreamError } from '../errors.js'
 import { requirePortableName } from '../names.js'
 import { RecordSender } from '../producer/record-sender.js'
+import { wait } from '../time.js'
 import type { Transport } from '../transport/transport.js'
 import { DEAD_LETTER_HEADERS } from '../wire/reserved-headers.js'
 import type { Delivery } from './delivery.js'
@@ -58,7 +58,7 @@ export class DeadLetters {
       } catch (failure) {
         signal.throwIfAborted()
         this.#onError(failure as StreamError)
-        await delay(backoffDelayMs(RECONNECT_BACKOFF, attempt), undefined, { signal })
+        await wait(backoffDelayMs(RECONNECT_BACKOFF, attempt), signal)
       }
     }
   }

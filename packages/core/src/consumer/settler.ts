@@ -1,7 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { backoffDelayMs, RECONNECT_BACKOFF } from '../backoff.js'
 import type { ConsumerDriver } from '../contract/consumer-driver.js'
 import { StreamError } from '../errors.js'
+import { nextTurn, wait } from '../time.js'
 import { type Delivery, DeliveryState } from './delivery.js'
 import type { PartitionState } from './partition-state.js'
 
@@ -41,7 +41,7 @@ export class Settler {
       for (const one of dirty) void this.#flush(one)
     }
     const interval = this.#host.driver()?.settleIntervalMs ?? 0
-    if (interval === 0) setImmediate(run)
+    if (interval === 0) nextTurn(run)
     else setTimeout(run, interval)
   }
 
@@ -100,7 +100,7 @@ export class Settler {
         if (isClosed(partition)) return rejectAll(partition, error)
         this.#host.settleFailed(partition, error)
         if (!error.retryable) return rejectAll(partition, error)
-        await delay(backoffDelayMs(RECONNECT_BACKOFF, attempt))
+        await wait(backoffDelayMs(RECONNECT_BACKOFF, attempt))
       }
     }
     rejectAll(partition, goneError(partition))

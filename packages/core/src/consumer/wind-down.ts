@@ -24,20 +24,21 @@ export class WindDown {
   }
 
   /**
-   * Lets handlers end for up to `timeoutMs`, then aborts their signals for `reason`; flushes acks; gives back what was not
-   * started. Never rejects.
+   * Lets handlers end for up to `timeoutMs`, or until `hurry` aborts, then aborts their signals for `reason`; flushes acks;
+   * gives back what was not started. Never rejects.
    */
   async finish(
     partitions: readonly PartitionState[],
     timeoutMs: number,
     reason: string,
     driver: ConsumerDriver | undefined,
+    hurry?: AbortSignal,
   ): Promise<void> {
     const started = performance.now()
     for (const partition of partitions) this.begin(partition)
-    await atMost(this.#quiet(partitions), timeoutMs)
+    await atMost(this.#quiet(partitions), timeoutMs, hurry)
     for (const partition of partitions) if (partition.busy) abortHandlers(partition, reason)
-    const rest = Math.max(SETTLE_MS, timeoutMs - (performance.now() - started))
+    const rest = hurry?.aborted === true ? SETTLE_MS : Math.max(SETTLE_MS, timeoutMs - (performance.now() - started))
     await atMost(Promise.all(partitions.map((partition) => this.#settler.drain(partition))), rest)
     for (const partition of partitions) {
       const unstarted = [...partition.tracked].filter((delivery) => !delivery.handling && isUnsettled(delivery))

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import { backoffDelayMs, RECONNECT_BACKOFF } from '../backoff.js'
 import type { Delivery } from '../consumer/delivery.js'
 import { StreamError, toStreamError } from '../errors.js'
+import { wait } from '../time.js'
 import type { ClaimAnswer, CompletionAnswer, DedupeClaim, DedupeStore, MarkSettlement } from './dedupe-store.js'
 import { GatheredCalls } from './gathered-calls.js'
 import { Postponement } from './postponement.js'
@@ -79,7 +79,7 @@ export class Claims {
           return await this.#completing.ask(claim)
         } catch (cause) {
           this.#settings.report(this.#storeError(cause))
-          await delay(backoffDelayMs(RECONNECT_BACKOFF, attempt), undefined, { signal })
+          await wait(backoffDelayMs(RECONNECT_BACKOFF, attempt), signal)
         }
       }
     } finally {

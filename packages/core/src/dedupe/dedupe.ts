@@ -4,6 +4,7 @@ import type { HandlerStage } from '../consumer/handler-chain.js'
 import type { PartitionState } from '../consumer/partition-state.js'
 import type { StreamError } from '../errors.js'
 import type { Message } from '../message.js'
+import { deadlineSignal } from '../time.js'
 import type { Claims } from './claims.js'
 import { claimingStage, type DedupeStageHost, transactionStage } from './dedupe-stages.js'
 import type { DedupeMark } from './dedupe-store.js'
@@ -109,7 +110,7 @@ export class Dedupe implements DedupeStageHost {
       if (answer !== 'completed')
         this.conflicted(delivery, claims.conflict(delivery, answer === 'done' ? 'done' : 'busy'))
     }
-    claims.complete(delivery, AbortSignal.timeout(OUTLIVED_MS)).then(tell, () => {})
+    claims.complete(delivery, deadlineSignal(OUTLIVED_MS)).then(tell, () => {})
   }
 
   /** A handler is waited for no longer. */

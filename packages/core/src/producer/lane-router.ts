@@ -1,5 +1,6 @@
 import type { ProducerDriver, ProducerReady } from '../contract/producer-driver.js'
 import type { ErrorCode, StreamError } from '../errors.js'
+import { nextTurn } from '../time.js'
 import type { BatchInFlight } from './batch-in-flight.js'
 import { Lane, type LaneHost } from './lane.js'
 import { type PendingRecord, RecordState } from './pending-record.js'
@@ -77,7 +78,7 @@ export class LaneRouter {
       this.#pumpScheduled = false
       this.pump()
     }
-    if (this.#host.limits.lingerMs === 0) setImmediate(pump)
+    if (this.#host.limits.lingerMs === 0) nextTurn(pump)
     else setTimeout(pump, this.#host.limits.lingerMs)
   }
 

@@ -149,11 +149,11 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Waits up to `timeoutMs` (default 10,000) for outcomes, rejects the sends that have none with CLOSED, disconnects. Idempotent:
-   * later calls share the first one's promise.
+   * Waits up to `timeoutMs` (default 10,000), or until `signal` aborts, for outcomes, rejects the sends that have none with CLOSED,
+   * disconnects. Idempotent: later calls share the first one's promise.
    */
-  close(options: { readonly timeoutMs?: number } = {}): Promise<void> {
-    this.#closing ??= this.#close(options.timeoutMs ?? CLOSE_TIMEOUT_MS)
+  close(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
+    this.#closing ??= this.#close(options.timeoutMs ?? CLOSE_TIMEOUT_MS, options.signal)
     return this.#closing
   }
 
@@ -236,9 +236,9 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     }
   }
 
-  async #close(timeoutMs: number): Promise<void> {
+  async #close(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     await this.#encoding
-    await this.#pipeline.close(timeoutMs)
+    await this.#pipeline.close(timeoutMs, signal)
     this.transport.detach(this)
     if (this.#ownsTransport) await this.transport.close()
   }

@@ -134,8 +134,8 @@ export class SendPipeline implements RouterHost {
   }
 
   /** Flushes for at most `timeoutMs`, fails what is left, closes the driver. Later calls share the first one's promise. */
-  close(timeoutMs: number): Promise<void> {
-    this.#closing ??= this.#close(timeoutMs)
+  close(timeoutMs: number, hurry?: AbortSignal): Promise<void> {
+    this.#closing ??= this.#close(timeoutMs, hurry)
     return this.#closing
   }
 
@@ -283,8 +283,8 @@ export class SendPipeline implements RouterHost {
     this.#sweeper = undefined
   }
 
-  async #close(timeoutMs: number): Promise<void> {
-    await atMost(this.flush(), timeoutMs)
+  async #close(timeoutMs: number, hurry: AbortSignal | undefined): Promise<void> {
+    await atMost(this.flush(), timeoutMs, hurry)
     for (const record of [...this.#buffer.unsettled()]) {
       this.#settle(
         record,

@@ -29,7 +29,12 @@ export interface TransportOptions {
 
 /** What can be closed: producers and loops register themselves with their transport. */
 interface Closable {
-  close(options?: { readonly timeoutMs?: number }): Promise<void>
+  close(options?: CloseOptions): Promise<void>
+}
+
+interface CloseOptions {
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal
 }
 
 /**
@@ -161,9 +166,9 @@ export class Transport implements AsyncDisposable {
 
   /**
    * Closes its loops first, then its producers, so that a running handler may still send, then the connection. Each gets
-   * `timeoutMs` (default: its own). Later calls share the first one's promise.
+   * `timeoutMs` (default: its own); `signal` ends these waits at once. Later calls share the first one's promise.
    */
-  close(options: { readonly timeoutMs?: number } = {}): Promise<void> {
+  close(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
     this.#closing ??= this.#close(options)
     return this.#closing
   }
@@ -172,7 +177,7 @@ export class Transport implements AsyncDisposable {
     await this.close()
   }
 
-  async #close(options: { readonly timeoutMs?: number }): Promise<void> {
+  async #close(options: CloseOptions): Promise<void> {
     const members = [...this.#open]
     await this.#closeAll(
       members.filter((member) => 'run' in member),
@@ -185,7 +190,7 @@ export class Transport implements AsyncDisposable {
     await this.driver.close()
   }
 
-  async #closeAll(members: readonly Closable[], options: { readonly timeoutMs?: number }): Promise<void> {
+  async #closeAll(members: readonly Closable[], options: CloseOptions): Promise<void> {
     const results = await Promise.allSettled(members.map((member) => member.close(options)))
     for (const result of results) {
       if (result.status === 'rejected')
