@@ -1,4 +1,21 @@
 export { bytesCodec, type Codec, type CodecName, jsonCodec, textCodec } from './codec.js'
+export { ConsumerFactory, type ConsumerFactoryOptions } from './compose/consumer-factory.js'
+export {
+  HandlerFactory,
+  type HandlerFactoryOptions,
+  type Queue,
+  type QueueConsumer,
+  type QueueMap,
+  type QueueProducer,
+} from './compose/handler-factory.js'
+export type { HealthError, LoopHealth, ProducerHealth, RunnerHealth, RunnerState } from './compose/health.js'
+export type { HealthServerOptions } from './compose/health-server.js'
+export type { NamedLoop, RunnerPart } from './compose/parts.js'
+export { type Route, type RouteOptions, Router } from './compose/router.js'
+export { ConsumerRunner } from './compose/runner.js'
+export type { RunnerHook, RunnerOptions, RunOptions } from './compose/runner-options.js'
+export type { ErrorPolicy, LoopState } from './compose/running-loop.js'
+export type { TransportChoice } from './compose/transport-pool.js'
 export type { ConsumerEvents, ConsumerStats } from './consumer/consumer-events.js'
 export { ConsumerLoop, type ConsumerLoopClass } from './consumer/consumer-loop.js'
 export type { ConsumerLoopOptions, ConsumerSettings } from './consumer/consumer-options.js'
@@ -41,6 +58,7 @@ export {
   type StreamErrorOptions,
   toStreamError,
 } from './errors.js'
+export type { LastError } from './events.js'
 export type { Logger } from './logger.js'
 export type { Handler, Headers, Listener, Message } from './message.js'
 export { isPortableName } from './names.js'

@@ -37,6 +37,8 @@ export const httpFields = {
   ),
   /** Where loops of this process listen: `host:port`. Left out: the URL's host and port when that host is this machine's loopback, else its port on all interfaces. */
   listen: option.custom<ListenAddress>('host:port', checkListen, { environment: 'HTTP_LISTEN' }),
+  /** Port where loops of this process listen, on all interfaces; 0: any free one. `listen` wins where both are given. */
+  port: option.integer({ min: 0, max: 65_535 }),
   /** Path below which loops of this process listen. Left out: the URL's path. */
   listenPath: option.text({ environment: 'HTTP_LISTEN_PATH' }),
   /** File with the certificate chain (PEM) of the listening side: with it, loops are served over TLS. */

@@ -7,7 +7,7 @@ import { createDedupe } from '../dedupe/create-dedupe.js'
 import type { Dedupe } from '../dedupe/dedupe.js'
 import { dedupeProblem } from '../dedupe/dedupe-options.js'
 import { type ErrorCode, StreamError } from '../errors.js'
-import { Events } from '../events.js'
+import { Events, type LastError } from '../events.js'
 import type { Handler, Listener, Message } from '../message.js'
 import { requirePortableName } from '../names.js'
 import { splitOptions } from '../options/adapter-options.js'
@@ -221,6 +221,16 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** The last `error` or `reconnecting` event's error, and when it came. */
+  get lastError(): LastError | undefined {
+    return this.#events.lastError
+  }
+
+  /** @internal */
+  get hasHandler(): boolean {
+    return this.#handler !== undefined
   }
 
   stats(): ConsumerStats {

@@ -1,4 +1,4 @@
-import { StreamError } from '../errors.js'
+import { type ErrorCode, StreamError } from '../errors.js'
 
 /** Collects everything that is wrong with a call, so that it is reported in one go, before any I/O. */
 export class Problems {
@@ -13,10 +13,10 @@ export class Problems {
     return this.#found.length > 0
   }
 
-  /** Throws INVALID_ARGUMENT with every problem, if there is one. `subject` opens the message: `invalid options of …`. */
+  /** Throws INVALID_ARGUMENT, or another code, with every problem, if there is one. `subject` opens the message: `invalid options of …`. */
   throwIfAny(
     subject: string,
-    context: { transport?: string | undefined; topic?: string | undefined; operation?: string } = {},
+    context: { code?: ErrorCode; transport?: string | undefined; topic?: string | undefined; operation?: string } = {},
   ): void {
     if (!this.any) return
     const list = this.#found.length === 1 ? this.#found[0] : this.#found.map((line) => `\n  - ${line}`).join('')

@@ -1,7 +1,7 @@
 import { type Codec, type CodecName, findCodec } from '../codec.js'
 import type { AdapterDefinition } from '../contract/adapter.js'
 import { type StreamError, toStreamError } from '../errors.js'
-import { Events } from '../events.js'
+import { Events, type LastError } from '../events.js'
 import { type OptionsByAdapter, splitOptions } from '../options/adapter-options.js'
 import type { Schema } from '../schema.js'
 import { abortError, withSignal } from '../session.js'
@@ -159,6 +159,11 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** The last `error` or `reconnecting` event's error, and when it came. */
+  get lastError(): LastError | undefined {
+    return this.#events.lastError
   }
 
   stats(): ProducerStats {

@@ -147,7 +147,7 @@ export class Script {
 }
 
 /** An adapter whose broker is the test: for what core does with a driver's answers, which no broker gives on demand. */
-export function scriptedAdapter(script: Script): AdapterDefinition {
+export function scriptedAdapter(script: Script, changes: Partial<AdapterDefinition> = {}): AdapterDefinition {
   const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'kafka') as (typeof OFFICIAL_ADAPTERS)[number]
   const adapter: AdapterDefinition = {
     name: 'scripted',
@@ -175,6 +175,7 @@ export function scriptedAdapter(script: Script): AdapterDefinition {
     classifyError: (native, operation, topic) =>
       toStreamError(native, { code: 'UNAVAILABLE', transport: 'scripted', operation, topic }),
     classes: () => ({ Producer: ScriptedProducer, ConsumerLoop: ScriptedLoop }),
+    ...changes,
   }
   class ScriptedProducer<T = unknown> extends Producer<T> {
     constructor(topic: string, options?: ProducerOptions<T>) {
