@@ -28,6 +28,11 @@ export class MemoryBroker {
     this.#topics.delete(brokerTopic)
   }
 
+  /** Every topic, by the name that the broker has. */
+  get topics(): ReadonlyMap<string, Topic> {
+    return this.#topics
+  }
+
   /** Names as the broker has them, with their partition counts. */
   list(): [string, number][] {
     return [...this.#topics].map(([name, topic]) => [name, topic.logs.length])
@@ -47,4 +52,9 @@ export function memoryBroker(name: string): MemoryBroker {
     holder[BROKERS].set(name, broker)
   }
   return broker
+}
+
+/** Lets a broker go with everything in it: the next transport of this name finds an empty one. */
+export function forgetBroker(name: string): void {
+  ;(globalThis as { [BROKERS]?: Map<string, MemoryBroker> })[BROKERS]?.delete(name)
 }

@@ -55,6 +55,11 @@ export class Topic {
     this.#publishers.delete(name)
   }
 
+  /** Every group, by name. */
+  get groups(): ReadonlyMap<string, Group> {
+    return this.#groups
+  }
+
   group(name: string): Group | undefined {
     return this.#groups.get(name)
   }

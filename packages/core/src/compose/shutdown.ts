@@ -23,8 +23,8 @@ export class Shutdown {
   }
 
   /** Waits for something within the time that is left. */
-  within(promise: Promise<unknown>): Promise<void> {
-    return atMost(promise, this.#left, this.#hurry)
+  async within(promise: Promise<unknown>): Promise<void> {
+    await atMost(promise, this.#left, this.#hurry)
   }
 
   /** Closes everything, and returns what didn't end in time. Never rejects. */
