@@ -124,7 +124,9 @@ export class AmqpConnection {
     const channel = await this.openConfirmChannel(() => {
       ended = true
     })
-    const work = run(channel).finally(() => (ended || this.gone ? undefined : channel.close().catch(() => {})))
+    const work = run(channel).finally(async () => {
+      if (!ended && !this.gone) await channel.close().catch(() => {})
+    })
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => reject(unanswered(what, timeoutMs)), timeoutMs)
