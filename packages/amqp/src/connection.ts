@@ -124,15 +124,19 @@ export class AmqpConnection {
     const channel = await this.openConfirmChannel(() => {
       ended = true
     })
-    const work = run(channel).finally(async () => {
-      if (!ended && !this.gone) await channel.close().catch(() => {})
-    })
+    const work = async (): Promise<T> => {
+      try {
+        return await run(channel)
+      } finally {
+        if (!ended && !this.gone) await channel.close().catch(() => {})
+      }
+    }
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => reject(unanswered(what, timeoutMs)), timeoutMs)
     })
     try {
-      return await Promise.race([work, late])
+      return await Promise.race([work(), late])
     } finally {
       clearTimeout(timer)
     }
