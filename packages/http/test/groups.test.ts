@@ -77,6 +77,21 @@ describe('routes', () => {
     expect(producer.stats().resent).toBeGreaterThan(0)
   })
 
+  it('messages without key go to the replicas of a group in turn', async () => {
+    await using bed = new Bed()
+    const replicas = [await bed.open(), await bed.open()]
+    const handled = [0, 0]
+    for (const [index, replica] of replicas.entries()) {
+      await consume(replica, 'orders', 'billing', () => {
+        handled[index] = (handled[index] ?? 0) + 1
+      })
+    }
+    const routes = { orders: { billing: replicas.map(({ base }) => base) } }
+    const producer = (await bed.open({ routes })).producer('orders')
+    for (let number = 0; number < 10; number += 1) await producer.send(number)
+    expect(handled).toEqual([5, 5])
+  })
+
   it.each(['by routes', 'behind one base URL'])(
     '%s, a retry goes only to the group that has not accepted',
     async (how) => {
