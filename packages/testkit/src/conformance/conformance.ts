@@ -10,6 +10,7 @@ import { dedupe } from './dedupe.js'
 import { foreignClient } from './foreign-client.js'
 import { groups } from './groups.js'
 import { history } from './history.js'
+import { hostileRecords } from './hostile-records.js'
 import { keyOrder } from './key-order.js'
 import { lifecycle } from './lifecycle.js'
 import { publishSubscribe } from './publish-subscribe.js'
@@ -27,6 +28,7 @@ const PARTS: readonly ((suite: Suite) => void)[] = [
   badInput,
   unreachable,
   publishSubscribe,
+  hostileRecords,
   concurrency,
   topics,
   redelivery,
