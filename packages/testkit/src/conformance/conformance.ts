@@ -15,6 +15,7 @@ import { keyOrder } from './key-order.js'
 import { lifecycle } from './lifecycle.js'
 import { publishSubscribe } from './publish-subscribe.js'
 import { redelivery } from './redelivery.js'
+import { secrets } from './secrets.js'
 import { sendingLifecycle } from './sending-lifecycle.js'
 import type { ConformanceSettings } from './settings.js'
 import { slowHandler } from './slow-handler.js'
@@ -27,6 +28,7 @@ const PARTS: readonly ((suite: Suite) => void)[] = [
   capabilities,
   badInput,
   unreachable,
+  secrets,
   publishSubscribe,
   hostileRecords,
   concurrency,
