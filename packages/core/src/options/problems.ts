@@ -33,6 +33,12 @@ export function describeType(value: unknown): string {
   return `a ${typeof value}`
 }
 
+/** Shows a number or a single word, and names any other value: two options that ran together may hold a secret. */
+export function describeValue(value: unknown): string {
+  const shown = typeof value === 'number' || (typeof value === 'string' && /^[\w.+-]{1,40}$/.test(value))
+  return shown ? JSON.stringify(value) : describeType(value)
+}
+
 /** The known name nearest to a misspelt one, if one is near enough to be meant. */
 export function nearestName(name: string, known: Iterable<string>): string | undefined {
   let best: string | undefined

@@ -10,10 +10,12 @@ import { dedupe } from './dedupe.js'
 import { foreignClient } from './foreign-client.js'
 import { groups } from './groups.js'
 import { history } from './history.js'
+import { hostileRecords } from './hostile-records.js'
 import { keyOrder } from './key-order.js'
 import { lifecycle } from './lifecycle.js'
 import { publishSubscribe } from './publish-subscribe.js'
 import { redelivery } from './redelivery.js'
+import { secrets } from './secrets.js'
 import { sendingLifecycle } from './sending-lifecycle.js'
 import type { ConformanceSettings } from './settings.js'
 import { slowHandler } from './slow-handler.js'
@@ -26,7 +28,9 @@ const PARTS: readonly ((suite: Suite) => void)[] = [
   capabilities,
   badInput,
   unreachable,
+  secrets,
   publishSubscribe,
+  hostileRecords,
   concurrency,
   topics,
   redelivery,
