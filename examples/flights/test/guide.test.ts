@@ -20,6 +20,8 @@ const PRINTED = [
   /^{ amount: 5 } 3 no account for unknown\n$/,
   /^4\n$/,
   /^a b a b\n$/,
+  /^7 1\n$/,
+  /^\{ entries: 1.*\}\n$/,
   /^stopped\n$/,
 ]
 

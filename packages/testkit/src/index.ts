@@ -8,4 +8,6 @@ export type {
   Topology,
 } from './conformance/settings.js'
 export { type CrashSettings, crashConformance } from './crashes/crash-conformance.js'
+export { effectivelyOnce } from './effectively-once/effectively-once.js'
+export type { EffectivelyOnceSettings } from './effectively-once/settings.js'
 export { type TlsCasesSettings, type TlsMismatch, type TlsServer, tlsCases } from './tls/tls-cases.js'

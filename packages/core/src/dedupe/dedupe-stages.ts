@@ -65,8 +65,15 @@ export function transactionStage(
     function ended(): unknown {
       dedupe.end(message)
       if (work.state === 'none') return host.duplicate(delivery)
-      if (work.state === 'running')
-        throw misuse(`ended before the handler of message ${message.id} did: wait for what work() returns`, message)
+      if (work.state === 'running') {
+        // The mark is committed, and nobody knows whether the handler's writes will be: no other message may be lost like this.
+        const error = misuse(
+          `ended before the handler of message ${message.id} did: wait for what work() returns`,
+          message,
+        )
+        host.fail(error)
+        throw error
+      }
       if (work.state === 'failed') throw work.error
       return work.result
     }

@@ -18,4 +18,4 @@ export {
 export { type ProxiedBroker, type ProxiedScheme, startProxiedBroker } from './proxied-broker.js'
 export { type Direction, type Reach, TcpProxy, type TcpProxyOptions } from './tcp-proxy.js'
 export { startWorker, Worker } from './worker.js'
-export type { ConsumerRole, MakeHandler, ProducerRole, WorkerSpec } from './worker-spec.js'
+export type { ConsumerRole, MakeHandler, MakeSettings, ProducerRole, WorkerSpec } from './worker-spec.js'

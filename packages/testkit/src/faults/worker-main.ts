@@ -12,6 +12,7 @@ import { LedgerReader, LedgerWriter, recordHandler, recordSend } from '../ledger
 import {
   type ConsumerRole,
   type MakeHandler,
+  type MakeSettings,
   type ProducerRole,
   WORKER_VARIABLE,
   type WorkerSpec,
@@ -55,9 +56,11 @@ async function produce(
   await producer.init()
   writer.write({ did: 'ready' })
   const open = new Set<Promise<unknown>>()
-  for (let number = 0; number < role.count; number += 1) {
-    const id = `${spec.name}/${number}`
-    if (confirmed.has(id)) continue
+  const repeats = role.repeats === true
+  for (let turn = 0; repeats || turn < role.count; turn += 1) {
+    const number = turn % role.count
+    const id = `${role.ids ?? spec.name}/${number}`
+    if (!repeats && confirmed.has(id)) continue
     if (role.pauseMs !== undefined) await duration(role.pauseMs)
     const key = role.keys[number % role.keys.length]
     const send = recordSend(writer, producer, number, {
@@ -77,7 +80,8 @@ async function consume(
   role: ConsumerRole,
   writer: LedgerWriter,
 ): Promise<void> {
-  const { group, settings = {}, handlerMs = 0 } = role
+  const { group, handlerMs = 0 } = role
+  const settings = { ...role.settings, ...(await makeSettings(role.settingsModule, spec)) }
   const loop = transport.consumer(spec.topic, { ...settings, group } as ConsumerSettings)
   const own = role.handler === undefined ? undefined : await makeHandler(role.handler, spec)
   const handler = async (message: Message): Promise<void> => {
@@ -88,6 +92,12 @@ async function consume(
   await loop.init()
   writer.write({ did: 'ready' })
   await loop.run()
+}
+
+async function makeSettings(module: string | undefined, spec: WorkerSpec): Promise<ReturnType<MakeSettings>> {
+  if (module === undefined) return {}
+  const { default: make } = (await import(module)) as { readonly default: MakeSettings }
+  return make(spec)
 }
 
 async function makeHandler(module: string, spec: WorkerSpec): Promise<Handler> {

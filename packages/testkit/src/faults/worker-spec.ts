@@ -1,4 +1,4 @@
-import type { Handler, TransportOptions } from '@streamswitch/core'
+import type { ConsumerSettings, Handler, TransportOptions } from '@streamswitch/core'
 
 /** What a worker process is told: JSON, in the variable {@link WORKER_VARIABLE}. */
 export interface WorkerSpec {
@@ -22,6 +22,10 @@ export interface ProducerRole {
   readonly settings?: Readonly<Record<string, unknown>>
   /** Messages altogether, over all lives. Their ids are `<name>/<number>`, counted from 0. */
   readonly count: number
+  /** What ids begin with, in place of `<name>`: producers that share it send the same messages. */
+  readonly ids?: string
+  /** It begins anew after the last one, also with what is confirmed, until it is killed. Default false. */
+  readonly repeats?: boolean
   /** The keys take turns. */
   readonly keys: readonly string[]
   /** Sends without an outcome at once, at most. */
@@ -42,7 +46,12 @@ export interface ConsumerRole {
   readonly handlerMs?: number
   /** Module (package name or `file:` URL) whose default export is a {@link MakeHandler}: what is done besides. */
   readonly handler?: string
+  /** Module whose default export is a {@link MakeSettings}: options besides `settings`. */
+  readonly settingsModule?: string
 }
+
+/** Makes options of a worker's loop that JSON can't hold, once per life. */
+export type MakeSettings = (spec: WorkerSpec) => Partial<Omit<ConsumerSettings, 'group'>>
 
 /** Makes the handler of a worker, once per life. What it throws is a failed attempt. */
 export type MakeHandler = (spec: WorkerSpec) => Handler | Promise<Handler>
