@@ -20,6 +20,8 @@ import {
 const say = (line: string): void => void process.stderr.write(`${new Date().toISOString()} ${line}\n`)
 const logger: Logger = { debug: () => {}, info: say, warn: say, error: say }
 
+const stopping = new AbortController()
+
 async function main(spec: WorkerSpec): Promise<void> {
   const writer = new LedgerWriter(spec.ledger, spec.name)
   const { default: adapter } = (await import(spec.adapter)) as { readonly default: AdapterDefinition }
@@ -27,7 +29,9 @@ async function main(spec: WorkerSpec): Promise<void> {
   // Nothing here ends the process: what keeps it alive after this is a defect, and the one who waits for its end finds it.
   process.once('SIGTERM', () => {
     writer.write({ did: 'stopping' })
-    void transport.close().then(() => writer.write({ did: 'stopped' }))
+    stopping.abort()
+    const { closeTimeoutMs: timeoutMs } = spec.role
+    void transport.close(timeoutMs === undefined ? {} : { timeoutMs }).then(() => writer.write({ did: 'stopped' }))
   })
   try {
     await (spec.role.kind === 'producer'
@@ -55,7 +59,7 @@ async function produce(
   await producer.init()
   writer.write({ did: 'ready' })
   const open = new Set<Promise<unknown>>()
-  for (let number = 0; number < role.count; number += 1) {
+  for (let number = 0; number < role.count && !stopping.signal.aborted; number += 1) {
     const id = `${spec.name}/${number}`
     if (confirmed.has(id)) continue
     if (role.pauseMs !== undefined) await duration(role.pauseMs)
