@@ -8,7 +8,7 @@ export type {
   Topology,
 } from './conformance/settings.js'
 export { type CrashSettings, crashConformance } from './crashes/crash-conformance.js'
-export { type TlsCasesSettings, type TlsMismatch, type TlsServer, tlsCases } from './tls/tls-cases.js'
 export { faults } from './faults/suite/faults.js'
 export type { FaultRow } from './faults/suite/rows.js'
 export type { FaultServer, FaultSettings, FaultStand, RecoveryBounds } from './faults/suite/settings.js'
+export { type TlsCasesSettings, type TlsMismatch, type TlsServer, tlsCases } from './tls/tls-cases.js'

@@ -53,11 +53,14 @@ export class Feed {
     return this.producers.reduce((sum, producer) => sum + producer.stats().resent, 0)
   }
 
-  /** Resolves in the very turn in which so many sends are confirmed, while others are still under way; rejects after `timeoutMs`. */
-  reached(count: number, timeoutMs: number): Promise<void> {
-    if (this.#confirmed >= count) return Promise.resolve()
-    const reached = new Promise<void>((resolve) => this.#waiting.push({ count, resolve }))
-    return within(reached, `${count} confirmed sends; there are ${this.#confirmed}`, timeoutMs)
+  /** Resolves right after so many sends are confirmed, with the next ones just written; rejects after `timeoutMs`. */
+  async reached(count: number, timeoutMs: number): Promise<void> {
+    if (this.#confirmed < count) {
+      const reached = new Promise<void>((resolve) => this.#waiting.push({ count, resolve }))
+      await within(reached, `${count} confirmed sends; there are ${this.#confirmed}`, timeoutMs)
+    }
+    // Producers write what was gathered in a turn at its end.
+    for (let turn = 0; turn < 2; turn += 1) await new Promise((resolve) => setImmediate(resolve))
   }
 
   /** Resolves when everything has its outcome. */
