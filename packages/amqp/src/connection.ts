@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { atMost, type HostAddress, parseHostText, readSecret, readTls, withSignal } from '@streamswitch/core/driver'
 import { type Channel, type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
 import { classifyError, unanswered } from './errors.js'
@@ -39,7 +40,10 @@ export class AmqpConnection {
       this.#cause ??= error
     })
     native.on('handler-error', (error) => this.destroy(error))
-    native.on('close', (error) => this.#end(this.#cause ?? error ?? new Error('Connection closed')))
+    native.on('close', (error) => {
+      this.#closeSocket(this.#cause ?? error)
+      this.#end(this.#cause ?? error ?? new Error('Connection closed'))
+    })
     native.on('blocked', () => this.#block(true))
     native.on('unblocked', () => this.#block(false))
   }
@@ -152,9 +156,18 @@ export class AmqpConnection {
   destroy(error: unknown): void {
     if (this.gone) return
     this.#cause ??= error
-    const { stream } = this.native.connection as unknown as { readonly stream?: { destroy(error?: Error): void } }
-    stream?.destroy(error instanceof Error ? error : new Error(String(error)))
+    this.#socket?.destroy(error instanceof Error ? error : new Error(String(error)))
     this.#end(this.#cause)
+  }
+
+  get #socket(): Socket | undefined {
+    return (this.native.connection as unknown as { readonly stream?: Socket }).stream
+  }
+
+  /** amqplib only ends its side of the socket: a peer that has fallen silent would hold it, and the process, for ever. */
+  #closeSocket(error: unknown): void {
+    if (error === undefined) this.#socket?.destroySoon()
+    else this.#socket?.destroy()
   }
 
   async #close(): Promise<void> {

@@ -34,7 +34,8 @@ export interface Message<T = unknown> {
   readonly native: unknown
   /**
    * Settles the message as done. Needed with `ack: 'manual'` only; may be called more than once.
-   * Resolves when the transport has taken it. Rejects with ABORTED when the partition was taken away in between
+   * Resolves when the transport has taken it; where positions are committed (Kafka, RabbitMQ Streams), that is when all before it in
+   * its partition are done. A handler that waits for it doesn't count for `concurrency` meanwhile. Rejects with ABORTED when the partition was taken away in between
    * (the message will be handled again), with CONFLICT after `nack`.
    */
   ack(): Promise<void>

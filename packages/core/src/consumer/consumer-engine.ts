@@ -342,10 +342,11 @@ export class ConsumerEngine
   dispose(delivery: Delivery, partition: PartitionState): void {
     if (partition.phase === 'closed') return
     this.#inbox.remove(delivery)
-    partition.settle(delivery, this.#driver?.settlement ?? 'individual')
+    const behind = partition.settle(delivery, this.#driver?.settlement ?? 'individual')
     if (partition.done.length > 0) this.#settler.touch(partition)
     if (partition.wantsRoom) this.inboxShrank(partition)
     if (!delivery.handling) this.dispatcher.release(delivery, partition)
+    else if (behind) this.dispatcher.fallBehind(delivery, partition)
   }
 
   drop(delivery: Delivery, partition: PartitionState): void {

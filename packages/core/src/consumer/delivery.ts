@@ -70,6 +70,8 @@ export class Delivery<T = unknown> implements Message<T> {
   /** @internal Its mark is on its way to the dedupe store. */ completing = false
   /** @internal The group had handled it before. */ duplicate = false
   /** @internal How often it was put off. */ postponed = 0
+  /** @internal Settled by its handler, which has not returned, while an earlier message holds its ack up. */ behind = false
+  /** @internal Its handler no longer counts for `concurrency`. */ slotless = false
   /** @internal It counts for the inbox's bytes. */ counted = false
   /** @internal The value is decoded. */ decoded = false
   /** @internal What `ack()` callers wait for. */ ackWaiters:

@@ -133,12 +133,24 @@ export class Dispatcher {
     this.dispatch()
   }
 
+  /**
+   * Its handler has settled it and may be waiting for the ack, which can't come before that of an earlier message. It must not keep
+   * the slot that the earlier one may need, nor a handover.
+   */
+  fallBehind(delivery: Delivery, partition: PartitionState): void {
+    partition.fellBehind(delivery)
+    if (!delivery.slotless) this.#running -= 1
+    delivery.slotless = true
+    this.#quiet(partition)
+    this.dispatch()
+  }
+
   /** Ends the bookkeeping of a start whose handler will not be waited for any longer. */
   leaveBehind(delivery: Delivery, partition: PartitionState): void {
     if (!delivery.handling) return
     delivery.handling = false
     delivery.run += 1
-    this.#freeSlot(partition)
+    this.#freeSlot(delivery, partition)
   }
 
   #next(): Delivery | undefined {
@@ -248,7 +260,7 @@ export class Dispatcher {
   #unstart(delivery: Delivery, partition: PartitionState): void {
     delivery.handling = false
     delivery.attempt -= 1
-    this.#freeSlot(partition)
+    this.#freeSlot(delivery, partition)
     if (delivery.state === DeliveryState.Running) {
       delivery.state = DeliveryState.Waiting
       this.#startable.unshift(delivery)
@@ -287,7 +299,7 @@ export class Dispatcher {
       return false
     }
     delivery.handling = false
-    this.#freeSlot(partition)
+    this.#freeSlot(delivery, partition)
     if (partition.phase !== 'closed') return true
     this.#host.overlapped(delivery, error)
     this.#quiet(partition)
@@ -295,13 +307,15 @@ export class Dispatcher {
     return false
   }
 
-  #freeSlot(partition: PartitionState): void {
-    this.#running -= 1
+  #freeSlot(delivery: Delivery, partition: PartitionState): void {
     partition.running -= 1
+    if (delivery.behind) partition.caughtUp(delivery)
+    if (delivery.slotless) delivery.slotless = false
+    else this.#running -= 1
   }
 
   #quiet(partition: PartitionState): void {
-    if (partition.running === 0) this.#host.idle(partition)
+    if (!partition.busy) this.#host.idle(partition)
   }
 }
 

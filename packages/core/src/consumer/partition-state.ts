@@ -28,6 +28,8 @@ export class PartitionState {
   /** Deliveries so far. */
   received = 0
   running = 0
+  /** Handlers among them that have settled their message and may wait for an ack that an earlier message holds up. */
+  behind = 0
   retrying = 0
   /** Dead letters on their way. */
   deadLettering = 0
@@ -69,14 +71,27 @@ export class PartitionState {
     return this.#roomWaiters.length > 0
   }
 
-  /** A delivery is done: it joins what can be settled, and the window moves on. */
-  settle(delivery: Delivery, settlement: 'individual' | 'cumulative'): void {
+  /** A delivery is done: it joins what can be settled, and the window moves on. Returns whether an earlier one holds its ack up. */
+  settle(delivery: Delivery, settlement: 'individual' | 'cumulative'): boolean {
     delivery.state = DeliveryState.Settled
     if (settlement === 'individual') this.done.push(delivery)
+    const before = this.tracked.length
     for (let head = this.tracked.peek(); head !== undefined && hasLeft(head); head = this.tracked.peek()) {
       if (settlement === 'cumulative') this.done.push(head)
+      if (head.behind) this.caughtUp(head)
       this.tracked.shift()
     }
+    return settlement === 'cumulative' && this.tracked.length === before
+  }
+
+  fellBehind(delivery: Delivery): void {
+    delivery.behind = true
+    this.behind += 1
+  }
+
+  caughtUp(delivery: Delivery): void {
+    delivery.behind = false
+    this.behind -= 1
   }
 
   /** Moves the window past deliveries that were given back to their sender. */
@@ -92,7 +107,7 @@ export class PartitionState {
 
   /** A handler runs, or a dead letter or a mark is on its way: what a clean stop waits for. */
   get busy(): boolean {
-    return this.running > 0 || this.deadLettering > 0 || this.marking > 0
+    return this.running > this.behind || this.deadLettering > 0 || this.marking > 0
   }
 }
 

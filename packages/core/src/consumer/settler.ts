@@ -57,7 +57,9 @@ export class Settler {
     this.#dirty.delete(partition)
     const done = partition.done
     partition.done = []
-    for (const delivery of done) {
+    // What an earlier message held up is done as well, and was never on its way.
+    const heldUp = [...partition.tracked].filter(({ state }) => state === DeliveryState.Settled)
+    for (const delivery of [...done, ...heldUp]) {
       this.#host.unsettled(delivery)
       rejectWaiters(delivery, error)
     }

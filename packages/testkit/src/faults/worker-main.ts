@@ -21,6 +21,8 @@ import {
 const say = (line: string): void => void process.stderr.write(`${new Date().toISOString()} ${line}\n`)
 const logger: Logger = { debug: () => {}, info: say, warn: say, error: say }
 
+const stopping = new AbortController()
+
 async function main(spec: WorkerSpec): Promise<void> {
   const writer = new LedgerWriter(spec.ledger, spec.name)
   const { default: adapter } = (await import(spec.adapter)) as { readonly default: AdapterDefinition }
@@ -28,7 +30,9 @@ async function main(spec: WorkerSpec): Promise<void> {
   // Nothing here ends the process: what keeps it alive after this is a defect, and the one who waits for its end finds it.
   process.once('SIGTERM', () => {
     writer.write({ did: 'stopping' })
-    void transport.close().then(() => writer.write({ did: 'stopped' }))
+    stopping.abort()
+    const { closeTimeoutMs: timeoutMs } = spec.role
+    void transport.close(timeoutMs === undefined ? {} : { timeoutMs }).then(() => writer.write({ did: 'stopped' }))
   })
   try {
     await (spec.role.kind === 'producer'
@@ -57,7 +61,7 @@ async function produce(
   writer.write({ did: 'ready' })
   const open = new Set<Promise<unknown>>()
   const repeats = role.repeats === true
-  for (let turn = 0; repeats || turn < role.count; turn += 1) {
+  for (let turn = 0; (repeats || turn < role.count) && !stopping.signal.aborted; turn += 1) {
     const number = turn % role.count
     const id = `${role.ids ?? spec.name}/${number}`
     if (!repeats && confirmed.has(id)) continue

@@ -15,8 +15,13 @@ export interface WorkerSpec {
   readonly role: ProducerRole | ConsumerRole
 }
 
+interface Role {
+  /** How long its producer or loop may take to end on SIGTERM, in milliseconds; default: theirs. */
+  readonly closeTimeoutMs?: number
+}
+
 /** A worker that sends numbered messages, `window` at a time, and stops by itself after the last one. */
-export interface ProducerRole {
+export interface ProducerRole extends Role {
   readonly kind: 'producer'
   /** Options of the producer; JSON only. */
   readonly settings?: Readonly<Record<string, unknown>>
@@ -37,7 +42,7 @@ export interface ProducerRole {
 }
 
 /** A worker that handles what comes until it is told to stop. */
-export interface ConsumerRole {
+export interface ConsumerRole extends Role {
   readonly kind: 'consumer'
   readonly group: string
   /** Options of the loop; JSON only. With `ack: 'manual'` the worker acks by itself and writes down what became of it. */

@@ -22,6 +22,7 @@ export class Worker implements AsyncDisposable {
   readonly #witness: LedgerWriter
   #identity: ProcessIdentity | undefined
   #exit: Promise<LaunchExit> | undefined
+  #failed = false
 
   constructor(spec: WorkerSpec) {
     this.spec = spec
@@ -45,6 +46,16 @@ export class Worker implements AsyncDisposable {
     return this.#identity !== undefined && isRunning(this.#identity)
   }
 
+  /** It has ended by itself, with an error. */
+  get failed(): boolean {
+    return this.#failed
+  }
+
+  /** The end of its log. */
+  get lastWords(): string {
+    return lastLines(this.logFile)
+  }
+
   /** Starts it, again after its end: under the same name, on the same ledger. Throws CONFLICT while it runs. */
   async start(): Promise<void> {
     if (this.running) throw new BrokerError('CONFLICT', `worker ${this.name} runs already`)
@@ -54,8 +65,12 @@ export class Worker implements AsyncDisposable {
       env: { ...process.env, [WORKER_VARIABLE]: JSON.stringify(this.spec) },
     }
     let ended: (exit: LaunchExit) => void = () => {}
+    this.#failed = false
     this.#exit = new Promise((resolve) => {
-      ended = resolve
+      ended = (exit) => {
+        this.#failed = exit.code !== null && exit.code !== 0
+        resolve(exit)
+      }
     })
     this.#identity = await launch(command, this.spec.ledger, this.logFile, 'process', ended)
     this.#note('launched')
@@ -131,7 +146,7 @@ export class Worker implements AsyncDisposable {
   }
 
   #failure(code: 'UNAVAILABLE' | 'TIMEOUT' | 'NOT_FOUND', what: string): BrokerError {
-    return new BrokerError(code, `worker ${this.name} ${what}. The end of its log:\n${lastLines(this.logFile)}`)
+    return new BrokerError(code, `worker ${this.name} ${what}. The end of its log:\n${this.lastWords}`)
   }
 }
 

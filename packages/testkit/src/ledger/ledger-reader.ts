@@ -84,6 +84,11 @@ export class LedgerReader {
     return { sent: this.#sends.size, confirmed: this.#confirmed, handled: this.#done.size }
   }
 
+  /** This message is confirmed, and a handler has succeeded with it. */
+  isDone(id: string): boolean {
+    return this.#done.has(id) && this.#sends.get(id)?.confirmed === true
+  }
+
   /** Every confirmed message was handled, and every send has its outcome. */
   get complete(): boolean {
     for (const { id, confirmed } of this.#sends.values())
