@@ -25,13 +25,16 @@ export {
   type CapabilityName,
   type CapabilityValue,
 } from './contract/capabilities.js'
-export type {
-  AttemptJournal,
-  ConsumerDriver,
-  ConsumerSink,
-  PartitionAssignment,
-  PartitionLag,
-  StartPosition,
+export {
+  type AttemptJournal,
+  type ConsumerDriver,
+  type ConsumerSink,
+  type OutOfRange,
+  type PartitionAssignment,
+  type PartitionLag,
+  type PartitionPositions,
+  type StartPosition,
+  startOf,
 } from './contract/consumer-driver.js'
 export type { ProducerDriver, ProducerReady, ProducerSink } from './contract/producer-driver.js'
 export type { OutgoingRecord, PublishBatch } from './contract/record.js'

@@ -46,7 +46,10 @@ export interface Message<T = unknown> {
   nack(reason?: unknown): Promise<void>
 }
 
-/** What a handler may do with a message. It is acked once this returns or resolves, and retried when it throws or rejects. */
+/**
+ * What a handler may do with a message. It is acked once this returns or resolves, and retried when it throws or rejects. A generator
+ * (`async function*`) has succeeded once it has ended and everything that it yielded was confirmed.
+ */
 export type Handler<T = unknown> = (message: Message<T>) => unknown
 
 /** A handler with state of its own: an instance of a class, or a plain object. */

@@ -24,8 +24,12 @@ interface Made {
 function make(topic: string, policy?: ErrorPolicy, handle: (id: string) => unknown = () => {}): Made {
   const script = new Script()
   const seen: string[] = []
-  const loop = scriptedTransport(script).consumer(topic, { group: 'g', deadLetter: false, retry: { attempts: 1 } })
-  if (policy !== undefined) Object.defineProperty(loop, 'errorPolicy', { value: policy })
+  const loop = scriptedTransport(script).consumer(topic, {
+    group: 'g',
+    deadLetter: false,
+    retry: { attempts: 1 },
+    errorPolicy: policy,
+  })
   loop.handle(async ({ id }) => {
     seen.push(id)
     if (id.startsWith('bad')) throw new Error(`${topic} can't`)

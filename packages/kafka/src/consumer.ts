@@ -86,14 +86,10 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     )
     // Closed meanwhile: nobody would close what is opened from here on.
     signal.throwIfAborted()
-    const { logger } = this.#parts
     this.#positionsOfMember = new Positions(this.#member, {
-      group: brokerGroup,
       from: this.#spec.from,
-      outOfRange: options.outOfRange,
-      logger,
+      sink: this.sink,
       topicName: (topic) => this.#topicName(topic),
-      report: (error) => this.sink.report(error),
     })
     await this.#member.open(signal)
     // The join may still wait for other members.

@@ -66,8 +66,6 @@ export const kafkaConsumerFields = {
   fetchMaxPartitionBytes: option.integer({ default: 1024 * 1024, min: 1024 }),
   /** Shortest time between two commits of a partition, in milliseconds. */
   commitIntervalMs: option.integer({ default: 100, min: 0 }),
-  /** Where to go on when the position is outside of what the topic holds (`auto.offset.reset`). */
-  outOfRange: option.choice(['earliest', 'latest'], { default: 'earliest' }),
 }
 
 export type KafkaOptions = OptionInput<typeof kafkaFields>

@@ -37,3 +37,12 @@ export function orderingConflict(topic: string, group: string, ordering: string)
     },
   )
 }
+
+/** A position's offset is no number of a message. */
+export function notAnOffset(text: string): StreamError {
+  return new StreamError(`'${text.slice(0, 60)}' is no offset of a memory topic: a whole number from 0 is`, {
+    code: 'INVALID_ARGUMENT',
+    transport: 'memory',
+    operation: 'seek',
+  })
+}

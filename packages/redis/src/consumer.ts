@@ -25,7 +25,7 @@ import { LeaseMembership } from './lease-membership.js'
 import { ACK_MARKED } from './mark-scripts.js'
 import type { Membership } from './membership.js'
 import type { ReaderContext } from './partition-reader.js'
-import { startId } from './position.js'
+import { namesEntry, outsideOf, startId } from './position.js'
 import type { Script } from './script.js'
 import { SharedMembership } from './shared-membership.js'
 import { sameServer } from './transports.js'
@@ -116,10 +116,16 @@ export class RedisConsumerDriver implements ConsumerDriver {
   }
 
   async seek(assignment: PartitionAssignment, position: StartPosition): Promise<void> {
-    const start = startId(position)
-    await this.#membership?.restart(assignment, async () => {
-      await this.#fenced(SEEK, assignment, [this.#spec.brokerGroup, start], 'seek')
-    })
+    await this.#membership?.restart(assignment, () => this.#moveGroup(assignment, position))
+  }
+
+  async #moveGroup(assignment: PartitionAssignment, position: StartPosition): Promise<void> {
+    const args = [this.#spec.brokerGroup, startId(position), namesEntry(position)]
+    const outside = outsideOf(await this.#fenced(SEEK, assignment, args, 'seek'))
+    if (outside === undefined) return
+    const { topic, partition } = assignment
+    const offset = typeof position === 'object' && 'offset' in position ? position.offset : ''
+    await this.#moveGroup(assignment, this.#sink.outOfRange({ topic, partition, offset, ...outside }))
   }
 
   async lag(): Promise<readonly PartitionLag[]> {

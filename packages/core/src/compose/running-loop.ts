@@ -1,15 +1,12 @@
 import type { ConsumerLoop } from '../consumer/consumer-loop.js'
+import type { ErrorPolicy } from '../consumer/failures.js'
 import type { LastError } from '../events.js'
-
-/** What becomes of the others when a loop has failed. */
-export type ErrorPolicy = 'stop' | 'restart' | 'stop-runner' | 'stop-application'
 
 /** Where one loop of a runner is. */
 export type LoopState = 'idle' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed'
 
 /** What a loop may say of itself beyond what every loop does. */
 interface Supervised {
-  readonly errorPolicy?: ErrorPolicy
   /** True while its watchdog finds no progress although there is work. */
   readonly stalled?: boolean
 }
@@ -27,7 +24,7 @@ export class RunningLoop {
   }
 
   get errorPolicy(): ErrorPolicy {
-    return (this.loop as Supervised).errorPolicy ?? 'stop'
+    return this.loop.errorPolicy
   }
 
   get stalled(): boolean {

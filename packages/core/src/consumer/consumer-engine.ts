@@ -5,7 +5,6 @@ import type { Dedupe, DedupeHost } from '../dedupe/dedupe.js'
 import { Postponement } from '../dedupe/postponement.js'
 import { type ErrorCode, StreamError, toStreamError } from '../errors.js'
 import type { Events } from '../events.js'
-import type { Handler } from '../message.js'
 import { Session } from '../session.js'
 import type { Transport } from '../transport/transport.js'
 import { Acknowledgements } from './acknowledgements.js'
@@ -14,12 +13,17 @@ import type { ConsumerOptionValues } from './consumer-options.js'
 import type { DeadLetters } from './dead-letters.js'
 import { type Delivery, DeliveryState } from './delivery.js'
 import { Dispatcher, type DispatcherHost } from './dispatcher.js'
-import { describe, type FailureHost, Failures } from './failures.js'
+import { describe, type ErrorPolicy, type FailureHost, Failures } from './failures.js'
+import { refuseOutputs, runGenerator } from './handler-outputs.js'
 import { HandlerTimeouts, type HandlerTimeoutsHost } from './handler-timeouts.js'
 import { Inbox } from './inbox.js'
+import type { PreparedHandler } from './loop-handler.js'
+import { PartitionHooks } from './partition-hooks.js'
 import { PartitionState } from './partition-state.js'
+import { type RetryTest, retryTest } from './retry-test.js'
 import { goneError, Settler, type SettlerHost } from './settler.js'
 import { type Stall, StallWatch, type StallWatchHost, stallError } from './stall-watch.js'
+import { StartWatch } from './start-watch.js'
 import { ValueDecoder } from './value-decoder.js'
 import { abortHandlers, isUnsettled, WindDown } from './wind-down.js'
 
@@ -62,9 +66,13 @@ export class ConsumerEngine
   readonly #stallWatch: StallWatch
   readonly #partitions = new Map<PartitionAssignment, PartitionState>()
   readonly dispatcher: Dispatcher
+  readonly #hooks: PartitionHooks
+  readonly #starts: StartWatch
+  readonly retry: ConsumerOptionValues['retry'] & { readonly when: RetryTest }
   #driver: ConsumerDriver | undefined
+  #prepared: PreparedHandler | undefined
   #closing = false
-  #counts = { received: 0, handled: 0, retried: 0, deadLettered: 0, acked: 0, overlaps: 0 }
+  #counts = { received: 0, handled: 0, retried: 0, deadLettered: 0, skipped: 0, acked: 0, overlaps: 0 }
 
   constructor(settings: EngineSettings) {
     const { options, transport, spec } = settings
@@ -75,11 +83,26 @@ export class ConsumerEngine
     this.#acknowledgements = new Acknowledgements(this)
     this.dispatcher = new Dispatcher(this)
     this.#settler = new Settler(this)
-    this.#windDown = new WindDown(this.#settler)
+    this.#hooks = new PartitionHooks(options.onAssigned, options.onRevoked, {
+      dispatch: () => this.dispatcher.dispatch(),
+      fail: (error) => this.fail(error),
+      report: (error) => this.#report(this.error('UNKNOWN', `onRevoked failed: ${describe(error)}`, 'revoke', error)),
+    })
+    this.#windDown = new WindDown(this.#settler, (partitions) => this.#hooks.revoked(partitions, 'graceful'))
+    this.retry = { ...options.retry, when: retryTest(options.retry.when) }
     this.#failures = new Failures(this)
     this.#dedupe = settings.dedupe
     this.#dedupe?.bind(this)
     this.#stallWatch = new StallWatch(this, options.stallTimeoutMs)
+    this.#starts = new StartWatch({
+      subject: settings.subject,
+      transport: transport.name,
+      logger: transport.logger,
+      spec,
+      policy: options.outOfRange,
+      events: settings.events,
+      fail: (error) => this.fail(error),
+    })
     this.#session = new Session({
       subject: settings.subject,
       transport: transport.name,
@@ -90,7 +113,10 @@ export class ConsumerEngine
       logger: transport.logger,
       create: (lost) => this.#create(lost),
       classify: (error) => this.classify(error, 'consume'),
-      ready: (_driver, _ready, again) => settings.events.emit('ready', { again }),
+      ready: (_driver, _ready, again) => {
+        this.#starts.joined(this.assignments)
+        settings.events.emit('ready', { again })
+      },
       lost: (error) => this.#disconnected(error),
     })
   }
@@ -107,16 +133,12 @@ export class ConsumerEngine
     return this.#settings.deadLetters
   }
 
-  get retry(): ConsumerOptionValues['retry'] {
-    return this.#settings.options.retry
-  }
-
-  get errorPolicy(): 'stop' | 'restart' {
+  get errorPolicy(): ErrorPolicy {
     return this.#settings.options.errorPolicy
   }
 
-  get concurrency(): number {
-    return this.#settings.options.concurrency
+  get handledCount(): number {
+    return this.#counts.handled
   }
 
   get ordering(): 'key' | 'none' {
@@ -153,10 +175,11 @@ export class ConsumerEngine
     return this.#session.start()
   }
 
-  start(handler: Handler): void {
+  start(prepared: PreparedHandler): void {
+    this.#prepared = prepared
     this.#timeouts.start()
     this.#stallWatch.start()
-    this.dispatcher.start(handler)
+    this.dispatcher.start(prepared.handle, prepared.limit ?? this.#settings.options.concurrency, prepared.batches)
   }
 
   pause(): void {
@@ -189,7 +212,7 @@ export class ConsumerEngine
     if (!this.dispatcher.started) return 'paused'
     if (partitions.some((partition) => this.#inbox.isStalled(partition))) return 'window'
     const waiting = partitions.some((partition) => partition.inbox.length > 0)
-    return waiting && this.dispatcher.running >= this.concurrency ? 'handlers' : undefined
+    return waiting && !this.dispatcher.hasRoom ? 'handlers' : undefined
   }
 
   /** Drops what waits of a partition, then moves the driver. What runs is waited for. */
@@ -197,7 +220,14 @@ export class ConsumerEngine
     const driver = this.#session.driver
     if (driver === undefined) throw this.error('UNAVAILABLE', 'not connected', 'seek')
     await this.#revoke([assignment], 'graceful', REVOCATION_MS)
-    await move(driver)
+    try {
+      await move(driver)
+    } catch (cause) {
+      // The driver holds a partition that was let go here: it comes back, where it was, with a new connection.
+      const error = this.classify(cause, 'seek')
+      this.#session.abandon(driver, error)
+      throw error
+    }
   }
 
   /** Stops cleanly: no new starts, running handlers end (until the deadline), acks are flushed, the rest is given back. */
@@ -235,17 +265,20 @@ export class ConsumerEngine
       deliver: (assignment, deliveries) => this.#deliver(assignment, deliveries),
       capacity: (assignment) => this.#capacity(assignment),
       lost,
+      outOfRange: (where) => this.#starts.outOfRange(where),
+      startIgnored: (topic) => this.#starts.ignored(topic),
       report: (error) => this.#report(this.classify(error, 'consume')),
     }
   }
 
   #assign(assignments: readonly PartitionAssignment[]): void {
-    for (const assignment of assignments) {
-      const partition = new PartitionState(assignment, this.#acknowledgements)
+    const partitions = assignments.map((assignment) => new PartitionState(assignment, this.#acknowledgements))
+    for (const partition of partitions) {
       if (this.#closing) partition.phase = 'draining'
-      this.#partitions.set(assignment, partition)
+      this.#partitions.set(partition.assignment, partition)
       this.dispatcher.add(partition)
     }
+    this.#hooks.assigned(partitions)
     if (assignments.length > 0) this.logger.debug(`${this.subject}: assigned ${list(assignments)}`)
     else
       this.logger.warn(
@@ -263,10 +296,15 @@ export class ConsumerEngine
       .map((assignment) => this.#partitions.get(assignment))
       .filter((partition) => partition !== undefined)
     if (partitions.length === 0) return
-    if (how === 'graceful') await this.#windDown.finish(partitions, deadlineMs, TAKEN_AWAY, this.#driver)
+    if (how === 'graceful') {
+      const ended = this.#windDown.finish(partitions, deadlineMs, TAKEN_AWAY, this.#driver)
+      this.dispatcher.hurry()
+      await ended
+    }
     // The connection may have been lost while a handover was on its way: then the loss has been told already.
     const closed = partitions.filter((partition) => this.#closePartition(partition))
     if (closed.length === 0) return
+    if (how === 'lost') void this.#hooks.revoked(closed, 'lost')
     this.logger.info(`${this.subject}: ${how === 'lost' ? 'lost' : 'handed over'} ${list(assignments)}`)
     this.#settings.events.emit('revoked', { partitions: assignments, how })
   }
@@ -358,6 +396,20 @@ export class ConsumerEngine
     partition.forgetDropped()
     if (partition.wantsRoom) this.inboxShrank(partition)
     this.dispatcher.release(delivery, partition)
+  }
+
+  takenBack(delivery: Delivery): void {
+    this.#dedupe?.failed(delivery)
+  }
+
+  runGenerator(delivery: Delivery, generator: AsyncGenerator | Generator): Promise<unknown> {
+    return runGenerator(delivery, generator, this.#prepared?.forward ?? refuseOutputs)
+  }
+
+  skipped(delivery: Delivery, error: unknown): void {
+    this.#counts.skipped += 1
+    const { id, topic, attempt: attempts } = delivery
+    this.#settings.events.emit('skipped', { id, topic, attempts, error })
   }
 
   retried(): void {

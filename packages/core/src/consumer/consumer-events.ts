@@ -30,6 +30,10 @@ export interface ConsumerEvents {
   deduplicated: { readonly id: string; readonly topic: string; readonly partition: number; readonly offset: string }
   /** With `dedupe`: another member has finished a message, or taken it over, while a handler of this loop was at work on it. */
   conflict: { readonly id: string; readonly topic: string; readonly error: StreamError }
+  /** A message that could not be handled was skipped (`errorPolicy: 'restart'`). */
+  skipped: { readonly id: string; readonly topic: string; readonly attempts: number; readonly error: unknown }
+  /** `from` was not applied in a topic: the group has a `position` there, or partitions that it names are `unassigned` to this member. */
+  startIgnored: { readonly topic: string; readonly reason: 'position' | 'unassigned' }
   /** Something went wrong that no call could reject with. Logged where nobody listens. */
   error: StreamError
 }
@@ -44,6 +48,8 @@ export interface ConsumerStats {
   /** With `dedupe`: messages that the group had handled before, and handlings whose message another member has finished or taken over. */
   readonly deduplicated: number
   readonly conflicts: number
+  /** Messages that `errorPolicy: 'restart'` skipped. */
+  readonly skipped: number
   readonly acked: number
   /** Handlers that ended after their message had left this loop's hands. */
   readonly overlaps: number

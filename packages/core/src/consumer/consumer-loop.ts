@@ -17,17 +17,25 @@ import { requireFor } from '../transport/requirements.js'
 import type { Transport } from '../transport/transport.js'
 import { ConsumerEngine } from './consumer-engine.js'
 import type { ConsumerEvents, ConsumerStats } from './consumer-events.js'
-import {
-  type ConsumerLoopOptions,
-  type ConsumerOptionValues,
-  checkPosition,
-  consumerFields,
-} from './consumer-options.js'
+import { type ConsumerLoopOptions, type ConsumerOptionValues, consumerFields } from './consumer-options.js'
 import { DeadLetters } from './dead-letters.js'
-import { describe } from './failures.js'
-import { chainHandler, type HandlerStage } from './handler-chain.js'
-import { flushOf, handlerOf, listenerProblem } from './listener.js'
+import { describe, type ErrorPolicy } from './failures.js'
+import type { BatchHandler } from './handler-batches.js'
+import type { HandlerStage } from './handler-chain.js'
+import { middlewareStages } from './handler-middleware.js'
+import { flushOf, handlerOf } from './listener.js'
+import {
+  checkBatchHandler,
+  checkHandler,
+  type HandleBatchOptions,
+  type HandleOptions,
+  type HandlerSurroundings,
+  type PreparedHandler,
+  prepareBatchHandler,
+  prepareHandler,
+} from './loop-handler.js'
 import { iterate } from './loop-iterator.js'
+import { checkPosition } from './start-positions.js'
 
 /** Makes loops of one transport. */
 export type ConsumerLoopClass = new <T = unknown>(
@@ -62,8 +70,10 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   }
   /** What stands around the handler, outermost first: dedupe, replies, middleware. */
   readonly #stages: HandlerStage[] = []
-  #handler: Handler<T> | undefined
+  readonly #options: ConsumerOptionValues
+  #prepared: PreparedHandler | undefined
   #flush: (() => unknown) | undefined
+  #failure: StreamError | undefined
   #opened: Promise<void> | undefined
   #running = false
   #paused = false
@@ -87,9 +97,11 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     if (common.ack === 'manual') requireFor(adapter, 'manualAck', "ack: 'manual'", 'configure')
     const problem = dedupeProblem(rest.dedupe)
     if (problem !== undefined) throw this.#invalid(problem)
+    this.#options = common
     this.#events = new Events(this.transport.logger, subject)
     const dedupe = this.#dedupe(common)
     if (dedupe !== undefined) this.#stages.push(dedupe.stage)
+    this.#stages.push(...middlewareStages([...(this.transport.middleware.handle ?? []), ...common.middleware]))
     this.#finished = deferred()
     this.#engine = new ConsumerEngine({
       subject: `${subject} on ${this.transport.name}`,
@@ -112,31 +124,52 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     this.#requireOpen('init')
     this.#opened ??= this.#engine.open().catch((error: unknown) => {
       this.#opened = undefined
-      throw error
+      throw this.#failure ?? error
     })
     await withSignal(this.#opened, options.signal)
   }
 
   /**
-   * Sets the handler, a function or a {@link Listener}; before `run`. Throws INVALID_ARGUMENT when it is neither, CONFLICT when
-   * there is one already.
+   * Sets the handler, a function or a {@link Listener}; before `run`. With `to`, what it yields or returns (but `undefined`) is sent on, with
+   * the message's key unless it is a `batchEntry(value, options)`; the message is acked once all of it is confirmed. Throws
+   * INVALID_ARGUMENT when it is neither, CONFLICT when there is a handler already.
    */
-  handle(handler: Handler<T> | Listener<T>): this {
-    const problem = listenerProblem(handler)
-    if (problem !== undefined) throw this.#invalid(`handle: the handler ${problem}`)
-    if (this.#handler !== undefined) throw this.#error('CONFLICT', 'it has a handler already', 'handle')
-    this.#handler = handlerOf(handler)
+  handle(handler: Handler<T> | Listener<T>, options: HandleOptions = {}): this {
+    this.#prepare(checkHandler(handler, options), 'handle', (around) =>
+      prepareHandler(handlerOf(handler) as Handler, around, options),
+    )
     this.#flush = flushOf(handler)
     return this
   }
 
   /**
+   * Sets a handler for lists of messages, in place of `handle`: at most `maxMessages` of them, the first of which has waited `maxWaitMs`
+   * at most. Messages of a key stand in order, and in no two batches at once. `concurrency` counts batches.
+   *
+   * Once it returns, all are acked but those on which `nack(reason)` was called, or whose index a thrown `BatchError` lists (with the
+   * batch's length as `total`): these are tried again and dead-lettered as single messages are, with only their key waiting. Later
+   * messages of that key in the batch are handled again after them. Any other error fails all of them; each then comes alone. Throws as
+   * `handle` does.
+   */
+  handleBatch(handler: BatchHandler<T>, options: HandleBatchOptions = {}): this {
+    this.#prepare(checkBatchHandler(handler, options, this.#options), 'handleBatch', (around) =>
+      prepareBatchHandler(handler as BatchHandler, around, options),
+    )
+    return this
+  }
+
+  /** What happens when nothing else can help a message: what whoever runs several loops goes by when `run` rejects. */
+  get errorPolicy(): ErrorPolicy {
+    return this.#options.errorPolicy
+  }
+
+  /**
    * Handles messages until the loop is closed: resolves then. Rejects when it can't connect, or with the error that ended the
-   * loop (`errorPolicy: 'stop'`). `signal` closes the loop.
+   * loop (`errorPolicy`): so do `init` and `run` from then on. `signal` closes the loop.
    */
   async run(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     this.#requireOpen('run')
-    if (this.#handler === undefined)
+    if (this.#prepared === undefined)
       throw this.#invalid('run: there is no handler; call handle(async (message) => …) first')
     if (this.#running) throw this.#error('CONFLICT', 'it runs already', 'run')
     this.#running = true
@@ -153,12 +186,20 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   }
 
   /**
-   * Messages one at a time, for `for await`. A message is acked when the next one is asked for. Leaving the loop by `break`,
-   * `return` or an error closes the consumer; the message at hand is then not acked, unless `message.ack()` was called, and
-   * comes again.
+   * Messages one at a time, for `for await`; `concurrency` doesn't count. A message is acked when the next one is asked for. Leaving the
+   * loop by `break`, `return` or an error closes the consumer: what it had taken is settled or given back by then. The message at hand is
+   * then not acked, unless `message.ack()` was called, and comes again: JavaScript doesn't tell a `break` from an error.
    */
   [Symbol.asyncIterator](): AsyncIterator<Message<T>, undefined> {
-    return iterate<T>(this)
+    return iterate<T>({
+      handle: (handler) =>
+        this.#prepare(undefined, 'for await', (around) => ({
+          ...prepareHandler(handler as Handler, around, {}),
+          limit: 1,
+        })),
+      run: () => this.run(),
+      close: () => this.close({ timeoutMs: 0 }),
+    })
   }
 
   /** Starts no handler until `resume`. The connection, the group membership and what runs stay. */
@@ -169,8 +210,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
 
   resume(): void {
     this.#paused = false
-    if (this.#running && this.#handler !== undefined && this.#closing === undefined)
-      this.#engine.start(chainHandler(this.#stages, this.#handler as Handler))
+    if (this.#running && this.#prepared !== undefined && this.#closing === undefined) this.#engine.start(this.#prepared)
   }
 
   /** Partitions that belong to this member now. */
@@ -230,7 +270,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
 
   /** @internal */
   get hasHandler(): boolean {
-    return this.#handler !== undefined
+    return this.#prepared !== undefined
   }
 
   stats(): ConsumerStats {
@@ -254,11 +294,21 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
       this.#running = false
       throw error
     }
-    if (!this.#paused && this.#closing === undefined)
-      this.#engine.start(chainHandler(this.#stages, this.#handler as Handler))
+    if (!this.#paused && this.#closing === undefined && this.#prepared !== undefined) this.#engine.start(this.#prepared)
+  }
+
+  #prepare(
+    problem: string | undefined,
+    operation: string,
+    prepare: (around: HandlerSurroundings) => PreparedHandler,
+  ): void {
+    if (problem !== undefined) throw this.#invalid(`${operation}: ${problem}`)
+    if (this.#prepared !== undefined) throw this.#error('CONFLICT', 'it has a handler already', operation)
+    this.#prepared = prepare({ stages: this.#stages, group: this.group })
   }
 
   #fail(error: StreamError): void {
+    this.#failure ??= error
     this.#events.emit('error', error)
     this.#finished.reject(error)
     void this.close()
@@ -330,6 +380,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   }
 
   #requireOpen(operation: string): void {
+    if (this.#failure !== undefined) throw this.#failure
     if (this.#closing !== undefined) throw this.#error('CLOSED', 'the loop is closed', operation)
   }
 

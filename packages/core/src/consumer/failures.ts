@@ -7,14 +7,18 @@ import type { DeadLetters } from './dead-letters.js'
 import type { Delivery } from './delivery.js'
 import type { Dispatcher } from './dispatcher.js'
 import type { PartitionState } from './partition-state.js'
+import type { RetryTest } from './retry-test.js'
+
+/** What happens when nothing else can help a message: see the option. For the loop itself all but `restart` are `stop`. */
+export type ErrorPolicy = 'stop' | 'restart' | 'stop-runner' | 'stop-application'
 
 export interface FailureHost {
   readonly subject: string
   readonly logger: Logger
   readonly dispatcher: Dispatcher
   readonly deadLetters: DeadLetters | undefined
-  readonly retry: Backoff & { readonly attempts: number; readonly when: (error: unknown) => boolean }
-  readonly errorPolicy: 'stop' | 'restart'
+  readonly retry: Backoff & { readonly attempts: number; readonly when: RetryTest }
+  readonly errorPolicy: ErrorPolicy
   driver(): ConsumerDriver | undefined
   /** Settles the message although it failed: it is in the dead letters, or skipped. */
   dispose(delivery: Delivery, partition: PartitionState): void
@@ -24,6 +28,9 @@ export interface FailureHost {
   fail(error: unknown): void
   retried(): void
   deadLettered(delivery: Delivery, error: unknown): void
+  skipped(delivery: Delivery, error: unknown): void
+  /** Messages that succeeded so far. */
+  readonly handledCount: number
   idle(partition: PartitionState): void
 }
 
@@ -35,6 +42,8 @@ export class Failures {
   readonly #host: FailureHost
   readonly #timers = new Set<NodeJS.Timeout>()
   #stopped = false
+  /** Messages that were skipped one after the other, and how many had succeeded when the last one was. */
+  #skips = { inARow: 0, handled: -1 }
 
   constructor(host: FailureHost) {
     this.#host = host
@@ -69,19 +78,28 @@ export class Failures {
     const waitMs = Math.min(why.retryAfterMs ?? 0, backoffDelayMs(POSTPONED, delivery.postponed))
     if (this.#host.driver()?.redelivery === 'sender') return void this.#giveBack(delivery, partition, why, waitMs)
     dispatcher.suspend(delivery, partition)
-    this.#startIn(waitMs, delivery, partition)
+    this.#later(waitMs, () => dispatcher.restart(delivery, partition))
   }
 
-  /** Where nothing else can help: `stop` ends the loop and leaves the message unsettled, `restart` skips it. */
+  /** Where nothing else can help: `restart` skips the message, every other policy ends the loop and leaves it unsettled. */
   byPolicy(delivery: Delivery, partition: PartitionState, error: unknown): void {
-    const { errorPolicy, logger, subject } = this.#host
-    if (errorPolicy === 'stop') {
-      this.#host.drop(delivery, partition)
-      this.#host.fail(error)
-      return
-    }
-    logger.error(`${subject}: skipping message ${delivery.id} after ${delivery.attempt} attempts: ${describe(error)}`)
-    this.#host.dispose(delivery, partition)
+    if (this.#host.errorPolicy === 'restart') return this.#skipLater(delivery, partition, error)
+    this.#host.drop(delivery, partition)
+    this.#host.fail(error)
+  }
+
+  /** Its key waits meanwhile, the longer the more were skipped in a row: what fails everything must not empty the topic. */
+  #skipLater(delivery: Delivery, partition: PartitionState, error: unknown): void {
+    const { dispatcher, retry, logger, subject, handledCount } = this.#host
+    dispatcher.suspend(delivery, partition)
+    if (this.#stopped) return
+    this.#skips = { inARow: this.#skips.handled === handledCount ? this.#skips.inARow + 1 : 1, handled: handledCount }
+    this.#later(backoffDelayMs(retry, this.#skips.inARow), () => {
+      if (!dispatcher.resume(delivery, partition)) return
+      logger.error(`${subject}: skipping message ${delivery.id} after ${delivery.attempt} attempts: ${describe(error)}`)
+      this.#host.skipped(delivery, error)
+      this.#host.dispose(delivery, partition)
+    })
   }
 
   #isRetryable(error: unknown): boolean {
@@ -108,13 +126,13 @@ export class Failures {
       logger.warn(`${subject}: the failed attempt of message ${delivery.id} could not be noted: ${describe(failure)}`)
     }
     if (this.#stopped) return
-    this.#startIn(wait, delivery, partition)
+    this.#later(wait, () => dispatcher.restart(delivery, partition))
   }
 
-  #startIn(waitMs: number, delivery: Delivery, partition: PartitionState): void {
+  #later(waitMs: number, action: () => void): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer)
-      this.#host.dispatcher.restart(delivery, partition)
+      action()
     }, waitMs)
     this.#timers.add(timer)
   }

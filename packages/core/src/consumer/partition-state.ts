@@ -37,6 +37,10 @@ export class PartitionState {
   marking = 0
   /** A suspect is at work: nothing else of the partition runs. */
   exclusive = false
+  /** Nothing is started yet: the user's `onAssigned` is at work. */
+  held = false
+  /** Settles with `onAssigned`. */
+  ready: Promise<void> | undefined = undefined
   /** Set while the window of `maxAheadMessages` is full, so that it is told once. */
   pausedReported = false
   /** What can be settled: with individual settlement all that is done, with cumulative settlement its contiguous prefix. */

@@ -11,10 +11,13 @@ const SETTLE_MS = 500
 /** Brings the work on partitions to an end that loses nothing: for a close, and for handing them over. */
 export class WindDown {
   readonly #settler: Settler
+  readonly #beforeLeaving: (partitions: readonly PartitionState[]) => Promise<void>
   #waiting: (() => void)[] = []
 
-  constructor(settler: Settler) {
+  /** @param beforeLeaving - runs once the handlers have ended, while acks still count; may take what is left of the time. */
+  constructor(settler: Settler, beforeLeaving: (partitions: readonly PartitionState[]) => Promise<void>) {
     this.#settler = settler
+    this.#beforeLeaving = beforeLeaving
   }
 
   /** Nothing new is started in the partition, and its driver no longer waits for room. */
@@ -38,7 +41,9 @@ export class WindDown {
     for (const partition of partitions) this.begin(partition)
     await atMost(this.#quiet(partitions), timeoutMs, hurry)
     for (const partition of partitions) if (partition.busy) abortHandlers(partition, reason)
-    const rest = hurry?.aborted === true ? SETTLE_MS : Math.max(SETTLE_MS, timeoutMs - (performance.now() - started))
+    const left = (): number => (hurry?.aborted === true ? 0 : Math.max(0, timeoutMs - (performance.now() - started)))
+    await atMost(this.#beforeLeaving(partitions), left(), hurry)
+    const rest = Math.max(SETTLE_MS, left())
     await atMost(Promise.all(partitions.map((partition) => this.#settler.drain(partition))), rest)
     for (const partition of partitions) {
       const unstarted = [...partition.tracked].filter((delivery) => !delivery.handling && isUnsettled(delivery))

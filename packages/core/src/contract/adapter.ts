@@ -5,7 +5,13 @@ import type { OptionFields, OptionValues } from '../options/fields.js'
 import type { ProducerClass } from '../producer/producer.js'
 import type { TransportUrl } from '../transport/url.js'
 import type { Capabilities } from './capabilities.js'
-import type { ConsumerDriver, ConsumerSink, PartitionLag, StartPosition } from './consumer-driver.js'
+import type {
+  ConsumerDriver,
+  ConsumerSink,
+  PartitionLag,
+  PartitionPositions,
+  StartPosition,
+} from './consumer-driver.js'
 import type { ProducerDriver, ProducerSink } from './producer-driver.js'
 
 /** Bounds on what a topic keeps. Left out: the broker's own default. */
@@ -56,8 +62,8 @@ export interface ConsumerSpec<Extra = unknown> {
   /** Names this member within its group; unique per process and loop unless the user fixed it. */
   readonly member: string
   readonly ordering: 'key' | 'none'
-  /** Where a group that is new starts. `undefined`: earliest where history exists. */
-  readonly from: StartPosition | undefined
+  /** Where a group that is new starts: see `startOf`. Where it says nothing: earliest where history exists. */
+  readonly from: StartPosition | PartitionPositions | undefined
   /** How many unsettled deliveries this member should hold at most: a prefetch for brokers that push. */
   readonly prefetch: number
   /** How long one handling may take, retries and their waiting included, in milliseconds: the lower bound of a broker's ack timeout. */

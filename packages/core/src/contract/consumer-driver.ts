@@ -15,7 +15,7 @@ export interface PartitionAssignment {
 }
 
 /**
- * Core's side of a consumer driver. All calls are cheap and never throw. After `ConsumerDriver.close` they are ignored.
+ * Core's side of a consumer driver. All calls are cheap, and but for `outOfRange` never throw. After `ConsumerDriver.close` they are ignored.
  */
 export interface ConsumerSink {
   /** Partitions now belong to this member. Call before the first `deliver` of them; `open` may call it. */
@@ -43,12 +43,44 @@ export interface ConsumerSink {
   /** The connection is gone for good. Core revokes everything as lost, closes this driver and opens a fresh one after a backoff. Called once at most. */
   lost(error: unknown): void
 
+  /**
+   * A position (of `from`, of `seek`, or the group's own) lies outside of what a partition holds. Core reports it and answers where
+   * to go on. Throws, the only one here that does, where the loop is to end: leave the partition as it is, and let the error pass.
+   */
+  outOfRange(where: OutOfRange): 'earliest' | 'latest'
+
+  /** `from` was not applied to partitions of a topic, since the group has a position there. Core tells the user, once per loop and topic. */
+  startIgnored(topic: string): void
+
   /** Something to tell the user that needs no action by core (a topic that was recreated, entries that were trimmed unread). */
   report(error: unknown): void
 }
 
 /** What a position may be given as, in `from` and `seek`. */
 export type StartPosition = 'earliest' | 'latest' | { readonly offset: string } | { readonly timestamp: number }
+
+/** A position for some partitions of each topic; the others start as if none was given. */
+export interface PartitionPositions {
+  readonly partitions: ReadonlyMap<number, StartPosition>
+}
+
+/** What a start says of one partition; `undefined` where it says nothing. */
+export function startOf(
+  from: StartPosition | PartitionPositions | undefined,
+  partition: number,
+): StartPosition | undefined {
+  return typeof from === 'object' && 'partitions' in from ? from.partitions.get(partition) : from
+}
+
+/** A position that lies outside of what a partition holds. */
+export interface OutOfRange {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: string
+  /** The offsets of the oldest and the newest message, as the transport writes them; `undefined` where there is none. */
+  readonly first: string | undefined
+  readonly last: string | undefined
+}
 
 /**
  * Counts handler starts across the death of a process. A driver that declares `attemptsSurviveRestart` has it.

@@ -141,6 +141,8 @@ export class DeadLetterReader {
       },
       capacity: () => Math.max(0, MAX_WAITING - this.#waiting.length),
       lost: (error) => this.#fail(this.#classify(error, 'read')),
+      outOfRange: () => 'earliest',
+      startIgnored: () => {},
       report: (error) => this.#settings.transport.logger.warn(this.#classify(error, 'read').message),
     }
   }

@@ -1,14 +1,19 @@
 import { randomBytes } from 'node:crypto'
 import type { ConsumerLoop } from '../consumer/consumer-loop.js'
 import type { ConsumerSettings } from '../consumer/consumer-options.js'
+import type { HandlerMiddleware } from '../consumer/handler-middleware.js'
 import type { AdapterDefinition, Admin, Provision, TopicSpec, TransportDriver } from '../contract/adapter.js'
 import type { Capabilities, CapabilityName } from '../contract/capabilities.js'
 import { DeadLetterBox, type DeadLetterBoxOptions } from '../dead-letters/dead-letter-box.js'
 import { StreamError, toStreamError } from '../errors.js'
 import { defaultLogger, type Logger } from '../logger.js'
 import { requirePortableName } from '../names.js'
+import { isPlainObject } from '../options/fields.js'
+import { checkMiddleware } from '../options/middleware.js'
+import { Problems } from '../options/problems.js'
 import { resolveOptions } from '../options/resolve.js'
 import type { Producer, ProducerSettings } from '../producer/producer.js'
+import type { SendMiddleware } from '../producer/send-middleware.js'
 import { requireCapabilities } from './requirements.js'
 import { transportFields } from './transport-options.js'
 import { parseTransportUrl } from './url.js'
@@ -25,6 +30,14 @@ export interface TransportOptions {
   readonly options?: Readonly<Record<string, unknown>>
   /** Where loops of this transport write dead letters, for a transport that can't keep them itself (HTTP), or by choice. Not closed with this one. */
   readonly deadLetterTransport?: Transport
+  /** Stands around the handlers of all its loops and the sends of all its producers, outside of their own `middleware`. */
+  readonly middleware?: TransportMiddleware
+}
+
+/** Middleware of a whole transport, the first one outermost. */
+export interface TransportMiddleware {
+  readonly handle?: readonly HandlerMiddleware[]
+  readonly send?: readonly SendMiddleware[]
 }
 
 /** What can be closed: producers and loops register themselves with their transport. */
@@ -50,6 +63,7 @@ export class Transport implements AsyncDisposable {
   readonly driver: TransportDriver
   readonly logger: Logger
   readonly deadLetterTransport: Transport | undefined
+  readonly middleware: TransportMiddleware
   /** The address, without secrets. */
   readonly url: string
   readonly #prefix: string
@@ -72,6 +86,7 @@ export class Transport implements AsyncDisposable {
       )
     }
     requireCapabilities(adapter, options.requires ?? [], 'configure')
+    this.middleware = checkedMiddleware(options.middleware ?? {}, adapter.name)
     this.adapter = adapter
     this.name = adapter.name
     this.capabilities = adapter.capabilities
@@ -199,4 +214,17 @@ export class Transport implements AsyncDisposable {
         )
     }
   }
+}
+
+function checkedMiddleware(given: TransportMiddleware, transport: string): TransportMiddleware {
+  const problems = new Problems()
+  if (!isPlainObject(given)) problems.add('middleware', 'must be { handle: […], send: […] }')
+  for (const [name, list] of Object.entries(given)) {
+    if (name !== 'handle' && name !== 'send')
+      problems.add(`middleware.${name}`, "unknown; known are 'handle' and 'send'")
+    const checked = list === undefined ? list : checkMiddleware(list)
+    if (typeof checked === 'string') problems.add(`middleware.${name}`, checked)
+  }
+  problems.throwIfAny(`invalid options of the ${transport} transport`, { transport, operation: 'configure' })
+  return given
 }
