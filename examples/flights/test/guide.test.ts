@@ -17,6 +17,7 @@ const PRINTED = [
   /^\S+ 0\n$/,
   /^c1 12 1\n$/,
   /^1\n2\n3\n$/,
+  /^orders\.eu made after the loop\n$/,
   /^{ amount: 5 } 3 no account for unknown\n$/,
   /^4\n$/,
   /^a b a b\n$/,

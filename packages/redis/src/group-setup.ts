@@ -37,7 +37,10 @@ export class GroupSetup {
   /** @param known - the group has existed before: if it is missing it was lost, and goes on where it was, never at the end. */
   async ensure(partition: Partition, known: boolean): Promise<Outcome> {
     const { brokerGroup, from, topics } = this.#spec
-    const provision = topics.find((topic) => topic.topic === partition.topic)?.provision ?? 'create'
+    const topic = topics.find((one) => one.topic === partition.topic)
+    const provision = topic?.groups ?? topic?.provision ?? 'create'
+    // Making the group makes its stream, so that a topic that may be deleted must be there.
+    if (known && topic?.provision === 'verify') await provisionTopic(this.#connection, topic)
     const args = [brokerGroup, startId(from), provision, known ? '1' : '', FORMAT_VERSION]
     const outcome = String(
       await this.#connection.run(ENSURE_GROUP, [partition.stream, partition.lease], args),

@@ -12,6 +12,7 @@ import { requirePortableName } from '../names.js'
 import { splitOptions } from '../options/adapter-options.js'
 import { describeType } from '../options/problems.js'
 import { withSignal } from '../session.js'
+import { isTopicPattern, requirePattern, type TopicSelection } from '../topic-pattern.js'
 import { openByAdapter } from '../transport/open-transport.js'
 import { requireFor } from '../transport/requirements.js'
 import type { Transport } from '../transport/transport.js'
@@ -26,10 +27,11 @@ import {
 import { DeadLetters } from './dead-letters.js'
 import { chainHandler, type HandlerStage } from './handler-chain.js'
 import { iterate } from './loop-iterator.js'
+import { TopicSubscription } from './topic-subscription.js'
 
 /** Makes loops of one transport. */
 export type ConsumerLoopClass = new <T = unknown>(
-  topic: string | readonly string[],
+  topic: TopicSelection,
   options: ConsumerLoopOptions<T>,
 ) => ConsumerLoop<T>
 
@@ -44,10 +46,13 @@ const CLOSE_TIMEOUT_MS = 25_000
  * key waiting, then the message goes to the group's dead letters.
  */
 export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, AsyncIterable<Message<T>> {
-  readonly topics: readonly string[]
   readonly group: string
   readonly transport: Transport
   readonly #ownsTransport: boolean
+  /** The topics, or the pattern, as errors name them. */
+  readonly #label: string
+  readonly #topics: readonly string[]
+  readonly #subscription: TopicSubscription | undefined
   readonly #engine: ConsumerEngine
   readonly #events: Events<ConsumerEvents>
   readonly #finished: {
@@ -64,19 +69,22 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   #closing: Promise<void> | undefined
 
   /** Checks topic, group and options; no I/O. Throws INVALID_ARGUMENT with every problem, UNSUPPORTED for what the transport can't do. */
-  constructor(adapter: AdapterDefinition, topic: string | readonly string[], options: ConsumerLoopOptions<T>) {
+  constructor(adapter: AdapterDefinition, topic: TopicSelection, options: ConsumerLoopOptions<T>) {
     const { transport, ...rest } = options ?? {}
-    this.topics = typeof topic === 'string' ? [topic] : [...topic]
+    this.#topics = isTopicPattern(topic) ? [] : typeof topic === 'string' ? [topic] : [...topic]
+    if (isTopicPattern(topic)) requirePattern(topic.pattern, adapter.name)
+    this.#label = isTopicPattern(topic) ? topic.pattern : this.#topics.join(',')
     this.group = options?.group
     requirePortableName('group', this.group, adapter.name)
-    const subject = `consumer ${this.topics.join(',')}/${this.group}`
+    const subject = `consumer ${this.#label}/${this.group}`
     const { common, own } = splitOptions(rest, consumerFields, adapter, 'consumerOptions', {
       subject,
-      topic: this.topics.join(','),
+      topic: this.#label,
     })
     this.#ownsTransport = transport === undefined
     this.transport = transport ?? openByAdapter(adapter)
-    if (this.topics.length === 0) throw this.#invalid('topic: must name at least one topic')
+    if (isTopicPattern(topic)) this.#requireNoTopicOptions(common)
+    else if (this.#topics.length === 0) throw this.#invalid('topic: must name at least one topic')
     if (common.from !== undefined) requireFor(adapter, 'replay', "'from'", 'configure')
     if (common.ack === 'manual') requireFor(adapter, 'manualAck', "ack: 'manual'", 'configure')
     const problem = dedupeProblem(rest.dedupe)
@@ -85,17 +93,31 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     const dedupe = this.#dedupe(common)
     if (dedupe !== undefined) this.#stages.push(dedupe.stage)
     this.#finished = deferred()
-    this.#engine = new ConsumerEngine({
+    const engine = {
       subject: `${subject} on ${this.transport.name}`,
       transport: this.transport,
       spec: this.#spec(common, own),
-      options: common,
       deadLetters: this.#deadLetters(common),
+    }
+    if (isTopicPattern(topic)) {
+      const { topicRefreshMs: refreshMs, connectTimeoutMs } = common
+      this.#subscription = new TopicSubscription({ ...engine, ...topic, refreshMs, connectTimeoutMs })
+    }
+    this.#engine = new ConsumerEngine({
+      ...engine,
+      topic: this.#label,
+      connect: (sink) => this.#subscription?.driver(sink) ?? this.transport.driver.consumer(engine.spec, sink),
+      options: common,
       dedupe,
       events: this.#events,
       onFailure: (error) => this.#fail(error),
     })
     this.transport.attach(this)
+  }
+
+  /** Topics that this loop receives; with a pattern, those that it has joined by now. */
+  get topics(): readonly string[] {
+    return this.#subscription === undefined ? this.#topics : [...this.#subscription.joined]
   }
 
   /**
@@ -253,7 +275,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   #spec(common: ConsumerOptionValues, own: unknown): ConsumerSpec {
     const { retry, handlerTimeoutMs, handlerGraceMs } = common
     return {
-      topics: this.topics.map((topic) =>
+      topics: this.#topics.map((topic) =>
         this.transport.topicSpec(topic, { partitions: common.partitions, retention: common.retention }),
       ),
       group: this.group,
@@ -290,7 +312,14 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
       )
     }
     const topic = typeof deadLetter === 'object' ? deadLetter.topic : undefined
-    return new DeadLetters(target, this.topics, this.group, topic, (error) => this.#events.emit('error', error))
+    return new DeadLetters(target, this.#topics, this.group, topic, (error) => this.#events.emit('error', error))
+  }
+
+  /** A pattern makes no topics: they keep what they were made with. */
+  #requireNoTopicOptions({ partitions, retention }: ConsumerOptionValues): void {
+    const given = Object.entries({ partitions, ...retention }).find(([, value]) => value !== undefined)
+    if (given !== undefined)
+      throw this.#invalid(`${given[0]}: a loop by pattern makes no topics; set it where they are made`)
   }
 
   #requireOpen(operation: string): void {
@@ -302,10 +331,10 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   }
 
   #error(code: ConstructorParameters<typeof StreamError>[1]['code'], message: string, operation: string): StreamError {
-    return new StreamError(`consumer ${this.topics.join(',')}/${this.group}: ${message}`, {
+    return new StreamError(`consumer ${this.#label}/${this.group}: ${message}`, {
       code,
       transport: this.transport?.name,
-      topic: this.topics.join(','),
+      topic: this.#label,
       operation,
     })
   }

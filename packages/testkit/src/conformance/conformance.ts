@@ -18,6 +18,7 @@ import { sendingLifecycle } from './sending-lifecycle.js'
 import type { ConformanceSettings } from './settings.js'
 import { slowHandler } from './slow-handler.js'
 import { Suite } from './suite.js'
+import { topicPatterns } from './topic-patterns.js'
 import { topics } from './topics.js'
 import { unreachable } from './unreachable.js'
 
@@ -29,6 +30,7 @@ const PARTS: readonly ((suite: Suite) => void)[] = [
   publishSubscribe,
   concurrency,
   topics,
+  topicPatterns,
   redelivery,
   keyOrder,
   lifecycle,
