@@ -17,6 +17,7 @@ const PRINTED = [
   /^\S+ 0\n$/,
   /^c1 12 1\n$/,
   /^1\n2\n3\n$/,
+  /^orders\.eu made after the loop\n$/,
   /^{ amount: 5 } 3 no account for unknown\n$/,
   /^\[ 'refund-1: the ledger is closed \(1\)' \]\n(?=.*refunded refund-1 5\n)(refunded.*\n)?{ count: 1, missing: \[\] }\n(refunded.*\n)?$/s,
   /^4\n$/,

@@ -5,6 +5,7 @@ import {
   officialIdentity,
   Producer,
   type ProducerOptions,
+  type TopicSelection,
 } from '@streamswitch/core/driver'
 import { classifyError } from './errors.js'
 import {
@@ -41,7 +42,7 @@ export class AmqpProducer<T = unknown> extends Producer<T> {
 
 /** A consumer loop on the AMQP transport. */
 export class AmqpConsumerLoop<T = unknown> extends ConsumerLoop<T> {
-  constructor(topic: string | readonly string[], options: ConsumerLoopOptions<T>) {
+  constructor(topic: TopicSelection, options: ConsumerLoopOptions<T>) {
     super(adapter, topic, options)
   }
 }

@@ -131,7 +131,7 @@ export async function provisionGroup(context: TopologyContext, spec: GroupSpec):
   const { topic, group } = spec
   const names = groupNames(topic.brokerTopic, group)
   const existing = await passiveConsumers(context.connection, names.queue(0))
-  if (topic.provision !== 'create') {
+  if ((topic.groups ?? topic.provision) !== 'create') {
     if (existing === undefined) throw topicMissing('amqp', `${topic.topic} (group ${group})`)
     return existing
   }

@@ -14,7 +14,9 @@ export type {
   ProducerSpec,
   Provision,
   Retention,
+  TopicDiscovery,
   TopicInfo,
+  TopicSearch,
   TopicSpec,
   TransportContext,
   TransportDriver,
@@ -69,6 +71,7 @@ export { withSignal } from './session.js'
 export { type ErrorMeaning, systemErrorMeaning } from './system-errors.js'
 export { readTls, type TlsSettings, tlsFields } from './tls.js'
 export { partitionConflict, topicMissing } from './topic-errors.js'
+export type { TopicSelection } from './topic-pattern.js'
 export { Transport, type TransportOptions } from './transport/transport.js'
 export type { TransportUrl } from './transport/url.js'
 export { DEAD_LETTER_HEADERS, RESERVED_PREFIX, ROUTING_HEADERS, WIRE_HEADERS } from './wire/reserved-headers.js'

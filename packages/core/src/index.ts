@@ -87,6 +87,7 @@ export { OFFICIAL_ADAPTERS, type OfficialAdapter, type OfficialName } from './re
 export { availableAdapters, CONSUMER_LOOPS, PRODUCERS, registerAdapter } from './registry/registry.js'
 export type { Schema } from './schema.js'
 export type { Secret } from './secret.js'
+export { type TopicPattern, type TopicSelection, topicPattern } from './topic-pattern.js'
 export { openTransport } from './transport/open-transport.js'
 export { Transport, type TransportMiddleware, type TransportOptions } from './transport/transport.js'
 export { redactUrl } from './transport/url.js'

@@ -9,6 +9,7 @@ import {
   Problems,
   Producer,
   type ProducerOptions,
+  type TopicSelection,
   type TransportContext,
 } from '@streamswitch/core/driver'
 import { HttpConnection } from './connection.js'
@@ -52,7 +53,7 @@ export class HttpProducer<T = unknown> extends Producer<T> {
 
 /** A consumer loop on the HTTP transport. */
 export class HttpConsumerLoop<T = unknown> extends ConsumerLoop<T> {
-  constructor(topic: string | readonly string[], options: ConsumerLoopOptions<T>) {
+  constructor(topic: TopicSelection, options: ConsumerLoopOptions<T>) {
     super(adapter, topic, options)
   }
 }

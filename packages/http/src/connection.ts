@@ -7,8 +7,11 @@ import {
   type ProducerSpec,
   readSecret,
   StreamError,
+  type TopicDiscovery,
+  type TopicSearch,
   type TransportContext,
   type TransportDriver,
+  withSignal,
 } from '@streamswitch/core/driver'
 import type { FastifyInstance } from 'fastify'
 import { HttpAdmin } from './admin.js'
@@ -18,6 +21,9 @@ import { defaultListen, type ListenAddress } from './option-checks.js'
 import type { HttpConsumerOptionValues, HttpOptionValues, HttpProducerOptionValues } from './options.js'
 import { HttpProducerDriver } from './producer.js'
 import { type Lease, lease } from './server/listener.js'
+
+/** Most topics that senders may have one loop by pattern join: a sender could name any number. */
+const MAX_FOUND_TOPICS = 1_000
 
 /** What `transport.native` is: the listening side, while a loop of the transport is open. */
 export interface HttpNative {
@@ -64,6 +70,30 @@ export class HttpConnection implements TransportDriver {
     return new HttpConsumerDriver(spec as ConsumerSpec<HttpConsumerOptionValues>, sink, this.#listenPath, () =>
       this.#listen(),
     )
+  }
+
+  /** Topics are known by what senders name: at most {@link MAX_FOUND_TOPICS} per loop. */
+  async discover(search: TopicSearch, signal: AbortSignal): Promise<TopicDiscovery> {
+    const opening = this.#listen()
+    const { hub, release } = await withSignal(opening, signal)
+    const { prefix } = this.#context
+    const found = new Set<string>()
+    const leave = hub.search({
+      group: search.brokerGroup,
+      basePath: this.#listenPath,
+      find: (brokerTopic) => {
+        const topic = brokerTopic.startsWith(prefix) ? brokerTopic.slice(prefix.length) : ''
+        if (!search.accepts(topic) || (!found.has(topic) && found.size >= MAX_FOUND_TOPICS)) return undefined
+        found.add(topic)
+        return search.found(topic)
+      },
+    })
+    return {
+      close: async () => {
+        leave()
+        await release()
+      },
+    }
   }
 
   async close(): Promise<void> {

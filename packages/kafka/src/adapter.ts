@@ -9,6 +9,7 @@ import {
   type ProducerOptions,
   type ProducerSink,
   type ProducerSpec,
+  type TopicSelection,
   type TransportContext,
   type TransportDriver,
 } from '@streamswitch/core/driver'
@@ -77,7 +78,7 @@ export class KafkaProducer<T = unknown> extends Producer<T> {
 
 /** A consumer loop on Kafka. */
 export class KafkaConsumerLoop<T = unknown> extends ConsumerLoop<T> {
-  constructor(topic: string | readonly string[], options: ConsumerLoopOptions<T>) {
+  constructor(topic: TopicSelection, options: ConsumerLoopOptions<T>) {
     super(adapter, topic, options)
   }
 }

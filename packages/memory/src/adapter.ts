@@ -9,6 +9,7 @@ import {
   Producer,
   type ProducerOptions,
   type ProducerSpec,
+  type TopicSelection,
   type TransportContext,
   type TransportDriver,
 } from '@streamswitch/core/driver'
@@ -56,7 +57,7 @@ export class MemoryProducer<T = unknown> extends Producer<T> {
 
 /** A consumer loop on the memory transport. */
 export class MemoryConsumerLoop<T = unknown> extends ConsumerLoop<T> {
-  constructor(topic: string | readonly string[], options: ConsumerLoopOptions<T>) {
+  constructor(topic: TopicSelection, options: ConsumerLoopOptions<T>) {
     super(adapter, topic, options)
   }
 }

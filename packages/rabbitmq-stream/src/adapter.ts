@@ -12,6 +12,7 @@ import {
   type ProducerOptions,
   type ProducerSink,
   type ProducerSpec,
+  type TopicSelection,
   type TopicSpec,
   type TransportContext,
   type TransportDriver,
@@ -122,7 +123,7 @@ export class RabbitmqStreamProducer<T = unknown> extends Producer<T> {
 
 /** A consumer loop on RabbitMQ streams. */
 export class RabbitmqStreamConsumerLoop<T = unknown> extends ConsumerLoop<T> {
-  constructor(topic: string | readonly string[], options: ConsumerLoopOptions<T>) {
+  constructor(topic: TopicSelection, options: ConsumerLoopOptions<T>) {
     super(adapter, topic, options)
   }
 }

@@ -14,7 +14,7 @@ import { type ConnectionSource, openClient } from './connection.js'
 import { classifyError, failure, hasCode, TRANSPORT } from './errors.js'
 import { GroupRecordStore } from './group-records.js'
 import { lagOf } from './stream-positions.js'
-import { ensureTopic, findTopic, LOCK_STREAM, whenAvailable } from './topology.js'
+import { ensureTopic, findFinished, findTopic, LOCK_STREAM, whenAvailable } from './topology.js'
 
 const MANAGEMENT_PORT = 15_672
 const MANAGEMENT_TIMEOUT_MS = 10_000
@@ -51,8 +51,10 @@ export class StreamAdmin implements Admin {
     streams.delete(prefix + LOCK_STREAM)
     return this.#with('topics', undefined, async (client) => {
       const topics: TopicInfo[] = []
-      for (const name of superStreams.filter((one) => one.startsWith(prefix))) {
-        const found = await findTopic(client, name)
+      const half = new Set([...streams].map(superStreamOf).filter((name) => name !== undefined))
+      for (const name of superStreams) half.delete(name)
+      for (const name of [...superStreams, ...half].filter((one) => one.startsWith(prefix))) {
+        const found = half.has(name) ? await findFinished(client, name, prefix) : await findTopic(client, name)
         if (found?.superStream === undefined) continue
         for (const stream of found.streams) streams.delete(stream)
         topics.push({ topic: name.slice(prefix.length), partitions: found.streams.length })
@@ -134,4 +136,9 @@ export class StreamAdmin implements Admin {
       )
     }
   }
+}
+
+/** The super stream that a stream may be a partition of, by its name: one that is being made has partitions before it is listed. */
+function superStreamOf(stream: string): string | undefined {
+  return /^(.+)-\d+$/.exec(stream)?.[1]
 }

@@ -80,6 +80,23 @@ async function createSuperStream(
   }
 }
 
+/** As {@link findTopic}, once nobody is making it any more: until then partitions of a super stream look like topics of their own. */
+export async function findFinished(
+  client: StreamClient,
+  brokerTopic: string,
+  prefix: string,
+): Promise<Topology | undefined> {
+  // Without the stream of locks no super stream was ever made here.
+  const release = await acquireLock(client, prefix + LOCK_STREAM, `create:${brokerTopic}`, LOCK_WAIT_MS).catch(
+    () => undefined,
+  )
+  try {
+    return await findTopic(client, brokerTopic)
+  } finally {
+    await release?.()
+  }
+}
+
 /** Somebody else made it in between: what counts is what it looks like now. */
 function unlessMade(error: unknown): true {
   if (hasCode(error, ResponseCode.streamAlreadyExists) || hasCode(error, ResponseCode.preconditionFailed)) return true

@@ -10,6 +10,7 @@ import {
   type ProducerOptions,
   type ProducerSink,
   type ProducerSpec,
+  type TopicSelection,
   type TransportContext,
   type TransportDriver,
 } from '@streamswitch/core/driver'
@@ -74,7 +75,7 @@ export class RedisProducer<T = unknown> extends Producer<T> {
 
 /** A consumer loop on the Redis transport. */
 export class RedisConsumerLoop<T = unknown> extends ConsumerLoop<T> {
-  constructor(topic: string | readonly string[], options: ConsumerLoopOptions<T>) {
+  constructor(topic: TopicSelection, options: ConsumerLoopOptions<T>) {
     super(adapter, topic, options)
   }
 }

@@ -42,6 +42,9 @@ export class GroupSetup {
 
   /** @param known - the group has existed before: if it is missing it was lost, and goes on where it was, never at the end. */
   async ensure(partition: Partition, known: boolean): Promise<Outcome> {
+    const topic = this.#spec.topics.find((one) => one.topic === partition.topic)
+    // Making the group makes its stream, so that a topic that may be deleted must be there.
+    if (known && topic?.provision === 'verify') await provisionTopic(this.#connection, topic)
     const outcome = await this.#make(partition, startOf(this.#spec.from, partition.number), known)
     if (outcome === 'recreated')
       this.#report(partition, 'was lost and was made anew: messages since its last acks come again')
@@ -53,7 +56,8 @@ export class GroupSetup {
 
   async #make(partition: Partition, from: StartPosition | undefined, known: boolean): Promise<Outcome> {
     const { brokerGroup, topics } = this.#spec
-    const provision = topics.find((topic) => topic.topic === partition.topic)?.provision ?? 'create'
+    const spec = topics.find((one) => one.topic === partition.topic)
+    const provision = spec?.groups ?? spec?.provision ?? 'create'
     const args = [brokerGroup, startId(from), provision, known ? '1' : '', FORMAT_VERSION, namesEntry(from)]
     const reply = await this.#connection.run(ENSURE_GROUP, [partition.stream, partition.lease], args)
     const outside = outsideOf(reply)

@@ -31,6 +31,10 @@ export interface EngineSettings {
   readonly subject: string
   readonly transport: Transport
   readonly spec: ConsumerSpec
+  /** The topics, or the pattern, as errors name them. */
+  readonly topic: string
+  /** Makes the driver of one connection. */
+  readonly connect: (sink: ConsumerSink) => ConsumerDriver
   readonly options: ConsumerOptionValues
   readonly deadLetters: DeadLetters | undefined
   readonly dedupe: Dedupe | undefined
@@ -75,7 +79,7 @@ export class ConsumerEngine
   #counts = { received: 0, handled: 0, retried: 0, deadLettered: 0, skipped: 0, acked: 0, overlaps: 0 }
 
   constructor(settings: EngineSettings) {
-    const { options, transport, spec } = settings
+    const { options, transport } = settings
     this.#settings = settings
     this.#decoder = new ValueDecoder(options.codec, options.schema)
     this.#inbox = new Inbox(options)
@@ -98,7 +102,7 @@ export class ConsumerEngine
       subject: settings.subject,
       transport: transport.name,
       logger: transport.logger,
-      spec,
+      spec: settings.spec,
       policy: options.outOfRange,
       events: settings.events,
       fail: (error) => this.fail(error),
@@ -106,7 +110,7 @@ export class ConsumerEngine
     this.#session = new Session({
       subject: settings.subject,
       transport: transport.name,
-      topic: spec.topics.map((topic) => topic.topic).join(','),
+      topic: settings.topic,
       backoff: RECONNECT_BACKOFF,
       connectTimeoutMs: options.connectTimeoutMs,
       probeIntervalMs: options.probeIntervalMs,
@@ -254,7 +258,7 @@ export class ConsumerEngine
   #create(lost: (error: unknown) => void): ConsumerDriver {
     // A driver that failed to open may have assigned something before.
     void this.#revoke(this.assignments, 'lost', 0)
-    this.#driver = this.#settings.transport.driver.consumer(this.#settings.spec, this.#sink(lost))
+    this.#driver = this.#settings.connect(this.#sink(lost))
     return this.#driver
   }
 

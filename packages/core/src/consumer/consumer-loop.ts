@@ -12,6 +12,7 @@ import type { Handler, Listener, Message } from '../message.js'
 import { requirePortableName } from '../names.js'
 import { splitOptions } from '../options/adapter-options.js'
 import { withSignal } from '../session.js'
+import { isTopicPattern, requirePattern, type TopicSelection } from '../topic-pattern.js'
 import { openByAdapter } from '../transport/open-transport.js'
 import { requireFor } from '../transport/requirements.js'
 import type { Transport } from '../transport/transport.js'
@@ -36,10 +37,11 @@ import {
 } from './loop-handler.js'
 import { iterate } from './loop-iterator.js'
 import { checkPosition } from './start-positions.js'
+import { TopicSubscription } from './topic-subscription.js'
 
 /** Makes loops of one transport. */
 export type ConsumerLoopClass = new <T = unknown>(
-  topic: string | readonly string[],
+  topic: TopicSelection,
   options: ConsumerLoopOptions<T>,
 ) => ConsumerLoop<T>
 
@@ -57,10 +59,13 @@ const FLUSH_MS = 500
  * key waiting, then the message goes to the group's dead letters.
  */
 export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, AsyncIterable<Message<T>> {
-  readonly topics: readonly string[]
   readonly group: string
   readonly transport: Transport
   readonly #ownsTransport: boolean
+  /** The topics, or the pattern, as errors name them. */
+  readonly #label: string
+  readonly #topics: readonly string[]
+  readonly #subscription: TopicSubscription | undefined
   readonly #engine: ConsumerEngine
   readonly #events: Events<ConsumerEvents>
   readonly #finished: {
@@ -80,19 +85,22 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   #closing: Promise<void> | undefined
 
   /** Checks topic, group and options; no I/O. Throws INVALID_ARGUMENT with every problem, UNSUPPORTED for what the transport can't do. */
-  constructor(adapter: AdapterDefinition, topic: string | readonly string[], options: ConsumerLoopOptions<T>) {
+  constructor(adapter: AdapterDefinition, topic: TopicSelection, options: ConsumerLoopOptions<T>) {
     const { transport, ...rest } = options ?? {}
-    this.topics = typeof topic === 'string' ? [topic] : [...topic]
+    this.#topics = isTopicPattern(topic) ? [] : typeof topic === 'string' ? [topic] : [...topic]
+    if (isTopicPattern(topic)) requirePattern(topic.pattern, adapter.name)
+    this.#label = isTopicPattern(topic) ? topic.pattern : this.#topics.join(',')
     this.group = options?.group
     requirePortableName('group', this.group, adapter.name)
-    const subject = `consumer ${this.topics.join(',')}/${this.group}`
+    const subject = `consumer ${this.#label}/${this.group}`
     const { common, own } = splitOptions(rest, consumerFields, adapter, 'consumerOptions', {
       subject,
-      topic: this.topics.join(','),
+      topic: this.#label,
     })
     this.#ownsTransport = transport === undefined
     this.transport = transport ?? openByAdapter(adapter)
-    if (this.topics.length === 0) throw this.#invalid('topic: must name at least one topic')
+    if (isTopicPattern(topic)) this.#requireNoTopicOptions(common)
+    else if (this.#topics.length === 0) throw this.#invalid('topic: must name at least one topic')
     if (common.from !== undefined) requireFor(adapter, 'replay', "'from'", 'configure')
     if (common.ack === 'manual') requireFor(adapter, 'manualAck', "ack: 'manual'", 'configure')
     const problem = dedupeProblem(rest.dedupe)
@@ -103,17 +111,31 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     if (dedupe !== undefined) this.#stages.push(dedupe.stage)
     this.#stages.push(...middlewareStages([...(this.transport.middleware.handle ?? []), ...common.middleware]))
     this.#finished = deferred()
-    this.#engine = new ConsumerEngine({
+    const engine = {
       subject: `${subject} on ${this.transport.name}`,
       transport: this.transport,
       spec: this.#spec(common, own),
-      options: common,
       deadLetters: this.#deadLetters(common),
+    }
+    if (isTopicPattern(topic)) {
+      const { topicRefreshMs: refreshMs, connectTimeoutMs } = common
+      this.#subscription = new TopicSubscription({ ...engine, ...topic, refreshMs, connectTimeoutMs })
+    }
+    this.#engine = new ConsumerEngine({
+      ...engine,
+      topic: this.#label,
+      connect: (sink) => this.#subscription?.driver(sink) ?? this.transport.driver.consumer(engine.spec, sink),
+      options: common,
       dedupe,
       events: this.#events,
       onFailure: (error) => this.#fail(error),
     })
     this.transport.attach(this)
+  }
+
+  /** Topics that this loop receives; with a pattern, those that it has joined by now. */
+  get topics(): readonly string[] {
+    return this.#subscription === undefined ? this.#topics : [...this.#subscription.joined]
   }
 
   /**
@@ -339,7 +361,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   #spec(common: ConsumerOptionValues, own: unknown): ConsumerSpec {
     const { retry, handlerTimeoutMs, handlerGraceMs } = common
     return {
-      topics: this.topics.map((topic) =>
+      topics: this.#topics.map((topic) =>
         this.transport.topicSpec(topic, { partitions: common.partitions, retention: common.retention }),
       ),
       group: this.group,
@@ -376,7 +398,14 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
       )
     }
     const topic = typeof deadLetter === 'object' ? deadLetter.topic : undefined
-    return new DeadLetters(target, this.topics, this.group, topic, (error) => this.#events.emit('error', error))
+    return new DeadLetters(target, this.#topics, this.group, topic, (error) => this.#events.emit('error', error))
+  }
+
+  /** A pattern makes no topics: they keep what they were made with. */
+  #requireNoTopicOptions({ partitions, retention }: ConsumerOptionValues): void {
+    const given = Object.entries({ partitions, ...retention }).find(([, value]) => value !== undefined)
+    if (given !== undefined)
+      throw this.#invalid(`${given[0]}: a loop by pattern makes no topics; set it where they are made`)
   }
 
   #requireOpen(operation: string): void {
@@ -389,11 +418,11 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   }
 
   #error(code: ErrorCode, message: string, operation: string, cause?: unknown): StreamError {
-    return new StreamError(`consumer ${this.topics.join(',')}/${this.group}: ${message}`, {
+    return new StreamError(`consumer ${this.#label}/${this.group}: ${message}`, {
       code,
       cause,
       transport: this.transport?.name,
-      topic: this.topics.join(','),
+      topic: this.#label,
       operation,
     })
   }

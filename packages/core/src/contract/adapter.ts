@@ -37,6 +37,8 @@ export interface TopicSpec {
   readonly partitions: number | undefined
   readonly retention: Retention
   readonly provision: Provision
+  /** The same for groups of it. Left out: as `provision`. A topic that a pattern found is never made, and its groups are. */
+  readonly groups?: Provision
   /**
    * A dead-letter topic must keep what is written to it although nobody may be reading yet: where topics keep nothing without a group,
    * it is made with `DEAD_LETTER_GROUP`, the one that reads it for `transport.deadLetters`.
@@ -100,6 +102,22 @@ export interface Admin {
   deleteTopic(spec: TopicSpec): Promise<void>
 }
 
+/** A loop by pattern, on a transport that knows topics only once somebody sends to them. */
+export interface TopicSearch {
+  /** The loop's group, as it is called on the broker. */
+  readonly brokerGroup: string
+  /** Whether the loop takes a topic of this name, given without prefix. */
+  accepts(topic: string): boolean
+  /** Has the loop join a topic. Resolves when it has; rejects when it can't or is being closed. May be called again. */
+  found(topic: string): Promise<void>
+}
+
+/** A search that is under way. */
+export interface TopicDiscovery {
+  /** Ends it. Never rejects. */
+  close(): Promise<void>
+}
+
 /** One open transport: what producers and loops of one `openTransport` share. */
 export interface TransportDriver {
   /** The underlying client, or `undefined` while there is none. For what Streamswitch doesn't cover. */
@@ -107,6 +125,12 @@ export interface TransportDriver {
   readonly admin: Admin
   producer(spec: ProducerSpec, sink: ProducerSink): ProducerDriver
   consumer(spec: ConsumerSpec, sink: ConsumerSink): ConsumerDriver
+  /**
+   * For transports whose `Admin.topics` can't say what may be received: calls `search.found` for each accepted topic that a sender
+   * names, and holds the sender's message until it has resolved. Resolves once senders can reach this process. Elsewhere core
+   * looks for topics by `Admin.topics`.
+   */
+  discover?(search: TopicSearch, signal: AbortSignal): Promise<TopicDiscovery>
   /** Called after all producers and loops have been closed. Never rejects. */
   close(): Promise<void>
 }

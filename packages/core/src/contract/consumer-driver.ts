@@ -126,7 +126,7 @@ export interface ConsumerDriver {
   /** Shortest time between two settlements of a partition, in milliseconds; 0 settles at the end of the current turn of the event loop. */
   readonly settleIntervalMs: number
 
-  readonly attempts?: AttemptJournal
+  readonly attempts?: AttemptJournal | undefined
 
   /** `settlement: 'individual'`, where a dedupe store may keep its marks on the server that acks go to. Left out: marks are made before the ack. */
   readonly marks?: MarkSettlement

@@ -14,6 +14,7 @@ import { Problems } from '../options/problems.js'
 import { resolveOptions } from '../options/resolve.js'
 import type { Producer, ProducerSettings } from '../producer/producer.js'
 import type { SendMiddleware } from '../producer/send-middleware.js'
+import type { TopicSelection } from '../topic-pattern.js'
 import { requireCapabilities } from './requirements.js'
 import { transportFields } from './transport-options.js'
 import { parseTransportUrl } from './url.js'
@@ -127,8 +128,8 @@ export class Transport implements AsyncDisposable {
     return new (this.adapter.classes().Producer)<T>(topic, { ...options, transport: this })
   }
 
-  /** A loop on this transport. Throws INVALID_ARGUMENT for a bad topic, group or bad options. */
-  consumer<T = unknown>(topic: string | readonly string[], options: ConsumerSettings<T>): ConsumerLoop<T> {
+  /** A loop on this transport, for a topic, a list of topics or a pattern. Throws INVALID_ARGUMENT for a bad topic, pattern, group or bad options. */
+  consumer<T = unknown>(topic: TopicSelection, options: ConsumerSettings<T>): ConsumerLoop<T> {
     return new (this.adapter.classes().ConsumerLoop)<T>(topic, { ...options, transport: this })
   }
 

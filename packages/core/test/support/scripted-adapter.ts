@@ -15,6 +15,7 @@ import { toStreamError } from '../../src/errors.js'
 import { option } from '../../src/options/fields.js'
 import { Producer, type ProducerOptions } from '../../src/producer/producer.js'
 import { OFFICIAL_ADAPTERS } from '../../src/registry/official-adapters.js'
+import type { TopicSelection } from '../../src/topic-pattern.js'
 import { Transport, type TransportOptions } from '../../src/transport/transport.js'
 
 /** One publish call that waits for the test to decide. */
@@ -183,7 +184,7 @@ export function scriptedAdapter(script: Script, changes: Partial<AdapterDefiniti
     }
   }
   class ScriptedLoop<T = unknown> extends ConsumerLoop<T> {
-    constructor(topic: string | readonly string[], options: ConsumerLoopOptions<T>) {
+    constructor(topic: TopicSelection, options: ConsumerLoopOptions<T>) {
       super(adapter, topic, options)
     }
   }

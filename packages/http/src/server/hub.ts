@@ -8,9 +8,19 @@ export interface Destination {
   readonly inboxes: readonly GroupInbox[]
 }
 
+/** A loop by pattern: it joins topics that a sender names. */
+export interface TopicFinder {
+  readonly group: string
+  /** Below which its topics stand, without a slash at the end. */
+  readonly basePath: string
+  /** `undefined` where it doesn't take the topic, or has it already; else resolves when it has joined. */
+  find(brokerTopic: string): Promise<void> | undefined
+}
+
 /** The loops that share one listening address, by path: `/base/topic` and `/base/topic/group`. */
 export class Hub {
   readonly #topics = new Map<string, Map<string, GroupInbox>>()
+  readonly #finders = new Set<TopicFinder>()
 
   /** Adds a loop to a group. Returns what takes it out again. */
   join(topicPath: string, group: string, member: GroupMember): () => void {
@@ -34,6 +44,27 @@ export class Hub {
       if (of.get(group) === joined) of.delete(group)
       if (of.size === 0 && this.#topics.get(topicPath) === of) this.#topics.delete(topicPath)
     }
+  }
+
+  /** Adds a loop by pattern. Returns what takes it out again. */
+  search(finder: TopicFinder): () => void {
+    this.#finders.add(finder)
+    return () => this.#finders.delete(finder)
+  }
+
+  /** Has loops by pattern join the topic that a path names. `undefined` where there is none to wait for. */
+  discover(path: string): Promise<unknown> | undefined {
+    if (this.#finders.size === 0) return undefined
+    const joining = [...this.#finders].map((finder) => this.#ask(finder, path)).filter((one) => one !== undefined)
+    return joining.length === 0 ? undefined : Promise.all(joining)
+  }
+
+  #ask(finder: TopicFinder, path: string): Promise<void> | undefined {
+    if (!path.startsWith(`${finder.basePath}/`)) return undefined
+    const [topic = '', group, ...more] = path.slice(finder.basePath.length + 1).split('/')
+    if (more.length > 0 || (group !== undefined && group !== finder.group)) return undefined
+    if (this.#topics.get(`${finder.basePath}/${topic}`)?.has(finder.group) === true) return undefined
+    return finder.find(topic)
   }
 
   /** What a path means; `undefined` where it can't be one of a topic or group. No `inboxes`: nobody consumes that here. */

@@ -16,6 +16,10 @@ export interface RequestLimits {
 
 /** A message, or a batch of them, for a topic or one group of it. */
 export function handlePost(hub: Hub, limits: RequestLimits, request: FastifyRequest, reply: FastifyReply): void {
+  whenDiscovered(hub, request, reply, () => takePost(hub, limits, request, reply))
+}
+
+function takePost(hub: Hub, limits: RequestLimits, request: FastifyRequest, reply: FastifyReply): void {
   const destination = findDestination(hub, request, reply)
   if (destination === undefined) return
   const type = String(request.headers['content-type'] ?? '')
@@ -32,6 +36,21 @@ export function handlePost(hub: Hub, limits: RequestLimits, request: FastifyRequ
 
 /** A message whose payload is the JSON object of the query parameters, for loops that take GET. */
 export function handleGet(hub: Hub, limits: RequestLimits, request: FastifyRequest, reply: FastifyReply): void {
+  whenDiscovered(hub, request, reply, () => takeGet(hub, limits, request, reply))
+}
+
+/** A topic that a loop by pattern takes is joined before its first message is looked at. */
+function whenDiscovered(hub: Hub, request: FastifyRequest, reply: FastifyReply, take: () => void): void {
+  const joining = hub.discover(pathOf(request))
+  if (joining === undefined) return take()
+  joining.then(take, () => sendProblem(reply, problems.closing()))
+}
+
+function pathOf(request: FastifyRequest): string {
+  return request.url.split('?', 1)[0] ?? ''
+}
+
+function takeGet(hub: Hub, limits: RequestLimits, request: FastifyRequest, reply: FastifyReply): void {
   const destination = findDestination(hub, request, reply)
   if (destination === undefined) return
   if (!destination.inboxes.every((inbox) => inbox.members.some((member) => member.takesGet))) {
@@ -56,8 +75,7 @@ export function handleGet(hub: Hub, limits: RequestLimits, request: FastifyReque
 }
 
 function findDestination(hub: Hub, request: FastifyRequest, reply: FastifyReply): Destination | undefined {
-  const [path = ''] = request.url.split('?', 1)
-  const destination = hub.find(path)
+  const destination = hub.find(pathOf(request))
   if (destination === undefined) sendProblem(reply, problems.noSuchPath())
   else if (destination.inboxes.length === 0)
     sendProblem(reply, problems.noSuchGroup(destination.topic, destination.group))

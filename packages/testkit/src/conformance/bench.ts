@@ -7,6 +7,7 @@ import {
   type Logger,
   type Producer,
   type ProducerSettings,
+  type TopicSelection,
   Transport,
   type TransportOptions,
 } from '@streamswitch/core'
@@ -27,6 +28,8 @@ export interface BenchShape {
   /** Default 1. */
   readonly partitions?: number
   readonly purpose?: Topology['purpose']
+  /** The topics' names share all but their ends, so that one pattern takes them: `topic-1f.0`, `topic-1f.1`, … */
+  readonly family?: boolean
 }
 
 /** How a member joins. */
@@ -34,7 +37,7 @@ export interface MemberOptions {
   /** Default: does nothing, successfully. */
   readonly handler?: Handler
   /** Default: the first topic. */
-  readonly topic?: string | readonly string[]
+  readonly topic?: TopicSelection
   /** Default: the first group. */
   readonly group?: string
   /** Default: one of its own, as a process of its own would have. */
@@ -99,7 +102,8 @@ export class Bench {
   static async open(settings: ConformanceSettings, shape: BenchShape = {}): Promise<Bench> {
     const names = (purpose: string, count: number): string[] => Array.from({ length: count }, () => uniqueName(purpose))
     const topology: Topology = {
-      topics: names('topic', shape.topics ?? 1),
+      topics:
+        shape.family === true ? familyOf(uniqueName('topic'), shape.topics ?? 1) : names('topic', shape.topics ?? 1),
       groups: names('group', shape.groups ?? 1),
       purpose: shape.purpose ?? 'ordinary',
     }
@@ -257,4 +261,8 @@ export class Bench {
     const running = starts.filter((one) => one.outcome === 'running').length
     return `${sent.length} sent, ${confirmed} of them confirmed; ${starts.length} handler starts, ${starts.filter((one) => one.outcome === 'succeeded').length} succeeded, ${running} running`
   }
+}
+
+function familyOf(name: string, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${name}.${index}`)
 }

@@ -26,6 +26,7 @@ import type { ConformanceSettings } from './settings.js'
 import { slowHandler } from './slow-handler.js'
 import { startPositions } from './start-positions.js'
 import { Suite } from './suite.js'
+import { topicPatterns } from './topic-patterns.js'
 import { topics } from './topics.js'
 import { unreachable } from './unreachable.js'
 
@@ -39,6 +40,7 @@ const PARTS: readonly ((suite: Suite) => void)[] = [
   hostileRecords,
   concurrency,
   topics,
+  topicPatterns,
   redelivery,
   keyOrder,
   lifecycle,

@@ -5,6 +5,7 @@ import {
   isStreamError,
   Producer,
   StreamError,
+  type TopicSelection,
   Transport,
 } from '@streamswitch/core'
 import {
@@ -206,7 +207,7 @@ function recorderAdapter(target: Target): AdapterDefinition {
         }
       },
       ConsumerLoop: class RecorderConsumerLoop<T = unknown> extends ConsumerLoop<T> {
-        constructor(topic: string | readonly string[], options: ConstructorParameters<typeof ConsumerLoop<T>>[2]) {
+        constructor(topic: TopicSelection, options: ConstructorParameters<typeof ConsumerLoop<T>>[2]) {
           super(adapter, topic, options)
         }
       },

@@ -1,0 +1,326 @@
+import { atMost } from '../at-most.js'
+import type { ConsumerSpec, TopicDiscovery, TopicSearch } from '../contract/adapter.js'
+import type {
+  AttemptJournal,
+  ConsumerDriver,
+  ConsumerSink,
+  PartitionAssignment,
+  PartitionLag,
+  StartPosition,
+} from '../contract/consumer-driver.js'
+import { toStreamError } from '../errors.js'
+import { withSignal } from '../session.js'
+import { deadlineSignal } from '../time.js'
+import type { Delivery } from './delivery.js'
+import type { TopicSubscription } from './topic-subscription.js'
+
+/** Topics that were joined together, through a driver of their own. */
+interface Part {
+  readonly spec: ConsumerSpec
+  readonly driver: ConsumerDriver
+  readonly assignments: Set<PartitionAssignment>
+  /** Topics of it that don't exist any more. */
+  readonly gone: Set<string>
+}
+
+/** Longest look at which topics there are when something has failed, in milliseconds. */
+const LOOK_MS = 2_000
+
+/**
+ * Receives whatever topics a pattern takes. Those that are found together share a driver of the adapter's; topics that are added
+ * later get another one beside it, so that what runs is not touched. When topics disappear, the driver that had them is wound
+ * down as for a handover, and another takes over what remains.
+ */
+export class PatternDriver implements ConsumerDriver {
+  readonly #subscription: TopicSubscription
+  readonly #sink: ConsumerSink
+  readonly #parts = new Set<Part>()
+  readonly #partOf = new Map<PartitionAssignment, Part>()
+  readonly #ending = new AbortController()
+  /** Says how drivers of this adapter settle. */
+  #sample: ConsumerDriver | undefined
+  #discovery: TopicDiscovery | undefined
+  #timer: NodeJS.Timeout | undefined
+  /** What drivers reported since the last look at the topics: one that is being deleted causes errors that are none of the user's. */
+  #held: { readonly part: Part; readonly error: unknown }[] = []
+  /** A look at which topics there are, shared by those who want it at the same time. */
+  #looking: Promise<string[]> | undefined
+  /** Changes of the set of topics, one after the other. */
+  #changes: Promise<void> = Promise.resolve()
+
+  constructor(subscription: TopicSubscription, sink: ConsumerSink) {
+    this.#subscription = subscription
+    this.#sink = sink
+  }
+
+  get settlement(): ConsumerDriver['settlement'] {
+    return this.#sample?.settlement ?? 'individual'
+  }
+
+  get redelivery(): ConsumerDriver['redelivery'] {
+    return this.#sample?.redelivery ?? 'core'
+  }
+
+  get settleIntervalMs(): number {
+    return this.#sample?.settleIntervalMs ?? 0
+  }
+
+  get attempts(): AttemptJournal | undefined {
+    return this.#sample?.attempts === undefined ? undefined : this.#journal
+  }
+
+  readonly #journal: AttemptJournal = {
+    starting: async (...what) => this.#driverOf(what[0])?.attempts?.starting(...what),
+    failed: async (...what) => this.#driverOf(what[0])?.attempts?.failed(...what),
+  }
+
+  async open(signal: AbortSignal): Promise<void> {
+    const { transport, spec } = this.#subscription.settings
+    if (transport.driver.discover === undefined) {
+      const topics = await withSignal(this.#subscription.list(), signal)
+      for (const some of this.#subscription.together(topics)) await this.#join(some, signal)
+      this.#schedule()
+    } else {
+      const search: TopicSearch = {
+        brokerGroup: spec.brokerGroup,
+        accepts: (topic) => this.#subscription.accepts(topic),
+        found: (topic) => this.#found(topic),
+      }
+      this.#discovery = await transport.driver.discover(search, signal)
+    }
+    this.#subscription.opened()
+    if (this.#parts.size === 0) this.#tell('no topic matches yet')
+  }
+
+  async ack(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
+    await this.#settle(assignment, (driver) => driver.ack?.(assignment, deliveries))
+  }
+
+  async commit(assignment: PartitionAssignment, last: Delivery): Promise<void> {
+    await this.#settle(assignment, (driver) => driver.commit?.(assignment, last))
+  }
+
+  async reject(
+    assignment: PartitionAssignment,
+    delivery: Delivery,
+    error: unknown,
+    retryAfterMs: number | undefined,
+  ): Promise<void> {
+    await this.#driverOf(assignment)?.reject?.(assignment, delivery, error, retryAfterMs)
+  }
+
+  async release(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
+    await this.#driverOf(assignment)?.release?.(assignment, deliveries)
+  }
+
+  async seek(assignment: PartitionAssignment, position: StartPosition): Promise<void> {
+    const part = this.#partOf.get(assignment)
+    await part?.driver.seek?.(assignment, position)
+    // The driver has assigned the partition again, by another object.
+    if (part !== undefined) this.#forget(part, [assignment])
+  }
+
+  async lag(): Promise<readonly PartitionLag[]> {
+    return (await Promise.all([...this.#parts].map(({ driver }) => driver.lag?.() ?? []))).flat()
+  }
+
+  async probe(): Promise<void> {
+    await Promise.all([...this.#parts].map(({ driver }) => driver.probe?.()))
+  }
+
+  async stop(): Promise<void> {
+    this.#endChanges()
+    await Promise.all([...this.#parts].map(({ driver }) => driver.stop()))
+  }
+
+  async close(): Promise<void> {
+    this.#endChanges()
+    await this.#discovery?.close()
+    await Promise.all([...this.#parts].map(({ driver }) => driver.close()))
+    // A change that was on its way ends by the signal; what it had opened until then is closed by itself.
+    await this.#changes
+    this.#parts.clear()
+    this.#partOf.clear()
+  }
+
+  #endChanges(): void {
+    this.#ending.abort(this.#subscription.error('closed'))
+    clearTimeout(this.#timer)
+  }
+
+  // Which topics there are.
+
+  #schedule(): void {
+    if (this.#ending.signal.aborted) return
+    this.#timer = setTimeout(() => void this.#inTurn(() => this.#refresh()), this.#subscription.settings.refreshMs)
+    this.#timer.unref()
+  }
+
+  #inTurn(change: () => Promise<void>): Promise<void> {
+    const done = this.#changes.then(change)
+    this.#changes = done.catch(() => {})
+    return done
+  }
+
+  async #refresh(): Promise<void> {
+    const { refreshMs, subject, transport } = this.#subscription.settings
+    try {
+      const present = new Set(await withSignal(this.#subscription.list(), this.#ending.signal))
+      for (const part of this.#parts) noteGone(part, present)
+      for (const part of [...this.#parts]) if (part.gone.size > 0) await this.#replace(part)
+      this.#tellHeld()
+      const added = [...present].filter((topic) => !this.#subscription.joined.has(topic))
+      if (added.length > 0) await this.#joinLate(added)
+    } catch (error) {
+      if (this.#ending.signal.aborted) return
+      const { message } = toStreamError(error, { code: 'UNKNOWN' })
+      transport.logger.warn(`${subject}: could not look for topics, next try in ${refreshMs} ms: ${message}`)
+    }
+    this.#schedule()
+  }
+
+  /** A sender has named a topic. Resolves when it is joined. */
+  #found(topic: string): Promise<void> {
+    return this.#inTurn(async () => {
+      if (!this.#subscription.joined.has(topic)) await this.#joinLate([topic])
+    })
+  }
+
+  #joinLate(topics: readonly string[]): Promise<void> {
+    const deadline = deadlineSignal(this.#subscription.settings.connectTimeoutMs)
+    return this.#join(topics, AbortSignal.any([deadline, this.#ending.signal]))
+  }
+
+  async #join(topics: readonly string[], signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    const { transport } = this.#subscription.settings
+    const spec = this.#subscription.specOf(topics, this.#sample === undefined ? 'first' : 'late')
+    const assignments = new Set<PartitionAssignment>()
+    const part: Part = {
+      spec,
+      assignments,
+      gone: new Set(),
+      driver: transport.driver.consumer(spec, {
+        assigned: (partitions) => this.#assigned(part, partitions),
+        revoked: async (partitions, how, deadlineMs) => {
+          await this.#sink.revoked(partitions, how, deadlineMs)
+          this.#forget(part, partitions)
+        },
+        deliver: (assignment, deliveries) => this.#sink.deliver(assignment, deliveries),
+        capacity: (assignment) => this.#sink.capacity(assignment),
+        outOfRange: (where) => this.#sink.outOfRange(where),
+        startIgnored: (topic) => this.#sink.startIgnored(topic),
+        lost: (error) => {
+          if (this.#parts.has(part)) void this.#lost(part, error)
+        },
+        report: (error) => {
+          if (this.#discovery !== undefined) this.#sink.report(error)
+          else this.#held.push({ part, error })
+        },
+      }),
+    }
+    this.#sample ??= part.driver
+    this.#parts.add(part)
+    try {
+      await withSignal(part.driver.open(signal), signal)
+    } catch (error) {
+      await this.#end(part, 'lost')
+      throw error
+    }
+    this.#subscription.noteJoined(topics)
+    this.#tell(`joined ${topics.join(', ')}`)
+  }
+
+  /** Ends what a part has of topics that are gone, and lets another take over what remains of it. */
+  async #replace(part: Part): Promise<void> {
+    if (!this.#parts.has(part)) return
+    const topics = part.spec.topics.map(({ topic }) => topic)
+    const remaining = topics.filter((topic) => !part.gone.has(topic))
+    this.#tell(`left ${[...part.gone].join(', ')}: deleted`)
+    await part.driver.stop()
+    await this.#end(part, 'graceful')
+    this.#subscription.noteLeft(topics)
+    if (remaining.length > 0) await this.#joinLate(remaining)
+  }
+
+  async #end(part: Part, how: 'graceful' | 'lost'): Promise<void> {
+    await this.#sink.revoked([...part.assignments], how)
+    this.#parts.delete(part)
+    this.#forget(part, [...part.assignments])
+    await part.driver.close()
+  }
+
+  // Whose a partition is.
+
+  #assigned(part: Part, partitions: readonly PartitionAssignment[]): void {
+    for (const assignment of partitions) {
+      part.assignments.add(assignment)
+      this.#partOf.set(assignment, part)
+    }
+    // That one part has no partition says nothing where another has some.
+    if (partitions.length > 0 || this.#partOf.size === 0) this.#sink.assigned(partitions)
+  }
+
+  #forget(part: Part, partitions: readonly PartitionAssignment[]): void {
+    for (const assignment of partitions) {
+      part.assignments.delete(assignment)
+      this.#partOf.delete(assignment)
+    }
+  }
+
+  #driverOf(assignment: PartitionAssignment): ConsumerDriver | undefined {
+    return this.#partOf.get(assignment)?.driver
+  }
+
+  /** Tells what drivers reported before this look at the topics, unless it comes from one that is gone. */
+  #tellHeld(): void {
+    const held = this.#held
+    this.#held = []
+    for (const { part, error } of held) if (this.#parts.has(part) && part.gone.size === 0) this.#sink.report(error)
+  }
+
+  /** Where topics are gone, what remains of the part goes on without the others; any other loss is one of the whole driver. */
+  async #lost(part: Part, error: unknown): Promise<void> {
+    if ((await this.#missingOf(part)).size === 0) return this.#sink.lost(error)
+    await this.#inTurn(() => this.#replace(part)).catch(() => this.#sink.lost(error))
+  }
+
+  /** Topics of a part that don't exist any more. None where that can't be told. */
+  async #missingOf(part: Part): Promise<ReadonlySet<string>> {
+    if (this.#discovery !== undefined) return part.gone
+    this.#looking ??= this.#subscription.list().finally(() => {
+      this.#looking = undefined
+    })
+    const present = await atMost(this.#looking, LOOK_MS)
+    if (present !== undefined) noteGone(part, new Set(present))
+    return part.gone
+  }
+
+  /** Where the topic is gone, nothing is left to be settled; what failed along with a topic that is gone is settled again. */
+  async #settle(
+    assignment: PartitionAssignment,
+    settle: (driver: ConsumerDriver) => Promise<void> | undefined,
+  ): Promise<void> {
+    const part = this.#partOf.get(assignment)
+    if (part === undefined) {
+      const { topic, partition } = assignment
+      throw this.#subscription.error(`partition ${partition} of '${topic}' is not this loop's any more`)
+    }
+    try {
+      await settle(part.driver)
+    } catch (error) {
+      const missing = await this.#missingOf(part)
+      if (missing.size === 0) throw error
+      if (!missing.has(assignment.topic)) await settle(part.driver)
+    }
+  }
+
+  #tell(what: string): void {
+    const { subject, transport } = this.#subscription.settings
+    transport.logger.info(`${subject}: ${what}`)
+  }
+}
+
+function noteGone(part: Part, present: ReadonlySet<string>): void {
+  for (const { topic } of part.spec.topics) if (!present.has(topic)) part.gone.add(topic)
+}

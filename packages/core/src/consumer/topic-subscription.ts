@@ -1,0 +1,135 @@
+import type { ConsumerSpec, TopicSpec } from '../contract/adapter.js'
+import type { ConsumerDriver, ConsumerSink } from '../contract/consumer-driver.js'
+import { StreamError } from '../errors.js'
+import { isPortableName } from '../names.js'
+import { isInternalTopic, matchesPattern } from '../topic-pattern.js'
+import type { Transport } from '../transport/transport.js'
+import type { DeadLetters } from './dead-letters.js'
+import { PatternDriver } from './pattern-driver.js'
+
+/** Begins the names of specs that were joined beside others. */
+const LATE = '+'
+
+export interface SubscriptionSettings {
+  readonly subject: string
+  readonly pattern: string
+  readonly transport: Transport
+  /** Of the loop; without topics. */
+  readonly spec: ConsumerSpec
+  readonly deadLetters: DeadLetters | undefined
+  /** How often topics are looked for, in milliseconds. */
+  readonly refreshMs: number
+  /** Longest time for joining topics that were found, in milliseconds. */
+  readonly connectTimeoutMs: number
+}
+
+/** A loop's topics by pattern, for as long as the loop lives: drivers come and go. */
+export class TopicSubscription {
+  readonly settings: SubscriptionSettings
+  /** Topics that this loop receives now, in the order of joining. */
+  readonly joined = new Set<string>()
+  /** Topics that have been joined at any time. */
+  readonly #known = new Set<string>()
+  /** Adapters tell loops that come back by their specs. */
+  readonly #specs = new Map<string, ConsumerSpec>()
+  readonly #skipped = new Set<string>()
+  #lateSpecs = 0
+  #opened = false
+
+  constructor(settings: SubscriptionSettings) {
+    this.settings = settings
+  }
+
+  driver(sink: ConsumerSink): ConsumerDriver {
+    this.joined.clear()
+    for (const name of this.#specs.keys()) if (name.startsWith(LATE)) this.#specs.delete(name)
+    return new PatternDriver(this, sink)
+  }
+
+  /** Whether the loop takes a topic. One whose dead letters would have no portable name is left out, with a warning. */
+  accepts(topic: string): boolean {
+    const { pattern, deadLetters, transport, subject } = this.settings
+    if (!isPortableName(topic) || isInternalTopic(topic) || !matchesPattern(pattern, topic)) return false
+    const deadLetterTopic = deadLetters?.topicFor(topic)
+    if (deadLetterTopic === undefined || isPortableName(deadLetterTopic)) return deadLetterTopic !== topic
+    if (!this.#skipped.has(topic)) {
+      this.#skipped.add(topic)
+      transport.logger.warn(
+        `${subject}: topic '${topic}' is left out: its dead-letter topic '${deadLetterTopic}' would not be portable (set deadLetter: { topic: '…' })`,
+      )
+    }
+    return false
+  }
+
+  /** The topics that exist now and that the loop takes, sorted. */
+  async list(): Promise<string[]> {
+    const topics = await this.settings.transport.admin.topics()
+    return topics
+      .map(({ topic }) => topic)
+      .filter((topic) => this.accepts(topic))
+      .sort()
+  }
+
+  /**
+   * Topics in the groups that can be joined at once: those that appeared while the loop runs are apart where they begin elsewhere
+   * than the others.
+   */
+  together(topics: readonly string[]): string[][] {
+    const isNew = (topic: string): boolean => this.#opened && !this.#known.has(topic)
+    if (this.settings.spec.from !== 'latest') return topics.length === 0 ? [] : [[...topics]]
+    return [topics.filter((topic) => !isNew(topic)), topics.filter(isNew)].filter((some) => some.length > 0)
+  }
+
+  /**
+   * What a driver of these topics is made from; the same object each time. `when`: joined as the first of a connection, which keep
+   * the member's name, or beside others. What is sent to a topic before it is found must not be lost, so that those which appear
+   * while the loop runs are read from their beginning, also with `from: 'latest'`.
+   */
+  specOf(topics: readonly string[], when: 'first' | 'late'): ConsumerSpec {
+    const name = `${when === 'late' ? LATE : ''}${topics.join(',')}`
+    const present = this.#specs.get(name)
+    if (present !== undefined) return present
+    const { spec, transport } = this.settings
+    const isNew = this.#opened && topics.every((topic) => !this.#known.has(topic))
+    if (when === 'late') this.#lateSpecs += 1
+    const made = {
+      ...spec,
+      topics: topics.map((topic) => foundTopic(transport, topic)),
+      member: when === 'first' ? spec.member : `${spec.member}-${this.#lateSpecs + 1}`,
+      from: isNew && spec.from === 'latest' ? 'earliest' : spec.from,
+    } as const
+    this.#specs.set(name, made)
+    return made
+  }
+
+  /** The first topics were joined, if there were any. */
+  opened(): void {
+    this.#opened = true
+  }
+
+  noteJoined(topics: readonly string[]): void {
+    for (const topic of topics) {
+      this.joined.add(topic)
+      this.#known.add(topic)
+    }
+  }
+
+  noteLeft(topics: readonly string[]): void {
+    for (const topic of topics) this.joined.delete(topic)
+  }
+
+  error(message: string): StreamError {
+    const { subject, transport } = this.settings
+    return new StreamError(`${subject}: ${message}`, {
+      code: 'ABORTED',
+      transport: transport.name,
+      operation: 'consume',
+    })
+  }
+}
+
+/** What was found may be deleted at any moment, and must not be made again by those who only receive it. */
+function foundTopic(transport: Transport, topic: string): TopicSpec {
+  const spec = transport.topicSpec(topic)
+  return { ...spec, provision: spec.provision === 'create' ? 'verify' : spec.provision, groups: spec.provision }
+}
