@@ -25,6 +25,9 @@ const PRINTED = [
   /^7 1\n$/,
   /^\{ entries: 1.*\}\n$/,
   /^stopped\n$/,
+  /^receipts-v2 12\n$/,
+  /^paid 12\nwritten: i1 i2\n$/,
+  /^\[ { paid: 12 } \]\n$/,
 ]
 
 function snippets(): string[] {
