@@ -16,7 +16,7 @@ export interface Receipt extends Payment {
   readonly text: string
 }
 
-export const ORDERS = 2_000
+const ORDERS = 2_000
 const CUSTOMERS = 50
 
 /** The orders of a run, always the same: customers take turns. */

@@ -2,7 +2,7 @@ import { HandlerFactory, type Logger } from '@streamswitch/core'
 import type { Order, Payment, Receipt } from './orders.js'
 
 /** The queues of the shop, and what travels in them. */
-export interface Queues {
+interface Queues {
   orders: Order
   payments: Payment
   receipts: Receipt
