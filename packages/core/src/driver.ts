@@ -33,8 +33,17 @@ export type {
 } from './contract/consumer-driver.js'
 export type { ProducerDriver, ProducerReady, ProducerSink } from './contract/producer-driver.js'
 export type { OutgoingRecord, PublishBatch } from './contract/record.js'
+export type {
+  IncomingReply,
+  ReplyChannel,
+  ReplyInboxDriver,
+  ReplyInboxSink,
+  ReplyInboxSpec,
+  ReplySenderSpec,
+} from './contract/replies.js'
 export { Deque } from './deque.js'
 export { type ErrorCode, isStreamError, StreamError, type StreamErrorOptions, toStreamError } from './errors.js'
+export { formatReplyAddress, requestIdOf } from './feedback/reply-address.js'
 export type { Logger } from './logger.js'
 export type { Headers, Message } from './message.js'
 export { isPortableName } from './names.js'
@@ -53,4 +62,4 @@ export { readSecret, type Secret, secretOption } from './secret.js'
 export { withSignal } from './session.js'
 export { readTls, type TlsSettings, tlsFields } from './tls.js'
 export type { TransportUrl } from './transport/url.js'
-export { DEAD_LETTER_HEADERS, RESERVED_PREFIX, WIRE_HEADERS } from './wire/reserved-headers.js'
+export { DEAD_LETTER_HEADERS, REPLY_HEADERS, RESERVED_PREFIX, WIRE_HEADERS } from './wire/reserved-headers.js'

@@ -22,6 +22,8 @@ export {
   type StreamErrorOptions,
   toStreamError,
 } from './errors.js'
+export { Reply } from './feedback/reply.js'
+export type { RequestOptions } from './feedback/request.js'
 export type { Logger } from './logger.js'
 export type { Handler, Headers, Message } from './message.js'
 export { isPortableName } from './names.js'
@@ -44,4 +46,4 @@ export type { Secret } from './secret.js'
 export { openTransport } from './transport/open-transport.js'
 export { Transport, type TransportOptions } from './transport/transport.js'
 export { redactUrl } from './transport/url.js'
-export { DEAD_LETTER_HEADERS } from './wire/reserved-headers.js'
+export { DEAD_LETTER_HEADERS, REPLY_HEADERS } from './wire/reserved-headers.js'

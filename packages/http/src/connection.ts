@@ -5,6 +5,7 @@ import {
   type ConsumerSpec,
   type ProducerDriver,
   type ProducerSpec,
+  type ReplyChannel,
   readSecret,
   StreamError,
   type TransportContext,
@@ -17,6 +18,7 @@ import { HttpConsumerDriver } from './consumer.js'
 import { defaultListen, type ListenAddress } from './option-checks.js'
 import type { HttpConsumerOptionValues, HttpOptionValues, HttpProducerOptionValues } from './options.js'
 import { HttpProducerDriver } from './producer.js'
+import { httpReplies } from './replies.js'
 import { type Lease, lease } from './server/listener.js'
 
 /** What `transport.native` is: the listening side, while a loop of the transport is open. */
@@ -29,6 +31,7 @@ export interface HttpNative {
 /** One HTTP transport: a sending side, and a share of the process's listening side. */
 export class HttpConnection implements TransportDriver {
   readonly admin: HttpAdmin
+  readonly replies: ReplyChannel
   readonly #options: HttpOptionValues
   readonly #context: TransportContext
   readonly #client: HttpClient
@@ -44,6 +47,7 @@ export class HttpConnection implements TransportDriver {
     this.#listenAddress = options.listen ?? defaultListen(baseUrl)
     this.#listenPath = normalizePath(options.listenPath ?? new URL(baseUrl).pathname)
     this.admin = new HttpAdmin(options)
+    this.replies = httpReplies(options.maxPayloadBytes)
   }
 
   get native(): HttpNative {

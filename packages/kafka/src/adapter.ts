@@ -29,6 +29,7 @@ import {
   optionsFromUrl,
 } from './options.js'
 import { KafkaProducerDriver } from './producer.js'
+import { kafkaReplies } from './replies.js'
 
 const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'kafka') as (typeof OFFICIAL_ADAPTERS)[number]
 
@@ -67,6 +68,7 @@ function connect(options: KafkaValues, context: TransportContext): TransportDriv
     },
     consumer: (spec: ConsumerSpec, sink: ConsumerSink) =>
       new KafkaConsumerDriver({ connection, admin, logger }, spec as ConsumerSpec<KafkaConsumerValues>, sink),
+    replies: kafkaReplies({ connection, admin, options }),
     // Drivers and administrative calls bring and end their own connections.
     close: async () => {},
   }

@@ -18,6 +18,7 @@ import { MemoryConsumerDriver } from './consumer.js'
 import { classifyError } from './errors.js'
 import { memoryConsumerFields, memoryFields, memoryProducerFields, optionsFromUrl } from './options.js'
 import { MemoryProducerDriver } from './producer.js'
+import { memoryReplies } from './replies.js'
 
 const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'memory') as (typeof OFFICIAL_ADAPTERS)[number]
 
@@ -47,6 +48,7 @@ function connect(options: OptionValues<typeof memoryFields>, context: TransportC
       new MemoryProducerDriver(broker, spec as ProducerSpec<OptionValues<typeof memoryProducerFields>>, options),
     consumer: (spec: ConsumerSpec, sink: ConsumerSink) =>
       new MemoryConsumerDriver(broker, spec, sink, options.maxBytes),
+    replies: memoryReplies(broker, options.maxPayloadBytes),
     close: async () => {},
   }
 }

@@ -30,6 +30,7 @@ import {
   streamProducerFields,
 } from './options.js'
 import { StreamProducerDriver } from './producer.js'
+import { streamReplies } from './replies.js'
 
 const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'rabbitmq-stream') as (typeof OFFICIAL_ADAPTERS)[number]
 
@@ -65,6 +66,7 @@ function connect(settings: StreamSettings, context: TransportContext): Transport
       checkConsumer(spec.options as StreamConsumerSettings, spec.topics[0]?.topic)
       return new StreamConsumerDriver(source, spec as ConsumerSpec<StreamConsumerSettings>, sink, ownEpochs)
     },
+    replies: streamReplies(source),
     close: async () => {},
   }
 }

@@ -28,6 +28,7 @@ import {
 } from './options.js'
 import { RedisProducerDriver } from './producer.js'
 import { ProducerSessions } from './producer-session.js'
+import { redisReplies } from './replies.js'
 
 const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'redis') as (typeof OFFICIAL_ADAPTERS)[number]
 
@@ -62,6 +63,7 @@ function connect(settings: RedisSettings, context: TransportContext): TransportD
       new RedisProducerDriver(connector, spec as ProducerSpec<RedisProducerSettings>, sessions.of(spec.topic), sink),
     consumer: (spec: ConsumerSpec, sink: ConsumerSink) =>
       new RedisConsumerDriver(connector, spec, incarnations.of(spec), sink),
+    replies: redisReplies(connector),
     close: async () => connector.close(),
   }
 }

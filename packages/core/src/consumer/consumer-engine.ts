@@ -3,6 +3,7 @@ import type { ConsumerSpec } from '../contract/adapter.js'
 import type { ConsumerDriver, ConsumerSink, PartitionAssignment } from '../contract/consumer-driver.js'
 import { type ErrorCode, StreamError, toStreamError } from '../errors.js'
 import type { Events } from '../events.js'
+import type { Replies } from '../feedback/replies.js'
 import type { Handler } from '../message.js'
 import { Session } from '../session.js'
 import type { Transport } from '../transport/transport.js'
@@ -26,6 +27,8 @@ export interface EngineSettings {
   readonly spec: ConsumerSpec
   readonly options: ConsumerOptionValues
   readonly deadLetters: DeadLetters | undefined
+  /** `undefined`: the loop doesn't answer requests. */
+  readonly replies: Replies | undefined
   readonly events: Events<ConsumerEvents>
   /** The loop can't go on: it closes itself, and `run` rejects. */
   readonly onFailure: (error: StreamError) => void
@@ -307,6 +310,10 @@ export class ConsumerEngine implements DispatcherHost, SettlerHost, FailureHost,
     partition.forgetDropped()
     if (partition.wantsRoom) this.#inbox.wakeIfRoom(partition)
     this.dispatcher.release(delivery, partition)
+  }
+
+  answerFailure(delivery: Delivery, error: unknown): Promise<void> | undefined {
+    return delivery.replyTo === undefined ? undefined : this.#settings.replies?.failed(delivery, error)
   }
 
   retried(): void {

@@ -4,6 +4,7 @@ import type { AdapterDefinition, ConsumerSpec } from '../contract/adapter.js'
 import type { PartitionAssignment, PartitionLag, StartPosition } from '../contract/consumer-driver.js'
 import { StreamError } from '../errors.js'
 import { Events } from '../events.js'
+import { Replies } from '../feedback/replies.js'
 import type { Handler, Message } from '../message.js'
 import { requirePortableName } from '../names.js'
 import { splitOptions } from '../options/adapter-options.js'
@@ -53,7 +54,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     readonly reject: (error: StreamError) => void
   }
   /** What stands around the handler, outermost first: dedupe, replies, middleware. */
-  readonly #stages: readonly HandlerStage[] = []
+  readonly #stages: readonly HandlerStage[]
   #handler: Handler<T> | undefined
   #opened: Promise<void> | undefined
   #running = false
@@ -78,12 +79,15 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     if (common.ack === 'manual') requireFor(adapter, 'manualAck', "ack: 'manual'", 'configure')
     this.#events = new Events(this.transport.logger, subject)
     this.#finished = deferred()
+    const replies = common.replies ? new Replies(this.transport, this.group, common.replyCodec) : undefined
+    this.#stages = replies === undefined ? [] : [replies.stage]
     this.#engine = new ConsumerEngine({
       subject: `${subject} on ${this.transport.name}`,
       transport: this.transport,
       spec: this.#spec(common, own),
       options: common,
       deadLetters: this.#deadLetters(common),
+      replies,
       events: this.#events,
       onFailure: (error) => this.#fail(error),
     })

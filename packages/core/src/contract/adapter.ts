@@ -7,6 +7,7 @@ import type { TransportUrl } from '../transport/url.js'
 import type { Capabilities } from './capabilities.js'
 import type { ConsumerDriver, ConsumerSink, PartitionLag, StartPosition } from './consumer-driver.js'
 import type { ProducerDriver, ProducerSink } from './producer-driver.js'
+import type { ReplyChannel } from './replies.js'
 
 /** Bounds on what a topic keeps. Left out: the broker's own default. */
 export interface Retention {
@@ -98,6 +99,8 @@ export interface TransportDriver {
   readonly admin: Admin
   producer(spec: ProducerSpec, sink: ProducerSink): ProducerDriver
   consumer(spec: ConsumerSpec, sink: ConsumerSink): ConsumerDriver
+  /** How replies travel. Left out: by ordinary topics, without any work of the adapter's. */
+  readonly replies?: ReplyChannel
   /** Called after all producers and loops have been closed. Never rejects. */
   close(): Promise<void>
 }

@@ -2,6 +2,8 @@ import { type Codec, type CodecName, findCodec } from '../codec.js'
 import type { AdapterDefinition } from '../contract/adapter.js'
 import { type StreamError, toStreamError } from '../errors.js'
 import { Events } from '../events.js'
+import type { Reply } from '../feedback/reply.js'
+import { type RequestOptions, Requests } from '../feedback/request.js'
 import { type OptionsByAdapter, splitOptions } from '../options/adapter-options.js'
 import type { Schema } from '../schema.js'
 import { abortError, withSignal } from '../session.js'
@@ -10,7 +12,7 @@ import type { Transport } from '../transport/transport.js'
 import { BatchSend } from './batch-send.js'
 import type { PendingRecord, RecordOwner, SendReceipt } from './pending-record.js'
 import { type ProducerOptionInput, producerFields, type SendOptions } from './producer-options.js'
-import { RecordEncoder } from './record-encoder.js'
+import { type InternalSendOptions, RecordEncoder } from './record-encoder.js'
 import { type ProducerStats, SendPipeline } from './send-pipeline.js'
 
 /** Options of a producer. Those of one adapter stand below its name: `{ redis: { … } }`; other adapters' may be carried along. */
@@ -58,6 +60,7 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   readonly #pipeline: SendPipeline
   readonly #events: Events<ProducerEvents>
   readonly #single: RecordOwner
+  #requests: Requests | undefined
   /** Set while a schema validates asynchronously: later sends queue behind it, so that order is kept. */
   #encoding: Promise<void> | undefined
   #closing: Promise<void> | undefined
@@ -111,6 +114,24 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
         this.#submit(record, options)
       }
       this.#encode(value, options, this.#single, submit, reject)
+    })
+  }
+
+  /**
+   * Sends a value that asks for a reply, and returns the reply at once: read it by `await reply.read()` or `for await (const part of reply)`.
+   * Whatever goes wrong, sending included, rejects there. The request is sent at least once; a handler that answers nothing gives an
+   * empty reply, and none at all a TIMEOUT after `timeoutMs` (default 30,000). One group should answer: where several do, the first counts.
+   *
+   * Throws INVALID_ARGUMENT for bad options, UNSUPPORTED where the transport that replies travel on can't carry them, CLOSED after `close`.
+   *
+   * @typeParam Part - what the parts are, unless `replySchema` or `replyCodec` say so.
+   */
+  request<Part = unknown>(value: T, options: RequestOptions<Part> = {}): Reply<Part> {
+    if (this.#closing !== undefined) throw this.#pipeline.error('CLOSED', 'the producer is closed', 'request')
+    this.#requests ??= new Requests(this.transport, this.topic)
+    return this.#requests.make(options, (sendOptions, fail) => {
+      const owner: RecordOwner = { accepted: () => {}, failed: (_record, error) => fail(error) }
+      this.#encode(value, sendOptions, owner, (record) => this.#submit(record, sendOptions), fail)
     })
   }
 
@@ -177,7 +198,7 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
 
   #encode(
     value: unknown,
-    options: SendOptions | undefined,
+    options: InternalSendOptions | undefined,
     owner: RecordOwner,
     submit: (record: PendingRecord) => void,
     reject: (error: StreamError) => void,
@@ -237,6 +258,7 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   }
 
   async #close(timeoutMs: number): Promise<void> {
+    this.#requests?.close()
     await this.#encoding
     await this.#pipeline.close(timeoutMs)
     this.transport.detach(this)

@@ -144,11 +144,11 @@ export async function loadAdapter(wanted: Wanted): Promise<AdapterDefinition> {
 }
 
 /** As {@link loadAdapter}, at once. Node.js can `require` adapters since they are free of top-level await. */
-function loadAdapterNow(name: string): AdapterDefinition {
-  const found = find({ name })
+export function loadAdapterNow(wanted: Wanted): AdapterDefinition {
+  const found = find(wanted)
   if ('adapter' in found) return found.adapter
   const file = locate(found.official)
-  if (file === undefined) throw notInstalled(found.official, name)
+  if (file === undefined) throw notInstalled(found.official, 'name' in wanted ? wanted.name : `${wanted.scheme}://`)
   return adopt(found.official, createRequire(import.meta.url)(file))
 }
 
@@ -167,7 +167,7 @@ function registry<Class>(
   pick: (adapter: AdapterDefinition) => Class,
 ): Readonly<Record<OfficialName, Class> & Record<string, Class>> {
   const get = (name: string | symbol): Class | undefined =>
-    typeof name === 'symbol' || PROBED.has(name) ? undefined : pick(loadAdapterNow(name))
+    typeof name === 'symbol' || PROBED.has(name) ? undefined : pick(loadAdapterNow({ name }))
   return new Proxy({} as Record<OfficialName, Class> & Record<string, Class>, {
     get: (_target, name) => get(name),
     has: (_target, name) => typeof name === 'string' && availableAdapters().includes(name),

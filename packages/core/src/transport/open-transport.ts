@@ -1,8 +1,12 @@
 import type { AdapterDefinition } from '../contract/adapter.js'
 import { StreamError } from '../errors.js'
-import { loadAdapter } from '../registry/registry.js'
+import { loadAdapter, loadAdapterNow } from '../registry/registry.js'
+import { requireCapabilities } from './requirements.js'
 import { Transport, type TransportOptions } from './transport.js'
 import { parseTransportUrl } from './url.js'
+
+/** What a feedback transport that is opened along with another has in common with it. */
+const SHARED_OPTIONS = ['prefix', 'provision', 'clientId', 'replyTtlMs']
 
 /**
  * Opens the transport that a URL names, or the environment: `STREAMSWITCH_URL`, else `STREAMSWITCH_TRANSPORT` with the adapter's
@@ -16,7 +20,10 @@ export async function openTransport(url?: string, options: TransportOptions = {}
   const target = url ?? nonEmpty(environment.STREAMSWITCH_URL)
   if (target !== undefined) {
     const adapter = await loadAdapter({ scheme: parseTransportUrl(target).scheme })
-    return new Transport(adapter, target, options)
+    const feedbackUrl = feedbackUrlOf(options, environment)
+    if (feedbackUrl === undefined) return new Transport(adapter, target, options)
+    const feedbackAdapter = await loadAdapter({ scheme: parseTransportUrl(feedbackUrl).scheme })
+    return withFeedback(adapter, target, options, feedbackAdapter, feedbackUrl)
   }
   const name = nonEmpty(environment.STREAMSWITCH_TRANSPORT)
   if (name === undefined) {
@@ -25,6 +32,8 @@ export async function openTransport(url?: string, options: TransportOptions = {}
       { code: 'INVALID_ARGUMENT', operation: 'configure' },
     )
   }
+  const feedbackUrl = feedbackUrlOf(options, environment)
+  if (feedbackUrl !== undefined) await loadAdapter({ scheme: parseTransportUrl(feedbackUrl).scheme })
   return openByAdapter(await loadAdapter({ name }), options)
 }
 
@@ -34,7 +43,40 @@ export function openByAdapter(adapter: AdapterDefinition, options: TransportOpti
   const general = nonEmpty(environment.STREAMSWITCH_URL)
   const fits =
     general !== undefined && adapter.schemes.some((scheme) => general.toLowerCase().startsWith(`${scheme}://`))
-  return new Transport(adapter, fits ? general : (adapter.environmentUrl(environment) ?? adapter.defaultUrl), options)
+  const url = fits ? general : (adapter.environmentUrl(environment) ?? adapter.defaultUrl)
+  const feedbackUrl = feedbackUrlOf(options, environment)
+  if (feedbackUrl === undefined) return new Transport(adapter, url, options)
+  return withFeedback(
+    adapter,
+    url,
+    options,
+    loadAdapterNow({ scheme: parseTransportUrl(feedbackUrl).scheme }),
+    feedbackUrl,
+  )
+}
+
+/** The URL that the feedback transport is to be opened at, if it is another one and isn't open already. */
+function feedbackUrlOf({ feedback }: TransportOptions, environment: NodeJS.ProcessEnv): string | undefined {
+  if (feedback !== undefined) return typeof feedback === 'string' ? feedback : undefined
+  return nonEmpty(environment.STREAMSWITCH_FEEDBACK_URL)
+}
+
+function withFeedback(
+  adapter: AdapterDefinition,
+  url: string,
+  options: TransportOptions,
+  feedbackAdapter: AdapterDefinition,
+  feedbackUrl: string,
+): Transport {
+  requireCapabilities(feedbackAdapter, ['requestReply'], 'configure')
+  const { environment, logger, options: given } = options
+  const shared = Object.fromEntries(SHARED_OPTIONS.map((name) => [name, given?.[name]]))
+  const feedback = new Transport(feedbackAdapter, feedbackUrl, {
+    options: shared,
+    ...(environment === undefined ? {} : { environment }),
+    ...(logger === undefined ? {} : { logger }),
+  })
+  return new Transport(adapter, url, { ...options, feedback, ownsFeedback: true })
 }
 
 function nonEmpty(value: string | undefined): string | undefined {

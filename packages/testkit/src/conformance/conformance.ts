@@ -12,6 +12,7 @@ import { keyOrder } from './key-order.js'
 import { lifecycle } from './lifecycle.js'
 import { publishSubscribe } from './publish-subscribe.js'
 import { redelivery } from './redelivery.js'
+import { requests } from './requests.js'
 import { sendingLifecycle } from './sending-lifecycle.js'
 import type { ConformanceSettings } from './settings.js'
 import { slowHandler } from './slow-handler.js'
@@ -37,6 +38,7 @@ const PARTS: readonly ((suite: Suite) => void)[] = [
   deadLetters,
   acknowledge,
   slowHandler,
+  requests,
   foreignClient,
 ]
 
