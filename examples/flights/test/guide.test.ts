@@ -19,6 +19,7 @@ const PRINTED = [
   /^1\n2\n3\n$/,
   /^{ amount: 5 } 3 no account for unknown\n$/,
   /^4\n$/,
+  /^3\n2\n1\n0\n$/,
   /^a b a b\n$/,
   /^stopped\n$/,
 ]
