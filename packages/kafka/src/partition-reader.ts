@@ -47,8 +47,9 @@ export class PartitionReader {
   /** Never rejects; bounded. */
   async close(): Promise<void> {
     this.#closed = true
-    await atMost(this.#cluster.disconnect(), DISCONNECT_MS)
+    // A polite goodbye would wait for the fetch under way.
     this.#client.cut()
+    await atMost(this.#cluster.disconnect(), DISCONNECT_MS)
     await this.#loop
   }
 
