@@ -18,9 +18,12 @@ const PRINTED = [
   /^c1 12 1\n$/,
   /^1\n2\n3\n$/,
   /^{ amount: 5 } 3 no account for unknown\n$/,
+  /^\[ 'refund-1: the ledger is closed \(1\)' \]\n(?=.*refunded refund-1 5\n)(refunded.*\n)?{ count: 1, missing: \[\] }\n(refunded.*\n)?$/s,
   /^4\n$/,
   /^3\n2\n1\n0\n$/,
   /^a b a b\n$/,
+  /^7 1\n$/,
+  /^\{ entries: 1.*\}\n$/,
   /^stopped\n$/,
 ]
 

@@ -2,7 +2,7 @@ import {
   type AdapterDefinition,
   ConsumerLoop,
   type ConsumerLoopOptions,
-  OFFICIAL_ADAPTERS,
+  officialIdentity,
   Producer,
   type ProducerOptions,
 } from '@streamswitch/core/driver'
@@ -17,13 +17,9 @@ import {
 } from './options.js'
 import { connectTransport } from './transport.js'
 
-const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'amqp') as (typeof OFFICIAL_ADAPTERS)[number]
-
 /** AMQP 0-9-1 on RabbitMQ 4: quorum queues, one per partition and group. */
 export const adapter: AdapterDefinition = {
-  name: 'amqp',
-  schemes: official.schemes,
-  capabilities: official.capabilities,
+  ...officialIdentity('amqp'),
   reconnects: 'core',
   defaultUrl: 'amqp://guest:guest@127.0.0.1:5672',
   environmentUrl,

@@ -1,11 +1,17 @@
 import type { Logger } from '@streamswitch/core/driver'
+import type { ConfirmChannel } from 'amqplib'
 import type { AmqpConnection } from './connection.js'
 import type { ControlChannel } from './control-channel.js'
-import { classifyError, newerFormat, replyCodeOf } from './errors.js'
+import { classifyError, newerFormat, replyCodeOf, unanswered } from './errors.js'
 
 const FORMAT = 1
 /** Most messages on record per partition; the oldest are forgotten first. */
 const MAX_ENTRIES = 10_000
+
+/** Longest time for the queue to answer, in milliseconds. */
+const QUEUE_TIMEOUT_MS = 5_000
+/** After a queue was found to be away, how long it isn't asked again, in milliseconds. */
+const AWAY_MS = 10_000
 
 /** What is kept of a partition between two owners. */
 export interface StoredState {
@@ -39,6 +45,10 @@ export class AttemptStore {
   #changes = new Map<string, number | undefined>()
   #declared = false
   #refused = false
+  /** The queue's node is down: nothing is read or noted until then. */
+  #awayUntil = 0
+  /** There may be something on record that has not been read. */
+  #unread = false
   #writing: Promise<void> | undefined
   #again: Promise<void> | undefined
 
@@ -46,9 +56,20 @@ export class AttemptStore {
     this.#settings = settings
   }
 
-  /** Reads what is on record. Rejects when the broker doesn't answer, or with CONFLICT for a newer format. */
+  /**
+   * Reads what is on record. Rejects when the connection is lost, or with CONFLICT for a newer format. Where only the queue is
+   * away, as it is while its node is down, nothing is on record: messages must not wait for it.
+   */
   async load(): Promise<void> {
-    const stored = await this.#read()
+    const { connection, logger, topic } = this.#settings
+    this.#unread = true
+    const stored = await this.#read().catch((error: unknown) => {
+      if (connection.gone || classifyError(error, 'read').code !== 'UNAVAILABLE') throw error
+      logger.warn(
+        `attempts of ${topic} could not be read, and count from 1 again: ${classifyError(error, 'read').message}`,
+      )
+      return NOTHING
+    })
     this.#attempts = new Map(stored.attempts)
     this.#returned = new Set(stored.returned)
     for (const [id, attempts] of this.#changes) this.#apply(id, attempts)
@@ -135,7 +156,8 @@ export class AttemptStore {
   async #writeNow(): Promise<void> {
     if (this.#refused) return
     const { queue, control, shared } = this.#settings
-    if (shared) await this.#merge()
+    if (Date.now() < this.#awayUntil) throw unanswered(`read ${queue}`, AWAY_MS)
+    if (shared || this.#unread) await this.#merge()
     await this.#declare()
     const changes = this.#changes
     this.#changes = new Map()
@@ -163,22 +185,36 @@ export class AttemptStore {
 
   async #declare(): Promise<void> {
     if (this.#declared) return
-    const { connection, queue } = this.#settings
-    await connection.withChannel(`make queue ${queue}`, (channel) =>
+    const { queue } = this.#settings
+    await this.#aside(`make queue ${queue}`, (channel) =>
       channel.assertQueue(queue, { durable: true, arguments: { 'x-max-length': 1 } }),
     )
     this.#declared = true
   }
 
   async #read(): Promise<StoredState> {
-    const { connection, queue, topic } = this.#settings
+    const { queue, topic } = this.#settings
     try {
       // Not acked: closing the channel puts the message back.
-      const message = await connection.withChannel(`read ${queue}`, (channel) => channel.get(queue))
+      const message = await this.#aside(`read ${queue}`, (channel) => channel.get(queue))
+      this.#unread = false
       return message === false ? NOTHING : parse(message.content, topic)
     } catch (error) {
-      if (replyCodeOf(error) === 404) return NOTHING
+      if (replyCodeOf(error) === 404) {
+        this.#unread = false
+        return NOTHING
+      }
       this.#refused = classifyError(error, 'read').code === 'CONFLICT'
+      throw error
+    }
+  }
+
+  async #aside<T>(what: string, run: (channel: ConfirmChannel) => Promise<T>): Promise<T> {
+    const { connection } = this.#settings
+    try {
+      return await connection.withChannelAside(what, QUEUE_TIMEOUT_MS, run)
+    } catch (error) {
+      if (!connection.gone && classifyError(error, what).code === 'UNAVAILABLE') this.#awayUntil = Date.now() + AWAY_MS
       throw error
     }
   }

@@ -6,6 +6,8 @@ import { replyCodeOf } from './errors.js'
 import { catalogueName } from './names.js'
 
 const FORMAT = 1
+/** What is made must not wait longer than this for being listed, in milliseconds. */
+const NOTE_TIMEOUT_MS = 2_000
 /** How long another reader is waited for. */
 const TRY_AGAIN_MS = 50
 const MAX_TRIES = 100
@@ -19,7 +21,8 @@ export interface CatalogueEntry {
 
 /**
  * The list of topics and groups below a prefix: one message per entry in a queue of its own, since the protocol can't list what
- * a broker holds. Written when something is made, read by admin calls only. Entries may stand in it twice.
+ * a broker holds. Written when something is made, which goes on without
+ * where that can't be had soon; read by admin calls only. Entries may stand in it twice.
  */
 export class Catalogue {
   readonly #queue: string
@@ -29,7 +32,7 @@ export class Catalogue {
   }
 
   async add(connection: AmqpConnection, entry: CatalogueEntry): Promise<void> {
-    await connection.withChannel('note in the catalogue', async (channel) => {
+    await connection.withChannelAside('note in the catalogue', NOTE_TIMEOUT_MS, async (channel) => {
       await this.#declare(channel)
       await confirmed(channel, '', this.#queue, Buffer.from(JSON.stringify({ format: FORMAT, ...entry })), {
         contentType: 'application/json',

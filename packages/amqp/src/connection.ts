@@ -1,8 +1,11 @@
-import { readSecret, readTls, withSignal } from '@streamswitch/core/driver'
+import type { Socket } from 'node:net'
+import { atMost, type HostAddress, parseHostText, readSecret, readTls, withSignal } from '@streamswitch/core/driver'
 import { type Channel, type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
 import { classifyError, unanswered } from './errors.js'
-import { type AmqpSettings, type HostAddress, parseHost } from './options.js'
+import type { AmqpSettings } from './options.js'
 
+const PORT = 5672
+const TLS_PORT = 5671
 /** Longest time for one host to take the connection, in milliseconds; then the next one is tried. */
 const HOST_TIMEOUT_MS = 5_000
 /** Longest time for a polite goodbye, in milliseconds. */
@@ -37,7 +40,10 @@ export class AmqpConnection {
       this.#cause ??= error
     })
     native.on('handler-error', (error) => this.destroy(error))
-    native.on('close', (error) => this.#end(this.#cause ?? error ?? new Error('Connection closed')))
+    native.on('close', (error) => {
+      this.#closeSocket(this.#cause ?? error)
+      this.#end(this.#cause ?? error ?? new Error('Connection closed'))
+    })
     native.on('blocked', () => this.#block(true))
     native.on('unblocked', () => this.#block(false))
   }
@@ -113,6 +119,33 @@ export class AmqpConnection {
     }
   }
 
+  /**
+   * As {@link withChannel}, for what must not cost the connection: a classic queue whose node is down answers after a minute, with
+   * the connection in best health. Rejects with UNAVAILABLE when the time is over; the channel closes once the broker has answered.
+   */
+  async withChannelAside<T>(what: string, timeoutMs: number, run: (channel: ConfirmChannel) => Promise<T>): Promise<T> {
+    let ended = false
+    const channel = await this.openConfirmChannel(() => {
+      ended = true
+    })
+    const work = async (): Promise<T> => {
+      try {
+        return await run(channel)
+      } finally {
+        if (!ended && !this.gone) await channel.close().catch(() => {})
+      }
+    }
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(unanswered(what, timeoutMs)), timeoutMs)
+    })
+    try {
+      return await Promise.race([work(), late])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
   /** Ends the connection politely, for two seconds at most. Never rejects. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
@@ -123,21 +156,27 @@ export class AmqpConnection {
   destroy(error: unknown): void {
     if (this.gone) return
     this.#cause ??= error
-    const { stream } = this.native.connection as unknown as { readonly stream?: { destroy(error?: Error): void } }
-    stream?.destroy(error instanceof Error ? error : new Error(String(error)))
+    this.#socket?.destroy(error instanceof Error ? error : new Error(String(error)))
     this.#end(this.#cause)
+  }
+
+  get #socket(): Socket | undefined {
+    return (this.native.connection as unknown as { readonly stream?: Socket }).stream
+  }
+
+  /** amqplib only ends its side of the socket: a peer that has fallen silent would hold it, and the process, for ever. */
+  #closeSocket(error: unknown): void {
+    if (error === undefined) this.#socket?.destroySoon()
+    else this.#socket?.destroy()
   }
 
   async #close(): Promise<void> {
     if (this.gone) return
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<'late'>((resolve) => {
-      timer = setTimeout(() => resolve('late'), CLOSE_TIMEOUT_MS)
-    })
-    const polite = this.native.close().catch(() => {})
-    const outcome = await Promise.race([polite, late])
-    clearTimeout(timer)
-    if (outcome === 'late') this.destroy(new Error('Connection closed'))
+    const polite = this.native.close().then(
+      () => true,
+      () => true,
+    )
+    if ((await atMost(polite, CLOSE_TIMEOUT_MS)) === undefined) this.destroy(new Error('Connection closed'))
   }
 
   /** A channel that ends together with its connection ends a moment before it. */
@@ -168,7 +207,7 @@ export async function openConnection(
   for (const text of settings.hosts) {
     signal?.throwIfAborted()
     try {
-      return await openHost(settings, parseHost(text, settings.tls), name, signal)
+      return await openHost(settings, parseHostText(text, settings.tls ? TLS_PORT : PORT), name, signal)
     } catch (error) {
       failure = error
       if (!classifyError(error, 'open').retryable) throw error

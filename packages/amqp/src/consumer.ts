@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import type {
-  AttemptJournal,
-  ConsumerDriver,
-  ConsumerSink,
-  ConsumerSpec,
-  Delivery,
-  PartitionAssignment,
-  PartitionLag,
+import {
+  type AttemptJournal,
+  atMost,
+  type ConsumerDriver,
+  type ConsumerSink,
+  type ConsumerSpec,
+  type Delivery,
+  type PartitionAssignment,
+  type PartitionLag,
 } from '@streamswitch/core/driver'
 import { type AmqpConnection, openConnection } from './connection.js'
 import { ControlChannel } from './control-channel.js'
@@ -16,6 +17,8 @@ import type { Shared } from './transport.js'
 
 /** Longest wait for the first partition, in milliseconds: others may have handlers to finish before they hand one over. */
 const FIRST_ASSIGNMENT_MS = 1_000
+/** Goodbyes must not hold up a close for longer, in milliseconds. */
+const GOODBYE_MS = 5_000
 /** The protocol's largest prefetch. */
 const MAX_PREFETCH = 65_535
 
@@ -102,10 +105,10 @@ export class AmqpConsumerDriver implements ConsumerDriver {
   async #close(): Promise<void> {
     const connection = this.#connection
     if (connection !== undefined && !connection.gone)
-      await bounded(Promise.all(this.#groups.map((group) => group.leave())))
+      await atMost(Promise.all(this.#groups.map((group) => group.leave())), GOODBYE_MS)
     for (const group of this.#groups) group.drop()
     await connection?.close()
-    await bounded(this.#control.close())
+    await atMost(this.#control.close(), GOODBYE_MS)
   }
 
   #groupSettings(connection: AmqpConnection): GroupConsumerSettings {
@@ -141,14 +144,4 @@ export class AmqpConsumerDriver implements ConsumerDriver {
     this.#lost = true
     this.#sink.lost(error)
   }
-}
-
-/** Goodbyes must not hold up a close: five seconds at most. */
-async function bounded(promise: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, 5_000)
-  })
-  await Promise.race([promise.catch(() => {}), late])
-  clearTimeout(timer)
 }

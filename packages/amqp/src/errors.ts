@@ -1,14 +1,7 @@
-import { type ErrorCode, isStreamError, StreamError } from '@streamswitch/core/driver'
-
-/** What a native error means: our code, whether the same call may succeed later, and what to do about it. */
-interface Meaning {
-  readonly code: ErrorCode
-  readonly retryable?: boolean
-  readonly advice?: string
-}
+import { type ErrorMeaning, isStreamError, StreamError, systemErrorMeaning } from '@streamswitch/core/driver'
 
 /** By reply code of the broker (AMQP 0-9-1, section 1.5.2.1, and RabbitMQ's own), unless the text says more. */
-const BY_REPLY_CODE: Readonly<Record<number, Meaning>> = {
+const BY_REPLY_CODE: Readonly<Record<number, ErrorMeaning>> = {
   311: { code: 'TOO_LARGE' },
   312: { code: 'NOT_FOUND' },
   313: { code: 'NOT_FOUND' },
@@ -30,7 +23,7 @@ const BY_REPLY_CODE: Readonly<Record<number, Meaning>> = {
 }
 
 /** By what the text says, first match wins: the broker and amqplib often have no better place for it. */
-const BY_TEXT: readonly (readonly [RegExp, Meaning])[] = [
+const BY_TEXT: readonly (readonly [RegExp, ErrorMeaning])[] = [
   [
     /ACCESS.REFUSED - Login was refused|Handshake terminated by server: 403/,
     { code: 'UNAUTHENTICATED', advice: 'check user name and password' },
@@ -85,28 +78,6 @@ const BY_TEXT: readonly (readonly [RegExp, Meaning])[] = [
   [/exceeds the \d+ byte encoding buffer/, { code: 'TOO_LARGE', advice: 'the headers are too large' }],
 ]
 
-/** By Node.js's error codes. */
-const BY_SYSTEM_CODE: Readonly<Record<string, Meaning>> = {
-  ECONNREFUSED: { code: 'UNAVAILABLE' },
-  ECONNRESET: { code: 'UNAVAILABLE' },
-  ECONNABORTED: { code: 'UNAVAILABLE' },
-  EPIPE: { code: 'UNAVAILABLE' },
-  ETIMEDOUT: { code: 'UNAVAILABLE' },
-  EHOSTUNREACH: { code: 'UNAVAILABLE' },
-  ENETUNREACH: { code: 'UNAVAILABLE' },
-  ENOTFOUND: { code: 'UNAVAILABLE', advice: "the host's name can't be resolved" },
-  EAI_AGAIN: { code: 'UNAVAILABLE', advice: "the host's name can't be resolved now" },
-  ERR_SSL_WRONG_VERSION_NUMBER: {
-    code: 'INVALID_ARGUMENT',
-    advice: 'the port speaks no TLS: use amqp://, or the TLS port',
-  },
-  EPROTO: { code: 'UNAVAILABLE', advice: 'the TLS handshake failed' },
-  ERR_OUT_OF_RANGE: { code: 'INVALID_ARGUMENT' },
-}
-
-const CERTIFICATE =
-  /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_.*|CERT_.*|ERR_TLS_CERT_.*|HOSTNAME_MISMATCH)$/
-
 /** The adapter's table of native errors. Unknown ones are UNKNOWN, retryable, with the cause kept. */
 export function classifyError(native: unknown, operation: string, topic?: string): StreamError {
   if (isStreamError(native)) return withTopic(native, topic)
@@ -130,19 +101,13 @@ function withTopic(error: StreamError, topic: string | undefined): StreamError {
   return new StreamError(message, { code, retryable, transport, operation, retryAfterMs, cause, topic })
 }
 
-function meaningOf(native: unknown, text: string): Meaning {
+function meaningOf(native: unknown, text: string): ErrorMeaning {
   const byText = BY_TEXT.find(([pattern]) => pattern.test(text))
   if (byText !== undefined) return byText[1]
   const code = typeof native === 'object' && native !== null ? (native as { readonly code?: unknown }).code : undefined
   if (typeof code === 'number') return BY_REPLY_CODE[code] ?? { code: 'UNKNOWN' }
-  if (typeof code === 'string') {
-    if (CERTIFICATE.test(code))
-      return {
-        code: 'UNAUTHENTICATED',
-        advice: "the broker's certificate isn't trusted: see tlsCaFile and tlsServerName",
-      }
-    return BY_SYSTEM_CODE[code] ?? { code: 'UNKNOWN' }
-  }
+  if (code === 'ERR_OUT_OF_RANGE') return { code: 'INVALID_ARGUMENT' }
+  if (typeof code === 'string') return systemErrorMeaning(code) ?? { code: 'UNKNOWN' }
   return native instanceof Error && native.name === 'AbortError' ? { code: 'ABORTED' } : { code: 'UNKNOWN' }
 }
 
@@ -164,29 +129,6 @@ export function inequivalentArgument(
   const text = error instanceof Error ? error.message : ''
   const match = /inequivalent arg '([^']+)' .* but current is (?:(none)|(?:the value )?'([^']*)')/.exec(text)
   return match === null ? undefined : { name: match[1] ?? '', current: match[3] }
-}
-
-/** A topic is to be there already and isn't. */
-export function topicMissing(topic: string): StreamError {
-  return new StreamError(`topic '${topic}' doesn't exist; make it, or open the transport with provision: 'create'`, {
-    code: 'NOT_FOUND',
-    transport: 'amqp',
-    operation: 'open',
-    topic,
-  })
-}
-
-/** A topic exists with another number of partitions. */
-export function partitionConflict(topic: string, existing: number, wanted: number): StreamError {
-  return new StreamError(
-    `topic '${topic}' has ${existing} partitions, not ${wanted}: the number is fixed when the topic is made`,
-    {
-      code: 'CONFLICT',
-      transport: 'amqp',
-      operation: 'open',
-      topic,
-    },
-  )
 }
 
 /** Something on the broker was written by a newer version of this package. */
@@ -214,7 +156,7 @@ export function unroutable(topic: string): StreamError {
 
 /** A call to the broker got no answer. */
 export function unanswered(what: string, timeoutMs: number): StreamError {
-  return new StreamError(`the broker didn't answer within ${timeoutMs} ms (callTimeoutMs): ${what}`, {
+  return new StreamError(`the broker didn't answer within ${timeoutMs} ms: ${what}`, {
     code: 'UNAVAILABLE',
     transport: 'amqp',
     operation: what,

@@ -20,7 +20,6 @@ import { readLag } from './lag.js'
 import { Membership } from './membership.js'
 import { fingerprintOf } from './message.js'
 import { type GroupNames, groupNames } from './names.js'
-import { takeParked } from './parked.js'
 import { PartitionConsumer } from './partition-consumer.js'
 import { Redeliveries } from './redeliveries.js'
 
@@ -50,7 +49,6 @@ const STANDBY_PRIORITY = 0
 export class GroupConsumer {
   readonly topic: string
   readonly #settings: GroupConsumerSettings
-  readonly #spec: TopicSpec
   readonly #names: GroupNames
   readonly #topology: GroupTopology
   readonly #stores: AttemptStore[] = []
@@ -65,14 +63,13 @@ export class GroupConsumer {
   constructor(settings: GroupConsumerSettings, spec: TopicSpec) {
     this.topic = spec.topic
     this.#settings = settings
-    this.#spec = spec
     this.#names = groupNames(spec.brokerTopic, settings.group)
     this.#topology = new GroupTopology(settings, spec, settings.group, settings.ordering)
   }
 
   /** Makes topic and group, registers a consumer for each partition, and takes the partitions that are free and this member's. */
   async join(): Promise<void> {
-    const { connection, ordering } = this.#settings
+    const { ordering } = this.#settings
     const { inUse } = await this.#topology.provision()
     const { partitions } = this.#topology
     for (let partition = 0; partition < partitions; partition += 1) this.#consumers.push(this.#consumer(partition))
@@ -86,15 +83,6 @@ export class GroupConsumer {
     this.#ready = true
     this.#reconsider()
     membership.announce()
-    if (this.#spec.provision === 'create')
-      void takeParked({
-        connection,
-        control: this.#settings.control,
-        topic: this.#spec,
-        names: this.#names,
-        partitions,
-        sink: this.#settings.sink,
-      })
   }
 
   /** Partitions that core knows to be this member's. */

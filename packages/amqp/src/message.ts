@@ -149,7 +149,7 @@ export function toDelivery(
 }
 
 /** A foreign sender's routing key is its key, unless it is a partition number or came by the default exchange. */
-export function foreignKey(message: Message): string | undefined {
+function foreignKey(message: Message): string | undefined {
   const { routingKey, exchange } = message.fields
   if (exchange === '' || routingKey === '' || /^\d{1,5}$/.test(routingKey)) return undefined
   return routingKey

@@ -9,8 +9,6 @@ export interface TopicNames {
   readonly exchange: string
   /** Takes what has any other routing key, from foreign senders: a fanout exchange, the first one's alternate. */
   readonly others: string
-  /** Takes what no group is there for: a fanout exchange, the second one's alternate; and the queue of dead-letter topics behind it. */
-  readonly parked: string
   /** The queue that holds the partition count. */
   readonly partitions: string
 }
@@ -39,7 +37,6 @@ export function topicNames(brokerTopic: string): TopicNames {
   return {
     exchange: brokerTopic,
     others: `${brokerTopic}:others`,
-    parked: `${brokerTopic}:parked`,
     partitions: `${brokerTopic}:partitions`,
   }
 }

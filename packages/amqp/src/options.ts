@@ -1,4 +1,6 @@
 import {
+  environmentText,
+  hostTexts,
   type OptionInput,
   type OptionValues,
   option,
@@ -43,10 +45,7 @@ export type AmqpOptions = OptionInput<typeof amqpFields>
 
 export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unknown>> {
   return {
-    hosts:
-      url.hosts.length === 0
-        ? undefined
-        : url.hosts.map(({ host, port }) => (port === undefined ? bracketed(host) : `${bracketed(host)}:${port}`)),
+    hosts: hostTexts(url),
     tls: url.scheme === 'amqps' ? true : undefined,
     username: url.username,
     password: url.password,
@@ -55,22 +54,5 @@ export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unkno
 }
 
 export function environmentUrl(environment: NodeJS.ProcessEnv): string | undefined {
-  const url = environment['AMQP_URL']?.trim()
-  return url === '' ? undefined : url
-}
-
-export interface HostAddress {
-  readonly host: string
-  readonly port: number
-}
-
-/** Takes `host`, `host:port`, `[::1]:port` apart. */
-export function parseHost(text: string, tls: boolean): HostAddress {
-  const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(text)
-  const host = match?.[1] ?? match?.[2] ?? text
-  return { host, port: match?.[3] === undefined ? (tls ? 5671 : 5672) : Number(match[3]) }
-}
-
-function bracketed(host: string): string {
-  return host.includes(':') ? `[${host}]` : host
+  return environmentText(environment, 'AMQP_URL')
 }

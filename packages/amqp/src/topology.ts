@@ -1,16 +1,15 @@
-import type { Logger, TopicSpec } from '@streamswitch/core/driver'
+import {
+  DEAD_LETTER_GROUP,
+  type Logger,
+  partitionConflict,
+  type TopicSpec,
+  topicMissing,
+} from '@streamswitch/core/driver'
 import type { ConfirmChannel } from 'amqplib'
 import type { Catalogue } from './catalogue.js'
 import type { AmqpConnection } from './connection.js'
 import { confirmed } from './control-channel.js'
-import {
-  classifyError,
-  inequivalentArgument,
-  newerFormat,
-  partitionConflict,
-  replyCodeOf,
-  topicMissing,
-} from './errors.js'
+import { classifyError, inequivalentArgument, newerFormat, replyCodeOf } from './errors.js'
 import { groupNames, type TopicNames, topicNames } from './names.js'
 
 /** Version of everything that is made on the broker. Stands in the partition queue's delivery limit, which nothing else uses. */
@@ -43,17 +42,11 @@ export async function provisionTopic(context: TopologyContext, spec: TopicSpec):
   if (spec.provision !== 'create') return checkTopic(context, spec)
   const names = topicNames(spec.brokerTopic)
   const { partitions, count } = await declarePartitions(context, spec)
-  await context.connection.withChannel(`make topic ${spec.topic}`, async (channel) => {
-    await declareExchanges(channel, names)
-    if (spec.role === 'dead-letters') {
-      await channel.assertQueue(names.parked, {
-        durable: true,
-        arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': -1 },
-      })
-      await channel.bindQueue(names.parked, names.parked, '')
-    }
-  })
+  await context.connection.withChannel(`make topic ${spec.topic}`, (channel) => declareExchanges(channel, names))
   if (count < partitions) await countIn(context, spec, partitions, count)
+  // Dead letters are kept, whoever else reads them: for the group that lists and replays them.
+  if (spec.role === 'dead-letters')
+    await provisionGroup(context, { topic: spec, group: DEAD_LETTER_GROUP, ordering: 'key', partitions })
   return partitions
 }
 
@@ -81,7 +74,7 @@ async function declarePartitions(
       if (argument?.name !== 'x-max-length' || argument.current === undefined || tries > 0) throw error
       partitions = Number(argument.current)
       if (spec.partitions !== undefined && spec.partitions !== partitions)
-        throw partitionConflict(spec.topic, partitions, spec.partitions)
+        throw partitionConflict('amqp', spec.topic, partitions, spec.partitions)
     }
   }
 }
@@ -115,11 +108,11 @@ async function checkTopic(context: TopologyContext, spec: TopicSpec): Promise<nu
       return channel.checkQueue(names.partitions)
     })
     if (messageCount > 0 && spec.partitions !== undefined && spec.partitions !== messageCount)
-      throw partitionConflict(spec.topic, messageCount, spec.partitions)
+      throw partitionConflict('amqp', spec.topic, messageCount, spec.partitions)
     return messageCount || (spec.partitions ?? 1)
   } catch (error) {
     if (replyCodeOf(error) !== 404) throw error
-    if (spec.provision === 'verify') throw topicMissing(spec.topic)
+    if (spec.provision === 'verify') throw topicMissing('amqp', spec.topic)
     return spec.partitions ?? 1
   }
 }
@@ -139,7 +132,7 @@ export async function provisionGroup(context: TopologyContext, spec: GroupSpec):
   const names = groupNames(topic.brokerTopic, group)
   const existing = await passiveConsumers(context.connection, names.queue(0))
   if (topic.provision !== 'create') {
-    if (existing === undefined) throw topicMissing(`${topic.topic} (group ${group})`)
+    if (existing === undefined) throw topicMissing('amqp', `${topic.topic} (group ${group})`)
     return existing
   }
   for (let partition = 0; partition < spec.partitions; partition += 1)
@@ -230,8 +223,7 @@ export async function rebindOthers(channel: ConfirmChannel, spec: GroupSpec): Pr
 }
 
 async function declareExchanges(channel: ConfirmChannel, names: TopicNames): Promise<void> {
-  await channel.assertExchange(names.parked, 'fanout', { durable: true })
-  await channel.assertExchange(names.others, 'fanout', { durable: true, alternateExchange: names.parked })
+  await channel.assertExchange(names.others, 'fanout', { durable: true })
   await channel.assertExchange(names.exchange, 'direct', { durable: true, alternateExchange: names.others })
 }
 
@@ -245,9 +237,7 @@ export async function deleteTopology(
   await connection.withChannel(`delete topic ${brokerTopic}`, async (channel) => {
     await channel.deleteExchange(names.exchange)
     await channel.deleteExchange(names.others)
-    await channel.deleteExchange(names.parked)
     await channel.deleteQueue(names.partitions)
-    await channel.deleteQueue(names.parked)
     for (const { group, partitions } of groups) {
       const made = groupNames(brokerTopic, group)
       await channel.deleteExchange(made.members)

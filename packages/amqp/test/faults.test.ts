@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import type { Transport } from '@streamswitch/core'
 import { type BrokerHandle, startBroker } from '@streamswitch/testkit/brokers'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import {
@@ -140,3 +141,41 @@ test('a broker that is frozen: noticed within the deadline, and everything goes 
   expectCompleteInOrder(sender, handled)
   expect(sender.failed).toEqual([])
 }, 60_000)
+
+test('a broker that does not read: no more is written than the socket takes, and all of it goes out when it reads again', async () => {
+  const topic = uniqueName('faults')
+  const transport = openTransport(broker.url, { maxUnconfirmed: 100_000 })
+  onTestFinished(() => transport.close())
+  const count = 4_000
+  const producer = transport.producer<Uint8Array>(topic, {
+    codec: 'bytes',
+    maxBatchRecords: count,
+    maxBatchBytes: 100_000_000,
+    maxBufferedBytes: 100_000_000,
+    sendTimeoutMs: 60_000,
+  })
+  const handled: number[] = []
+  const loop = transport.consumer<Uint8Array>(topic, { group: 'g', codec: 'bytes' })
+  loop.handle(({ value }) => void handled.push(value.length))
+  void loop.run()
+  await loop.init()
+  await producer.init()
+  broker.pause()
+  onTestFinished(() => broker.resume())
+  const sends = Array.from({ length: count }, () => producer.send(Buffer.alloc(10_000)))
+  await expect.poll(() => written(transport), WAIT).toBeGreaterThan(0)
+  await expect.poll(() => producer.stats().buffered, WAIT).toBe(count)
+  expect(written(transport)).toBeLessThan(count / 2)
+  broker.resume()
+  await Promise.all(sends)
+  await expect.poll(() => handled.length, WAIT).toBe(count)
+  expect(producer.stats().resent).toBe(0)
+}, 60_000)
+
+/** Messages that amqplib was given and that are not confirmed. */
+function written(transport: Transport): number {
+  const { connection } = transport.native as {
+    connection: { channels: readonly ({ channel: { unconfirmed?: readonly unknown[] } } | null)[] }
+  }
+  return connection.channels.reduce((sum, one) => sum + (one?.channel.unconfirmed?.length ?? 0), 0)
+}

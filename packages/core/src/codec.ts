@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { StreamError } from './errors.js'
 
 /** Turns values into bytes and back. May throw anything: core wraps it as SERIALIZATION. */
@@ -22,7 +23,11 @@ export const jsonCodec: Codec = {
     if (text === undefined) throw new TypeError(`a ${typeof value} has no JSON form`)
     return Buffer.from(text)
   },
-  decode: (bytes) => JSON.parse(bytes.toString()) as unknown,
+  decode(bytes) {
+    // Reading them as text would put replacement characters in their place.
+    if (!isUtf8(bytes)) throw new TypeError('the bytes are no UTF-8')
+    return JSON.parse(bytes.toString()) as unknown
+  },
 }
 
 /** Bytes as they are. Sends `Buffer` and `Uint8Array`, gives `Buffer`. */
@@ -44,8 +49,9 @@ export const textCodec: Codec<string> = {
   name: 'text',
   contentType: 'text/plain; charset=utf-8',
   encode(value) {
-    if (typeof value === 'string') return Buffer.from(value)
-    throw new TypeError('the text codec sends a string')
+    if (typeof value !== 'string') throw new TypeError('the text codec sends a string')
+    if (!value.isWellFormed()) throw new TypeError('the text is not well-formed Unicode (a lone surrogate)')
+    return Buffer.from(value)
   },
   decode: (bytes) => strictUtf8.decode(bytes),
 }

@@ -1,9 +1,11 @@
 /**
  * The door for adapters: everything an adapter needs and may use. What isn't exported here is core's own.
  */
+export { atMost } from './at-most.js'
 export { type Backoff, backoffDelayMs, RECONNECT_BACKOFF } from './backoff.js'
 export { ConsumerLoop, type ConsumerLoopClass } from './consumer/consumer-loop.js'
-export type { ConsumerLoopOptions } from './consumer/consumer-options.js'
+export type { ConsumerLoopOptions, ConsumerSettings } from './consumer/consumer-options.js'
+export { deadLetterTopic } from './consumer/dead-letters.js'
 export { Delivery, type DeliveryFields } from './consumer/delivery.js'
 export type {
   AdapterDefinition,
@@ -23,13 +25,16 @@ export {
   type CapabilityName,
   type CapabilityValue,
 } from './contract/capabilities.js'
-export type {
-  AttemptJournal,
-  ConsumerDriver,
-  ConsumerSink,
-  PartitionAssignment,
-  PartitionLag,
-  StartPosition,
+export {
+  type AttemptJournal,
+  type ConsumerDriver,
+  type ConsumerSink,
+  type OutOfRange,
+  type PartitionAssignment,
+  type PartitionLag,
+  type PartitionPositions,
+  type StartPosition,
+  startOf,
 } from './contract/consumer-driver.js'
 export type { ProducerDriver, ProducerReady, ProducerSink } from './contract/producer-driver.js'
 export type { OutgoingRecord, PublishBatch } from './contract/record.js'
@@ -41,11 +46,21 @@ export type {
   ReplyInboxSpec,
   ReplySenderSpec,
 } from './contract/replies.js'
+export { DEAD_LETTER_GROUP } from './dead-letters/dead-letter-group.js'
+export type {
+  ClaimAnswer,
+  CompletionAnswer,
+  DedupeClaim,
+  DedupeMark,
+  DedupeStore,
+  MarkSettlement,
+} from './dedupe/dedupe-store.js'
 export { Deque } from './deque.js'
 export { type ErrorCode, isStreamError, StreamError, type StreamErrorOptions, toStreamError } from './errors.js'
 export { formatReplyAddress, requestIdOf } from './feedback/reply-address.js'
+export { bracketed, environmentText, type HostAddress, hostTexts, parseHostText } from './host-address.js'
 export type { Logger } from './logger.js'
-export type { Headers, Message } from './message.js'
+export type { Handler, Headers, Listener, Message } from './message.js'
 export { isPortableName } from './names.js'
 export {
   type GroupField,
@@ -57,9 +72,18 @@ export {
 } from './options/fields.js'
 export { Problems } from './options/problems.js'
 export { Producer, type ProducerClass, type ProducerOptions } from './producer/producer.js'
-export { OFFICIAL_ADAPTERS } from './registry/official-adapters.js'
+export { OFFICIAL_ADAPTERS, officialIdentity } from './registry/official-adapters.js'
 export { readSecret, type Secret, secretOption } from './secret.js'
 export { withSignal } from './session.js'
+export { type ErrorMeaning, systemErrorMeaning } from './system-errors.js'
 export { readTls, type TlsSettings, tlsFields } from './tls.js'
+export { partitionConflict, topicMissing } from './topic-errors.js'
+export { Transport, type TransportOptions } from './transport/transport.js'
 export type { TransportUrl } from './transport/url.js'
-export { DEAD_LETTER_HEADERS, REPLY_HEADERS, RESERVED_PREFIX, WIRE_HEADERS } from './wire/reserved-headers.js'
+export {
+  DEAD_LETTER_HEADERS,
+  REPLY_HEADERS,
+  RESERVED_PREFIX,
+  ROUTING_HEADERS,
+  WIRE_HEADERS,
+} from './wire/reserved-headers.js'

@@ -2,6 +2,12 @@ import type { Logger } from './logger.js'
 
 type Listener<Payload> = (payload: Payload) => void
 
+/** The last thing that went wrong, and when, in milliseconds since the epoch. */
+export interface LastError {
+  readonly error: unknown
+  readonly at: number
+}
+
 /**
  * Typed events. A listener that throws is logged and disturbs nobody; an `error` event that nobody listens to is logged and
  * never ends the process.
@@ -10,6 +16,8 @@ export class Events<Map extends object> {
   readonly #listeners = new globalThis.Map<keyof Map, Set<Listener<never>>>()
   readonly #logger: Logger
   readonly #source: string
+  /** Of the events `error` and `reconnecting`. */
+  lastError: LastError | undefined
 
   /** @param source - opens log lines: `consumer orders/billing`. */
   constructor(logger: Logger, source: string) {
@@ -28,6 +36,8 @@ export class Events<Map extends object> {
   }
 
   emit<Name extends keyof Map>(name: Name, payload: Map[Name]): void {
+    if (name === 'error') this.lastError = { error: payload, at: Date.now() }
+    else if (name === 'reconnecting') this.lastError = { error: (payload as { error: unknown }).error, at: Date.now() }
     const set = this.#listeners.get(name)
     if (set === undefined || set.size === 0) {
       if (name === 'error')

@@ -34,7 +34,8 @@ export interface Message<T = unknown> {
   readonly native: unknown
   /**
    * Settles the message as done. Needed with `ack: 'manual'` only; may be called more than once.
-   * Resolves when the transport has taken it. Rejects with ABORTED when the partition was taken away in between
+   * Resolves when the transport has taken it; where positions are committed (Kafka, RabbitMQ Streams), that is when all before it in
+   * its partition are done. A handler that waits for it doesn't count for `concurrency` meanwhile. Rejects with ABORTED when the partition was taken away in between
    * (the message will be handled again), with CONFLICT after `nack`.
    */
   ack(): Promise<void>
@@ -55,6 +56,18 @@ export interface Message<T = unknown> {
 
 /**
  * What a handler may do with a message. It is acked once this returns or resolves, and retried when it throws or rejects. What it returns
- * is the reply, where one is asked for (`undefined`: none); a generator's values are its parts.
+ * is the reply, where one is asked for (`undefined`: none). A generator (`async function*`) has succeeded once it has ended and everything
+ * that it yielded was confirmed; to a request, what it yields are the parts of the reply.
  */
 export type Handler<T = unknown> = (message: Message<T>) => unknown
+
+/** A handler with state of its own: an instance of a class, or a plain object. */
+export interface Listener<T = unknown> {
+  /** Called for each message, as a {@link Handler} is. */
+  consume(message: Message<T>): unknown
+  /**
+   * Called once when the loop closes, after the last handler has ended and its acks were sent, while producers are still open.
+   * Gets what is left of the close's time, 500 ms at least. A failure is an `error` event of the loop.
+   */
+  flush?(): unknown
+}

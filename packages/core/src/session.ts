@@ -1,7 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { type Backoff, backoffDelayMs } from './backoff.js'
 import { StreamError, toStreamError } from './errors.js'
 import type { Logger } from './logger.js'
+import { deadlineSignal, wait } from './time.js'
 
 interface SessionDriver<Ready> {
   open(signal: AbortSignal): Promise<Ready>
@@ -75,7 +75,7 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
 
   async #connectFirst(): Promise<void> {
     const settings = this.#settings
-    const deadline = AbortSignal.timeout(settings.connectTimeoutMs)
+    const deadline = deadlineSignal(settings.connectTimeoutMs)
     let last: StreamError | undefined
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -85,9 +85,9 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
         last = error
         if (!error.retryable || deadline.aborted || this.#closing.signal.aborted) throw error
         settings.logger.info(`${settings.subject}: not connected yet, trying again: ${error.message}`)
-        await delay(backoffDelayMs(settings.backoff, attempt), undefined, {
-          signal: AbortSignal.any([deadline, this.#closing.signal]),
-        }).catch(() => {})
+        await wait(backoffDelayMs(settings.backoff, attempt), AbortSignal.any([deadline, this.#closing.signal])).catch(
+          () => {},
+        )
         if (deadline.aborted || this.#closing.signal.aborted) throw error
       }
     }
@@ -150,15 +150,10 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
     await this.#settings.lost(error)
     await driver.close()
     for (let attempt = 1; !this.#closing.signal.aborted; attempt += 1) {
-      await delay(backoffDelayMs(this.#settings.backoff, attempt), undefined, { signal: this.#closing.signal }).catch(
-        () => {},
-      )
+      await wait(backoffDelayMs(this.#settings.backoff, attempt), this.#closing.signal).catch(() => {})
       if (this.#closing.signal.aborted) return
       try {
-        await this.#open(
-          AbortSignal.any([AbortSignal.timeout(this.#settings.connectTimeoutMs), this.#closing.signal]),
-          true,
-        )
+        await this.#open(AbortSignal.any([deadlineSignal(this.#settings.connectTimeoutMs), this.#closing.signal]), true)
         this.#reconnects += 1
         this.#settings.logger.info(`${this.#settings.subject}: connected again`)
         return

@@ -63,6 +63,25 @@ describe('dispatch', () => {
     await loop.close({ timeoutMs: 0 })
   })
 
+  it('starts nothing behind a suspect before its ack is confirmed: a crash would be charged to it', async () => {
+    const { names, deliver, end, driver, loop } = await start()
+    let confirm: () => void = () => {}
+    driver.beforeAck = () => new Promise((resolve) => (confirm = resolve))
+    void deliver(['a1', 'b1'], { suspect: true })
+    void deliver(['c1'])
+    await end('a1')
+    await until(() => driver.acksBegun === 1)
+    expect(names()).toEqual(['a1'])
+    expect(driver.journal).toEqual(['start a1 1'])
+    confirm()
+    await end('b1')
+    await until(() => driver.acksBegun === 2)
+    expect(names()).toEqual(['a1', 'b1'])
+    confirm()
+    await until(() => names().includes('c1'))
+    await loop.close({ timeoutMs: 0 })
+  })
+
   it('never exceeds concurrency, and keeps to it when retries come due', async () => {
     const { runs, deliver, end, loop } = await start({ concurrency: 2 })
     deliver(['a1', 'b1', 'c1', 'd1'])
@@ -297,7 +316,7 @@ describe('limits', () => {
     const stalled: unknown[] = []
     loop.on('stalled', (event) => stalled.push(event))
     expect(deliver(['a1', 'a2', 'a3'])).toBeInstanceOf(Promise)
-    expect(stalled).toEqual([{ topic: 'orders', partition: 0, unsettled: 3 }])
+    expect(stalled).toEqual([{ topic: 'orders', partition: 0, reason: 'window', unsettled: 3, backlog: 0 }])
     expect(driver.sink.capacity(assignment)).toBe(0)
     await end('a1')
     await end('a2')

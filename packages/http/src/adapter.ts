@@ -2,9 +2,10 @@ import {
   type AdapterDefinition,
   ConsumerLoop,
   type ConsumerLoopOptions,
-  OFFICIAL_ADAPTERS,
+  environmentText,
   type OptionFields,
   type OptionValues,
+  officialIdentity,
   Problems,
   Producer,
   type ProducerOptions,
@@ -14,17 +15,12 @@ import { HttpConnection } from './connection.js'
 import { classifyError } from './errors.js'
 import { type HttpOptionValues, httpConsumerFields, httpFields, httpProducerFields, optionsFromUrl } from './options.js'
 
-const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'http') as (typeof OFFICIAL_ADAPTERS)[number]
-
 /** Plain HTTP between services, without a broker: the sender's request is answered when the receiver's handler has resolved. */
 export const adapter: AdapterDefinition = {
-  name: 'http',
-  schemes: official.schemes,
-  capabilities: official.capabilities,
+  ...officialIdentity('http'),
   reconnects: 'never',
   defaultUrl: 'http://127.0.0.1:8080',
-  environmentUrl: (environment) =>
-    environment.HTTP_URL === undefined || environment.HTTP_URL === '' ? undefined : environment.HTTP_URL,
+  environmentUrl: (environment) => environmentText(environment, 'HTTP_URL'),
   options: httpFields,
   producerOptions: httpProducerFields,
   consumerOptions: httpConsumerFields,

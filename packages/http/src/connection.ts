@@ -44,7 +44,8 @@ export class HttpConnection implements TransportDriver {
     this.#options = options
     this.#context = context
     this.#client = new HttpClient(options, context.logger)
-    this.#listenAddress = options.listen ?? defaultListen(baseUrl)
+    this.#listenAddress =
+      options.listen ?? (options.port === undefined ? defaultListen(baseUrl) : { host: '0.0.0.0', port: options.port })
     this.#listenPath = normalizePath(options.listenPath ?? new URL(baseUrl).pathname)
     this.admin = new HttpAdmin(options)
     this.replies = httpReplies(options.maxPayloadBytes)

@@ -1,4 +1,5 @@
 import {
+  bracketed,
   type OptionInput,
   type OptionValues,
   option,
@@ -36,6 +37,8 @@ export const httpFields = {
   ),
   /** Where loops of this process listen: `host:port`. Left out: the URL's host and port when that host is this machine's loopback, else its port on all interfaces. */
   listen: option.custom<ListenAddress>('host:port', checkListen, { environment: 'HTTP_LISTEN' }),
+  /** Port where loops of this process listen, on all interfaces; 0: any free one. `listen` wins where both are given. */
+  port: option.integer({ min: 0, max: 65_535 }),
   /** Path below which loops of this process listen. Left out: the URL's path. */
   listenPath: option.text({ environment: 'HTTP_LISTEN_PATH' }),
   /** File with the certificate chain (PEM) of the listening side: with it, loops are served over TLS. */
@@ -108,8 +111,7 @@ export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unkno
     .join('')
   const hosts = url.hosts.length === 0 ? [{ host: '127.0.0.1', port: undefined }] : url.hosts
   const baseUrls = hosts.map(({ host, port }) => {
-    const name = host.includes(':') ? `[${host}]` : host
-    return `${url.scheme}://${name}${port === undefined ? '' : `:${port}`}${path}`
+    return `${url.scheme}://${bracketed(host)}${port === undefined ? '' : `:${port}`}${path}`
   })
   return { baseUrls, username: url.username, password: url.password }
 }

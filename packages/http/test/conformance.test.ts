@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { Transport } from '@streamswitch/core'
 import { conformance, type ForeignClient, type Topology } from '@streamswitch/testkit'
+import { findFreePort } from '@streamswitch/testkit/brokers'
 import { afterAll, describe } from 'vitest'
 import http from '../src/index.js'
 import { curl } from './support/curl.js'
 import { PlainReceiver } from './support/plain-receiver.js'
-import { freePort } from './support/ports.js'
 
 const maxPayloadBytes = 256 * 1024
 
@@ -50,7 +50,7 @@ function declare(title: string, routes: (topology: Topology) => Record<string, u
       adapter: http,
       url: () => base,
       async openOptions(topology) {
-        base = `http://127.0.0.1:${await freePort()}`
+        base = `http://127.0.0.1:${await findFreePort()}`
         await elsewhere?.close()
         elsewhere = undefined
         // Where nobody consumes the topic, somebody must still be listening: a server that is down is another case.

@@ -1,10 +1,10 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Message } from '@streamswitch/core'
+import { findFreePort } from '@streamswitch/testkit/brokers'
 import { describe, expect, it } from 'vitest'
 import { hashText, rendezvous } from '../src/client/rendezvous.js'
 import { Bed, consume, until } from './support/bed.js'
-import { freePort } from './support/ports.js'
 
 const KEYS = Array.from({ length: 12 }, (_, index) => `key-${index}`)
 
@@ -75,6 +75,21 @@ describe('routes', () => {
       }
     }
     expect(producer.stats().resent).toBeGreaterThan(0)
+  })
+
+  it('messages without key go to the replicas of a group in turn', async () => {
+    await using bed = new Bed()
+    const replicas = [await bed.open(), await bed.open()]
+    const handled = [0, 0]
+    for (const [index, replica] of replicas.entries()) {
+      await consume(replica, 'orders', 'billing', () => {
+        handled[index] = (handled[index] ?? 0) + 1
+      })
+    }
+    const routes = { orders: { billing: replicas.map(({ base }) => base) } }
+    const producer = (await bed.open({ routes })).producer('orders')
+    for (let number = 0; number < 10; number += 1) await producer.send(number)
+    expect(handled).toEqual([5, 5])
   })
 
   it.each(['by routes', 'behind one base URL'])(
@@ -152,7 +167,7 @@ describe('replicas that die', () => {
 
   it('killed in mid-handling: the other takes over, in order, nothing is lost, and the start that was cut short is counted', async () => {
     await using bed = new Bed()
-    const urls = [`http://127.0.0.1:${await freePort()}`, `http://127.0.0.1:${await freePort()}`]
+    const urls = [`http://127.0.0.1:${await findFreePort()}`, `http://127.0.0.1:${await findFreePort()}`]
     const events: ReplicaEvent[] = []
     const children = [
       await startReplica('0', urls[0] as string, events),

@@ -97,6 +97,22 @@ describe('sending to a plain receiver', () => {
     expect(receiver.requests).toHaveLength(11)
   })
 
+  it('keeps its connections to a receiver, as many as it may have, and the next ones to themselves', async () => {
+    await using bed = new Bed()
+    await using orders = await PlainReceiver.listen()
+    await using bills = await PlainReceiver.listen()
+    const endpoints = { orders: orders.url, bills: bills.url }
+    const transport = await bed.open({ connections: 3, endpoints })
+    const producers = [transport.producer('orders'), transport.producer('bills')]
+    for (const round of [1, 2]) {
+      await Promise.all(
+        producers.flatMap((producer) => Array.from({ length: 60 }, (_, index) => producer.send(index * round))),
+      )
+    }
+    expect([orders.requests.length, bills.requests.length]).toEqual([120, 120])
+    expect([orders.connections, bills.connections]).toEqual([3, 3])
+  })
+
   it('sends single messages where batches are not understood', async () => {
     await using bed = new Bed()
     await using receiver = await PlainReceiver.listen()

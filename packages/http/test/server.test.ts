@@ -1,9 +1,9 @@
 import { connect } from 'node:net'
 import type { Message } from '@streamswitch/core'
+import { findFreePort } from '@streamswitch/testkit/brokers'
 import { describe, expect, it } from 'vitest'
 import { Bed, consume, gate, until } from './support/bed.js'
 import { curl } from './support/curl.js'
-import { freePort } from './support/ports.js'
 
 const problem = (body: string): unknown => JSON.parse(body)
 const JSON_TYPE = ['-H', 'content-type: application/json']
@@ -387,7 +387,7 @@ describe('life of the listening side', () => {
 
   it('says who is in the way when another process listens there, and where to change it', async () => {
     await using bed = new Bed()
-    const port = await freePort()
+    const port = await findFreePort()
     const squatter = (await import('node:net')).createServer().listen(port, '127.0.0.1')
     const transport = await bed.open({}, `http://127.0.0.1:${port}`)
     await expect(transport.consumer('orders', { group: 'x', connectTimeoutMs: 200 }).init()).rejects.toMatchObject({

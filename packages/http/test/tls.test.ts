@@ -1,75 +1,26 @@
-import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { Transport } from '@streamswitch/core'
+import { type Certificates, findFreePort, makeCertificates } from '@streamswitch/testkit/brokers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import http from '../src/index.js'
 import { Bed, consume } from './support/bed.js'
 import { curl } from './support/curl.js'
-import { freePort } from './support/ports.js'
 
-let folder = ''
-const file = (name: string): string => join(folder, name)
+let certificates: Certificates
 
-function openssl(...args: string[]): void {
-  const { status, stderr } = spawnSync('openssl', args, { cwd: folder })
-  if (status !== 0) throw new Error(`openssl ended with ${status}: ${stderr?.toString()}`)
-}
-
-const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
-
-/** A certificate authority of that name. */
-function authority(name: string): void {
-  openssl(
-    'req',
-    '-x509',
-    ...NEW_KEY,
-    '-days',
-    '2',
-    '-subj',
-    `/CN=${name}`,
-    '-keyout',
-    `${name}.key`,
-    '-out',
-    `${name}.crt`,
-  )
-}
-
-/** A certificate for 127.0.0.1, signed by the authority. */
-function certificate(name: string, by: string): void {
-  const extension = ['-addext', 'subjectAltName=IP:127.0.0.1']
-  openssl('req', ...NEW_KEY, '-subj', `/CN=${name}`, '-keyout', `${name}.key`, '-out', `${name}.csr`, ...extension)
-  const signer = ['-CA', `${by}.crt`, '-CAkey', `${by}.key`]
-  openssl(
-    'x509',
-    '-req',
-    '-in',
-    `${name}.csr`,
-    ...signer,
-    '-days',
-    '2',
-    '-copy_extensions',
-    'copy',
-    '-out',
-    `${name}.crt`,
-  )
-}
-
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'streamswitch-tls-'))
-  authority('authority')
-  authority('stranger')
-  certificate('server', 'authority')
-  certificate('client', 'authority')
+beforeAll(async () => {
+  certificates = await makeCertificates()
 })
 
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+afterAll(() => certificates?.remove())
 
 describe('TLS', () => {
   it('serves and sends over TLS; who trusts another authority, or none, is told so at once', async () => {
     await using bed = new Bed()
-    const base = `https://127.0.0.1:${await freePort()}`
-    const server = { listenTlsCertFile: file('server.crt'), listenTlsKeyFile: file('server.key') }
-    const transport = await bed.open({ ...server, tlsCaFile: file('authority.crt') }, base)
+    const base = `https://127.0.0.1:${await findFreePort()}`
+    const server = { listenTlsCertFile: certificates.certFile, listenTlsKeyFile: certificates.keyFile }
+    const transport = await bed.open({ ...server, tlsCaFile: certificates.caFile }, base)
     const values: unknown[] = []
     await consume(transport, 'orders', 'g', (message) => void values.push(message.value))
     await transport.producer('orders').send('ours')
@@ -77,7 +28,7 @@ describe('TLS', () => {
       (
         await curl([
           '--cacert',
-          file('authority.crt'),
+          certificates.caFile,
           '-H',
           'content-type: application/json',
           '-d',
@@ -87,7 +38,7 @@ describe('TLS', () => {
       ).status,
     ).toBe(204)
     expect(values).toEqual(['ours', 'theirs'])
-    for (const options of [{}, { tlsCaFile: file('stranger.crt') }]) {
+    for (const options of [{}, { tlsCaFile: certificates.strangerCaFile }]) {
       const distrustful = await bed.open(options, base)
       await expect(distrustful.producer('orders').send(1)).rejects.toMatchObject({
         code: 'UNAUTHENTICATED',
@@ -103,22 +54,40 @@ describe('TLS', () => {
     })
   })
 
+  it('takes the authority from the environment, and the token from a file that is read anew after a 401', async () => {
+    await using bed = new Bed()
+    const base = `https://127.0.0.1:${await findFreePort()}`
+    const server = { listenTlsCertFile: certificates.certFile, listenTlsKeyFile: certificates.keyFile }
+    const receiving = await bed.open({ ...server, listenToken: 'new' }, base)
+    const values: unknown[] = []
+    await consume(receiving, 'orders', 'g', (message) => void values.push(message.value))
+    const file = join(dirname(certificates.caFile), 'token')
+    await writeFile(file, 'old\n')
+    const environment = { STREAMSWITCH_TLS_CA_FILE: certificates.caFile }
+    await using sending = new Transport(http, base, { environment, options: { token: { file } } })
+    const producer = sending.producer('orders')
+    await producer.init()
+    await writeFile(file, 'new\n')
+    await producer.send('through')
+    expect(values).toEqual(['through'])
+  })
+
   it('lets in only clients with a certificate of the authority, where one is named', async () => {
     await using bed = new Bed()
-    const base = `https://127.0.0.1:${await freePort()}`
+    const base = `https://127.0.0.1:${await findFreePort()}`
     const server = {
-      listenTlsCertFile: file('server.crt'),
-      listenTlsKeyFile: file('server.key'),
-      listenTlsCaFile: file('authority.crt'),
+      listenTlsCertFile: certificates.certFile,
+      listenTlsKeyFile: certificates.keyFile,
+      listenTlsCaFile: certificates.caFile,
     }
     const receiving = await bed.open(server, base)
     await consume(receiving, 'orders', 'g', () => {})
     const known = await bed.open(
-      { tlsCaFile: file('authority.crt'), tlsCertFile: file('client.crt'), tlsKeyFile: file('client.key') },
+      { tlsCaFile: certificates.caFile, tlsCertFile: certificates.certFile, tlsKeyFile: certificates.keyFile },
       base,
     )
     await known.producer('orders').send(1)
-    const unknown = await bed.open({ tlsCaFile: file('authority.crt') }, base)
+    const unknown = await bed.open({ tlsCaFile: certificates.caFile }, base)
     await expect(unknown.producer('orders').send(1)).rejects.toMatchObject({
       code: 'UNAUTHENTICATED',
       message: expect.stringContaining('tlsCertFile'),

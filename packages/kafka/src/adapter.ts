@@ -4,7 +4,7 @@ import {
   type ConsumerLoopOptions,
   type ConsumerSink,
   type ConsumerSpec,
-  OFFICIAL_ADAPTERS,
+  officialIdentity,
   Producer,
   type ProducerOptions,
   type ProducerSink,
@@ -31,13 +31,9 @@ import {
 import { KafkaProducerDriver } from './producer.js'
 import { kafkaReplies } from './replies.js'
 
-const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'kafka') as (typeof OFFICIAL_ADAPTERS)[number]
-
 /** Kafka 2.1 to 4.x, through kafkajs. */
 export const adapter: AdapterDefinition = {
-  name: 'kafka',
-  schemes: official.schemes,
-  capabilities: official.capabilities,
+  ...officialIdentity('kafka'),
   reconnects: 'core',
   defaultUrl: 'kafka://127.0.0.1:9092',
   environmentUrl,

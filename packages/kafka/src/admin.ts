@@ -5,6 +5,7 @@ import {
   StreamError,
   type TopicInfo,
   type TopicSpec,
+  topicMissing,
 } from '@streamswitch/core/driver'
 import type { ITopicConfig, Admin as KafkajsAdmin } from 'kafkajs'
 import type { KafkaConnection } from './connection.js'
@@ -86,12 +87,7 @@ export class KafkaAdmin implements Admin {
   async #provision(admin: KafkajsAdmin, spec: TopicSpec): Promise<TopicInfo> {
     const existing = await partitionCount(admin, spec.brokerTopic)
     if (existing !== undefined) return this.#checked(spec, existing)
-    if (spec.provision !== 'create')
-      throw missing(
-        `topic '${spec.topic}' doesn't exist; make it, or open the transport with provision: 'create'`,
-        'open',
-        spec.topic,
-      )
+    if (spec.provision !== 'create') throw topicMissing('kafka', spec.topic)
     await admin.createTopics({ waitForLeaders: true, topics: [this.#topicConfig(spec)] })
     // Metadata shows leaders before these know of it themselves: only an answer from each says that the topic can be used.
     await onceLed(() => fetchMetadata(admin, spec.brokerTopic))

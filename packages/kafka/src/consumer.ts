@@ -10,14 +10,13 @@ import type {
   StartPosition,
   TopicSpec,
 } from '@streamswitch/core/driver'
-import { StreamError } from '@streamswitch/core/driver'
+import { atMost, StreamError } from '@streamswitch/core/driver'
 import type { KafkaMessage } from 'kafkajs'
 import type { KafkaAdmin } from './admin.js'
 import { CommitQueue } from './commit-queue.js'
 import type { KafkaConnection } from './connection.js'
 import { classifyError, protocolError } from './errors.js'
 import type { GroupMember, MemberEvents } from './group-member.js'
-import { atMost } from './kafkajs-client.js'
 import { checkConsumerOptions, type KafkaConsumerValues } from './options.js'
 import { type IntakeHost, PartitionIntake, type Position } from './partition-intake.js'
 import { type Generation, type Place, placeKey } from './places.js'
@@ -87,14 +86,10 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     )
     // Closed meanwhile: nobody would close what is opened from here on.
     signal.throwIfAborted()
-    const { logger } = this.#parts
     this.#positionsOfMember = new Positions(this.#member, {
-      group: brokerGroup,
       from: this.#spec.from,
-      outOfRange: options.outOfRange,
-      logger,
+      sink: this.sink,
       topicName: (topic) => this.#topicName(topic),
-      report: (error) => this.sink.report(error),
     })
     await this.#member.open(signal)
     // The join may still wait for other members.

@@ -1,22 +1,14 @@
-import { type ErrorCode, isStreamError, StreamError } from '@streamswitch/core/driver'
+import { type ErrorMeaning, isStreamError, StreamError, systemErrorMeaning } from '@streamswitch/core/driver'
 
-interface Meaning {
-  readonly code: ErrorCode
-  /** Where the code's own default doesn't fit. */
-  readonly retryable?: boolean
-  /** What to do about it. */
-  readonly advice?: string
-}
-
-const UNAVAILABLE: Meaning = { code: 'UNAVAILABLE' }
-const FENCED: Meaning = {
+const UNAVAILABLE: ErrorMeaning = { code: 'UNAVAILABLE' }
+const FENCED: ErrorMeaning = {
   code: 'ABORTED',
   retryable: false,
   advice: 'the member was taken out of its group; its partitions belong to others',
 }
 
 /** Error names of the protocol (Kafka protocol guide, "Error Codes"), as kafkajs spells them. */
-const PROTOCOL: Readonly<Record<string, Meaning>> = {
+const PROTOCOL: Readonly<Record<string, ErrorMeaning>> = {
   UNKNOWN_TOPIC_OR_PARTITION: {
     code: 'NOT_FOUND',
     retryable: false,
@@ -142,7 +134,7 @@ const PROTOCOL: Readonly<Record<string, Meaning>> = {
 }
 
 /** Error classes of kafkajs, by name, where the protocol's own name is missing. */
-const CLIENT: Readonly<Record<string, Meaning>> = {
+const CLIENT: Readonly<Record<string, ErrorMeaning>> = {
   KafkaJSSASLAuthenticationError: {
     code: 'UNAUTHENTICATED',
     retryable: false,
@@ -166,39 +158,6 @@ const CLIENT: Readonly<Record<string, Meaning>> = {
   },
 }
 
-/** Errors of Node.js's sockets and TLS. */
-const SYSTEM: Readonly<Record<string, Meaning>> = Object.fromEntries([
-  ...[
-    'ECONNREFUSED',
-    'ECONNRESET',
-    'ECONNABORTED',
-    'EPIPE',
-    'ETIMEDOUT',
-    'EHOSTUNREACH',
-    'ENETUNREACH',
-    'ENETDOWN',
-    'ENOTFOUND',
-    'EAI_AGAIN',
-  ].map((name) => [name, UNAVAILABLE]),
-  ...[
-    'DEPTH_ZERO_SELF_SIGNED_CERT',
-    'SELF_SIGNED_CERT_IN_CHAIN',
-    'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-    'UNABLE_TO_GET_ISSUER_CERT',
-    'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-    'CERT_HAS_EXPIRED',
-    'CERT_NOT_YET_VALID',
-    'ERR_TLS_CERT_ALTNAME_INVALID',
-  ].map((name) => [
-    name,
-    {
-      code: 'UNAUTHENTICATED',
-      retryable: false,
-      advice: "the broker's certificate isn't trusted: check tlsCaFile and tlsServerName",
-    },
-  ]),
-])
-
 /** Longest chain of causes that is looked at. */
 const MAX_DEPTH = 8
 
@@ -210,7 +169,7 @@ export function classifyError(native: unknown, operation: string, topic?: string
   if (isStreamError(native)) return native
   const chain = causes(native)
   const meaning = find(chain, 'type', PROTOCOL) ??
-    find(chain, 'code', SYSTEM) ??
+    systemMeaning(chain) ??
     find(chain, 'name', CLIENT) ?? { code: 'UNKNOWN' as const }
   const message = describe(chain)
   return new StreamError(meaning.advice === undefined ? message : `${message}: ${meaning.advice}`, {
@@ -255,11 +214,19 @@ function causes(native: unknown): unknown[] {
 function find(
   chain: readonly unknown[],
   property: string,
-  table: Readonly<Record<string, Meaning>>,
-): Meaning | undefined {
+  table: Readonly<Record<string, ErrorMeaning>>,
+): ErrorMeaning | undefined {
   for (const error of chain) {
     const value = read(error, property)
     if (value !== undefined && Object.hasOwn(table, value)) return table[value]
+  }
+  return undefined
+}
+
+function systemMeaning(chain: readonly unknown[]): ErrorMeaning | undefined {
+  for (const error of chain) {
+    const meaning = systemErrorMeaning(read(error, 'code') ?? '')
+    if (meaning !== undefined) return meaning
   }
   return undefined
 }

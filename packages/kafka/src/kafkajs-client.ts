@@ -82,18 +82,3 @@ function openSocket(
   if (state.cut) socket.destroy()
   return socket
 }
-
-/** Settles as the promise does, or resolves with `undefined` when the time is over. Never rejects. */
-export async function atMost<T>(promise: Promise<T>, timeoutMs: number): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), timeoutMs)
-  })
-  try {
-    return await Promise.race([promise, timeout])
-  } catch {
-    return undefined
-  } finally {
-    clearTimeout(timer)
-  }
-}

@@ -1,4 +1,6 @@
 import {
+  bracketed,
+  environmentText,
   type OptionInput,
   type OptionValues,
   option,
@@ -64,8 +66,6 @@ export const kafkaConsumerFields = {
   fetchMaxPartitionBytes: option.integer({ default: 1024 * 1024, min: 1024 }),
   /** Shortest time between two commits of a partition, in milliseconds. */
   commitIntervalMs: option.integer({ default: 100, min: 0 }),
-  /** Where to go on when the position is outside of what the topic holds (`auto.offset.reset`). */
-  outOfRange: option.choice(['earliest', 'latest'], { default: 'earliest' }),
 }
 
 export type KafkaOptions = OptionInput<typeof kafkaFields>
@@ -90,16 +90,14 @@ export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unkno
       },
     )
   }
-  const brokers = url.hosts.map(
-    ({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port ?? DEFAULT_PORT}`,
-  )
+  const brokers = url.hosts.map(({ host, port }) => `${bracketed(host)}:${port ?? DEFAULT_PORT}`)
   return { brokers: brokers.length === 0 ? undefined : brokers, username: url.username, password: url.password }
 }
 
 /** The URL that `KAFKA_BROKERS` makes. */
 export function environmentUrl(environment: NodeJS.ProcessEnv): string | undefined {
-  const brokers = environment.KAFKA_BROKERS?.trim()
-  if (brokers === undefined || brokers === '') return undefined
+  const brokers = environmentText(environment, 'KAFKA_BROKERS')
+  if (brokers === undefined) return undefined
   return brokers.startsWith('kafka://')
     ? brokers
     : `kafka://${brokers

@@ -1,6 +1,6 @@
-import { withSignal } from '@streamswitch/core/driver'
+import { atMost, withSignal } from '@streamswitch/core/driver'
 import type { KafkaMessage } from 'kafkajs'
-import { atMost, type KafkajsClient } from './kafkajs-client.js'
+import type { KafkajsClient } from './kafkajs-client.js'
 import { type Cluster, makeCluster } from './kafkajs-internals.js'
 import type { Place } from './places.js'
 

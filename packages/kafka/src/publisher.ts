@@ -1,6 +1,7 @@
+import { atMost } from '@streamswitch/core/driver'
 import type { Message as KafkajsMessage, Producer } from 'kafkajs'
 import { compressionType } from './compression.js'
-import { atMost, type KafkajsClient } from './kafkajs-client.js'
+import type { KafkajsClient } from './kafkajs-client.js'
 import type { CompressionName } from './options.js'
 import type { NativeRecord } from './record-batch.js'
 

@@ -1,4 +1,10 @@
-import { type Logger, type StartPosition, StreamError } from '@streamswitch/core/driver'
+import {
+  type ConsumerSink,
+  type PartitionPositions,
+  type StartPosition,
+  StreamError,
+  startOf,
+} from '@streamswitch/core/driver'
 import { decodeMetadata } from './commit-metadata.js'
 import type { GroupMember } from './group-member.js'
 import { type Place, placeKey } from './places.js'
@@ -14,14 +20,10 @@ export interface IntakeStart {
 }
 
 export interface PositionSettings {
-  readonly group: string
-  readonly from: StartPosition | undefined
-  /** What to do with a position outside of the log. */
-  readonly outOfRange: 'earliest' | 'latest'
-  readonly logger: Logger
+  readonly from: StartPosition | PartitionPositions | undefined
+  readonly sink: Pick<ConsumerSink, 'outOfRange' | 'startIgnored'>
   /** As the user names it. */
   topicName(brokerTopic: string): string
-  report(error: StreamError): void
 }
 
 /** Finds the offsets at which a group reads on. */
@@ -37,11 +39,11 @@ export class Positions {
   /** Where each partition begins: at its commit, or where a new group is to start. */
   async starts(places: readonly Place[]): Promise<Map<string, IntakeStart>> {
     if (places.length === 0) return new Map()
-    const { from, topicName } = this.#settings
+    const { topicName, sink } = this.#settings
     const [committed, ranges] = await Promise.all([this.#member.committed(places), readRanges(this.#member, places)])
     const fresh = places.filter((place) => (committed.get(placeKey(place))?.offset ?? -1) < 0)
-    if (from !== undefined && fresh.length < places.length) this.#tellIgnoredFrom(places.length - fresh.length)
-    const initial = await resolvePosition(this.#member, fresh, from ?? 'earliest', ranges)
+    for (const place of places) if (!fresh.includes(place)) sink.startIgnored(topicName(place.topic))
+    const initial = await this.#initial(fresh, ranges)
     return new Map(
       places.map((place) => {
         const key = placeKey(place)
@@ -65,21 +67,34 @@ export class Positions {
     return this.#corrected(place, offsets.get(placeKey(place)) ?? 0, ranges.get(placeKey(place)) ?? EMPTY)
   }
 
-  #corrected(place: Place, offset: number, range: LogRange): number {
-    const { offset: corrected, error } = withinRange(
-      place,
-      this.#settings.topicName(place.topic),
-      offset,
-      range,
-      this.#settings.outOfRange,
+  /** Where a new group begins in each partition. */
+  async #initial(places: readonly Place[], ranges: ReadonlyMap<string, LogRange>): Promise<Map<string, number>> {
+    const byPosition = new Map<string, { readonly position: StartPosition; readonly places: Place[] }>()
+    for (const place of places) {
+      const position = startOf(this.#settings.from, place.partition) ?? 'earliest'
+      const name = JSON.stringify(position)
+      const same = byPosition.get(name) ?? { position, places: [] }
+      same.places.push(place)
+      byPosition.set(name, same)
+    }
+    const found = await Promise.all(
+      [...byPosition.values()].map((one) => resolvePosition(this.#member, one.places, one.position, ranges)),
     )
-    if (error !== undefined) this.#settings.report(error)
-    return corrected
+    return new Map(found.flatMap((offsets) => [...offsets]))
   }
 
-  #tellIgnoredFrom(partitions: number): void {
-    const { logger, group } = this.#settings
-    logger.info(`kafka: 'from' holds for a new group only; ${group} goes on where it was in ${partitions} partitions`)
+  /** An offset within the log: itself, or where the loop's policy leads. */
+  #corrected(place: Place, offset: number, { first, end }: LogRange): number {
+    if (offset >= first && offset <= end) return offset
+    const held = first === end ? [] : [String(first), String(end - 1)]
+    const policy = this.#settings.sink.outOfRange({
+      topic: this.#settings.topicName(place.topic),
+      partition: place.partition,
+      offset: String(offset),
+      first: held[0],
+      last: held[1],
+    })
+    return policy === 'earliest' ? first : end
   }
 }
 
@@ -97,39 +112,6 @@ type LogReader = Pick<GroupMember, 'logOffsets'>
 export async function readRanges(member: LogReader, places: readonly Place[]): Promise<Map<string, LogRange>> {
   const [first, end] = await Promise.all([member.logOffsets(places, 'earliest'), member.logOffsets(places, 'latest')])
   return new Map(places.map(placeKey).map((key) => [key, { first: first.get(key) ?? 0, end: end.get(key) ?? 0 }]))
-}
-
-/** An offset that is not in the log, and where reading goes on instead. */
-interface Correction {
-  readonly offset: number
-  readonly error: StreamError | undefined
-}
-
-/** An offset within the log: itself, or where the reset policy leads, with what is to be reported. */
-function withinRange(
-  place: Place,
-  name: string,
-  offset: number,
-  range: LogRange,
-  policy: 'earliest' | 'latest',
-): Correction {
-  if (offset >= range.first && offset <= range.end) return { offset, error: undefined }
-  const reset = policy === 'earliest' ? range.first : range.end
-  const why =
-    offset < range.first
-      ? `messages before offset ${range.first} are gone (retention)`
-      : `its end is offset ${range.end}: it was made anew, or lost its tail`
-  const error = new StreamError(
-    `partition ${place.partition} of '${name}' doesn't hold offset ${offset}, ${why}; reading goes on at ${policy} (${reset})`,
-    {
-      code: 'NOT_FOUND',
-      retryable: false,
-      transport: 'kafka',
-      operation: 'consume',
-      topic: name,
-    },
-  )
-  return { offset: reset, error }
 }
 
 /** The offset that a position means in each partition. A given offset may lie outside of the log. */

@@ -4,8 +4,8 @@ import {
   type ConsumerLoopOptions,
   type ConsumerSink,
   type ConsumerSpec,
-  OFFICIAL_ADAPTERS,
   type OptionValues,
+  officialIdentity,
   Producer,
   type ProducerOptions,
   type ProducerSpec,
@@ -20,13 +20,9 @@ import { memoryConsumerFields, memoryFields, memoryProducerFields, optionsFromUr
 import { MemoryProducerDriver } from './producer.js'
 import { memoryReplies } from './replies.js'
 
-const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'memory') as (typeof OFFICIAL_ADAPTERS)[number]
-
 /** The embedded transport: brokers within this process. For development, tests and single-process services. */
 export const adapter: AdapterDefinition = {
-  name: 'memory',
-  schemes: official.schemes,
-  capabilities: official.capabilities,
+  ...officialIdentity('memory'),
   reconnects: 'never',
   defaultUrl: 'memory://',
   environmentUrl: () => undefined,

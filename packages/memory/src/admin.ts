@@ -1,6 +1,12 @@
-import { type Admin, type PartitionLag, StreamError, type TopicInfo, type TopicSpec } from '@streamswitch/core/driver'
+import {
+  type Admin,
+  type PartitionLag,
+  StreamError,
+  type TopicInfo,
+  type TopicSpec,
+  topicMissing,
+} from '@streamswitch/core/driver'
 import type { MemoryBroker } from './connection.js'
-import { topicMissing } from './errors.js'
 
 /** Looks at and changes the topics of a broker in this process. */
 export class MemoryAdmin implements Admin {
@@ -28,7 +34,7 @@ export class MemoryAdmin implements Admin {
 
   async lag(spec: TopicSpec, brokerGroup: string): Promise<readonly PartitionLag[]> {
     const topic = this.#broker.topic(spec.brokerTopic)
-    if (topic === undefined) throw topicMissing(spec.topic)
+    if (topic === undefined) throw topicMissing('memory', spec.topic)
     const group = topic.group(brokerGroup)
     if (group === undefined) {
       throw new StreamError(`topic '${spec.topic}' has no group '${brokerGroup}'`, {

@@ -1,5 +1,4 @@
-import type { ReplyInboxSink, TopicSpec } from '@streamswitch/core/driver'
-import { partitionConflict, topicMissing } from './errors.js'
+import { partitionConflict, type ReplyInboxSink, type TopicSpec, topicMissing } from '@streamswitch/core/driver'
 import { Topic } from './topic.js'
 
 /** A broker within this process. Its content lives as long as the process. */
@@ -14,10 +13,10 @@ export class MemoryBroker {
     if (existing !== undefined) {
       const { length } = existing.logs
       if (spec.partitions !== undefined && spec.partitions !== length)
-        throw partitionConflict(spec.topic, length, spec.partitions)
+        throw partitionConflict('memory', spec.topic, length, spec.partitions)
       return existing
     }
-    if (spec.provision !== 'create') throw topicMissing(spec.topic)
+    if (spec.provision !== 'create') throw topicMissing('memory', spec.topic)
     const topic = new Topic(spec.topic, spec.partitions ?? 1, spec.retention, maxBytes)
     this.#topics.set(spec.brokerTopic, topic)
     return topic
@@ -29,6 +28,11 @@ export class MemoryBroker {
 
   delete(brokerTopic: string): void {
     this.#topics.delete(brokerTopic)
+  }
+
+  /** Every topic, by the name that the broker has. */
+  get topics(): ReadonlyMap<string, Topic> {
+    return this.#topics
   }
 
   /** Names as the broker has them, with their partition counts. */
@@ -50,4 +54,9 @@ export function memoryBroker(name: string): MemoryBroker {
     holder[BROKERS].set(name, broker)
   }
   return broker
+}
+
+/** Lets a broker go with everything in it: the next transport of this name finds an empty one. */
+export function forgetBroker(name: string): void {
+  ;(globalThis as { [BROKERS]?: Map<string, MemoryBroker> })[BROKERS]?.delete(name)
 }

@@ -1,14 +1,16 @@
-import type {
-  ConsumerDriver,
-  ConsumerSink,
-  ConsumerSpec,
-  Delivery,
-  PartitionAssignment,
-  PartitionLag,
-  StartPosition,
+import {
+  type ConsumerDriver,
+  type ConsumerSink,
+  type ConsumerSpec,
+  type Delivery,
+  type PartitionAssignment,
+  type PartitionLag,
+  type StartPosition,
+  startOf,
 } from '@streamswitch/core/driver'
 import type { MemoryBroker } from './connection.js'
 import type { Group, Member } from './group.js'
+import type { Log } from './log.js'
 import type { Topic } from './topic.js'
 
 /** Most messages of one fetch: small enough that members without order share fairly. */
@@ -35,7 +37,10 @@ export class MemoryConsumerDriver implements ConsumerDriver {
   async open(): Promise<void> {
     for (const spec of this.#spec.topics) {
       const topic = this.#broker.provision(spec, this.#maxBytes)
-      const group = topic.ensureGroup(this.#spec.brokerGroup, this.#spec.from)
+      if (topic.group(this.#spec.brokerGroup) !== undefined) this.#sink.startIgnored(spec.topic)
+      const group = topic.ensureGroup(this.#spec.brokerGroup, (partition) =>
+        offsetOf(startOf(this.#spec.from, partition), spec.topic, partition, topic.logs[partition] as Log, this.#sink),
+      )
       const membership = new Membership(spec.topic, topic, group, this.#sink, this.#spec.ordering)
       this.#memberships.push(membership)
       membership.join()
@@ -154,9 +159,10 @@ class Membership implements Member {
   }
 
   seek(partition: number, position: StartPosition): void {
+    const offset = offsetOf(position, this.topicName, partition, this.#topic.logs[partition] as Log, this.#sink)
     const old = this.#owned.get(partition)
     if (old !== undefined) this.#letGo(old)
-    this.group.partitions[partition]?.seek(this.#topic.logs[partition]?.resolve(position) ?? 0)
+    this.group.partitions[partition]?.seek(offset)
     this.assign(partition)
   }
 
@@ -201,4 +207,18 @@ class Membership implements Member {
       })
     }
   }
+}
+
+/** The offset that a position means, within what is kept. */
+function offsetOf(
+  position: StartPosition | undefined,
+  topic: string,
+  partition: number,
+  log: Log,
+  sink: ConsumerSink,
+): number {
+  const offset = log.resolve(position)
+  if (log.holds(offset)) return offset
+  const [first, last] = log.start === log.end ? [] : [String(log.start), String(log.end - 1)]
+  return log.resolve(sink.outOfRange({ topic, partition, offset: String(offset), first, last }))
 }

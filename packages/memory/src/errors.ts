@@ -15,29 +15,6 @@ export function topicFull(topic: string, maxBytes: number): StreamError {
   })
 }
 
-/** A topic exists with another number of partitions. */
-export function partitionConflict(topic: string, existing: number, wanted: number): StreamError {
-  return new StreamError(
-    `topic '${topic}' has ${existing} partitions, not ${wanted}: the number is fixed when the topic is made`,
-    {
-      code: 'CONFLICT',
-      transport: 'memory',
-      operation: 'open',
-      topic,
-    },
-  )
-}
-
-/** A topic is to be there already and isn't. */
-export function topicMissing(topic: string): StreamError {
-  return new StreamError(`topic '${topic}' doesn't exist; make it, or open the transport with provision: 'create'`, {
-    code: 'NOT_FOUND',
-    transport: 'memory',
-    operation: 'open',
-    topic,
-  })
-}
-
 /** Two live producers want one `publisherName`. */
 export function publisherTaken(topic: string, name: string): StreamError {
   return new StreamError(`publisherName '${name}' is in use by another live producer of topic '${topic}'`, {
@@ -59,6 +36,15 @@ export function orderingConflict(topic: string, group: string, ordering: string)
       topic,
     },
   )
+}
+
+/** A position's offset is no number of a message. */
+export function notAnOffset(text: string): StreamError {
+  return new StreamError(`'${text.slice(0, 60)}' is no offset of a memory topic: a whole number from 0 is`, {
+    code: 'INVALID_ARGUMENT',
+    transport: 'memory',
+    operation: 'seek',
+  })
 }
 
 /** Nobody reads replies at that address any more. */

@@ -1,4 +1,3 @@
-import type { StartPosition } from '@streamswitch/core/driver'
 import { orderingConflict } from './errors.js'
 import { GroupPartition } from './group-partition.js'
 import type { Log } from './log.js'
@@ -27,10 +26,11 @@ export class Group {
   readonly #moving = new Set<number>()
   ordering: 'key' | 'none' = 'key'
 
-  constructor(topic: string, name: string, logs: readonly Log[], from: StartPosition | undefined) {
+  /** @param startAt - the offset at which the group begins in a partition. */
+  constructor(topic: string, name: string, logs: readonly Log[], startAt: (partition: number) => number) {
     this.#topic = topic
     this.#name = name
-    this.partitions = logs.map((log) => new GroupPartition(log, log.resolve(from)))
+    this.partitions = logs.map((log, partition) => new GroupPartition(log, startAt(partition)))
   }
 
   get members(): number {

@@ -1,4 +1,5 @@
 import type { Delivery, OutgoingRecord, PartitionAssignment, StartPosition } from '@streamswitch/core/driver'
+import { notAnOffset } from './errors.js'
 import { Segment } from './segment.js'
 
 /** One partition: messages in order, offsets from 0 without gaps; old ones may be trimmed away. */
@@ -41,11 +42,16 @@ export class Log {
     while ((this.#segments[0]?.end ?? Number.POSITIVE_INFINITY) <= this.start) this.#segments.shift()
   }
 
-  /** The offset that a position means, within what is kept. */
+  /** True for offsets of kept messages, and for the next one's. */
+  holds(offset: number): boolean {
+    return offset >= this.start && offset <= this.end
+  }
+
+  /** The offset that a position means. One that is given as a number may lie outside of what is kept. */
   resolve(position: StartPosition | undefined): number {
     if (position === undefined || position === 'earliest') return this.start
     if (position === 'latest') return this.end
-    if ('offset' in position) return Math.min(Math.max(Number(position.offset), this.start), this.end)
+    if ('offset' in position) return parseOffset(position.offset)
     for (let offset = this.start; offset < this.end; offset += 1) {
       if ((this.timestamp(offset) ?? 0) >= position.timestamp) return offset
     }
@@ -63,4 +69,10 @@ export class Log {
     }
     return this.#segments[low]
   }
+}
+
+function parseOffset(text: string): number {
+  const offset = /^\d+$/.test(text) ? Number(text) : Number.NaN
+  if (Number.isSafeInteger(offset)) return offset
+  throw notAnOffset(text)
 }

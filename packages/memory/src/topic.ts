@@ -1,4 +1,4 @@
-import type { OutgoingRecord, Retention, StartPosition } from '@streamswitch/core/driver'
+import type { OutgoingRecord, Retention } from '@streamswitch/core/driver'
 import { publisherTaken, topicFull } from './errors.js'
 import { Group } from './group.js'
 import { Log } from './log.js'
@@ -55,15 +55,20 @@ export class Topic {
     this.#publishers.delete(name)
   }
 
+  /** Every group, by name. */
+  get groups(): ReadonlyMap<string, Group> {
+    return this.#groups
+  }
+
   group(name: string): Group | undefined {
     return this.#groups.get(name)
   }
 
-  /** The group, made where it is new. */
-  ensureGroup(name: string, from: StartPosition | undefined): Group {
+  /** The group, made where it is new, beginning where `startAt` says. */
+  ensureGroup(name: string, startAt: (partition: number) => number): Group {
     let group = this.#groups.get(name)
     if (group === undefined) {
-      group = new Group(this.name, name, this.logs, from)
+      group = new Group(this.name, name, this.logs, startAt)
       this.#groups.set(name, group)
     }
     return group

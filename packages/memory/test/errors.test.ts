@@ -1,19 +1,10 @@
 import { StreamError } from '@streamswitch/core'
 import { describe, expect, it } from 'vitest'
-import {
-  classifyError,
-  orderingConflict,
-  partitionConflict,
-  publisherTaken,
-  topicFull,
-  topicMissing,
-} from '../src/errors.js'
+import { classifyError, orderingConflict, publisherTaken, topicFull } from '../src/errors.js'
 
 describe('errors', () => {
   it.each([
     [topicFull('t', 10), 'RESOURCE_EXHAUSTED', true],
-    [partitionConflict('t', 1, 2), 'CONFLICT', false],
-    [topicMissing('t'), 'NOT_FOUND', false],
     [publisherTaken('t', 'p'), 'CONFLICT', false],
     [orderingConflict('t', 'g', 'key'), 'CONFLICT', false],
     [new StreamError('own', { code: 'CLOSED' }), 'CLOSED', false],

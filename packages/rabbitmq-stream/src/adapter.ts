@@ -4,14 +4,15 @@ import {
   type ConsumerLoopOptions,
   type ConsumerSink,
   type ConsumerSpec,
-  OFFICIAL_ADAPTERS,
   type OptionFields,
   type OptionValues,
+  officialIdentity,
   Problems,
   Producer,
   type ProducerOptions,
   type ProducerSink,
   type ProducerSpec,
+  type TopicSpec,
   type TransportContext,
   type TransportDriver,
 } from '@streamswitch/core/driver'
@@ -32,13 +33,12 @@ import {
 import { StreamProducerDriver } from './producer.js'
 import { streamReplies } from './replies.js'
 
-const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'rabbitmq-stream') as (typeof OFFICIAL_ADAPTERS)[number]
+/** Names of streams have 255 bytes at most, the topic's and its prefix included. */
+const MAX_BINDING_KEY_BYTES = 100
 
 /** RabbitMQ streams, by the stream protocol: RabbitMQ 3.13 or newer. */
 export const adapter: AdapterDefinition = {
-  name: official.name,
-  schemes: official.schemes,
-  capabilities: official.capabilities,
+  ...officialIdentity('rabbitmq-stream'),
   reconnects: 'core',
   defaultUrl: 'rabbitmq-stream://guest:guest@127.0.0.1:5552',
   environmentUrl,
@@ -59,11 +59,11 @@ function connect(settings: StreamSettings, context: TransportContext): Transport
     native: undefined,
     admin: new StreamAdmin(source),
     producer: (spec: ProducerSpec, sink: ProducerSink) => {
-      checkProducer(spec.options as StreamProducerSettings, spec.topic.topic)
+      checkProducer(spec.options as StreamProducerSettings, spec.topic)
       return new StreamProducerDriver(source, spec as ProducerSpec<StreamProducerSettings>, sink)
     },
     consumer: (spec: ConsumerSpec, sink: ConsumerSink) => {
-      checkConsumer(spec.options as StreamConsumerSettings, spec.topics[0]?.topic)
+      checkConsumer(spec.options as StreamConsumerSettings, spec.topics)
       return new StreamConsumerDriver(source, spec as ConsumerSpec<StreamConsumerSettings>, sink, ownEpochs)
     },
     replies: streamReplies(source),
@@ -71,8 +71,11 @@ function connect(settings: StreamSettings, context: TransportContext): Transport
   }
 }
 
-function checkProducer({ publisherName, subEntrySize, filterHeader }: StreamProducerSettings, topic: string): void {
+function checkProducer(options: StreamProducerSettings, spec: TopicSpec): void {
+  const { publisherName, subEntrySize, filterHeader } = options
+  const { topic } = spec
   const problems = new Problems()
+  checkBindingKeys(problems, options.bindingKeys, spec)
   if (publisherName !== undefined && subEntrySize > 1)
     problems.add(
       'rabbitmq-stream.subEntrySize',
@@ -92,11 +95,24 @@ function checkProducer({ publisherName, subEntrySize, filterHeader }: StreamProd
   })
 }
 
-function checkConsumer({ filterValues, filterHeader }: StreamConsumerSettings, topic: string | undefined): void {
+function checkConsumer(options: StreamConsumerSettings, topics: readonly TopicSpec[]): void {
+  const { filterValues, filterHeader } = options
+  const topic = topics[0]?.topic
   const problems = new Problems()
+  for (const spec of topics.slice(0, 1)) checkBindingKeys(problems, options.bindingKeys, spec)
   if ((filterValues === undefined) !== (filterHeader === undefined))
     problems.add('rabbitmq-stream.filterHeader', 'goes together with filterValues: the broker skips whole chunks only')
   problems.throwIfAny('invalid options of a loop', { transport: 'rabbitmq-stream', topic, operation: 'configure' })
+}
+
+function checkBindingKeys(problems: Problems, keys: readonly string[] | undefined, { partitions }: TopicSpec): void {
+  const path = 'rabbitmq-stream.bindingKeys'
+  if (keys === undefined) return
+  if (new Set(keys).size < keys.length) problems.add(path, 'must not hold a key twice')
+  if (keys.some((key) => Buffer.byteLength(key) > MAX_BINDING_KEY_BYTES))
+    problems.add(path, `must be keys of at most ${MAX_BINDING_KEY_BYTES} bytes: they are part of their stream's name`)
+  if (partitions !== undefined && partitions !== keys.length)
+    problems.add('partitions', `must be left out or ${keys.length}: there is one for each of the bindingKeys`)
 }
 
 /** A producer on RabbitMQ streams. */

@@ -1,10 +1,18 @@
-import { type Admin, type PartitionLag, readSecret, type TopicInfo, type TopicSpec } from '@streamswitch/core/driver'
+import {
+  type Admin,
+  bracketed,
+  type PartitionLag,
+  parseHostText,
+  readSecret,
+  type TopicInfo,
+  type TopicSpec,
+  topicMissing,
+} from '@streamswitch/core/driver'
 import { ResponseCode } from './client-patches/server-error.js'
 import type { StreamClient } from './client-patches/stream-client.js'
 import { type ConnectionSource, openClient } from './connection.js'
-import { classifyError, failure, hasCode, topicMissing } from './errors.js'
+import { classifyError, failure, hasCode, TRANSPORT } from './errors.js'
 import { GroupRecordStore } from './group-records.js'
-import { parseHost } from './options.js'
 import { lagOf } from './stream-positions.js'
 import { ensureTopic, findTopic, LOCK_STREAM, whenAvailable } from './topology.js'
 
@@ -12,8 +20,8 @@ const MANAGEMENT_PORT = 15_672
 const MANAGEMENT_TIMEOUT_MS = 10_000
 const AVAILABLE_WITHIN_MS = 5_000
 
-/** What the management API tells of a queue. */
-interface QueueRow {
+/** What the management API tells of a queue or an exchange. */
+interface ManagementRow {
   readonly name: string
   readonly arguments?: Readonly<Record<string, unknown>>
 }
@@ -36,25 +44,28 @@ export class StreamAdmin implements Admin {
   /** The stream protocol can't list streams: the management API is asked. UNSUPPORTED where it can't be reached. */
   async topics(): Promise<readonly TopicInfo[]> {
     const { prefix } = this.#source.context
-    const names = (await this.#queues()).filter((name) => name.startsWith(prefix) && name !== prefix + LOCK_STREAM)
+    const isStream = (row: ManagementRow): boolean => row.arguments?.['x-queue-type'] === 'stream'
+    const isSuperStream = (row: ManagementRow): boolean => row.arguments?.['x-super-stream'] === true
+    const streams = new Set((await this.#list('queues')).filter(isStream).map(({ name }) => name))
+    const superStreams = (await this.#list('exchanges')).filter(isSuperStream).map(({ name }) => name)
+    streams.delete(prefix + LOCK_STREAM)
     return this.#with('topics', undefined, async (client) => {
-      const partitionsOf = new Map<string, number>()
-      for (const name of names) {
-        const parent = /^(.+)-\d+$/.exec(name)?.[1]
-        if (parent !== undefined && partitionsOf.has(parent)) continue
-        const found = parent === undefined ? undefined : await findTopic(client, parent)
-        const topic =
-          found?.streams.includes(name) === true && found.superStream !== undefined ? (parent as string) : name
-        partitionsOf.set(topic, topic === name ? 1 : (found?.streams.length ?? 1))
+      const topics: TopicInfo[] = []
+      for (const name of superStreams.filter((one) => one.startsWith(prefix))) {
+        const found = await findTopic(client, name)
+        if (found?.superStream === undefined) continue
+        for (const stream of found.streams) streams.delete(stream)
+        topics.push({ topic: name.slice(prefix.length), partitions: found.streams.length })
       }
-      return [...partitionsOf].map(([name, partitions]) => ({ topic: name.slice(prefix.length), partitions }))
+      const plain = [...streams].filter((name) => name.startsWith(prefix))
+      return [...topics, ...plain.map((name) => ({ topic: name.slice(prefix.length), partitions: 1 }))]
     })
   }
 
   async lag(spec: TopicSpec, brokerGroup: string): Promise<readonly PartitionLag[]> {
     return this.#with('lag', spec.topic, async (client) => {
       const topology = await findTopic(client, spec.brokerTopic)
-      if (topology === undefined) throw topicMissing(spec.topic)
+      if (topology === undefined) throw topicMissing(TRANSPORT, spec.topic)
       const positions = await Promise.all(
         topology.streams.map((stream) =>
           new GroupRecordStore(client.locator, stream, brokerGroup, spec.topic).position(),
@@ -97,13 +108,13 @@ export class StreamAdmin implements Admin {
     }
   }
 
-  async #queues(): Promise<string[]> {
+  async #list(what: 'queues' | 'exchanges'): Promise<readonly ManagementRow[]> {
     const { settings } = this.#source
-    const first = parseHost(settings.hosts[0] ?? '127.0.0.1', settings.tls).host
-    const base = settings.managementUrl ?? `http://${first.includes(':') ? `[${first}]` : first}:${MANAGEMENT_PORT}`
+    const first = bracketed(parseHostText(settings.hosts[0] ?? '127.0.0.1', MANAGEMENT_PORT).host)
+    const base = settings.managementUrl ?? `http://${first}:${MANAGEMENT_PORT}`
     const password =
       (await readSecret(settings.password, 'rabbitmq-stream')) ?? (settings.username === 'guest' ? 'guest' : '')
-    const url = new URL(`${base.replace(/\/$/, '')}/api/queues/${encodeURIComponent(settings.vhost)}`)
+    const url = new URL(`${base.replace(/\/$/, '')}/api/${what}/${encodeURIComponent(settings.vhost)}`)
     const authorization = `Basic ${Buffer.from(`${settings.username}:${password}`).toString('base64')}`
     try {
       const response = await fetch(url, {
@@ -111,8 +122,7 @@ export class StreamAdmin implements Admin {
         signal: AbortSignal.timeout(MANAGEMENT_TIMEOUT_MS),
       })
       if (!response.ok) throw new Error(`it answered ${response.status}`)
-      const rows = (await response.json()) as QueueRow[]
-      return rows.filter((row) => row.arguments?.['x-queue-type'] === 'stream').map(({ name }) => name)
+      return (await response.json()) as ManagementRow[]
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)
       throw failure(

@@ -1,7 +1,7 @@
-import { readSecret, readTls, type TransportContext } from '@streamswitch/core/driver'
+import { parseHostText, readSecret, readTls, type TransportContext } from '@streamswitch/core/driver'
 import { ConnectionGone } from './client-patches/server-error.js'
 import { type ClientEvents, SILENT, StreamClient } from './client-patches/stream-client.js'
-import { parseHost, type StreamSettings } from './options.js'
+import type { StreamSettings } from './options.js'
 
 /** What a transport's drivers share: settings only, since each has a client of its own. */
 export interface ConnectionSource {
@@ -9,6 +9,8 @@ export interface ConnectionSource {
   readonly context: TransportContext
 }
 
+const PORT = 5552
+const TLS_PORT = 5551
 /** Longest time for TCP, TLS and login with one host, in milliseconds, before the next is tried. */
 const HOST_TIMEOUT_MS = 5_000
 
@@ -30,7 +32,7 @@ export async function openClient(
   let last: unknown
   for (const text of settings.hosts) {
     signal?.throwIfAborted()
-    const { host, port } = parseHost(text, settings.tls)
+    const { host, port } = parseHostText(text, settings.tls ? TLS_PORT : PORT)
     const client = new StreamClient(SILENT, {
       hostname: host,
       port,

@@ -61,7 +61,7 @@ export class StreamConsumerDriver implements ConsumerDriver {
     const client = await openClient(this.#source, this.#events(), signal)
     this.#client = client
     for (const topic of this.#spec.topics) {
-      const { streams, superStream } = await ensureTopic(client, topic, this.#source)
+      const { streams, superStream } = await ensureTopic(client, topic, this.#source, this.#spec.options.bindingKeys)
       for (const [partition, stream] of streams.entries()) {
         const member = new PartitionMember(
           { topic: topic.topic, partition, stream, superStream },

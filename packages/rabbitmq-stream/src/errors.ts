@@ -1,17 +1,16 @@
-import { type ErrorCode, isStreamError, StreamError } from '@streamswitch/core/driver'
+import {
+  type ErrorCode,
+  type ErrorMeaning,
+  isStreamError,
+  StreamError,
+  systemErrorMeaning,
+} from '@streamswitch/core/driver'
 import { ConnectionGone, ResponseCode, ServerError } from './client-patches/server-error.js'
 
-const TRANSPORT = 'rabbitmq-stream'
-
-/** What a native error means: our code, whether the same call may succeed later, and what to do about it. */
-interface Meaning {
-  readonly code: ErrorCode
-  readonly retryable?: boolean
-  readonly advice?: string
-}
+export const TRANSPORT = 'rabbitmq-stream'
 
 /** By response code of the stream protocol. */
-const BY_RESPONSE_CODE: Readonly<Record<number, Meaning>> = {
+const BY_RESPONSE_CODE: Readonly<Record<number, ErrorMeaning>> = {
   [ResponseCode.streamDoesNotExist]: {
     code: 'NOT_FOUND',
     advice: "make it, or open the transport with provision: 'create'",
@@ -47,29 +46,13 @@ const BY_RESPONSE_CODE: Readonly<Record<number, Meaning>> = {
   [ResponseCode.noOffset]: { code: 'NOT_FOUND' },
 }
 
-/** By Node.js's error codes. */
-const BY_SYSTEM_CODE: Readonly<Record<string, Meaning>> = {
-  ECONNREFUSED: { code: 'UNAVAILABLE' },
-  ECONNRESET: { code: 'UNAVAILABLE' },
-  ECONNABORTED: { code: 'UNAVAILABLE' },
-  EPIPE: { code: 'UNAVAILABLE' },
-  ETIMEDOUT: { code: 'UNAVAILABLE' },
-  EHOSTUNREACH: { code: 'UNAVAILABLE' },
-  ENETUNREACH: { code: 'UNAVAILABLE' },
+/** By Node.js's error codes, where there is more to say than core does. */
+const BY_SYSTEM_CODE: Readonly<Record<string, ErrorMeaning>> = {
   ENOTFOUND: {
     code: 'UNAVAILABLE',
     advice: "the host's name can't be resolved; behind a load balancer or in containers, see the option loadBalancer",
   },
-  EAI_AGAIN: { code: 'UNAVAILABLE', advice: "the host's name can't be resolved now" },
-  ERR_SSL_WRONG_VERSION_NUMBER: {
-    code: 'INVALID_ARGUMENT',
-    advice: 'the port speaks no TLS: use rabbitmq-stream://, or the TLS port',
-  },
-  EPROTO: { code: 'UNAVAILABLE', advice: 'the TLS handshake failed' },
 }
-
-const CERTIFICATE =
-  /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_.*|CERT_.*|ERR_TLS_CERT_.*|HOSTNAME_MISMATCH)$/
 
 /** The adapter's table of native errors. Unknown ones are UNKNOWN, retryable, with the cause kept. */
 export function classifyError(native: unknown, operation: string, topic?: string): StreamError {
@@ -87,44 +70,17 @@ export function classifyError(native: unknown, operation: string, topic?: string
   })
 }
 
-function meaningOf(native: unknown): Meaning {
+function meaningOf(native: unknown): ErrorMeaning {
   if (native instanceof ServerError) return BY_RESPONSE_CODE[native.code] ?? { code: 'UNKNOWN' }
   if (native instanceof ConnectionGone) return { code: 'UNAVAILABLE' }
   const code = typeof native === 'object' && native !== null ? (native as { readonly code?: unknown }).code : undefined
-  if (typeof code === 'string') {
-    if (CERTIFICATE.test(code))
-      return {
-        code: 'UNAUTHENTICATED',
-        advice: "the broker's certificate isn't trusted: see tlsCaFile and tlsServerName",
-      }
-    return BY_SYSTEM_CODE[code] ?? { code: 'UNKNOWN' }
-  }
+  if (typeof code === 'string') return BY_SYSTEM_CODE[code] ?? systemErrorMeaning(code) ?? { code: 'UNKNOWN' }
   return native instanceof Error && native.name === 'AbortError' ? { code: 'ABORTED' } : { code: 'UNKNOWN' }
 }
 
 /** True for a broker's answer with this code. */
 export function hasCode(error: unknown, code: number): boolean {
   return error instanceof ServerError && error.code === code
-}
-
-/** A topic is to be there already and isn't. */
-export function topicMissing(topic: string): StreamError {
-  return failure(
-    'NOT_FOUND',
-    `topic '${topic}' doesn't exist; make it, or open the transport with provision: 'create'`,
-    'open',
-    topic,
-  )
-}
-
-/** A topic exists with another number of partitions. */
-export function partitionConflict(topic: string, existing: number, wanted: number): StreamError {
-  return failure(
-    'CONFLICT',
-    `topic '${topic}' has ${existing} partitions, not ${wanted}: the number is fixed when the topic is made`,
-    'open',
-    topic,
-  )
 }
 
 /** Two live producers want one `publisherName`. */

@@ -1,4 +1,6 @@
 import {
+  environmentText,
+  hostTexts,
   type OptionInput,
   type OptionValues,
   option,
@@ -9,8 +11,6 @@ import {
 
 /** Largest payload that surely fits a frame of 1 MiB, its id and timestamp included. */
 export const MAX_PAYLOAD_BYTES = 1_048_000
-const PORT = 5552
-const TLS_PORT = 5551
 
 /** Options of the RabbitMQ Streams transport: `rabbitmq-stream://user:password@host:5552,other:5552/vhost?loadBalancer=true`. */
 export const streamFields = {
@@ -51,6 +51,8 @@ export const streamProducerFields = {
   compression: option.choice(['none', 'gzip'], { default: 'none' }),
   /** Header whose value becomes the record's filter value, for loops with `filterValues`. */
   filterHeader: option.text(),
+  /** Keys that get a partition each, in place of hashing: a message goes to the partition that is bound to its key; other keys are NOT_FOUND. */
+  bindingKeys: option.texts(),
 }
 
 /** Options of loops, below `rabbitmq-stream`. */
@@ -67,6 +69,8 @@ export const streamConsumerFields = {
   filterHeader: option.text(),
   /** With `filterValues`: messages without a filter value as well. */
   matchUnfiltered: option.flag({ default: false }),
+  /** As at the producer, for making the topic where it is missing. */
+  bindingKeys: option.texts(),
 }
 
 export type RabbitmqStreamOptions = OptionInput<typeof streamFields>
@@ -78,10 +82,7 @@ export type StreamConsumerSettings = OptionValues<typeof streamConsumerFields>
 
 export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unknown>> {
   return {
-    hosts:
-      url.hosts.length === 0
-        ? undefined
-        : url.hosts.map(({ host, port }) => (port === undefined ? bracketed(host) : `${bracketed(host)}:${port}`)),
+    hosts: hostTexts(url),
     tls: url.scheme === 'rabbitmq-stream+tls' ? true : undefined,
     username: url.username,
     password: url.password,
@@ -90,22 +91,5 @@ export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unkno
 }
 
 export function environmentUrl(environment: NodeJS.ProcessEnv): string | undefined {
-  const url = environment['RABBITMQ_STREAM_URL']?.trim()
-  return url === '' ? undefined : url
-}
-
-export interface HostAddress {
-  readonly host: string
-  readonly port: number
-}
-
-/** Takes `host`, `host:port`, `[::1]:port` apart. */
-export function parseHost(text: string, tls: boolean): HostAddress {
-  const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(text)
-  const host = match?.[1] ?? match?.[2] ?? text
-  return { host, port: match?.[3] === undefined ? (tls ? TLS_PORT : PORT) : Number(match[3]) }
-}
-
-function bracketed(host: string): string {
-  return host.includes(':') ? `[${host}]` : host
+  return environmentText(environment, 'RABBITMQ_STREAM_URL')
 }

@@ -1,9 +1,11 @@
-import type {
-  ConsumerSink,
-  Delivery,
-  PartitionAssignment,
-  PartitionLag,
-  StartPosition,
+import {
+  type ConsumerSink,
+  type Delivery,
+  type PartitionAssignment,
+  type PartitionLag,
+  type PartitionPositions,
+  type StartPosition,
+  startOf,
 } from '@streamswitch/core/driver'
 import { ActivePartition } from './active-partition.js'
 import type { ConsumerUpdate } from './client-patches/server-frames.js'
@@ -20,7 +22,7 @@ export interface MemberContext {
   readonly client: StreamClient
   readonly sink: ConsumerSink
   readonly group: string
-  readonly from: StartPosition | undefined
+  readonly from: StartPosition | PartitionPositions | undefined
   readonly options: StreamConsumerSettings
   /** The epochs that this process has given, by stream and group: an assignment that follows its own wasn't preceded by a crash. */
   readonly ownEpochs: Map<string, number>
@@ -120,9 +122,7 @@ export class PartitionMember implements Candidate {
   async seek(position: StartPosition): Promise<void> {
     const active = this.#owned()
     await active.release()
-    const start = await resolvePosition(this.#context.client, this.name.stream, position, (problem) =>
-      this.#report(problem),
-    )
+    const start = await this.#resolve(position)
     await this.#store.savePosition(start)
     if (this.#active !== active) return
     await this.#begin(await this.#store.load(), start)
@@ -171,7 +171,10 @@ export class PartitionMember implements Candidate {
     if (this.#stopped || this.#active !== undefined) return
     const records = await this.#store.load()
     const start = records.position ?? (await this.#firstPosition(records))
-    if (records.position !== undefined) await this.#tellTrimmed(records.position)
+    if (records.position !== undefined) {
+      this.#context.sink.startIgnored(this.name.topic)
+      await this.#tellTrimmed(records.position)
+    }
     if (!this.#stopped) await this.#begin(records, start)
   }
 
@@ -203,17 +206,31 @@ export class PartitionMember implements Candidate {
 
   /** A new group begins where `from` says, and every member is to know. */
   async #firstPosition(records: GroupRecords): Promise<number> {
-    const { client, from = 'earliest' } = this.#context
-    const { stream, topic, partition } = this.name
+    const { topic, partition } = this.name
+    const from = startOf(this.#context.from, partition) ?? 'earliest'
     // The broker forgets a position that retention has overtaken: then the group is not new, and begins at what is left.
     const known = records.epoch !== 0
     if (known)
       this.#report(
         `the position of partition ${partition} of '${topic}' was removed by retention: going on at the oldest message that is left`,
       )
-    const start = await resolvePosition(client, stream, known ? 'earliest' : from, (problem) => this.#report(problem))
+    const start = await this.#resolve(known ? 'earliest' : from)
     await this.#store.savePosition(start)
     return start
+  }
+
+  #resolve(position: StartPosition): Promise<number> {
+    const { topic, partition, stream } = this.name
+    return resolvePosition(this.#context.client, stream, position, (offset, { first, end, lastChunkAt }) => {
+      const held = lastChunkAt === undefined ? [] : [String(first), String(end - 1)]
+      return this.#context.sink.outOfRange({
+        topic,
+        partition,
+        offset: String(offset),
+        first: held[0],
+        last: held[1],
+      })
+    })
   }
 
   async #tellTrimmed(position: number): Promise<void> {

@@ -13,6 +13,7 @@ import type { StreamClient } from './client-patches/stream-client.js'
 import type { StreamConnection } from './client-patches/stream-connection.js'
 import { type ConnectionSource, openClient } from './connection.js'
 import { publisherTaken } from './errors.js'
+import { failUnrouted, findKeyRoutes, type KeyRoutes } from './key-routes.js'
 import { partitionOfKey } from './murmur3.js'
 import { acquireLock } from './named-lock.js'
 import type { StreamProducerSettings } from './options.js'
@@ -20,6 +21,8 @@ import { PartitionPublisher } from './partition-publisher.js'
 import { NamedIds, PassingIds } from './publisher-ids.js'
 import { ensureTopic, type Topology, whenAvailable } from './topology.js'
 
+/** The lane of records whose key no partition is bound to. */
+const UNROUTED = -1
 /** How long a producer waits for one of the same name that is about to end, in milliseconds. */
 const NAME_WAIT_MS = 3_000
 
@@ -41,6 +44,8 @@ export class StreamProducerDriver implements ProducerDriver {
   readonly #spec: ProducerSpec<StreamProducerSettings>
   readonly #sink: ProducerSink
   readonly #publishers: PartitionPublisher[] = []
+  /** Set where the topic is routed by key. */
+  #routes: KeyRoutes | undefined
   #client: StreamClient | undefined
   #topology: Topology | undefined
   #turn = -1
@@ -55,8 +60,10 @@ export class StreamProducerDriver implements ProducerDriver {
     const { topic, options } = this.#spec
     const client = await openClient(this.#source, this.#events(), signal)
     this.#client = client
-    const topology = await ensureTopic(client, topic, this.#source)
+    const topology = await ensureTopic(client, topic, this.#source, options.bindingKeys)
     this.#topology = topology
+    if (options.bindingKeys !== undefined)
+      this.#routes = await findKeyRoutes(client, topology, options.bindingKeys, topic.topic)
     const name = options.publisherName
     if (name !== undefined) {
       const held = await whenAvailable(signal, () =>
@@ -75,14 +82,17 @@ export class StreamProducerDriver implements ProducerDriver {
   laneOf(record: OutgoingRecord): number {
     const partitions = this.#publishers.length
     if (record.partition !== undefined) return record.partition
-    if (record.key !== undefined) return partitionOfKey(record.key, partitions)
+    if (record.key !== undefined)
+      return this.#routes === undefined
+        ? partitionOfKey(record.key, partitions)
+        : (this.#routes.get(record.key) ?? UNROUTED)
     this.#turn = (this.#turn + 1) % partitions
     return this.#turn
   }
 
   publish(batch: PublishBatch): Promise<void> {
-    const publisher = this.#publishers[batch.lane]
-    return publisher === undefined ? Promise.resolve() : publisher.publish(batch)
+    if (batch.lane === UNROUTED) failUnrouted(batch, this.#spec.topic.topic)
+    return this.#publishers[batch.lane]?.publish(batch) ?? Promise.resolve()
   }
 
   /** Asks each node for the streams that it leads. */

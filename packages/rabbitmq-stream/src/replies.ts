@@ -50,6 +50,7 @@ function replySender(source: ConnectionSource, spec: ReplySenderSpec, sink: Prod
     subEntrySize: 1,
     compression: 'none',
     filterHeader: undefined,
+    bindingKeys: undefined,
   }
   return new StreamProducerDriver(source, { topic: topicOf(spec), options }, sink)
 }

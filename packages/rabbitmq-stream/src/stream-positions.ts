@@ -14,7 +14,7 @@ const PATIENCE = 200
 const COUNTED_CHUNKS = 50
 
 /** The first and the next offset of a stream, and when its last chunk of messages was stored: `undefined` where it holds the broker's own records at most. */
-interface StreamRange {
+export interface StreamRange {
   readonly first: number
   /** One above the last message. */
   readonly end: number
@@ -41,12 +41,12 @@ async function rangeOf(client: StreamClient, stream: string): Promise<StreamRang
   return { first, end: chunk.end, lastChunkAt: chunk.timestamp }
 }
 
-/** The offset that a position means now, within what the stream holds. `outside` is told where the position lies outside. */
+/** The offset that a position means now, within what the stream holds. `outside` says where to go on where the position lies outside. */
 export async function resolvePosition(
   client: StreamClient,
   stream: string,
   position: StartPosition,
-  outside: (problem: string) => void,
+  outside: (offset: number, range: StreamRange) => 'earliest' | 'latest',
 ): Promise<number> {
   if (position === 'earliest') return firstOffsetOf(client, stream)
   const range = await rangeOf(client, stream)
@@ -58,7 +58,11 @@ export async function resolvePosition(
   return chunk === undefined ? range.end : chunk.firstOffset
 }
 
-function withinRange(text: string, range: StreamRange, outside: (problem: string) => void): number {
+function withinRange(
+  text: string,
+  range: StreamRange,
+  outside: (offset: number, range: StreamRange) => 'earliest' | 'latest',
+): number {
   const offset = Number(text)
   if (!Number.isSafeInteger(offset) || offset < 0) {
     throw failure(
@@ -69,10 +73,7 @@ function withinRange(text: string, range: StreamRange, outside: (problem: string
     )
   }
   if (offset >= range.first && offset <= range.end) return offset
-  outside(
-    `offset ${offset} is outside of what the stream holds (${range.first} to ${range.end}): going on at the nearest`,
-  )
-  return Math.min(Math.max(offset, range.first), range.end)
+  return outside(offset, range) === 'earliest' ? range.first : range.end
 }
 
 /** True where messages stand from `position` on. */

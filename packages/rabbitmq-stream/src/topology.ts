@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Retention, TopicSpec } from '@streamswitch/core/driver'
+import { partitionConflict, type Retention, type TopicSpec, topicMissing } from '@streamswitch/core/driver'
 import { NoLeader, ResponseCode } from './client-patches/server-error.js'
 import type { StreamClient } from './client-patches/stream-client.js'
 import type { ConnectionSource } from './connection.js'
-import { failure, hasCode, partitionConflict, topicMissing } from './errors.js'
+import { failure, hasCode, TRANSPORT } from './errors.js'
 import { acquireLock } from './named-lock.js'
 import type { StreamSettings } from './options.js'
 
@@ -25,18 +25,25 @@ export interface Topology {
 }
 
 /**
- * Makes or checks a topic: a plain stream for one partition, else a super stream whose partitions are called `<topic>-0`, …, as
- * RabbitMQ's own tools call them. Rejects with NOT_FOUND or CONFLICT.
+ * Makes or checks a topic: a plain stream for one partition, else a super stream whose partitions are called `<topic>-0`, …, or
+ * `<topic>-<binding key>`, as RabbitMQ's own tools call them. Rejects with NOT_FOUND or CONFLICT.
  */
-export async function ensureTopic(client: StreamClient, spec: TopicSpec, source: ConnectionSource): Promise<Topology> {
+export async function ensureTopic(
+  client: StreamClient,
+  wanted: TopicSpec,
+  source: ConnectionSource,
+  bindingKeys?: readonly string[],
+): Promise<Topology> {
+  const spec = bindingKeys === undefined ? wanted : { ...wanted, partitions: bindingKeys.length }
   const existing = await findComplete(client, spec)
   if (existing !== undefined) return checked(existing, spec)
-  if (spec.provision !== 'create') throw topicMissing(spec.topic)
+  if (spec.provision !== 'create') throw topicMissing(TRANSPORT, spec.topic)
   const settled = streamArguments(spec.retention, source.settings)
-  if ((spec.partitions ?? 1) > 1) await createSuperStream(client, spec, settled, source.context.prefix)
+  if (bindingKeys !== undefined || (spec.partitions ?? 1) > 1)
+    await createSuperStream(client, spec, bindingKeys, settled, source.context.prefix)
   else await client.createStream({ stream: spec.brokerTopic, arguments: settled }).catch(unlessMade)
   const made = await findComplete(client, spec)
-  if (made === undefined) throw topicMissing(spec.topic)
+  if (made === undefined) throw topicMissing(TRANSPORT, spec.topic)
   return checked(made, spec)
 }
 
@@ -47,6 +54,7 @@ export async function ensureTopic(client: StreamClient, spec: TopicSpec, source:
 async function createSuperStream(
   client: StreamClient,
   spec: TopicSpec,
+  bindingKeys: readonly string[] | undefined,
   settled: Record<string, string>,
   prefix: string,
 ): Promise<void> {
@@ -65,7 +73,8 @@ async function createSuperStream(
     )
   try {
     if ((await findTopic(client, spec.brokerTopic)) !== undefined) return
-    await client.createSuperStream({ streamName: spec.brokerTopic, arguments: settled }, undefined, spec.partitions)
+    const keys = bindingKeys === undefined ? undefined : [...bindingKeys]
+    await client.createSuperStream({ streamName: spec.brokerTopic, arguments: settled }, keys, spec.partitions)
   } finally {
     await release()
   }
@@ -102,7 +111,7 @@ async function findComplete(client: StreamClient, spec: TopicSpec): Promise<Topo
 function checked(topology: Topology, spec: TopicSpec): Topology {
   const { length } = topology.streams
   if (spec.partitions !== undefined && spec.partitions !== length)
-    throw partitionConflict(spec.topic, length, spec.partitions)
+    throw partitionConflict(TRANSPORT, spec.topic, length, spec.partitions)
   return topology
 }
 

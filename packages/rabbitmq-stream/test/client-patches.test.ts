@@ -1,6 +1,6 @@
-import { createServer, type Server, type Socket } from 'node:net'
+import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Message } from '@streamswitch/core'
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { FrameReader } from '../src/client-patches/frame-reader.js'
 import { Heartbeat } from '../src/client-patches/heartbeat.js'
 import { encodeRequest, PlainAuthenticateRequest } from '../src/client-patches/request-encoder.js'
@@ -10,7 +10,7 @@ import { Offset } from '../src/client-patches/stream-client.js'
 import { openClient } from '../src/connection.js'
 import { numbers, openStream, type Seen, seenOf, sourceOf, unique, until } from './support/bench.js'
 import { BROKER_URL } from './support/broker.js'
-import { publishForeign } from './support/foreign.js'
+import { publishByLibrary, publishForeign } from './support/foreign.js'
 
 const servers: { server: Server; sockets: Socket[] }[] = []
 
@@ -35,6 +35,19 @@ async function port(connected: (socket: Socket) => void): Promise<number> {
   return typeof address === 'object' && address !== null ? address.port : 0
 }
 
+/** A Publish frame with one message. */
+function publishFrame(publisherId: number, id: number, body: Buffer): Buffer {
+  const frame = Buffer.alloc(25)
+  frame.writeUInt32BE(21 + body.length, 0)
+  frame.writeUInt16BE(2, 4)
+  frame.writeUInt16BE(1, 6)
+  frame.writeUInt8(publisherId, 8)
+  frame.writeUInt32BE(1, 9)
+  frame.writeBigUInt64BE(BigInt(id), 13)
+  frame.writeUInt32BE(body.length, 21)
+  return Buffer.concat([frame, body])
+}
+
 /** Reads a topic from its beginning until `count` messages were handled. */
 async function readAll(
   topic: string,
@@ -56,6 +69,7 @@ describe('frames are cut by bytes, not by the number of messages', () => {
     [100, 12 * 1024],
     [90, 20_000],
     [3, 900_000],
+    [1, 1_048_000],
   ])('%i messages of %i bytes at once arrive whole', async (count, bytes) => {
     const topic = unique('topic')
     const producer = openStream().producer<Uint8Array>(topic, { codec: 'bytes' })
@@ -88,6 +102,19 @@ describe('batches of sub-entries', () => {
     expect(messages.map(({ offset }) => Number(offset))).toEqual(numbers(count))
     const later = await readAll(topic, count - 550, { from: { offset: '550' } })
     expect(later.map(({ value }) => value)).toEqual(numbers(count).slice(550))
+  })
+
+  test('written by the library itself, several to a chunk and between single messages: every entry, at its own offset', async () => {
+    const topic = unique('topic')
+    const transport = openStream()
+    await transport.admin.provision(transport.topicSpec(topic))
+    await publishByLibrary(topic, 20, 50)
+    const count = 20 * 51
+    const messages = await readAll(topic, count)
+    expect(messages.map(({ value }) => value)).toEqual(numbers(count))
+    expect(messages.map(({ offset }) => Number(offset))).toEqual(numbers(count))
+    const later = await readAll(topic, count - 777, { from: { offset: '777' } })
+    expect(later.map(({ value }) => value)).toEqual(numbers(count).slice(777))
   })
 })
 
@@ -122,6 +149,51 @@ describe('foreign properties', () => {
     })
     expect(second?.value).toBe(2)
   })
+
+  test('none in a section that is there, and integers of every width, are read, and end nothing', async () => {
+    const topic = unique('topic')
+    const client = await openClient(sourceOf(BROKER_URL))
+    await client.createStream({ stream: topic })
+    const { connection, publisherId } = await client.publisher(topic, undefined)
+    // application-properties: {}, then { n: 0 } as a one-byte int; each with the data section '1'.
+    const bodies = ['005374c10100005375a00131', '005374c10602a1016e54000053 75a00131'].map((hex) =>
+      Buffer.from(hex.replaceAll(' ', ''), 'hex'),
+    )
+    for (const [index, body] of bodies.entries()) connection.write(publishFrame(publisherId, index + 1, body))
+    const messages = await readAll(topic, 2)
+    expect(messages.map(({ value, headers }) => [value, headers])).toEqual([
+      [1, {}],
+      [1, { n: '0' }],
+    ])
+    await client.deleteStream({ stream: topic })
+    await client.close()
+  })
+})
+
+describe('handlers', () => {
+  test('that throw cost no credit: with one chunk at a time, all chunks come, in order', async () => {
+    const topic = unique('topic')
+    const transport = openStream()
+    const producer = transport.producer<number>(topic)
+    // One chunk each.
+    for (const number of numbers(10)) await producer.send(number)
+    const loop = transport.consumer<number>(topic, {
+      group: unique('group'),
+      concurrency: 1,
+      retry: { minDelayMs: 1, maxDelayMs: 1 },
+      'rabbitmq-stream': { chunksAhead: 1 },
+    })
+    const done: number[] = []
+    loop.handle(({ value, attempt }) => {
+      if (attempt === 1) throw new Error('not at first')
+      done.push(value)
+    })
+    const run = loop.run()
+    await until(() => done.length === 10)
+    expect(done).toEqual(numbers(10))
+    await loop.close()
+    await run
+  })
 })
 
 describe('connecting always comes to an end', () => {
@@ -147,6 +219,11 @@ describe('connecting always comes to an end', () => {
     const dead = await port((socket) => socket.destroy())
     const url = BROKER_URL.replace('@', `@127.0.0.1:${dead},`)
     await openStream({}, url).producer(unique('topic')).init()
+  })
+
+  test('a wrong password: UNAUTHENTICATED, at the first try', async () => {
+    const producer = openStream({ password: 'wrong' }, BROKER_URL.replace(/guest:guest/, 'guest')).producer('orders')
+    await expect(producer.init()).rejects.toMatchObject({ code: 'UNAUTHENTICATED', retryable: false })
   })
 
   test("a virtual host that doesn't exist: PERMISSION_DENIED, also with a name that isn't ASCII", async () => {
@@ -212,7 +289,62 @@ describe('a connection that ends', () => {
     await client.close()
   })
 
-  test('more assignments than a byte can number: subscription ids are used again', async () => {
+  test('in the midst of a frame: what comes on the next one is read from its beginning', async () => {
+    const topic = unique('topic')
+    const producer = openStream().producer<Uint8Array>(topic, { codec: 'bytes' })
+    const count = 20
+    await Promise.all(numbers(count).map((number) => producer.send(Buffer.alloc(50_000, number))))
+    let cut = 0
+    // Each of the first three connections ends some way into the first chunks.
+    const at = await port((socket) => {
+      const limit = cut < 3 ? 60_000 * (cut + 1) + 7 : Number.POSITIVE_INFINITY
+      cut += 1
+      const { hostname, port: brokerPort } = new URL(BROKER_URL)
+      const broker = connect(Number(brokerPort), hostname)
+      let passed = 0
+      broker.on('error', () => {})
+      broker.on('data', (data) => {
+        socket.write(data.subarray(0, Math.max(0, limit - passed)))
+        passed += data.length
+        if (passed >= limit) socket.end(() => broker.destroy())
+      })
+      socket.on('data', (data) => broker.write(data))
+      socket.on('close', () => broker.destroy())
+      broker.on('close', () => socket.destroy())
+    })
+    const through = openStream({}, `rabbitmq-stream://guest:guest@127.0.0.1:${at}?loadBalancer=true`)
+    const loop = through.consumer<Uint8Array>(topic, { group: unique('group'), codec: 'bytes', concurrency: 1 })
+    const seen = new Set<number>()
+    loop.handle(({ value }) => {
+      expect(Buffer.from(value).equals(Buffer.alloc(50_000, value[0]))).toBe(true)
+      seen.add(value[0] ?? -1)
+    })
+    const run = loop.run()
+    await until(() => seen.size === count)
+    expect(cut, 'the fault has hit').toBeGreaterThan(3)
+    await loop.close()
+    await run
+  })
+
+  test('more publishers than a byte can number: each has a number of its own, on one connection or the next', async () => {
+    const client = await openClient(sourceOf(BROKER_URL))
+    const stream = unique('stream')
+    await client.createStream({ stream })
+    const handles = []
+    for (let count = 0; count < 300; count += 1) handles.push(await client.publisher(stream, undefined))
+    const numbersInUse = new Set(
+      handles.map(({ connection, publisherId }) => `${connection.connectionId} ${publisherId}`),
+    )
+    expect(numbersInUse.size).toBe(300)
+    await client.deleteStream({ stream })
+    await client.close()
+  })
+
+  test('more assignments than a byte can number: subscription ids are used again, and leave nothing behind', async () => {
+    const warnings: string[] = []
+    const warn = (warning: Error): void => void warnings.push(warning.message)
+    process.on('warning', warn)
+    onTestFinished(() => void process.off('warning', warn))
     const topic = unique('topic')
     const transport = openStream()
     await transport.producer<number>(topic).send(1)
@@ -226,6 +358,7 @@ describe('a connection that ends', () => {
     for (let turn = 0; turn < 300; turn += 1) await loop.seek('latest')
     await loop.seek('earliest')
     await until(() => handled === 2)
+    expect(warnings).toEqual([])
     expect(loop.stats().reconnects).toBe(0)
     await loop.close()
     await run

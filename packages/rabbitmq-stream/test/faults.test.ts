@@ -138,11 +138,16 @@ describe('faults', () => {
     await run
   })
 
-  test('the operator closes every connection: producer and loop go on', { timeout: RECOVERY_MS }, async () => {
+  test('the operator closes every connection: producer and loop go on, the loop with its filter', {
+    timeout: RECOVERY_MS,
+  }, async () => {
     const [topic, group] = [unique('topic'), unique('group')]
     const transport = openStream(QUICK, url)
-    const producer = transport.producer<number>(topic)
-    const loop = transport.consumer<number>(topic, { group })
+    const producer = transport.producer<number>(topic, { 'rabbitmq-stream': { filterHeader: 'region' } })
+    const loop = transport.consumer<number>(topic, {
+      group,
+      'rabbitmq-stream': { filterValues: ['south'], filterHeader: 'region' },
+    })
     const seen: Seen[] = []
     let reconnecting = 0
     loop.on('reconnecting', () => {
@@ -151,11 +156,15 @@ describe('faults', () => {
     loop.handle((message) => void seen.push(seenOf(message)))
     const run = loop.run()
     await loop.init()
-    await producer.send(1)
+    const send = (value: number, region: string) => producer.send(value, { headers: { region } })
+    await send(1, 'south')
+    await until(() => seen.length === 1)
     await promisify(execFile)(broker.tool('rabbitmqctl'), ['close_all_user_connections', 'guest', 'maintenance'])
     await until(() => reconnecting > 0)
-    await producer.send(2)
-    await until(() => seen.length >= 2)
+    await send(2, 'north')
+    await send(3, 'south')
+    await until(() => seen.some(({ value }) => value === 3))
+    expect(seen.map(({ value }) => value)).not.toContain(2)
     await loop.close()
     await run
   })

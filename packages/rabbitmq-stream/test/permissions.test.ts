@@ -36,6 +36,10 @@ describe('permissions', () => {
     await expect(forbidden.init()).rejects.toMatchObject({ code: 'PERMISSION_DENIED' })
     const sender = openStream({}, await user('sender', '^$', `^${topic}$`, '^$'))
     await sender.producer(topic).send('allowed')
+    const byKey = { 'rabbitmq-stream': { bindingKeys: ['a', 'b'] } }
+    await owner.producer(`${topic}-keyed`, byKey).init()
+    const keyed = openStream({}, await user('keyed', '^$', `^${topic}-keyed`, '^$'))
+    await keyed.producer(`${topic}-keyed`, byKey).send('allowed', { key: 'a' })
     const reader = openStream({}, await user('reader', '^$', '^$', `^${topic}$`))
     const loop = reader.consumer(topic, { group: 'readers' })
     const handled = new Promise((resolve) => loop.handle((message) => resolve(message.value)))

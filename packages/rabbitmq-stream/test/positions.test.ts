@@ -142,6 +142,29 @@ describe('positions', () => {
     await unfiltered.stop()
   })
 
+  test('a filter: what shares a chunk with a wanted message is skipped by the loop', async () => {
+    const [topic, group] = [unique('topic'), unique('group')]
+    const transport = openStream()
+    const producer = transport.producer<number>(topic, { 'rabbitmq-stream': { filterHeader: 'region' } })
+    await producer.init()
+    // One batch, and so one chunk, which the broker sends as a whole.
+    await Promise.all(
+      numbers(30).map((number) =>
+        producer.send(number, number % 3 === 2 ? {} : { headers: { region: number % 3 === 0 ? 'north' : 'south' } }),
+      ),
+    )
+    const filter = { filterValues: ['south'], filterHeader: 'region', commitIntervalMs: 10 }
+    const reading = await read(transport, topic, { group, 'rabbitmq-stream': filter })
+    const more = { ...filter, matchUnfiltered: true }
+    const unfiltered = await read(transport, topic, { group: unique('group'), 'rabbitmq-stream': more })
+    await until(async () => (await lagOf(transport, topic, group)).join() === '0')
+    expect(reading.values).toEqual(numbers(30).filter((number) => number % 3 === 1))
+    await until(() => unfiltered.values.length === 20)
+    expect(unfiltered.values).toEqual(numbers(30).filter((number) => number % 3 !== 0))
+    await reading.stop()
+    await unfiltered.stop()
+  })
+
   test('partitions and retention: fixed at creation, another count is CONFLICT, topics are listed', async () => {
     const topic = unique('topic')
     const prefix = `${unique('prefix')}.`

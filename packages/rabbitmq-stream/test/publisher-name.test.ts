@@ -29,6 +29,14 @@ describe('publisherName', () => {
     expect(await valuesOf(topic, 15)).toEqual(numbers(15))
   })
 
+  test('0 is a sequence like any other, and the first one', async () => {
+    const topic = unique('topic')
+    const producer = openStream().producer<number>(topic, NAMED)
+    for (const value of [0, 1, 2]) await producer.send(value, { sequence: BigInt(value) })
+    await producer.send(0, { sequence: 0n })
+    expect(await valuesOf(topic, 3)).toEqual([0, 1, 2])
+  })
+
   test('records without a sequence go on from what is stored', async () => {
     const topic = unique('topic')
     for (const part of [0, 1]) {

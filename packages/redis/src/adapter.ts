@@ -4,7 +4,8 @@ import {
   type ConsumerLoopOptions,
   type ConsumerSink,
   type ConsumerSpec,
-  OFFICIAL_ADAPTERS,
+  environmentText,
+  officialIdentity,
   Producer,
   type ProducerOptions,
   type ProducerSink,
@@ -29,17 +30,14 @@ import {
 import { RedisProducerDriver } from './producer.js'
 import { ProducerSessions } from './producer-session.js'
 import { redisReplies } from './replies.js'
-
-const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'redis') as (typeof OFFICIAL_ADAPTERS)[number]
+import { registerTransport } from './transports.js'
 
 /** Redis Streams with consumer groups, on ioredis. Needs Redis 7.0 or newer. */
 export const adapter: AdapterDefinition = {
-  name: 'redis',
-  schemes: official.schemes,
-  capabilities: { ...official.capabilities, publishDedupe: 'with a publisherName' },
+  ...officialIdentity('redis'),
   reconnects: 'core',
   defaultUrl: 'redis://127.0.0.1:6379',
-  environmentUrl: (environment) => environment.REDIS_URL?.trim() || undefined,
+  environmentUrl: (environment) => environmentText(environment, 'REDIS_URL'),
   options: redisFields,
   producerOptions: redisProducerFields,
   consumerOptions: redisConsumerFields,
@@ -54,7 +52,7 @@ function connect(settings: RedisSettings, context: TransportContext): TransportD
   const connector = new Connector(settings, context)
   const sessions = new ProducerSessions()
   const incarnations = new Incarnations()
-  return {
+  const driver: TransportDriver = {
     get native() {
       return connector.native
     },
@@ -66,6 +64,7 @@ function connect(settings: RedisSettings, context: TransportContext): TransportD
     replies: redisReplies(connector),
     close: async () => connector.close(),
   }
+  return registerTransport(driver, connector)
 }
 
 /** A producer on the Redis transport. */

@@ -1,9 +1,20 @@
 import { isIP } from 'node:net'
-import { type Logger, readSecret, readTls, StreamError, type TransportContext } from '@streamswitch/core/driver'
+import {
+  type HostAddress,
+  type Logger,
+  readSecret,
+  readTls,
+  StreamError,
+  type TransportContext,
+} from '@streamswitch/core/driver'
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
 import { isReply } from './errors.js'
 import type { RedisSettings } from './options.js'
 import type { Script } from './script.js'
+import { Seeds } from './seeds.js'
+
+/** Longest time for one of several hosts to take the connection, in milliseconds; then the next one is tried. */
+const HOST_TIMEOUT_MS = 5_000
 
 export type Argument = string | Buffer | number
 
@@ -22,11 +33,13 @@ export class Connector {
   readonly logger: Logger
   readonly #clientId: string
   readonly #open = new Set<Connection>()
+  readonly #seeds: Seeds
   #toldPersistence = false
 
   constructor(settings: RedisSettings, context: TransportContext) {
     this.settings = settings
     this.logger = context.logger
+    this.#seeds = new Seeds(settings.hosts)
     this.#clientId = context.clientId.replaceAll(/[^\x21-\x7e]/g, '_')
   }
 
@@ -35,9 +48,26 @@ export class Connector {
     return this.#open.values().next().value?.client
   }
 
-  /** Connects, with the password of this moment. Rejects with what the client reports; gives up when the signal aborts. */
-  async connect(request: ConnectionRequest, signal: AbortSignal): Promise<Connection> {
-    const client = new Redis({ ...(await this.#clientOptions(request)), replyMapping: 'legacy' })
+  /**
+   * Connects to the primary, with the password of this moment. Rejects with what the client reports; gives up when the signal
+   * aborts.
+   */
+  connect(request: ConnectionRequest, signal: AbortSignal): Promise<Connection> {
+    return this.#seeds.find(async (address) => {
+      const connection = await this.#connectTo(address, request, signal)
+      if (!this.#seeds.several) return connection
+      try {
+        await requirePrimary(connection)
+        return connection
+      } catch (error) {
+        connection.close()
+        throw error
+      }
+    }, signal)
+  }
+
+  async #connectTo(address: HostAddress, request: ConnectionRequest, signal: AbortSignal): Promise<Connection> {
+    const client = new Redis({ ...(await this.#clientOptions(address, request)), replyMapping: 'legacy' })
     let reason: unknown
     client.on('error', (error) => {
       reason = error
@@ -77,9 +107,8 @@ export class Connector {
     for (const connection of [...this.#open]) connection.close()
   }
 
-  async #clientOptions(request: ConnectionRequest): Promise<ClientOptions> {
-    const { host, port, username, password, database, tls, callTimeoutMs, durability, durabilityTimeoutMs } =
-      this.settings
+  async #clientOptions({ host, port }: HostAddress, request: ConnectionRequest): Promise<ClientOptions> {
+    const { username, password, database, tls, callTimeoutMs, durability, durabilityTimeoutMs } = this.settings
     const secret = await readSecret(password, 'redis')
     const certificates = tls ? await readTls(this.settings, 'redis') : undefined
     const blockMs = request.blockMs ?? (durability === 'reply' ? 0 : durabilityTimeoutMs)
@@ -91,7 +120,7 @@ export class Connector {
       protocol: 2,
       noDelay: true,
       keepAlive: 10_000,
-      connectTimeout: callTimeoutMs,
+      connectTimeout: this.#seeds.several ? Math.min(HOST_TIMEOUT_MS, callTimeoutMs) : callTimeoutMs,
       commandTimeout: callTimeoutMs + blockMs,
       connectionName: `${this.#clientId}:${request.role}`,
       disableClientInfo: true,
@@ -134,9 +163,15 @@ export class Connector {
     if (this.#toldPersistence) return
     this.#toldPersistence = true
     this.logger.warn(
-      `redis at ${this.settings.host}:${this.settings.port} has no append-only file (appendonly no): accepted messages are lost when it stops between snapshots`,
+      `redis at ${this.settings.hosts.join(', ')} has no append-only file (appendonly no): accepted messages are lost when it stops between snapshots`,
     )
   }
+}
+
+/** Rejects where the server is a replica, which takes no writes and may lag behind. */
+async function requirePrimary(connection: Connection): Promise<void> {
+  const facts = String(await connection.call('INFO', 'replication'))
+  if (!/^role:master/m.test(facts)) throw new Error('READONLY the server is a replica')
 }
 
 /** One connection, for its whole life: when it breaks it is gone. */

@@ -1,27 +1,34 @@
 import {
   type AttemptJournal,
+  atMost,
   type ConsumerDriver,
   type ConsumerSink,
   type ConsumerSpec,
+  type DedupeClaim,
+  type DedupeStore,
   type Delivery,
+  type MarkSettlement,
   type PartitionAssignment,
   type PartitionLag,
   type StartPosition,
   StreamError,
 } from '@streamswitch/core/driver'
 import type { Connection, Connector } from './connection.js'
+import { completionAnswer, RedisDedupeStore } from './dedupe-store.js'
 import { fencedError } from './errors.js'
 import { ACK, FENCED, NOTE_ATTEMPT, SEEK } from './group-scripts.js'
 import { GroupSetup } from './group-setup.js'
 import type { Incarnation } from './incarnations.js'
-import type { Partition } from './keys.js'
+import { markKey, type Partition } from './keys.js'
 import { readLag } from './lag.js'
 import { LeaseMembership } from './lease-membership.js'
+import { ACK_MARKED } from './mark-scripts.js'
 import type { Membership } from './membership.js'
 import type { ReaderContext } from './partition-reader.js'
-import { startId } from './position.js'
+import { namesEntry, outsideOf, startId } from './position.js'
 import type { Script } from './script.js'
 import { SharedMembership } from './shared-membership.js'
+import { sameServer } from './transports.js'
 import { BLOCK_MS, WakeUp } from './wake-up.js'
 
 /** The consumer of groups whose partitions have one owner at a time: pending entries stay where they are when the owner changes. */
@@ -41,6 +48,10 @@ export class RedisConsumerDriver implements ConsumerDriver {
   readonly attempts: AttemptJournal = {
     starting: (assignment, delivery, attempt) => this.#noteAttempt(assignment, delivery, attempt),
     failed: (assignment, delivery, attempt) => this.#noteAttempt(assignment, delivery, attempt),
+  }
+  readonly marks: MarkSettlement = {
+    takes: (store) => this.#takesMarksOf(store),
+    place: (topic, partition) => this.#partitionOf({ topic, partition })?.stream ?? topic,
   }
   readonly #connector: Connector
   readonly #spec: ConsumerSpec
@@ -87,9 +98,17 @@ export class RedisConsumerDriver implements ConsumerDriver {
   }
 
   async ack(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
+    if (deliveries.some((delivery) => delivery.claim !== undefined)) return this.#ackMarked(assignment, deliveries)
     const ids = deliveries.map((delivery) => delivery.position as string)
     await this.#fenced(ACK, assignment, [this.#spec.brokerGroup, ...ids], 'ack')
     this.#membership?.acked(assignment, deliveries)
+  }
+
+  async remove(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
+    await this.ack(assignment, deliveries)
+    const partition = this.#partitionOf(assignment)
+    const ids = deliveries.map((delivery) => delivery.position as string)
+    if (partition !== undefined) await this.#connection?.call('XDEL', partition.stream, ...ids)
   }
 
   async release(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
@@ -97,10 +116,16 @@ export class RedisConsumerDriver implements ConsumerDriver {
   }
 
   async seek(assignment: PartitionAssignment, position: StartPosition): Promise<void> {
-    const start = startId(position)
-    await this.#membership?.restart(assignment, async () => {
-      await this.#fenced(SEEK, assignment, [this.#spec.brokerGroup, start], 'seek')
-    })
+    await this.#membership?.restart(assignment, () => this.#moveGroup(assignment, position))
+  }
+
+  async #moveGroup(assignment: PartitionAssignment, position: StartPosition): Promise<void> {
+    const args = [this.#spec.brokerGroup, startId(position), namesEntry(position)]
+    const outside = outsideOf(await this.#fenced(SEEK, assignment, args, 'seek'))
+    if (outside === undefined) return
+    const { topic, partition } = assignment
+    const offset = typeof position === 'object' && 'offset' in position ? position.offset : ''
+    await this.#moveGroup(assignment, this.#sink.outOfRange({ topic, partition, offset, ...outside }))
   }
 
   async lag(): Promise<readonly PartitionLag[]> {
@@ -129,9 +154,26 @@ export class RedisConsumerDriver implements ConsumerDriver {
     this.#wakeUp?.stop()
     // A broken connection can't say goodbye: the leases end by themselves, and this loop takes its own back at once.
     const leaving = this.#membership?.leave().catch(() => {})
-    if (!wasOver) await within(leaving, LEAVE_MS)
+    if (!wasOver && leaving !== undefined) await atMost(leaving, LEAVE_MS)
     this.#blocking?.close()
     this.#connection?.close()
+  }
+
+  async #ackMarked(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
+    const partition = this.#partitionOf(assignment)
+    const marks = deliveries.map(({ claim }) => (claim === undefined ? (partition?.stream ?? '') : markKey(claim)))
+    const entries = deliveries.flatMap(({ position, claim }) => [position as string, ...completion(claim)])
+    const reply = await this.#fenced(ACK_MARKED, assignment, [this.#spec.brokerGroup, ...entries], 'ack', marks)
+    for (const [index, delivery] of deliveries.entries()) {
+      const answer = completionAnswer((reply as number[])[index] ?? 0)
+      if (answer !== 'completed') delivery.refusal = answer
+    }
+    const settled = deliveries.filter(({ refusal }) => refusal !== 'busy')
+    this.#membership?.acked(assignment, settled)
+  }
+
+  #takesMarksOf(store: DedupeStore): boolean {
+    return store instanceof RedisDedupeStore && sameServer(store.connector, this.#connector)
   }
 
   async #noteAttempt(assignment: PartitionAssignment, delivery: Delivery, attempt: number): Promise<void> {
@@ -144,21 +186,24 @@ export class RedisConsumerDriver implements ConsumerDriver {
     assignment: PartitionAssignment,
     args: readonly (string | number)[],
     operation: string,
-  ): Promise<void> {
-    const partition = this.#partitions.find(
-      (one) => one.topic === assignment.topic && one.number === assignment.partition,
-    )
+    moreKeys: readonly string[] = [],
+  ): Promise<unknown> {
+    const partition = this.#partitionOf(assignment)
     const token = this.#membership?.tokenOf(assignment)
     if (partition === undefined || token === undefined || this.#connection === undefined)
       throw fencedError(assignment.topic, assignment.partition, operation)
     const reply = await this.#connection.run(
       script,
-      [partition.stream, partition.lease, partition.attempts],
+      [partition.stream, partition.lease, partition.attempts, ...moreKeys],
       [token, ...args],
     )
-    if (String(reply) !== FENCED) return
+    if (String(reply) !== FENCED) return reply
     this.#membership?.fenced(assignment)
     throw fencedError(assignment.topic, assignment.partition, operation)
+  }
+
+  #partitionOf({ topic, partition }: Pick<PartitionAssignment, 'topic' | 'partition'>): Partition | undefined {
+    return this.#partitions.find((one) => one.topic === topic && one.number === partition)
   }
 
   #lose(error: unknown): void {
@@ -172,12 +217,7 @@ export class RedisConsumerDriver implements ConsumerDriver {
   }
 }
 
-/** Resolves with the promise, or when the time is over. */
-async function within(promise: Promise<unknown> | undefined, timeoutMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs)
-  })
-  await Promise.race([promise, timeout])
-  clearTimeout(timer)
+/** What a script must know to complete a claim. */
+function completion(claim: DedupeClaim | undefined): [string, number] {
+  return claim === undefined ? ['', 0] : [claim.token, claim.ttlMs]
 }

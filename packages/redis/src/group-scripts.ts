@@ -1,33 +1,36 @@
-import { FIELD, GROUP, IDS, NOW, Script } from './script.js'
+import { FIELD, GROUP, IDS, NOW, Script, START } from './script.js'
 
 /** Told by a fenced script to a member that no longer holds the partition. */
 export const FENCED = 'fenced'
 
 /** KEYS[2] is the lease in every fenced script, ARGV[1] the token; an empty token belongs to members without leases. */
-const FENCE = `
+export const FENCE = `
 if ARGV[1] ~= '' and redis.call('HGET', KEYS[2], 'token') ~= ARGV[1] then return '${FENCED}' end
 `
 
 /**
  * Makes a group where it is missing: at the wanted start where it is new, where it was where it was lost.
- * KEYS: stream, lease. ARGV: group, start, provision, '1' where the group is known to have existed, format version.
+ * KEYS: stream, lease. ARGV: group, start, provision, '1' where the group is known to have existed, format version, '1' where the start
+ * names an entry.
  */
-export const ENSURE_GROUP = new Script(`${GROUP}${IDS}
+export const ENSURE_GROUP = new Script(`${GROUP}${IDS}${START}
 local stream, group, start = KEYS[1], ARGV[1], ARGV[2]
 if groupOf(stream, group) then return 'existed' end
 local version = redis.call('HGET', KEYS[2], 'v')
 if version and tonumber(version) > tonumber(ARGV[5]) then return redis.error_reply('SSVERSION ' .. version) end
 if ARGV[3] ~= 'create' then return 'missing' end
-local last = '0-0'
-if redis.call('EXISTS', stream) == 1 then last = field(redis.call('XINFO', 'STREAM', stream), 'last-generated-id') end
 local outcome = 'created'
 local position = redis.call('HGET', KEYS[2], 'position')
 if position or ARGV[4] == '1' then
   outcome, start = 'recreated', position or '0-0'
+  local last = '0-0'
+  if redis.call('EXISTS', stream) == 1 then last = field(redis.call('XINFO', 'STREAM', stream), 'last-generated-id') end
   -- A stream that begins anew has nothing to do with what was read of the old one.
   if before(last, start) then start = '0-0' end
-elseif start ~= '$' and before(last, start) then
-  outcome, start = 'beyond', '$'
+else
+  local outside
+  start, outside = startIn(stream, start, ARGV[6])
+  if outside then return outside end
 end
 redis.call('XGROUP', 'CREATE', stream, group, start, 'MKSTREAM')
 return outcome
@@ -163,8 +166,13 @@ redis.call('HSET', KEYS[3], ARGV[2], ARGV[3])
 return 'ok'
 `)
 
-/** Moves a group, and forgets what is pending. KEYS: stream, lease, attempts. ARGV: token, group, start. */
-export const SEEK = new Script(`${FENCE}
+/**
+ * Moves a group, and forgets what is pending. KEYS: stream, lease, attempts. ARGV: token, group, start, '1' where the start names an
+ * entry.
+ */
+export const SEEK = new Script(`${FIELD}${IDS}${START}${FENCE}
+local start, outside = startIn(KEYS[1], ARGV[3], ARGV[4])
+if outside then return outside end
 while true do
   local page = redis.call('XPENDING', KEYS[1], ARGV[2], '-', '+', 1000)
   if #page == 0 then break end
@@ -173,7 +181,7 @@ while true do
   redis.call('XACK', KEYS[1], ARGV[2], unpack(ids))
 end
 redis.call('DEL', KEYS[3])
-redis.call('XGROUP', 'SETID', KEYS[1], ARGV[2], ARGV[3])
+redis.call('XGROUP', 'SETID', KEYS[1], ARGV[2], start)
 if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('HDEL', KEYS[2], 'position', 'suspectTo') end
 return 'ok'
 `)

@@ -1,12 +1,18 @@
-import { type ConsumerSink, type ConsumerSpec, StreamError } from '@streamswitch/core/driver'
+import {
+  type ConsumerSink,
+  type ConsumerSpec,
+  type StartPosition,
+  StreamError,
+  startOf,
+} from '@streamswitch/core/driver'
 import type { Connection } from './connection.js'
 import { ENSURE_GROUP } from './group-scripts.js'
 import type { Incarnation } from './incarnations.js'
 import { FORMAT_VERSION, type Partition, partitionsOf } from './keys.js'
-import { startId } from './position.js'
+import { namesEntry, outsideOf, startId } from './position.js'
 import { provisionTopic } from './topic.js'
 
-type Outcome = 'existed' | 'created' | 'recreated' | 'beyond' | 'missing'
+type Outcome = 'existed' | 'created' | 'recreated' | 'missing'
 
 /** Makes or checks the topics of a loop and its group in each partition. */
 export class GroupSetup {
@@ -36,12 +42,7 @@ export class GroupSetup {
 
   /** @param known - the group has existed before: if it is missing it was lost, and goes on where it was, never at the end. */
   async ensure(partition: Partition, known: boolean): Promise<Outcome> {
-    const { brokerGroup, from, topics } = this.#spec
-    const provision = topics.find((topic) => topic.topic === partition.topic)?.provision ?? 'create'
-    const args = [brokerGroup, startId(from), provision, known ? '1' : '', FORMAT_VERSION]
-    const outcome = String(
-      await this.#connection.run(ENSURE_GROUP, [partition.stream, partition.lease], args),
-    ) as Outcome
+    const outcome = await this.#make(partition, startOf(this.#spec.from, partition.number), known)
     if (outcome === 'recreated')
       this.#report(partition, 'was lost and was made anew: messages since its last acks come again')
     if (outcome === 'missing') {
@@ -50,25 +51,22 @@ export class GroupSetup {
     return outcome
   }
 
+  async #make(partition: Partition, from: StartPosition | undefined, known: boolean): Promise<Outcome> {
+    const { brokerGroup, topics } = this.#spec
+    const provision = topics.find((topic) => topic.topic === partition.topic)?.provision ?? 'create'
+    const args = [brokerGroup, startId(from), provision, known ? '1' : '', FORMAT_VERSION, namesEntry(from)]
+    const reply = await this.#connection.run(ENSURE_GROUP, [partition.stream, partition.lease], args)
+    const outside = outsideOf(reply)
+    if (outside === undefined) return String(reply) as Outcome
+    const { topic, number } = partition
+    const offset = typeof from === 'object' && 'offset' in from ? from.offset : ''
+    return this.#make(partition, this.#sink.outOfRange({ topic, partition: number, offset, ...outside }), known)
+  }
+
   #tell(partitions: readonly Partition[], outcomes: readonly Outcome[]): void {
-    const { from, group } = this.#spec
-    if (from === undefined || this.#incarnation.joined) return
-    for (const [index, partition] of partitions.entries()) {
-      const beyond = outcomes[index] === 'beyond' && typeof from === 'object' && 'offset' in from
-      if (beyond) this.#report(partition, `was to start at an offset beyond the end: it starts with the next message`)
-    }
-    const existed = outcomes.filter((outcome) => outcome === 'existed' || outcome === 'recreated').length
-    if (existed === 0) return
-    const message = `group '${group}' exists already in ${existed} of ${outcomes.length} partitions: 'from' is for new groups, use seek() to move`
-    this.#sink.report(
-      new StreamError(message, {
-        code: 'CONFLICT',
-        retryable: false,
-        transport: 'redis',
-        operation: 'open',
-        topic: partitions[0]?.topic,
-      }),
-    )
+    if (this.#incarnation.joined) return
+    for (const [index, { topic }] of partitions.entries())
+      if (outcomes[index] === 'existed' || outcomes[index] === 'recreated') this.#sink.startIgnored(topic)
   }
 
   #report(partition: Partition, what: string): void {

@@ -1,4 +1,4 @@
-import type { TopicSpec } from '@streamswitch/core/driver'
+import type { DedupeMark, TopicSpec } from '@streamswitch/core/driver'
 
 /** Version of everything that this adapter keeps on the server besides the messages. A newer one is refused. */
 export const FORMAT_VERSION = 1
@@ -45,6 +45,11 @@ export function sessionKey(stream: string, session: string): string {
 /** The last sequence that is stored under a `publisherName`. */
 export function publisherKey(stream: string, publisherName: string): string {
   return `ss:{${stream}}:publisher:${publisherName}`
+}
+
+/** That a message is claimed or done in a group; in the slot of its stream where that is known, else of its topic. */
+export function markKey(mark: DedupeMark & { readonly place: string | undefined }): string {
+  return `ss:{${mark.place ?? mark.topic}}:handled:${mark.group}:${mark.id}`
 }
 
 /** What groups keep beside a stream. */

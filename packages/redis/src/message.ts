@@ -146,7 +146,7 @@ export function readReply([rawId, fields]: RawEntry): IncomingReply | undefined 
 
 /** Only whole numbers are taken: a foreign client may have a field of that name with something else in it. */
 function readTimestamp(value: Buffer): number | undefined {
-  if (value.length === 0 || value.length > 15) return undefined
+  if (value.length === 0 || value.length > 16) return undefined
   const timestamp = Number(value.toString('latin1'))
   return Number.isSafeInteger(timestamp) && timestamp >= 0 ? timestamp : undefined
 }

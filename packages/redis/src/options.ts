@@ -1,4 +1,5 @@
 import {
+  hostTexts,
   type OptionInput,
   type OptionValues,
   option,
@@ -11,12 +12,10 @@ import {
 /** When a message counts as accepted. */
 export type Durability = 'reply' | 'fsync' | { readonly replicas: number }
 
-/** Options of the Redis transport: `redis://user:password@host:port/database?durability=fsync`. */
+/** Options of the Redis transport: `redis://user:password@host:port,replica:port/database?durability=fsync`. */
 export const redisFields = {
-  /** Stands in the URL. */
-  host: option.text({ default: '127.0.0.1' }),
-  /** Stands in the URL. */
-  port: option.integer({ default: 6379, min: 1, max: 65_535 }),
+  /** A server and its replicas, as `host` or `host:port`; whichever is the primary is used. Stand in the URL. */
+  hosts: option.texts({ default: ['127.0.0.1'] }),
   /** Number of the database; the URL's path. */
   database: option.integer({ default: 0, min: 0, max: 1_000_000 }),
   /** Whether to connect by TLS; `rediss://` does. */
@@ -62,18 +61,8 @@ export type RedisProducerOptions = OptionInput<typeof redisProducerFields>
 export type RedisSettings = OptionValues<typeof redisFields>
 export type RedisProducerSettings = OptionValues<typeof redisProducerFields>
 
-/** What a URL says apart from its query. Throws INVALID_ARGUMENT for a path that is no database, UNSUPPORTED for several hosts. */
+/** What a URL says apart from its query. Throws INVALID_ARGUMENT for a path that is no database. */
 export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unknown>> {
-  if (url.hosts.length > 1) {
-    throw new StreamError(
-      `'${url.redacted}' names ${url.hosts.length} hosts: Sentinel and Cluster are not supported, give one host`,
-      {
-        code: 'UNSUPPORTED',
-        transport: 'redis',
-        operation: 'configure',
-      },
-    )
-  }
   if (url.path !== '' && !/^\d+$/.test(url.path)) {
     throw new StreamError(`the path of '${url.redacted}' must be the number of a database, such as /0`, {
       code: 'INVALID_ARGUMENT',
@@ -82,8 +71,7 @@ export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unkno
     })
   }
   return {
-    host: url.hosts[0]?.host,
-    port: url.hosts[0]?.port,
+    hosts: hostTexts(url),
     username: url.username,
     password: url.password,
     database: url.path === '' ? undefined : url.path,

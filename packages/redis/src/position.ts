@@ -46,3 +46,17 @@ function before(offset: string): string {
   if (sequence > 0n) return `${milliseconds}-${sequence - 1n}`
   return milliseconds === 0n ? '0-0' : `${milliseconds - 1n}-${MAX_PART}`
 }
+
+/** '1' for a position that names one entry: such a one may lie outside of what a stream holds. */
+export function namesEntry(position: StartPosition | undefined): '1' | '' {
+  return typeof position === 'object' && 'offset' in position ? '1' : ''
+}
+
+/** What a script replies for a position outside of a stream; `undefined` for any other reply. */
+export function outsideOf(
+  reply: unknown,
+): { readonly first: string | undefined; readonly last: string | undefined } | undefined {
+  if (!Array.isArray(reply) || String(reply[0]) !== 'outside') return undefined
+  const first = String(reply[1])
+  return first === '' ? { first: undefined, last: undefined } : { first, last: String(reply[2]) }
+}

@@ -42,7 +42,6 @@ export class RedisProducerDriver implements ProducerDriver {
   #connection: Connection | undefined
   #barrier: DurabilityBarrier | undefined
   #partitions = 1
-  #turn = 0
 
   constructor(
     connector: Connector,
@@ -70,9 +69,8 @@ export class RedisProducerDriver implements ProducerDriver {
 
   laneOf(record: OutgoingRecord): number {
     if (record.partition !== undefined) return record.partition
-    if (record.key !== undefined) return partitionOfKey(record.key, this.#partitions)
-    this.#turn = (this.#turn + 1) % this.#partitions
-    return this.#turn
+    // Without a key by the id, so that a resend comes to the partition that has its mark.
+    return partitionOfKey(record.key ?? record.id, this.#partitions)
   }
 
   async publish(batch: PublishBatch): Promise<void> {

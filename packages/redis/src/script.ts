@@ -65,3 +65,26 @@ local function predecessor(id)
   return string.format('%.0f', tonumber(time) - 1) .. '-18446744073709551615'
 end
 `
+
+/**
+ * Where a group is to begin in a stream: `start`, or '$' where that is beyond the end. Where `start` is the place before a given entry
+ * ('1') that lies outside of what the stream holds: nothing, and a reply that says so, with the first and the last entry's ids.
+ * Needs FIELD and IDS.
+ */
+export const START = `
+local function startIn(stream, start, entry)
+  if start == '$' then return start end
+  local first, last, deleted = '', '0-0', '0-0'
+  if redis.call('EXISTS', stream) == 1 then
+    local info = redis.call('XINFO', 'STREAM', stream)
+    last = field(info, 'last-generated-id')
+    deleted = field(info, 'max-deleted-entry-id') or deleted
+    local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+    if oldest then first = oldest[1] end
+  end
+  local beyond = before(last, start)
+  local trimmed = before(start, deleted) and (first == '' or before(start, predecessor(first)))
+  if entry == '1' and (beyond or trimmed) then return nil, {'outside', first, last} end
+  return beyond and '$' or start
+end
+`

@@ -1,4 +1,4 @@
-import { StreamError, type TopicSpec } from '@streamswitch/core/driver'
+import { partitionConflict, StreamError, type TopicSpec, topicMissing } from '@streamswitch/core/driver'
 import type { Connection } from './connection.js'
 import { FORMAT_VERSION, metaKey } from './keys.js'
 import { Script } from './script.js'
@@ -51,11 +51,7 @@ export async function provisionTopic(connection: Connection, spec: TopicSpec): P
 
 function refusal(spec: TopicSpec, outcome: string | undefined, detail: string | undefined): StreamError {
   const context = { transport: 'redis', operation: 'open', topic: spec.topic }
-  if (outcome === 'missing')
-    return new StreamError(
-      `topic '${spec.topic}' doesn't exist; make it, or open the transport with provision: 'create'`,
-      { code: 'NOT_FOUND', ...context },
-    )
+  if (outcome === 'missing') return topicMissing('redis', spec.topic)
   if (outcome === 'newer') {
     return new StreamError(
       `topic '${spec.topic}' has format version ${detail}, this process knows up to ${FORMAT_VERSION}: update it`,
@@ -67,10 +63,7 @@ function refusal(spec: TopicSpec, outcome: string | undefined, detail: string | 
       `key '${spec.brokerTopic}' holds a ${detail}, not a stream: choose another topic or prefix`,
       { code: 'CONFLICT', ...context },
     )
-  return new StreamError(
-    `topic '${spec.topic}' has ${detail} partitions, not ${spec.partitions}: the number is fixed when the topic is made`,
-    { code: 'CONFLICT', ...context },
-  )
+  return partitionConflict('redis', spec.topic, Number(detail), spec.partitions ?? 0)
 }
 
 /** What retention is in force: that of the spec, else what is stored with the topic. */

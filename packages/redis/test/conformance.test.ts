@@ -1,5 +1,6 @@
+import { Transport } from '@streamswitch/core'
 import { conformance } from '@streamswitch/testkit'
-import redis from '../src/index.js'
+import redis, { RedisDedupeStore } from '../src/index.js'
 import { brokerUrl } from './broker-url.js'
 import { redisCliClient } from './redis-cli.js'
 
@@ -11,5 +12,14 @@ conformance({
   openOptions: { options: { maxPayloadBytes } },
   limits: { maxPayloadBytes },
   shortTimeouts: { transport: { leaseMs: 1_000, heartbeatMs: 250, claimIdleMs: 1_000 }, handlerMs: 3_000 },
+  dedupeStores: {
+    'the same server': () => open(brokerUrl),
+    'another database': () => open(`${brokerUrl}/7`),
+  },
   foreign: redisCliClient(brokerUrl),
 })
+
+function open(url: string) {
+  const transport = new Transport(redis, url, { environment: {} })
+  return { store: new RedisDedupeStore(transport), close: () => transport.close() }
+}

@@ -172,7 +172,6 @@ describe('topics on the server', () => {
 
 describe('options', () => {
   test.each([
-    ['redis://a,b:6379', 'UNSUPPORTED'],
     ['redis://a/orders', 'INVALID_ARGUMENT'],
     ['redis://a?durability=disk', 'INVALID_ARGUMENT'],
     ['redis://a?leaseMs=1000&heartbeatMs=900', 'INVALID_ARGUMENT'],

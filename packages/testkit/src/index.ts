@@ -3,6 +3,14 @@ export type {
   ConformanceSettings,
   ForeignClient,
   ForeignRecord,
+  OpenDedupeStore,
   ShortTimeouts,
   Topology,
 } from './conformance/settings.js'
+export { type CrashSettings, crashConformance } from './crashes/crash-conformance.js'
+export { effectivelyOnce } from './effectively-once/effectively-once.js'
+export type { EffectivelyOnceSettings } from './effectively-once/settings.js'
+export { faults } from './faults/suite/faults.js'
+export type { FaultRow } from './faults/suite/rows.js'
+export type { FaultServer, FaultSettings, FaultStand, RecoveryBounds } from './faults/suite/settings.js'
+export { type TlsCasesSettings, type TlsMismatch, type TlsServer, tlsCases } from './tls/tls-cases.js'

@@ -31,7 +31,7 @@ export class Acknowledgements implements PartitionOwner {
   }
 
   negativeAcknowledge(delivery: Delivery, partition: PartitionState, reason: unknown): Promise<void> {
-    if (delivery.state === DeliveryState.Settled || delivery.state === DeliveryState.Acked)
+    if (delivery.state === DeliveryState.Settled || delivery.state === DeliveryState.Acked || delivery.completing)
       return Promise.reject(conflict(delivery, 'is acked already', 'nack'))
     if (partition.phase === 'closed' || delivery.state === DeliveryState.Dropped)
       return Promise.reject(goneError(partition))

@@ -10,10 +10,30 @@ export interface ConsumerEvents {
   ready: { readonly again: boolean }
   /** The connection is lost; a new one is on its way. */
   reconnecting: { readonly error: StreamError }
-  /** A partition takes no more messages, since `maxAheadMessages` wait behind unsettled ones. */
-  stalled: { readonly topic: string; readonly partition: number; readonly unsettled: number }
+  /**
+   * A partition makes no progress. `window`: it takes no more messages, since `maxAheadMessages` wait behind unsettled ones, of which there
+   * are `unsettled`. `delivery`: messages are there, and the transport hasn't delivered any for `stallTimeoutMs`; the connection is replaced.
+   */
+  stalled: {
+    readonly topic: string
+    readonly partition: number
+    readonly reason: 'window' | 'delivery'
+    readonly unsettled: number
+    /** Messages that should have come; 0 with `window`, and where the broker doesn't tell. */
+    readonly backlog: number
+  }
+  /** A partition that was stalled moves again. */
+  recovered: { readonly topic: string; readonly partition: number; readonly reason: 'window' | 'delivery' }
   /** A message went to the dead letters. */
   deadLetter: { readonly id: string; readonly topic: string; readonly attempts: number; readonly error: unknown }
+  /** With `dedupe`: a message that its group had handled before came again. It is acked, and no handler is called. */
+  deduplicated: { readonly id: string; readonly topic: string; readonly partition: number; readonly offset: string }
+  /** With `dedupe`: another member has finished a message, or taken it over, while a handler of this loop was at work on it. */
+  conflict: { readonly id: string; readonly topic: string; readonly error: StreamError }
+  /** A message that could not be handled was skipped (`errorPolicy: 'restart'`). */
+  skipped: { readonly id: string; readonly topic: string; readonly attempts: number; readonly error: unknown }
+  /** `from` was not applied in a topic: the group has a `position` there, or partitions that it names are `unassigned` to this member. */
+  startIgnored: { readonly topic: string; readonly reason: 'position' | 'unassigned' }
   /** Something went wrong that no call could reject with. Logged where nobody listens. */
   error: StreamError
 }
@@ -25,6 +45,11 @@ export interface ConsumerStats {
   readonly handled: number
   readonly retried: number
   readonly deadLettered: number
+  /** With `dedupe`: messages that the group had handled before, and handlings whose message another member has finished or taken over. */
+  readonly deduplicated: number
+  readonly conflicts: number
+  /** Messages that `errorPolicy: 'restart'` skipped. */
+  readonly skipped: number
   readonly acked: number
   /** Handlers that ended after their message had left this loop's hands. */
   readonly overlaps: number
@@ -37,4 +62,14 @@ export interface ConsumerStats {
   readonly partitions: number
   readonly reconnects: number
   readonly connected: boolean
+  /** Messages are there and the transport delivers none: see `stallTimeoutMs`. */
+  readonly stalled: boolean
+  /** Since when, in milliseconds since the epoch, and why. `undefined` unless `stalled`. */
+  readonly stalledSince: number | undefined
+  readonly stallReason: string | undefined
+  /**
+   * What keeps messages from being started, if anything does: `transport` (stalled), `paused`, `window` (`maxAheadMessages` unsettled),
+   * `handlers` (all of `concurrency` at work while others wait).
+   */
+  readonly heldUpBy: 'transport' | 'paused' | 'window' | 'handlers' | undefined
 }

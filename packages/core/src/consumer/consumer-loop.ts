@@ -1,29 +1,42 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
+import { atMost } from '../at-most.js'
 import type { AdapterDefinition, ConsumerSpec } from '../contract/adapter.js'
 import type { PartitionAssignment, PartitionLag, StartPosition } from '../contract/consumer-driver.js'
-import { StreamError } from '../errors.js'
-import { Events } from '../events.js'
+import { createDedupe } from '../dedupe/create-dedupe.js'
+import type { Dedupe } from '../dedupe/dedupe.js'
+import { dedupeProblem } from '../dedupe/dedupe-options.js'
+import { type ErrorCode, StreamError } from '../errors.js'
+import { Events, type LastError } from '../events.js'
 import { Replies } from '../feedback/replies.js'
-import type { Handler, Message } from '../message.js'
+import type { Handler, Listener, Message } from '../message.js'
 import { requirePortableName } from '../names.js'
 import { splitOptions } from '../options/adapter-options.js'
-import { describeType } from '../options/problems.js'
 import { withSignal } from '../session.js'
 import { openByAdapter } from '../transport/open-transport.js'
 import { requireFor } from '../transport/requirements.js'
 import type { Transport } from '../transport/transport.js'
 import { ConsumerEngine } from './consumer-engine.js'
 import type { ConsumerEvents, ConsumerStats } from './consumer-events.js'
-import {
-  type ConsumerLoopOptions,
-  type ConsumerOptionValues,
-  checkPosition,
-  consumerFields,
-} from './consumer-options.js'
+import { type ConsumerLoopOptions, type ConsumerOptionValues, consumerFields } from './consumer-options.js'
 import { DeadLetters } from './dead-letters.js'
-import { chainHandler, type HandlerStage } from './handler-chain.js'
+import { describe, type ErrorPolicy } from './failures.js'
+import type { BatchHandler } from './handler-batches.js'
+import type { HandlerStage } from './handler-chain.js'
+import { middlewareStages } from './handler-middleware.js'
+import { flushOf, handlerOf } from './listener.js'
+import {
+  checkBatchHandler,
+  checkHandler,
+  type HandleBatchOptions,
+  type HandleOptions,
+  type HandlerSurroundings,
+  type PreparedHandler,
+  prepareBatchHandler,
+  prepareHandler,
+} from './loop-handler.js'
 import { iterate } from './loop-iterator.js'
+import { checkPosition } from './start-positions.js'
 
 /** Makes loops of one transport. */
 export type ConsumerLoopClass = new <T = unknown>(
@@ -33,6 +46,9 @@ export type ConsumerLoopClass = new <T = unknown>(
 
 /** How long `close` waits for running handlers, in milliseconds, unless told otherwise: below the 30 s that orchestrators allow. */
 const CLOSE_TIMEOUT_MS = 25_000
+
+/** A listener's flush gets at least this long, in milliseconds. */
+const FLUSH_MS = 500
 
 /**
  * Receives the messages of a topic as a member of a group and hands them to a handler. The same on every transport; adapters add
@@ -54,8 +70,11 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     readonly reject: (error: StreamError) => void
   }
   /** What stands around the handler, outermost first: dedupe, replies, middleware. */
-  readonly #stages: readonly HandlerStage[]
-  #handler: Handler<T> | undefined
+  readonly #stages: HandlerStage[] = []
+  readonly #options: ConsumerOptionValues
+  #prepared: PreparedHandler | undefined
+  #flush: (() => unknown) | undefined
+  #failure: StreamError | undefined
   #opened: Promise<void> | undefined
   #running = false
   #paused = false
@@ -77,10 +96,16 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     if (this.topics.length === 0) throw this.#invalid('topic: must name at least one topic')
     if (common.from !== undefined) requireFor(adapter, 'replay', "'from'", 'configure')
     if (common.ack === 'manual') requireFor(adapter, 'manualAck', "ack: 'manual'", 'configure')
+    const problem = dedupeProblem(rest.dedupe)
+    if (problem !== undefined) throw this.#invalid(problem)
+    this.#options = common
     this.#events = new Events(this.transport.logger, subject)
-    this.#finished = deferred()
+    const dedupe = this.#dedupe(common)
+    if (dedupe !== undefined) this.#stages.push(dedupe.stage)
     const replies = common.replies ? new Replies(this.transport, this.group, common.replyCodec) : undefined
-    this.#stages = replies === undefined ? [] : [replies.stage]
+    if (replies !== undefined) this.#stages.push(replies.stage)
+    this.#stages.push(...middlewareStages([...(this.transport.middleware.handle ?? []), ...common.middleware]))
+    this.#finished = deferred()
     this.#engine = new ConsumerEngine({
       subject: `${subject} on ${this.transport.name}`,
       transport: this.transport,
@@ -88,6 +113,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
       options: common,
       deadLetters: this.#deadLetters(common),
       replies,
+      dedupe,
       events: this.#events,
       onFailure: (error) => this.#fail(error),
     })
@@ -102,27 +128,52 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     this.#requireOpen('init')
     this.#opened ??= this.#engine.open().catch((error: unknown) => {
       this.#opened = undefined
-      throw error
+      throw this.#failure ?? error
     })
     await withSignal(this.#opened, options.signal)
   }
 
-  /** Sets the handler; before `run`. Throws INVALID_ARGUMENT when it is no function, CONFLICT when there is one already. */
-  handle(handler: Handler<T>): this {
-    if (typeof handler !== 'function')
-      throw this.#invalid(`handle: the handler must be a function, got ${describeType(handler)}`)
-    if (this.#handler !== undefined) throw this.#error('CONFLICT', 'it has a handler already', 'handle')
-    this.#handler = handler
+  /**
+   * Sets the handler, a function or a {@link Listener}; before `run`. With `to`, what it yields or returns (but `undefined`) is sent on, with
+   * the message's key unless it is a `batchEntry(value, options)`; the message is acked once all of it is confirmed. Throws
+   * INVALID_ARGUMENT when it is neither, CONFLICT when there is a handler already.
+   */
+  handle(handler: Handler<T> | Listener<T>, options: HandleOptions = {}): this {
+    this.#prepare(checkHandler(handler, options), 'handle', (around) =>
+      prepareHandler(handlerOf(handler) as Handler, around, options),
+    )
+    this.#flush = flushOf(handler)
     return this
   }
 
   /**
+   * Sets a handler for lists of messages, in place of `handle`: at most `maxMessages` of them, the first of which has waited `maxWaitMs`
+   * at most. Messages of a key stand in order, and in no two batches at once. `concurrency` counts batches.
+   *
+   * Once it returns, all are acked but those on which `nack(reason)` was called, or whose index a thrown `BatchError` lists (with the
+   * batch's length as `total`): these are tried again and dead-lettered as single messages are, with only their key waiting. Later
+   * messages of that key in the batch are handled again after them. Any other error fails all of them; each then comes alone. Throws as
+   * `handle` does.
+   */
+  handleBatch(handler: BatchHandler<T>, options: HandleBatchOptions = {}): this {
+    this.#prepare(checkBatchHandler(handler, options, this.#options), 'handleBatch', (around) =>
+      prepareBatchHandler(handler as BatchHandler, around, options),
+    )
+    return this
+  }
+
+  /** What happens when nothing else can help a message: what whoever runs several loops goes by when `run` rejects. */
+  get errorPolicy(): ErrorPolicy {
+    return this.#options.errorPolicy
+  }
+
+  /**
    * Handles messages until the loop is closed: resolves then. Rejects when it can't connect, or with the error that ended the
-   * loop (`errorPolicy: 'stop'`). `signal` closes the loop.
+   * loop (`errorPolicy`): so do `init` and `run` from then on. `signal` closes the loop.
    */
   async run(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     this.#requireOpen('run')
-    if (this.#handler === undefined)
+    if (this.#prepared === undefined)
       throw this.#invalid('run: there is no handler; call handle(async (message) => …) first')
     if (this.#running) throw this.#error('CONFLICT', 'it runs already', 'run')
     this.#running = true
@@ -139,12 +190,20 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   }
 
   /**
-   * Messages one at a time, for `for await`. A message is acked when the next one is asked for. Leaving the loop by `break`,
-   * `return` or an error closes the consumer; the message at hand is then not acked, unless `message.ack()` was called, and
-   * comes again.
+   * Messages one at a time, for `for await`; `concurrency` doesn't count. A message is acked when the next one is asked for. Leaving the
+   * loop by `break`, `return` or an error closes the consumer: what it had taken is settled or given back by then. The message at hand is
+   * then not acked, unless `message.ack()` was called, and comes again: JavaScript doesn't tell a `break` from an error.
    */
   [Symbol.asyncIterator](): AsyncIterator<Message<T>, undefined> {
-    return iterate<T>(this)
+    return iterate<T>({
+      handle: (handler) =>
+        this.#prepare(undefined, 'for await', (around) => ({
+          ...prepareHandler(handler as Handler, around, {}),
+          limit: 1,
+        })),
+      run: () => this.run(),
+      close: () => this.close({ timeoutMs: 0 }),
+    })
   }
 
   /** Starts no handler until `resume`. The connection, the group membership and what runs stay. */
@@ -155,8 +214,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
 
   resume(): void {
     this.#paused = false
-    if (this.#running && this.#handler !== undefined && this.#closing === undefined)
-      this.#engine.start(chainHandler(this.#stages, this.#handler as Handler))
+    if (this.#running && this.#prepared !== undefined && this.#closing === undefined) this.#engine.start(this.#prepared)
   }
 
   /** Partitions that belong to this member now. */
@@ -197,15 +255,26 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
 
   /**
    * Stops cleanly: takes nothing new, lets running handlers end for up to `timeoutMs` (default 25,000; then their signals abort),
-   * acks what is done, gives the rest back, leaves the group. Idempotent: later calls share the first one's promise. Never rejects.
+   * acks what is done, gives the rest back, flushes the listener, leaves the group. `signal` ends the wait for handlers at once.
+   * Idempotent: later calls share the first one's promise. Never rejects.
    */
-  close(options: { readonly timeoutMs?: number } = {}): Promise<void> {
-    this.#closing ??= this.#close(options.timeoutMs ?? CLOSE_TIMEOUT_MS)
+  close(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
+    this.#closing ??= this.#close(options.timeoutMs ?? CLOSE_TIMEOUT_MS, options.signal)
     return this.#closing
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** The last `error` or `reconnecting` event's error, and when it came. */
+  get lastError(): LastError | undefined {
+    return this.#events.lastError
+  }
+
+  /** @internal */
+  get hasHandler(): boolean {
+    return this.#prepared !== undefined
   }
 
   stats(): ConsumerStats {
@@ -229,21 +298,46 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
       this.#running = false
       throw error
     }
-    if (!this.#paused && this.#closing === undefined)
-      this.#engine.start(chainHandler(this.#stages, this.#handler as Handler))
+    if (!this.#paused && this.#closing === undefined && this.#prepared !== undefined) this.#engine.start(this.#prepared)
+  }
+
+  #prepare(
+    problem: string | undefined,
+    operation: string,
+    prepare: (around: HandlerSurroundings) => PreparedHandler,
+  ): void {
+    if (problem !== undefined) throw this.#invalid(`${operation}: ${problem}`)
+    if (this.#prepared !== undefined) throw this.#error('CONFLICT', 'it has a handler already', operation)
+    this.#prepared = prepare({ stages: this.#stages, group: this.group })
   }
 
   #fail(error: StreamError): void {
+    this.#failure ??= error
     this.#events.emit('error', error)
     this.#finished.reject(error)
     void this.close()
   }
 
-  async #close(timeoutMs: number): Promise<void> {
-    await this.#engine.close(timeoutMs)
+  async #close(timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    const started = performance.now()
+    await this.#engine.close(timeoutMs, signal)
+    if (this.#running) await this.#flushListener(Math.max(FLUSH_MS, timeoutMs - (performance.now() - started)), signal)
     this.transport.detach(this)
     if (this.#ownsTransport) await this.transport.close()
     this.#finished.resolve()
+  }
+
+  /** After the last handler, while producers still send. A failure is told and holds nothing up. */
+  async #flushListener(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const flush = this.#flush
+    if (flush === undefined) return
+    const failed = (cause: unknown): void =>
+      this.#events.emit(
+        'error',
+        this.#error('UNKNOWN', `the listener's flush failed: ${describe(cause)}`, 'flush', cause),
+      )
+    const flushed = Promise.resolve().then(flush).catch(failed)
+    await atMost(flushed, timeoutMs, signal)
   }
 
   #spec(common: ConsumerOptionValues, own: unknown): ConsumerSpec {
@@ -261,6 +355,15 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
       maxHandlingMs: (handlerTimeoutMs + handlerGraceMs + retry.maxDelayMs) * retry.attempts,
       options: own,
     }
+  }
+
+  #dedupe(common: ConsumerOptionValues): Dedupe | undefined {
+    return createDedupe(common.dedupe, {
+      transport: this.transport,
+      group: this.group,
+      marks: () => this.#engine.driver()?.marks,
+      report: (error) => this.#events.emit('error', error),
+    })
   }
 
   #deadLetters(common: ConsumerOptionValues): DeadLetters | undefined {
@@ -281,6 +384,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   }
 
   #requireOpen(operation: string): void {
+    if (this.#failure !== undefined) throw this.#failure
     if (this.#closing !== undefined) throw this.#error('CLOSED', 'the loop is closed', operation)
   }
 
@@ -288,9 +392,10 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     return this.#error('INVALID_ARGUMENT', message, 'configure')
   }
 
-  #error(code: ConstructorParameters<typeof StreamError>[1]['code'], message: string, operation: string): StreamError {
+  #error(code: ErrorCode, message: string, operation: string, cause?: unknown): StreamError {
     return new StreamError(`consumer ${this.topics.join(',')}/${this.group}: ${message}`, {
       code,
+      cause,
       transport: this.transport?.name,
       topic: this.topics.join(','),
       operation,

@@ -1,13 +1,16 @@
 import { type AnyCodec, type Codec, type CodecName, checkCodec } from '../codec.js'
-import type { StartPosition } from '../contract/consumer-driver.js'
-import { isStreamError } from '../errors.js'
+import type { PartitionPositions, StartPosition } from '../contract/consumer-driver.js'
+import { dedupeFields } from '../dedupe/dedupe-options.js'
 import type { OptionsByAdapter } from '../options/adapter-options.js'
 import { isPlainObject, type OptionInput, type OptionValues, option } from '../options/fields.js'
+import { checkMiddleware } from '../options/middleware.js'
 import { checkSchema, type Schema } from '../schema.js'
 import { topicFields } from '../transport/topic-options.js'
 import type { Transport } from '../transport/transport.js'
-
-type RetryTest = (error: unknown) => boolean
+import type { HandlerMiddleware } from './handler-middleware.js'
+import { type AssignedHook, checkHook, type RevokedHook } from './partition-hooks.js'
+import { checkRetryRule, isWorthRetrying, type RetryRule } from './retry-test.js'
+import { checkStart, type PartitionPositionsInput } from './start-positions.js'
 
 /** Options of every loop, on every transport. */
 export const consumerFields = {
@@ -30,8 +33,18 @@ export const consumerFields = {
   ordering: option.choice(['key', 'none'], { default: 'key' }),
   /** `auto`: acked when the handler has resolved. `manual`: when `message.ack()` was called. */
   ack: option.choice(['auto', 'manual'], { default: 'auto' }),
-  /** Where a new group starts: `earliest`, `latest`, `{ offset }` or `{ timestamp }`. Left out: `earliest` where the transport keeps history. */
-  from: option.custom<StartPosition>('start position', checkPosition),
+  /** Where a new group starts: `earliest`, `latest`, `{ offset }`, `{ timestamp }`, or one of them per partition, as a list or `{ partitions: { 0: … } }`. Left out: `earliest` where the transport keeps history. A group that has a position goes on there, with a warning. */
+  from: option.custom<StartPosition | PartitionPositions>('start position', checkStart),
+  /** Where reading goes on when a position lies outside of what a partition holds: `earliest` or `latest`, or `stop` to end the loop with NOT_FOUND. Reported as an error event in any case. */
+  outOfRange: option.choice(['earliest', 'latest', 'stop'], { default: 'earliest' }),
+  /** Stands around the handler, the first one outermost, within the transport's own: `(message, next) => next()`. */
+  middleware: option.custom<readonly HandlerMiddleware[]>('list of functions', checkMiddleware<HandlerMiddleware>, {
+    default: [],
+  }),
+  /** Called when partitions come, and awaited before their first message is handled. An error ends the loop. */
+  onAssigned: option.custom<AssignedHook>('function', checkHook<AssignedHook>),
+  /** Called when partitions go, after their handlers have ended, and awaited before they are let go, up to the time there is (`graceful`); or when they are `lost`. Also on `close`. */
+  onRevoked: option.custom<RevokedHook>('function', checkHook<RevokedHook>),
   /** Longest time one handler may take, in milliseconds. Then `message.signal` aborts and the attempt has failed. */
   handlerTimeoutMs: option.integer({ default: 300_000, min: 1, max: 2_147_483_647 }),
   /** How long a handler that timed out may take to end before it is left behind, in milliseconds, and `errorPolicy` decides. */
@@ -46,19 +59,17 @@ export const consumerFields = {
     maxDelayMs: option.integer({ default: 30_000, min: 0 }),
     /** By how much the wait grows with each attempt. */
     factor: option.decimal({ default: 2, min: 1 }),
-    /** Which errors are worth another attempt. Left out: all but a `StreamError` that says that the same call can't succeed later. */
-    when: option.custom<RetryTest>(
-      'function',
-      (raw) => (typeof raw === 'function' ? { value: raw as RetryTest } : 'must be a function of the error'),
-      {
-        default: isWorthRetrying,
-      },
-    ),
+    /** Which errors are worth another attempt: a function of the error, or a list of codes (`error.code`) and classes. Left out: all but a `StreamError` that says that the same call can't succeed later. */
+    when: option.custom<RetryRule>('function, or list of codes and classes', checkRetryRule, {
+      default: isWorthRetrying,
+    }),
   }),
   /** Where messages go whose attempts are used up: `true` for `<topic>.<group>.dlq`, `{ topic }`, or `false` to let `errorPolicy` decide. */
   deadLetter: option.custom<boolean | { readonly topic: string }>('true, false or { topic }', checkDeadLetter),
-  /** What happens when a message can't be handled and dead letters are off, or a handler ignores its timeout: `stop` ends the loop with the error, `restart` skips the message. */
-  errorPolicy: option.choice(['stop', 'restart'], { default: 'stop' }),
+  /** Handles each message id once per group, however often it is sent or redelivered. Left out: at least once. */
+  dedupe: option.group(dedupeFields),
+  /** What happens when a message can't be handled and dead letters are off, or a handler ignores its timeout. `stop`: the loop ends with the error, others run on. `restart`: exactly this message is skipped, after a backoff. `stop-runner`, `stop-application`: as `stop`, and the `ConsumerRunner` that runs the loop stops all its loops, or the whole process. */
+  errorPolicy: option.choice(['stop', 'restart', 'stop-runner', 'stop-application'], { default: 'stop' }),
   /** Most messages that wait in this process per partition. */
   prefetch: option.integer({ default: 1_000, min: 1 }),
   /** Most unsettled messages per partition while one key holds up the rest; the bound on duplicates after a crash. */
@@ -69,14 +80,20 @@ export const consumerFields = {
   connectTimeoutMs: option.integer({ default: 10_000, min: 1 }),
   /** How often the connection is checked, in milliseconds, and how long the answer may take. 0 never. */
   probeIntervalMs: option.integer({ default: 5_000, min: 0 }),
+  /** How long nothing may come, in milliseconds, while messages are there and there is room for them: then the connection is replaced. 0 never. */
+  stallTimeoutMs: option.integer({ default: 30_000, min: 0, max: 2_147_483_647 }),
 }
 
 type ConsumerFields = typeof consumerFields
 export type ConsumerOptionValues = OptionValues<ConsumerFields>
 
 /** Options of a loop. Those of one adapter stand below its name: `{ redis: { … } }`; other adapters' may be carried along. */
-export interface ConsumerSettings<T = unknown> extends OptionInput<Omit<ConsumerFields, 'group'>>, OptionsByAdapter {
+export interface ConsumerSettings<T = unknown>
+  extends OptionInput<Omit<ConsumerFields, 'group' | 'middleware' | 'from'>>,
+    OptionsByAdapter {
   readonly group: string
+  readonly from?: StartPosition | PartitionPositionsInput | undefined
+  readonly middleware?: readonly HandlerMiddleware<T>[] | undefined
   readonly codec?: CodecName | Codec<T> | undefined
   readonly schema?: Schema<T> | undefined
 }
@@ -85,25 +102,6 @@ export interface ConsumerSettings<T = unknown> extends OptionInput<Omit<Consumer
 export interface ConsumerLoopOptions<T = unknown> extends ConsumerSettings<T> {
   /** The transport to share. Left out: the loop opens its own, from the environment, and closes it with itself. */
   readonly transport?: Transport
-}
-
-/** What the `from` option and `seek` accept; returns what it must be where it isn't. */
-export function checkPosition(raw: unknown): { readonly value: StartPosition } | string {
-  const expected = "must be 'earliest', 'latest', { offset } or { timestamp }"
-  if (raw === 'earliest' || raw === 'latest') return { value: raw }
-  if (!isPlainObject(raw) || Object.keys(raw).length !== 1) return expected
-  const { offset, timestamp } = raw
-  if (typeof timestamp === 'number' && Number.isSafeInteger(timestamp) && timestamp >= 0)
-    return { value: { timestamp } }
-  if (typeof offset === 'string' && offset !== '') return { value: { offset } }
-  if (typeof offset === 'bigint' || (typeof offset === 'number' && Number.isSafeInteger(offset) && offset >= 0))
-    return { value: { offset: String(offset) } }
-  return expected
-}
-
-// CLOSED and ABORTED speak of the call that was interrupted, not of the message.
-function isWorthRetrying(error: unknown): boolean {
-  return !isStreamError(error) || error.retryable || error.code === 'CLOSED' || error.code === 'ABORTED'
 }
 
 function checkDeadLetter(raw: unknown): { readonly value: boolean | { readonly topic: string } } | string {

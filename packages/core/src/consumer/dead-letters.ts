@@ -1,12 +1,8 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { backoffDelayMs, RECONNECT_BACKOFF } from '../backoff.js'
 import { isStreamError, type StreamError } from '../errors.js'
 import { requirePortableName } from '../names.js'
-import { readOptions } from '../options/resolve.js'
-import { PendingRecord } from '../producer/pending-record.js'
-import { producerFields } from '../producer/producer-options.js'
-import { recordSize } from '../producer/send-options.js'
-import { SendPipeline } from '../producer/send-pipeline.js'
+import { RecordSender } from '../producer/record-sender.js'
+import { wait } from '../time.js'
 import type { Transport } from '../transport/transport.js'
 import { DEAD_LETTER_HEADERS } from '../wire/reserved-headers.js'
 import type { Delivery } from './delivery.js'
@@ -24,7 +20,7 @@ export class DeadLetters {
   readonly #transport: Transport
   readonly #group: string
   readonly #fixedTopic: string | undefined
-  readonly #pipelines = new Map<string, SendPipeline>()
+  readonly #senders = new Map<string, RecordSender>()
   readonly #onError: (error: StreamError) => void
 
   /** Throws INVALID_ARGUMENT where a topic's dead-letter name would not be portable. */
@@ -53,56 +49,32 @@ export class DeadLetters {
 
   /** Resolves once the dead letter is confirmed. Rejects only when `signal` aborts: shutdown, or the partition went away. */
   async write(delivery: Delivery, error: unknown, signal: AbortSignal): Promise<void> {
-    const pipeline = this.#pipeline(this.topicFor(delivery.topic))
+    const sender = this.#sender(this.topicFor(delivery.topic))
+    const { id, key, bytes: payload, timestamp } = delivery
+    const headers = { ...delivery.headers, ...this.#describe(delivery, error) }
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.#send(pipeline, delivery, error)
+        return await sender.send({ id, key, payload, headers, timestamp })
       } catch (failure) {
         signal.throwIfAborted()
         this.#onError(failure as StreamError)
-        await delay(backoffDelayMs(RECONNECT_BACKOFF, attempt), undefined, { signal })
+        await wait(backoffDelayMs(RECONNECT_BACKOFF, attempt), signal)
       }
     }
   }
 
   async close(timeoutMs: number): Promise<void> {
-    await Promise.all([...this.#pipelines.values()].map((pipeline) => pipeline.close(timeoutMs)))
+    await Promise.all([...this.#senders.values()].map((sender) => sender.close(timeoutMs)))
   }
 
-  #pipeline(topic: string): SendPipeline {
-    let pipeline = this.#pipelines.get(topic)
-    if (pipeline === undefined) {
-      const { adapter } = this.#transport
-      const context = { subject: `the dead-letter topic '${topic}'`, transport: adapter.name, topic }
-      pipeline = new SendPipeline({
-        transport: this.#transport,
-        spec: this.#transport.topicSpec(topic, { role: 'dead-letters' }),
-        options: readOptions(producerFields, {}, context),
-        adapterOptions: readOptions(adapter.producerOptions, {}, context),
-      })
-      this.#pipelines.set(topic, pipeline)
+  #sender(topic: string): RecordSender {
+    let sender = this.#senders.get(topic)
+    if (sender === undefined) {
+      const spec = this.#transport.topicSpec(topic, { role: 'dead-letters' })
+      sender = new RecordSender(this.#transport, spec, `the dead-letter topic '${topic}'`)
+      this.#senders.set(topic, sender)
     }
-    return pipeline
-  }
-
-  #send(pipeline: SendPipeline, delivery: Delivery, error: unknown): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const headers = { ...delivery.headers, ...this.#describe(delivery, error) }
-      const owner = {
-        accepted: () => resolve(),
-        failed: (_record: PendingRecord, failure: StreamError) => reject(failure),
-      }
-      const fields = {
-        id: delivery.id,
-        key: delivery.key,
-        payload: delivery.bytes,
-        headers,
-        timestamp: delivery.timestamp,
-        partition: undefined,
-        sequence: undefined,
-      }
-      pipeline.submit(new PendingRecord(fields, recordSize(delivery.bytes, delivery.key, headers), owner))
-    })
+    return sender
   }
 
   #describe(delivery: Delivery, error: unknown): Record<string, string> {

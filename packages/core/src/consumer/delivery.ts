@@ -1,7 +1,9 @@
 import type { PartitionAssignment } from '../contract/consumer-driver.js'
+import type { DedupeClaim } from '../dedupe/dedupe-store.js'
 import { StreamError } from '../errors.js'
 import type { Responder } from '../feedback/responder.js'
 import type { Headers, Message } from '../message.js'
+import { ROUTING_HEADERS } from '../wire/reserved-headers.js'
 import type { PartitionState } from './partition-state.js'
 
 /** What a driver knows of a record that it received. */
@@ -54,13 +56,23 @@ export class Delivery<T = unknown> implements Message<T> {
   readonly replyTo: string | undefined
   readonly native: unknown
   readonly suspect: boolean
+  /** @internal The one group that handles it; `undefined`: every group. */ readonly onlyGroup: string | undefined
   attempt: number
+  /** This member's hold on the message, with `dedupe`. A driver that finds one on a delivery it is to ack completes it, in the same step: see `ConsumerDriver.ack`. */
+  claim: DedupeClaim | undefined = undefined
+  /** Set by such a driver where the claim was another's by then. `done`: that one has finished the message, which is acked all the same. `busy`: it is at work on it, and nothing was acked. */
+  refusal: 'done' | 'busy' | undefined = undefined
   /** @internal */ state: DeliveryState = DeliveryState.Waiting
   /** @internal */ partitionState: PartitionState | undefined = undefined
   /** @internal The next message of the same key, waiting for this one. */ nextOfKey: Delivery | undefined = undefined
   /** @internal The dispatcher's clock when the handler started. */ startedTick = 0
   /** @internal Counts handler starts, so that a late end of an earlier one is told apart. */ run = 0
   /** @internal The handler has not returned yet, whatever was settled meanwhile. */ handling = false
+  /** @internal Its mark is on its way to the dedupe store. */ completing = false
+  /** @internal The group had handled it before. */ duplicate = false
+  /** @internal How often it was put off. */ postponed = 0
+  /** @internal Settled by its handler, which has not returned, while an earlier message holds its ack up. */ behind = false
+  /** @internal Its handler no longer counts for `concurrency`. */ slotless = false
   /** @internal It counts for the inbox's bytes. */ counted = false
   /** @internal The value is decoded. */ decoded = false
   /** @internal What `ack()` callers wait for. */ ackWaiters:
@@ -81,7 +93,8 @@ export class Delivery<T = unknown> implements Message<T> {
     this.#id = fields.id
     this.key = fields.key
     this.bytes = fields.payload
-    this.headers = fields.headers
+    this.onlyGroup = fields.headers[ROUTING_HEADERS.onlyGroup]
+    this.headers = this.onlyGroup === undefined ? fields.headers : withoutRouting(fields.headers)
     this.timestamp = fields.timestamp
     this.position = fields.position
     this.replyTo = fields.replyTo
@@ -142,6 +155,14 @@ export class Delivery<T = unknown> implements Message<T> {
     if (this.#controller?.signal.aborted === true) this.#controller = undefined
   }
 
+  /** @internal Takes a start back: it is not counted, and leaves nothing behind for the next one. */
+  unstart(): void {
+    this.attempt -= 1
+    this.timedOut = false
+    this.nacked = undefined
+    this.renewSignal()
+  }
+
   ack(): Promise<void> {
     if (this.partitionState === undefined) return Promise.reject(unbound(this))
     return this.partitionState.owner.acknowledge(this, this.partitionState)
@@ -170,4 +191,10 @@ function nobodyAsked(delivery: Delivery): StreamError {
     `message ${delivery.id} can't be answered: ${delivery.replyTo === undefined ? 'nobody asked for a reply to it (replyTo)' : 'this loop does not answer (replies: false)'}`,
     { code: 'INVALID_ARGUMENT', topic: delivery.topic, operation: 'respond' },
   )
+}
+
+/** What handlers see, and may send on. */
+function withoutRouting(headers: Headers): Headers {
+  const { [ROUTING_HEADERS.onlyGroup]: _group, [ROUTING_HEADERS.replayed]: _replayed, ...rest } = headers
+  return rest
 }

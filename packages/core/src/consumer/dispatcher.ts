@@ -3,10 +3,11 @@ import { Deque } from '../deque.js'
 import { StreamError } from '../errors.js'
 import type { Handler } from '../message.js'
 import { type Delivery, DeliveryState } from './delivery.js'
+import type { HandlerBatches } from './handler-batches.js'
+import { isGenerator } from './handler-outputs.js'
 import type { PartitionState } from './partition-state.js'
 
 export interface DispatcherHost {
-  readonly concurrency: number
   readonly ordering: 'key' | 'none'
   readonly manualAck: boolean
   /** `attempts`: most starts of a message. */
@@ -14,6 +15,10 @@ export interface DispatcherHost {
   driver(): ConsumerDriver | undefined
   /** Decodes the value, once: throws, or returns a promise where the schema is asynchronous. */
   decode(delivery: Delivery): Promise<void> | undefined
+  /** Runs a generator that the handler returned to its end. */
+  runGenerator(delivery: Delivery, generator: AsyncGenerator | Generator): Promise<unknown>
+  /** A start was taken back: what was claimed for it is free. */
+  takenBack(delivery: Delivery): void
   /** The handler has succeeded (or the message was acked): settle it. */
   succeeded(delivery: Delivery, partition: PartitionState): void
   /** The attempt has failed: retry, dead-letter or give up. `final`: no other attempt can help. */
@@ -22,6 +27,8 @@ export interface DispatcherHost {
   overlapped(delivery: Delivery, error: unknown): void
   /** A driver waits for room in the partition, and a message has left its inbox. */
   inboxShrank(partition: PartitionState): void
+  /** Resolves when what is done in the partition is settled, or the partition is gone. Never rejects. */
+  settle(partition: PartitionState): Promise<void>
   /** Nothing runs in the partition any more. */
   idle(partition: PartitionState): void
 }
@@ -36,6 +43,8 @@ export class Dispatcher {
   /** May start now, before anything from an inbox: the next of a key, or a retry that is due. */
   readonly #startable = new Deque<Delivery>()
   #handler: Handler | undefined
+  #batches: HandlerBatches | undefined
+  #limit = 0
   #running = 0
   #turn = 0
   #dispatching = false
@@ -51,19 +60,37 @@ export class Dispatcher {
     return this.#running
   }
 
-  /** Handlers are started from now on. */
-  start(handler: Handler): void {
+  /** Handlers are started from now on, at most `limit` at once; with `batches` that many batches. */
+  start(handler: Handler, limit: number, batches?: HandlerBatches): void {
     this.#handler = handler
+    this.#limit = limit
+    this.#batches = batches
+    batches?.attach(this)
     this.dispatch()
   }
 
-  /** Nothing more is started; what runs goes on. */
+  /** Nothing more is started; what runs goes on, and what has gathered for a batch with it. */
   stop(): void {
     this.#handler = undefined
+    this.hurry()
+  }
+
+  /** What has gathered for a batch waits for no more. */
+  hurry(): void {
+    this.#batches?.close()
   }
 
   get started(): boolean {
     return this.#handler !== undefined
+  }
+
+  /** Another message may be started. */
+  get hasRoom(): boolean {
+    return this.#batches === undefined ? this.#running < this.#limit : this.#batches.hasRoom(this.#limit)
+  }
+
+  get ordered(): boolean {
+    return this.#host.ordering === 'key'
   }
 
   add(partition: PartitionState): void {
@@ -84,10 +111,11 @@ export class Dispatcher {
     this.#dispatching = true
     do {
       this.#again = false
-      while (this.#handler !== undefined && this.#running < this.#host.concurrency) {
+      while (this.#handler !== undefined && this.hasRoom) {
         const delivery = this.#next()
         if (delivery === undefined) break
-        this.#start(delivery, delivery.partitionState as PartitionState)
+        if (this.#batches === undefined) this.#start(delivery, delivery.partitionState as PartitionState)
+        else this.#startInBatch(delivery, this.#batches)
       }
     } while (this.#again)
     this.#dispatching = false
@@ -103,6 +131,16 @@ export class Dispatcher {
     this.dispatch()
   }
 
+  /** Ends a {@link suspend} without another start. False where the message is no longer this member's to settle. */
+  resume(delivery: Delivery, partition: PartitionState): boolean {
+    if (delivery.state !== DeliveryState.Retrying) return false
+    partition.retrying -= 1
+    delivery.state = DeliveryState.Waiting
+    if (partition.phase === 'open') return true
+    this.#quiet(partition)
+    return false
+  }
+
   /** The attempt is over and the message waits to be started again: its slot is free, its key is not. */
   suspend(delivery: Delivery, partition: PartitionState): void {
     delivery.state = DeliveryState.Retrying
@@ -111,7 +149,7 @@ export class Dispatcher {
 
   /** The message is done with: its key goes on with the next one. */
   release(delivery: Delivery, partition: PartitionState): void {
-    if (delivery.suspect) partition.exclusive = false
+    if (delivery.suspect) void this.#endExclusive(partition)
     if (delivery.key !== undefined && this.#host.ordering === 'key') {
       const next = delivery.nextOfKey
       delivery.nextOfKey = undefined
@@ -121,12 +159,65 @@ export class Dispatcher {
     this.dispatch()
   }
 
+  /**
+   * Others may start again, once it is on record that the suspect is done: were the next one to end the process before that, the start
+   * that is noted of this one would count as a crash of its own.
+   */
+  async #endExclusive(partition: PartitionState): Promise<void> {
+    await this.#host.settle(partition)
+    partition.exclusive = false
+    this.dispatch()
+  }
+
+  /**
+   * Its handler has settled it and may be waiting for the ack, which can't come before that of an earlier message. It must not keep
+   * the slot that the earlier one may need, nor a handover.
+   */
+  fallBehind(delivery: Delivery, partition: PartitionState): void {
+    partition.fellBehind(delivery)
+    if (!delivery.slotless) this.#running -= 1
+    delivery.slotless = true
+    this.#quiet(partition)
+    this.dispatch()
+  }
+
   /** Ends the bookkeeping of a start whose handler will not be waited for any longer. */
   leaveBehind(delivery: Delivery, partition: PartitionState): void {
     if (!delivery.handling) return
     delivery.handling = false
     delivery.run += 1
-    this.#freeSlot(partition)
+    this.#freeSlot(delivery, partition)
+    this.#batches?.left(delivery, false)
+  }
+
+  /** Takes a start back without a verdict, as if it had never been: the message waits behind another of its key. */
+  putBack(delivery: Delivery, partition: PartitionState, behind: Delivery | undefined): void {
+    if (!delivery.handling) return
+    delivery.handling = false
+    delivery.unstart()
+    delivery.run += 1
+    delivery.nacked = undefined
+    delivery.timedOut = false
+    this.#host.takenBack(delivery)
+    this.#freeSlot(delivery, partition)
+    if (delivery.state === DeliveryState.Running) {
+      delivery.state = DeliveryState.Waiting
+      if (behind !== undefined) behind.nextOfKey = delivery
+    }
+    this.#quiet(partition)
+  }
+
+  #startInBatch(delivery: Delivery, batches: HandlerBatches): void {
+    if (!batches.admits(delivery)) {
+      this.#startable.unshift(delivery)
+      return batches.close()
+    }
+    this.#start(delivery, delivery.partitionState as PartitionState)
+    const follower = delivery.nextOfKey
+    // The next of its key may sit in the same batch.
+    if (follower === undefined || this.#handler === undefined || !batches.gathers(delivery)) return
+    delivery.nextOfKey = undefined
+    this.#startable.unshift(follower)
   }
 
   #next(): Delivery | undefined {
@@ -144,19 +235,23 @@ export class Dispatcher {
 
   /** The next message of a partition's inbox that may start. Those whose key is at work line up behind it. */
   #take(partition: PartitionState): Delivery | undefined {
-    if (partition.phase !== 'open' || partition.exclusive) return undefined
+    if (partition.phase !== 'open' || partition.exclusive || partition.held) return undefined
     const ordered = this.#host.ordering === 'key'
     for (let head = partition.inbox.peek(); head !== undefined; head = partition.inbox.peek()) {
+      if (head.state !== DeliveryState.Waiting) {
+        // Settled before it came to a start: it was another group's.
+        partition.inbox.shift()
+        continue
+      }
       if (head.suspect) {
         if (!partition.idle) return undefined
         partition.exclusive = true
       }
       partition.inbox.shift()
-      if (head.state !== DeliveryState.Waiting) continue
       if (!ordered || head.key === undefined) return head
       const tail = partition.keyTails.get(head.key)
       partition.keyTails.set(head.key, head)
-      if (tail === undefined) return head
+      if (tail === undefined || this.#batches?.gathers(tail) === true) return head
       tail.nextOfKey = head
     }
     return undefined
@@ -176,6 +271,7 @@ export class Dispatcher {
       delivery.timedOut = false
       delivery.nacked = undefined
     }
+    this.#batches?.join(delivery, partition)
     const journal = delivery.suspect ? this.#host.driver()?.attempts : undefined
     if (journal === undefined) return this.#decode(delivery, partition)
     const run = delivery.run
@@ -221,9 +317,20 @@ export class Dispatcher {
     } catch (error) {
       return this.#ended(delivery, partition, run, error, false)
     }
-    if (!isPromiseLike(result)) return this.#returned(delivery, partition, run)
+    if (typeof result !== 'object' || result === null) return this.#returned(delivery, partition, run)
+    if (isPromiseLike(result)) return this.#settleWith(result, delivery, partition, run)
+    if (!isGenerator(result)) return this.#returned(delivery, partition, run)
+    this.#settleWith(this.#host.runGenerator(delivery, result), delivery, partition, run)
+  }
+
+  #settleWith(result: PromiseLike<unknown>, delivery: Delivery, partition: PartitionState, run: number): void {
     result.then(
-      () => this.#returned(delivery, partition, run),
+      (value) => {
+        // An `async` function around a generator: nothing of it has run yet.
+        if (typeof value === 'object' && isGenerator(value))
+          this.#settleWith(this.#host.runGenerator(delivery, value), delivery, partition, run)
+        else this.#returned(delivery, partition, run)
+      },
       (error: unknown) => this.#ended(delivery, partition, run, error, false),
     )
   }
@@ -232,7 +339,8 @@ export class Dispatcher {
   #unstart(delivery: Delivery, partition: PartitionState): void {
     delivery.handling = false
     delivery.attempt -= 1
-    this.#freeSlot(partition)
+    this.#freeSlot(delivery, partition)
+    this.#batches?.left(delivery, true)
     if (delivery.state === DeliveryState.Running) {
       delivery.state = DeliveryState.Waiting
       this.#startable.unshift(delivery)
@@ -271,7 +379,8 @@ export class Dispatcher {
       return false
     }
     delivery.handling = false
-    this.#freeSlot(partition)
+    this.#freeSlot(delivery, partition)
+    this.#batches?.left(delivery, true)
     if (partition.phase !== 'closed') return true
     this.#host.overlapped(delivery, error)
     this.#quiet(partition)
@@ -279,13 +388,15 @@ export class Dispatcher {
     return false
   }
 
-  #freeSlot(partition: PartitionState): void {
-    this.#running -= 1
+  #freeSlot(delivery: Delivery, partition: PartitionState): void {
     partition.running -= 1
+    if (delivery.behind) partition.caughtUp(delivery)
+    if (delivery.slotless) delivery.slotless = false
+    else this.#running -= 1
   }
 
   #quiet(partition: PartitionState): void {
-    if (partition.running === 0) this.#host.idle(partition)
+    if (!partition.busy) this.#host.idle(partition)
   }
 }
 
@@ -303,6 +414,6 @@ function isSettled(delivery: Delivery): boolean {
   return delivery.state === DeliveryState.Settled || delivery.state === DeliveryState.Acked
 }
 
-function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
+export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }

@@ -1,19 +1,24 @@
 import { type Backoff, backoffDelayMs } from '../backoff.js'
 import type { ConsumerDriver } from '../contract/consumer-driver.js'
+import { Postponement } from '../dedupe/postponement.js'
 import { isStreamError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { DeadLetters } from './dead-letters.js'
 import type { Delivery } from './delivery.js'
 import type { Dispatcher } from './dispatcher.js'
 import type { PartitionState } from './partition-state.js'
+import type { RetryTest } from './retry-test.js'
+
+/** What happens when nothing else can help a message: see the option. For the loop itself all but `restart` are `stop`. */
+export type ErrorPolicy = 'stop' | 'restart' | 'stop-runner' | 'stop-application'
 
 export interface FailureHost {
   readonly subject: string
   readonly logger: Logger
   readonly dispatcher: Dispatcher
   readonly deadLetters: DeadLetters | undefined
-  readonly retry: Backoff & { readonly attempts: number; readonly when: (error: unknown) => boolean }
-  readonly errorPolicy: 'stop' | 'restart'
+  readonly retry: Backoff & { readonly attempts: number; readonly when: RetryTest }
+  readonly errorPolicy: ErrorPolicy
   driver(): ConsumerDriver | undefined
   /** Settles the message although it failed: it is in the dead letters, or skipped. */
   dispose(delivery: Delivery, partition: PartitionState): void
@@ -25,14 +30,22 @@ export interface FailureHost {
   answerFailure(delivery: Delivery, error: unknown): Promise<void> | undefined
   retried(): void
   deadLettered(delivery: Delivery, error: unknown): void
+  skipped(delivery: Delivery, error: unknown): void
+  /** Messages that succeeded so far. */
+  readonly handledCount: number
   idle(partition: PartitionState): void
 }
+
+/** How long a message waits that can't be handled just now. */
+const POSTPONED: Backoff = { minDelayMs: 20, maxDelayMs: 1_000, factor: 2 }
 
 /** Decides what becomes of a failed attempt: another one after a backoff, the dead letters, or the error policy. */
 export class Failures {
   readonly #host: FailureHost
   readonly #timers = new Set<NodeJS.Timeout>()
   #stopped = false
+  /** Messages that were skipped one after the other, and how many had succeeded when the last one was. */
+  #skips = { inARow: 0, handled: -1 }
 
   constructor(host: FailureHost) {
     this.#host = host
@@ -51,24 +64,45 @@ export class Failures {
     const { retry } = host
     // Shutdown and disconnection never dead-letter: the message was not acked, and comes again.
     if (this.#stopped || partition.gone.signal.aborted) return host.drop(delivery, partition)
-    if (host.driver()?.redelivery === 'sender') return void this.#giveBack(delivery, partition, error, final)
+    if (error instanceof Postponement) return this.postpone(delivery, partition, error)
+    if (host.driver()?.redelivery === 'sender') return void this.#giveBackOrBury(delivery, partition, error, final)
     const worthwhile = !isFinal(delivery, final) && delivery.attempt < retry.attempts && this.#isRetryable(error)
     if (worthwhile) return void this.#retryLater(delivery, partition, error)
     if (host.deadLetters !== undefined) return void this.#deadLetter(delivery, partition, error, host.deadLetters)
     this.byPolicy(delivery, partition, error)
   }
 
-  /** Where nothing else can help: `stop` ends the loop and leaves the message unsettled, `restart` skips it. */
+  /** Starts the message again later, as if it had not been started. */
+  postpone(delivery: Delivery, partition: PartitionState, why: Postponement): void {
+    const { dispatcher } = this.#host
+    delivery.unstart()
+    delivery.postponed += 1
+    const waitMs = Math.min(why.retryAfterMs ?? 0, backoffDelayMs(POSTPONED, delivery.postponed))
+    if (this.#host.driver()?.redelivery === 'sender') return void this.#giveBack(delivery, partition, why, waitMs)
+    dispatcher.suspend(delivery, partition)
+    this.#later(waitMs, () => dispatcher.restart(delivery, partition))
+  }
+
+  /** Where nothing else can help: `restart` skips the message, every other policy ends the loop and leaves it unsettled. */
   byPolicy(delivery: Delivery, partition: PartitionState, error: unknown): void {
-    const { errorPolicy, logger, subject } = this.#host
     void this.#host.answerFailure(delivery, error)
-    if (errorPolicy === 'stop') {
-      this.#host.drop(delivery, partition)
-      this.#host.fail(error)
-      return
-    }
-    logger.error(`${subject}: skipping message ${delivery.id} after ${delivery.attempt} attempts: ${describe(error)}`)
-    this.#host.dispose(delivery, partition)
+    if (this.#host.errorPolicy === 'restart') return this.#skipLater(delivery, partition, error)
+    this.#host.drop(delivery, partition)
+    this.#host.fail(error)
+  }
+
+  /** Its key waits meanwhile, the longer the more were skipped in a row: what fails everything must not empty the topic. */
+  #skipLater(delivery: Delivery, partition: PartitionState, error: unknown): void {
+    const { dispatcher, retry, logger, subject, handledCount } = this.#host
+    dispatcher.suspend(delivery, partition)
+    if (this.#stopped) return
+    this.#skips = { inARow: this.#skips.handled === handledCount ? this.#skips.inARow + 1 : 1, handled: handledCount }
+    this.#later(backoffDelayMs(retry, this.#skips.inARow), () => {
+      if (!dispatcher.resume(delivery, partition)) return
+      logger.error(`${subject}: skipping message ${delivery.id} after ${delivery.attempt} attempts: ${describe(error)}`)
+      this.#host.skipped(delivery, error)
+      this.#host.dispose(delivery, partition)
+    })
   }
 
   #isRetryable(error: unknown): boolean {
@@ -95,10 +129,14 @@ export class Failures {
       logger.warn(`${subject}: the failed attempt of message ${delivery.id} could not be noted: ${describe(failure)}`)
     }
     if (this.#stopped) return
+    this.#later(wait, () => dispatcher.restart(delivery, partition))
+  }
+
+  #later(waitMs: number, action: () => void): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer)
-      dispatcher.restart(delivery, partition)
-    }, wait)
+      action()
+    }, waitMs)
     this.#timers.add(timer)
   }
 
@@ -130,21 +168,24 @@ export class Failures {
   }
 
   /** HTTP: the sender retries. Only what no retry can help, or has had all its attempts, goes to the dead letters, if there are any. */
-  async #giveBack(delivery: Delivery, partition: PartitionState, error: unknown, final: boolean): Promise<void> {
-    const { deadLetters, retry, logger, subject } = this.#host
+  async #giveBackOrBury(delivery: Delivery, partition: PartitionState, error: unknown, final: boolean): Promise<void> {
+    const { deadLetters, retry } = this.#host
     const hopeless = isFinal(delivery, final) || delivery.attempt >= retry.attempts || !this.#isRetryable(error)
     if (hopeless && deadLetters !== undefined) return this.#deadLetter(delivery, partition, error, deadLetters)
     if (hopeless) await this.#host.answerFailure(delivery, error)
+    return this.#giveBack(delivery, partition, error, hopeless ? undefined : waitFor(error, retry, delivery.attempt))
+  }
+
+  async #giveBack(
+    delivery: Delivery,
+    partition: PartitionState,
+    error: unknown,
+    retryAfterMs: number | undefined,
+  ): Promise<void> {
+    const { logger, subject } = this.#host
     logger.info(`${subject}: message ${delivery.id} failed and goes back to its sender: ${describe(error)}`)
     try {
-      await this.#host
-        .driver()
-        ?.reject?.(
-          partition.assignment,
-          delivery,
-          error,
-          hopeless ? undefined : waitFor(error, retry, delivery.attempt),
-        )
+      await this.#host.driver()?.reject?.(partition.assignment, delivery, error, retryAfterMs)
     } catch (failure) {
       logger.warn(`${subject}: the sender of message ${delivery.id} could not be told: ${describe(failure)}`)
     }

@@ -39,7 +39,6 @@ export class HandlerTimeouts {
   #sweep(): void {
     const { dispatcher, handlerTimeoutMs, handlerGraceMs } = this.#host
     dispatcher.tick += 1
-    if (dispatcher.running === 0) return
     const overdue = dispatcher.tick - Math.ceil(handlerTimeoutMs / this.#tickMs)
     const hopeless = overdue - Math.ceil(handlerGraceMs / this.#tickMs) - 1
     for (const partition of this.#host.partitions()) {

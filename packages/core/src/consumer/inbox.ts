@@ -43,13 +43,15 @@ export class Inbox {
     return partition.tracked.length >= this.#limits.maxAheadMessages
   }
 
-  /** Lets the partition's driver go on once half of the room is free, so that it doesn't fetch crumbs. */
-  wakeIfRoom(partition: PartitionState): void {
+  /** Lets the partition's driver go on once half of the room is free, so that it doesn't fetch crumbs. True where that ends a full window that was told. */
+  wakeIfRoom(partition: PartitionState): boolean {
     const { prefetch, maxAheadMessages, maxInboxBytes } = this.#limits
     const bytesFit = this.bytes <= maxInboxBytes / 2 || partition.tracked.length === 0
     const windowFits = partition.tracked.length <= maxAheadMessages - Math.min(prefetch, maxAheadMessages) / 2
-    if (!bytesFit || !windowFits || partition.inbox.length > prefetch / 2) return
+    if (!bytesFit || !windowFits || partition.inbox.length > prefetch / 2) return false
+    const wasTold = partition.pausedReported
     partition.pausedReported = false
     partition.wakeRoomWaiters()
+    return wasTold
   }
 }

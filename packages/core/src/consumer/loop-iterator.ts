@@ -1,5 +1,13 @@
-import type { Message } from '../message.js'
-import type { ConsumerLoop } from './consumer-loop.js'
+import type { Handler, Message } from '../message.js'
+
+/** What an iterator asks of its loop. */
+interface Iterated<T> {
+  /** Sets the handler, of which one is at work at a time. */
+  handle(handler: Handler<T>): void
+  run(): Promise<void>
+  /** Closes without waiting for the message at hand. */
+  close(): Promise<void>
+}
 
 interface Turn<T> {
   readonly message: Message<T>
@@ -7,7 +15,7 @@ interface Turn<T> {
 }
 
 /** A loop as an async iterator: its handler waits until the message's turn in the `for await` is over. */
-export function iterate<T>(loop: ConsumerLoop<T>): AsyncIterator<Message<T>, undefined> {
+export function iterate<T>(loop: Iterated<T>): AsyncIterator<Message<T>, undefined> {
   const arrived: Turn<T>[] = []
   let current: Turn<T> | undefined
   let wake: (() => void) | undefined
@@ -21,8 +29,15 @@ export function iterate<T>(loop: ConsumerLoop<T>): AsyncIterator<Message<T>, und
   const start = (): void => {
     loop.handle((message) => {
       return new Promise<void>((resolve, reject) => {
-        message.signal.addEventListener('abort', () => reject(message.signal.reason), { once: true })
-        arrived.push({ message, done: resolve })
+        const turn = { message, done: resolve }
+        const abandon = (): void => {
+          // What nobody has seen yet must not be seen any more.
+          const index = arrived.indexOf(turn)
+          if (index >= 0) arrived.splice(index, 1)
+          reject(message.signal.reason)
+        }
+        message.signal.addEventListener('abort', abandon, { once: true })
+        arrived.push(turn)
         wake?.()
       })
     })
@@ -48,7 +63,7 @@ export function iterate<T>(loop: ConsumerLoop<T>): AsyncIterator<Message<T>, und
     },
     async return() {
       // What was taken and not finished goes back: its handlers' signals abort at once.
-      await loop.close({ timeoutMs: 0 })
+      await loop.close()
       return { done: true, value: undefined }
     },
   }

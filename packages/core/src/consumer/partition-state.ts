@@ -25,12 +25,22 @@ export class PartitionState {
   readonly keyTails = new Map<string, Delivery>()
   /** `open`: working. `draining`: starts nothing new. `closed`: gone, everything in it is dropped. */
   phase: 'open' | 'draining' | 'closed' = 'open'
+  /** Deliveries so far. */
+  received = 0
   running = 0
+  /** Handlers among them that have settled their message and may wait for an ack that an earlier message holds up. */
+  behind = 0
   retrying = 0
   /** Dead letters on their way. */
   deadLettering = 0
+  /** Marks of finished messages on their way to the dedupe store. */
+  marking = 0
   /** A suspect is at work: nothing else of the partition runs. */
   exclusive = false
+  /** Nothing is started yet: the user's `onAssigned` is at work. */
+  held = false
+  /** Settles with `onAssigned`. */
+  ready: Promise<void> | undefined = undefined
   /** Set while the window of `maxAheadMessages` is full, so that it is told once. */
   pausedReported = false
   /** What can be settled: with individual settlement all that is done, with cumulative settlement its contiguous prefix. */
@@ -65,14 +75,27 @@ export class PartitionState {
     return this.#roomWaiters.length > 0
   }
 
-  /** A delivery is done: it joins what can be settled, and the window moves on. */
-  settle(delivery: Delivery, settlement: 'individual' | 'cumulative'): void {
+  /** A delivery is done: it joins what can be settled, and the window moves on. Returns whether an earlier one holds its ack up. */
+  settle(delivery: Delivery, settlement: 'individual' | 'cumulative'): boolean {
     delivery.state = DeliveryState.Settled
     if (settlement === 'individual') this.done.push(delivery)
+    const before = this.tracked.length
     for (let head = this.tracked.peek(); head !== undefined && hasLeft(head); head = this.tracked.peek()) {
       if (settlement === 'cumulative') this.done.push(head)
+      if (head.behind) this.caughtUp(head)
       this.tracked.shift()
     }
+    return settlement === 'cumulative' && this.tracked.length === before
+  }
+
+  fellBehind(delivery: Delivery): void {
+    delivery.behind = true
+    this.behind += 1
+  }
+
+  caughtUp(delivery: Delivery): void {
+    delivery.behind = false
+    this.behind -= 1
   }
 
   /** Moves the window past deliveries that were given back to their sender. */
@@ -86,9 +109,9 @@ export class PartitionState {
     return this.retrying === 0 && !this.busy
   }
 
-  /** A handler runs, or a dead letter is on its way: what a clean stop waits for. */
+  /** A handler runs, or a dead letter or a mark is on its way: what a clean stop waits for. */
   get busy(): boolean {
-    return this.running > 0 || this.deadLettering > 0
+    return this.running > this.behind || this.deadLettering > 0 || this.marking > 0
   }
 }
 

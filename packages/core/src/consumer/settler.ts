@@ -1,7 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { backoffDelayMs, RECONNECT_BACKOFF } from '../backoff.js'
 import type { ConsumerDriver } from '../contract/consumer-driver.js'
 import { StreamError } from '../errors.js'
+import { nextTurn, wait } from '../time.js'
 import { type Delivery, DeliveryState } from './delivery.js'
 import type { PartitionState } from './partition-state.js'
 
@@ -9,6 +9,10 @@ export interface SettlerHost {
   driver(): ConsumerDriver | undefined
   classify(error: unknown, operation: string): StreamError
   settled(count: number): void
+  /** The driver has taken the ack of a message whose mark it was to make. True where it refused: the message is not settled after all. */
+  refused(delivery: Delivery, partition: PartitionState): boolean
+  /** The ack of a message can't be sent any more. */
+  unsettled(delivery: Delivery): void
   settleFailed(partition: PartitionState, error: StreamError): void
 }
 
@@ -37,7 +41,7 @@ export class Settler {
       for (const one of dirty) void this.#flush(one)
     }
     const interval = this.#host.driver()?.settleIntervalMs ?? 0
-    if (interval === 0) setImmediate(run)
+    if (interval === 0) nextTurn(run)
     else setTimeout(run, interval)
   }
 
@@ -53,7 +57,12 @@ export class Settler {
     this.#dirty.delete(partition)
     const done = partition.done
     partition.done = []
-    for (const delivery of done) rejectWaiters(delivery, error)
+    // What an earlier message held up is done as well, and was never on its way.
+    const heldUp = [...partition.tracked].filter(({ state }) => state === DeliveryState.Settled)
+    for (const delivery of [...done, ...heldUp]) {
+      this.#host.unsettled(delivery)
+      rejectWaiters(delivery, error)
+    }
   }
 
   /** There is something to settle, and somebody to take it. Without a driver the partition is lost, and about to be discarded. */
@@ -80,8 +89,12 @@ export class Settler {
       if (work === undefined || driver === undefined) return
       try {
         await work.run(driver)
-        this.#host.settled(work.deliveries.length)
-        for (const delivery of work.deliveries) acked(delivery)
+        let refused = 0
+        for (const delivery of work.deliveries) {
+          if (delivery.claim !== undefined && this.#host.refused(delivery, partition)) refused += 1
+          else acked(delivery)
+        }
+        this.#host.settled(work.deliveries.length - refused)
         return
       } catch (cause) {
         const error = this.#host.classify(cause, 'ack')
@@ -89,7 +102,7 @@ export class Settler {
         if (isClosed(partition)) return rejectAll(partition, error)
         this.#host.settleFailed(partition, error)
         if (!error.retryable) return rejectAll(partition, error)
-        await delay(backoffDelayMs(RECONNECT_BACKOFF, attempt))
+        await wait(backoffDelayMs(RECONNECT_BACKOFF, attempt))
       }
     }
     rejectAll(partition, goneError(partition))

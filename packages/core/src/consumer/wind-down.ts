@@ -1,3 +1,4 @@
+import { atMost } from '../at-most.js'
 import type { ConsumerDriver } from '../contract/consumer-driver.js'
 import { StreamError } from '../errors.js'
 import { type Delivery, DeliveryState } from './delivery.js'
@@ -10,10 +11,13 @@ const SETTLE_MS = 500
 /** Brings the work on partitions to an end that loses nothing: for a close, and for handing them over. */
 export class WindDown {
   readonly #settler: Settler
+  readonly #beforeLeaving: (partitions: readonly PartitionState[]) => Promise<void>
   #waiting: (() => void)[] = []
 
-  constructor(settler: Settler) {
+  /** @param beforeLeaving - runs once the handlers have ended, while acks still count; may take what is left of the time. */
+  constructor(settler: Settler, beforeLeaving: (partitions: readonly PartitionState[]) => Promise<void>) {
     this.#settler = settler
+    this.#beforeLeaving = beforeLeaving
   }
 
   /** Nothing new is started in the partition, and its driver no longer waits for room. */
@@ -23,21 +27,24 @@ export class WindDown {
   }
 
   /**
-   * Lets handlers end for up to `timeoutMs`, then aborts their signals for `reason`; flushes acks; gives back what was not
-   * started. Never rejects.
+   * Lets handlers end for up to `timeoutMs`, or until `hurry` aborts, then aborts their signals for `reason`; flushes acks;
+   * gives back what was not started. Never rejects.
    */
   async finish(
     partitions: readonly PartitionState[],
     timeoutMs: number,
     reason: string,
     driver: ConsumerDriver | undefined,
+    hurry?: AbortSignal,
   ): Promise<void> {
     const started = performance.now()
     for (const partition of partitions) this.begin(partition)
-    await bounded(this.#quiet(partitions), timeoutMs)
+    await atMost(this.#quiet(partitions), timeoutMs, hurry)
     for (const partition of partitions) if (partition.busy) abortHandlers(partition, reason)
-    const rest = Math.max(SETTLE_MS, timeoutMs - (performance.now() - started))
-    await bounded(Promise.all(partitions.map((partition) => this.#settler.drain(partition))), rest)
+    const left = (): number => (hurry?.aborted === true ? 0 : Math.max(0, timeoutMs - (performance.now() - started)))
+    await atMost(this.#beforeLeaving(partitions), left(), hurry)
+    const rest = Math.max(SETTLE_MS, left())
+    await atMost(Promise.all(partitions.map((partition) => this.#settler.drain(partition))), rest)
     for (const partition of partitions) {
       const unstarted = [...partition.tracked].filter((delivery) => !delivery.handling && isUnsettled(delivery))
       if (unstarted.length > 0) await driver?.release?.(partition.assignment, unstarted)
@@ -72,14 +79,4 @@ export function abortHandlers(partition: PartitionState, reason: string): void {
 /** In this member's hands, and not done. */
 export function isUnsettled(delivery: Delivery): boolean {
   return delivery.state < DeliveryState.Settled
-}
-
-/** Resolves with the promise, or when the time is over. */
-async function bounded(promise: Promise<unknown>, timeoutMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, Math.min(timeoutMs, 2_147_483_647))
-  })
-  await Promise.race([promise, timeout])
-  clearTimeout(timer)
 }

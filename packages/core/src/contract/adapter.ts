@@ -5,7 +5,13 @@ import type { OptionFields, OptionValues } from '../options/fields.js'
 import type { ProducerClass } from '../producer/producer.js'
 import type { TransportUrl } from '../transport/url.js'
 import type { Capabilities } from './capabilities.js'
-import type { ConsumerDriver, ConsumerSink, PartitionLag, StartPosition } from './consumer-driver.js'
+import type {
+  ConsumerDriver,
+  ConsumerSink,
+  PartitionLag,
+  PartitionPositions,
+  StartPosition,
+} from './consumer-driver.js'
 import type { ProducerDriver, ProducerSink } from './producer-driver.js'
 import type { ReplyChannel } from './replies.js'
 
@@ -32,7 +38,10 @@ export interface TopicSpec {
   readonly partitions: number | undefined
   readonly retention: Retention
   readonly provision: Provision
-  /** A dead-letter topic must keep what is written to it although nobody may be reading yet. */
+  /**
+   * A dead-letter topic must keep what is written to it although nobody may be reading yet: where topics keep nothing without a group,
+   * it is made with `DEAD_LETTER_GROUP`, the one that reads it for `transport.deadLetters`.
+   */
   readonly role: 'topic' | 'dead-letters'
 }
 
@@ -54,8 +63,8 @@ export interface ConsumerSpec<Extra = unknown> {
   /** Names this member within its group; unique per process and loop unless the user fixed it. */
   readonly member: string
   readonly ordering: 'key' | 'none'
-  /** Where a group that is new starts. `undefined`: earliest where history exists. */
-  readonly from: StartPosition | undefined
+  /** Where a group that is new starts: see `startOf`. Where it says nothing: earliest where history exists. */
+  readonly from: StartPosition | PartitionPositions | undefined
   /** How many unsettled deliveries this member should hold at most: a prefetch for brokers that push. */
   readonly prefetch: number
   /** How long one handling may take, retries and their waiting included, in milliseconds: the lower bound of a broker's ack timeout. */

@@ -1,4 +1,5 @@
 import type { Delivery } from '../consumer/delivery.js'
+import type { MarkSettlement } from '../dedupe/dedupe-store.js'
 
 /**
  * A partition in the hands of this member, from one assignment to its revocation. Drivers make one object per assignment and use
@@ -14,7 +15,7 @@ export interface PartitionAssignment {
 }
 
 /**
- * Core's side of a consumer driver. All calls are cheap and never throw. After `ConsumerDriver.close` they are ignored.
+ * Core's side of a consumer driver. All calls are cheap, and but for `outOfRange` never throw. After `ConsumerDriver.close` they are ignored.
  */
 export interface ConsumerSink {
   /** Partitions now belong to this member. Call before the first `deliver` of them; `open` may call it. */
@@ -42,12 +43,44 @@ export interface ConsumerSink {
   /** The connection is gone for good. Core revokes everything as lost, closes this driver and opens a fresh one after a backoff. Called once at most. */
   lost(error: unknown): void
 
+  /**
+   * A position (of `from`, of `seek`, or the group's own) lies outside of what a partition holds. Core reports it and answers where
+   * to go on. Throws, the only one here that does, where the loop is to end: leave the partition as it is, and let the error pass.
+   */
+  outOfRange(where: OutOfRange): 'earliest' | 'latest'
+
+  /** `from` was not applied to partitions of a topic, since the group has a position there. Core tells the user, once per loop and topic. */
+  startIgnored(topic: string): void
+
   /** Something to tell the user that needs no action by core (a topic that was recreated, entries that were trimmed unread). */
   report(error: unknown): void
 }
 
 /** What a position may be given as, in `from` and `seek`. */
 export type StartPosition = 'earliest' | 'latest' | { readonly offset: string } | { readonly timestamp: number }
+
+/** A position for some partitions of each topic; the others start as if none was given. */
+export interface PartitionPositions {
+  readonly partitions: ReadonlyMap<number, StartPosition>
+}
+
+/** What a start says of one partition; `undefined` where it says nothing. */
+export function startOf(
+  from: StartPosition | PartitionPositions | undefined,
+  partition: number,
+): StartPosition | undefined {
+  return typeof from === 'object' && 'partitions' in from ? from.partitions.get(partition) : from
+}
+
+/** A position that lies outside of what a partition holds. */
+export interface OutOfRange {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: string
+  /** The offsets of the oldest and the newest message, as the transport writes them; `undefined` where there is none. */
+  readonly first: string | undefined
+  readonly last: string | undefined
+}
 
 /**
  * Counts handler starts across the death of a process. A driver that declares `attemptsSurviveRestart` has it.
@@ -95,6 +128,9 @@ export interface ConsumerDriver {
 
   readonly attempts?: AttemptJournal
 
+  /** `settlement: 'individual'`, where a dedupe store may keep its marks on the server that acks go to. Left out: marks are made before the ack. */
+  readonly marks?: MarkSettlement
+
   /**
    * Connects, makes or checks topic and group, joins, and starts the intake. Resolves when this member has joined (its first
    * assignment, if only an empty one, has been reported), so that a sender who waits for it loses nothing. Rejects with a
@@ -102,8 +138,17 @@ export interface ConsumerDriver {
    */
   open(signal: AbortSignal): Promise<void>
 
-  /** `settlement: 'individual'`. Resolves when the broker has taken it; rejects with a classified error. When it turns out that the partition belongs to somebody else, report it as revoked (`lost`) and reject with ABORTED. */
+  /**
+   * `settlement: 'individual'`. A delivery with a `claim` is acked and its claim completed in one step on the server, or where the
+   * claim is another's by now its `refusal` is set. Resolves when the broker has taken it; rejects with a classified error. When it turns out that the partition belongs to somebody else, report it as revoked (`lost`) and reject with ABORTED.
+   */
   ack?(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void>
+
+  /**
+   * `settlement: 'individual'`. As `ack`, and deletes the records from the topic, for every group, where the broker can. Called for dead
+   * letters that were replayed or discarded. Left out: `ack`.
+   */
+  remove?(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void>
 
   /** `settlement: 'cumulative'`. Everything up to and including this delivery is done. Errors as in `ack`. */
   commit?(assignment: PartitionAssignment, last: Delivery): Promise<void>

@@ -10,16 +10,15 @@ export function isResultStream(result: unknown): result is ResultStream {
 
 /**
  * Asks for the values, each once the one before was taken. Stops, and lets the handler clean up, when `signal` aborts or `take` rejects.
- * Without `take` the values are thrown away: the handler's work is done all the same.
  */
 export async function takeResults(
   results: ResultStream,
   signal: AbortSignal,
-  take?: (value: unknown) => Promise<void>,
+  take: (value: unknown) => Promise<void>,
 ): Promise<void> {
   const iterable = results as AsyncIterable<unknown> | Iterable<unknown>
   for await (const value of iterable) {
     signal.throwIfAborted()
-    await take?.(value)
+    await take(value)
   }
 }

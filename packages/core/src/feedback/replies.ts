@@ -3,7 +3,7 @@ import type { Delivery } from '../consumer/delivery.js'
 import { describe } from '../consumer/failures.js'
 import type { HandlerStage } from '../consumer/handler-chain.js'
 import { StreamError } from '../errors.js'
-import type { Handler, Message } from '../message.js'
+import type { Handler } from '../message.js'
 import type { Transport } from '../transport/transport.js'
 import { isResultStream, takeResults } from './handler-results.js'
 import { parseReplyAddress, type ReplyAddress } from './reply-address.js'
@@ -23,7 +23,7 @@ export class Replies {
 
   /** Makes replies of what handlers return. A message that asks for none passes through. */
   readonly stage: HandlerStage = (next) => (message) => {
-    if (message.replyTo === undefined) return settleResult(next(message), message)
+    if (message.replyTo === undefined) return next(message)
     return this.#answer(next, message as Delivery, message.replyTo)
   }
 
@@ -93,9 +93,4 @@ export class Replies {
       `group ${this.#group}: the reply to message ${delivery.id} could not be sent: ${describe(error)}`,
     )
   }
-}
-
-/** A generator handler works while it is asked for values, also where nobody wants them. */
-function settleResult(result: unknown, message: Message): unknown {
-  return isResultStream(result) ? takeResults(result, message.signal) : result
 }

@@ -94,6 +94,9 @@ class TopicInbox implements ReplyInboxDriver {
         return undefined
       },
       capacity: () => PREFETCH,
+      // What is gone was late.
+      outOfRange: () => 'earliest',
+      startIgnored: () => {},
       lost: sink.lost,
       report: (error) => this.#transport.logger.warn(`${REPLIES} on ${this.#transport.name}: ${String(error)}`),
     }

@@ -1,5 +1,5 @@
 import type { Problems } from './problems.js'
-import { describeType, nearestName } from './problems.js'
+import { describeType, describeValue, nearestName } from './problems.js'
 
 /**
  * One option: how a value from code, a URL's query or an environment variable becomes a checked value. The option's docstring
@@ -89,8 +89,10 @@ function integer(settings: Common<number> & Range): OptionField<number> {
   return field(`integer ${range}`, settings, (raw, path, problems) => {
     const value = typeof raw === 'string' && /^-?\d+$/.test(raw) ? Number(raw) : raw
     if (typeof value === 'number' && Number.isSafeInteger(value) && value >= settings.min && value <= max) return value
-    const got = typeof raw === 'number' || typeof raw === 'string' ? JSON.stringify(raw) : describeType(raw)
-    problems.add(path, `must be a whole number ${range}, got ${settings.secret ? describeType(raw) : got}`)
+    problems.add(
+      path,
+      `must be a whole number ${range}, got ${settings.secret ? describeType(raw) : describeValue(raw)}`,
+    )
     return undefined
   })
 }
@@ -137,7 +139,7 @@ function choice<const Choice extends string>(
   return field(list, settings, (raw, path, problems) => {
     const found = choices.find((name) => name === raw)
     if (found !== undefined) return found
-    problems.add(path, `must be one of ${list}, got ${typeof raw === 'string' ? `'${raw}'` : describeType(raw)}`)
+    problems.add(path, `must be one of ${list}, got ${describeValue(raw).replaceAll('"', "'")}`)
     return undefined
   })
 }

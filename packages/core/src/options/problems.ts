@@ -1,4 +1,4 @@
-import { StreamError } from '../errors.js'
+import { type ErrorCode, StreamError } from '../errors.js'
 
 /** Collects everything that is wrong with a call, so that it is reported in one go, before any I/O. */
 export class Problems {
@@ -13,10 +13,10 @@ export class Problems {
     return this.#found.length > 0
   }
 
-  /** Throws INVALID_ARGUMENT with every problem, if there is one. `subject` opens the message: `invalid options of …`. */
+  /** Throws INVALID_ARGUMENT, or another code, with every problem, if there is one. `subject` opens the message: `invalid options of …`. */
   throwIfAny(
     subject: string,
-    context: { transport?: string | undefined; topic?: string | undefined; operation?: string } = {},
+    context: { code?: ErrorCode; transport?: string | undefined; topic?: string | undefined; operation?: string } = {},
   ): void {
     if (!this.any) return
     const list = this.#found.length === 1 ? this.#found[0] : this.#found.map((line) => `\n  - ${line}`).join('')
@@ -31,6 +31,12 @@ export function describeType(value: unknown): string {
   if (typeof value === 'string') return value === '' ? 'an empty text' : 'a text'
   if (typeof value === 'object') return 'an object'
   return `a ${typeof value}`
+}
+
+/** Shows a number or a single word, and names any other value: two options that ran together may hold a secret. */
+export function describeValue(value: unknown): string {
+  const shown = typeof value === 'number' || (typeof value === 'string' && /^[\w.+-]{1,40}$/.test(value))
+  return shown ? JSON.stringify(value) : describeType(value)
 }
 
 /** The known name nearest to a misspelt one, if one is near enough to be meant. */

@@ -30,7 +30,11 @@ export class BatchSend implements RecordOwner {
   }
 
   accepted(record: PendingRecord): void {
-    this.#receipts[record.index] = this.#receipt(record)
+    this.succeed(record.index, this.#receipt(record))
+  }
+
+  succeed(index: number, receipt: SendReceipt): void {
+    this.#receipts[index] = receipt
     this.#count()
   }
 

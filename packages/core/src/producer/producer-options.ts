@@ -1,7 +1,9 @@
 import { type AnyCodec, type CodecName, checkCodec } from '../codec.js'
 import { type OptionInput, type OptionValues, option } from '../options/fields.js'
+import { checkMiddleware } from '../options/middleware.js'
 import { checkSchema, type Schema } from '../schema.js'
 import { topicFields } from '../transport/topic-options.js'
+import type { SendMiddleware } from './send-middleware.js'
 
 /** Options of every producer, on every transport. */
 export const producerFields = {
@@ -10,6 +12,10 @@ export const producerFields = {
   codec: option.custom<CodecName | AnyCodec>('codec', checkCodec, { default: 'json' }),
   /** A Standard Schema validator that each value must pass before it is sent. */
   schema: option.custom<Schema>('Standard Schema', checkSchema),
+  /** Stands around each send, the first one outermost, within the transport's own: `(outgoing, next) => next()`. */
+  middleware: option.custom<readonly SendMiddleware[]>('list of functions', checkMiddleware<SendMiddleware>, {
+    default: [],
+  }),
   /** Longest time from `send` to its outcome, waiting for room and outages included, in milliseconds. Then it rejects with TIMEOUT (RESOURCE_EXHAUSTED if it never got room). */
   sendTimeoutMs: option.integer({ default: 30_000, min: 1 }),
   /** Longest time the transport may take to accept one batch, in milliseconds; then the connection counts as dead and is replaced. */
@@ -31,7 +37,7 @@ export const producerFields = {
 }
 
 type ProducerFields = typeof producerFields
-export type ProducerOptionInput = OptionInput<ProducerFields>
+export type ProducerOptionInput = OptionInput<Omit<ProducerFields, 'middleware'>>
 export type ProducerOptionValues = OptionValues<ProducerFields>
 
 /** Options of one `send`. */

@@ -1,7 +1,7 @@
 import { type Codec, type CodecName, findCodec } from '../codec.js'
 import type { AdapterDefinition } from '../contract/adapter.js'
 import { type StreamError, toStreamError } from '../errors.js'
-import { Events } from '../events.js'
+import { Events, type LastError } from '../events.js'
 import type { Reply } from '../feedback/reply.js'
 import { type RequestOptions, Requests } from '../feedback/request.js'
 import { type OptionsByAdapter, splitOptions } from '../options/adapter-options.js'
@@ -13,12 +13,15 @@ import { BatchSend } from './batch-send.js'
 import type { PendingRecord, RecordOwner, SendReceipt } from './pending-record.js'
 import { type ProducerOptionInput, producerFields, type SendOptions } from './producer-options.js'
 import { type InternalSendOptions, RecordEncoder } from './record-encoder.js'
+import { SendChain } from './send-chain.js'
+import type { SendMiddleware } from './send-middleware.js'
 import { type ProducerStats, SendPipeline } from './send-pipeline.js'
 
 /** Options of a producer. Those of one adapter stand below its name: `{ redis: { … } }`; other adapters' may be carried along. */
 export interface ProducerSettings<T = unknown> extends ProducerOptionInput, OptionsByAdapter {
   readonly codec?: CodecName | Codec<T> | undefined
   readonly schema?: Schema<T> | undefined
+  readonly middleware?: readonly SendMiddleware<T>[] | undefined
 }
 
 /** Options of a producer that is made by its class. */
@@ -61,6 +64,8 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   readonly #events: Events<ProducerEvents>
   readonly #single: RecordOwner
   #requests: Requests | undefined
+  /** Where there is middleware, every send goes through it. */
+  readonly #chain: SendChain | undefined
   /** Set while a schema validates asynchronously: later sends queue behind it, so that order is kept. */
   #encoding: Promise<void> | undefined
   #closing: Promise<void> | undefined
@@ -89,6 +94,16 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
       accepted: (record) => record.resolve?.(this.#receipt(record)),
       failed: (record, error) => record.reject?.(error),
     }
+    const middleware = [...(this.transport.middleware.send ?? []), ...common.middleware]
+    if (middleware.length > 0) {
+      this.#chain = new SendChain({
+        middleware,
+        topic,
+        transport: this.transport.name,
+        sendTimeoutMs: common.sendTimeoutMs,
+        deliver: (value, own) => this.#deliver(value, own),
+      })
+    }
     this.transport.attach(this)
   }
 
@@ -107,14 +122,8 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
    * NOT_FOUND, PERMISSION_DENIED, … as the broker says; CLOSED; ABORTED by `signal`.
    */
   send(value: T, options?: SendOptions): Promise<SendReceipt> {
-    return new Promise((resolve, reject) => {
-      const submit = (record: PendingRecord): void => {
-        record.resolve = resolve
-        record.reject = reject
-        this.#submit(record, options)
-      }
-      this.#encode(value, options, this.#single, submit, reject)
-    })
+    if (this.#closing !== undefined) return Promise.reject(this.#closedError())
+    return this.#chain === undefined ? this.#deliver(value, options) : this.#chain.send(value, options)
   }
 
   /**
@@ -154,6 +163,17 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
         own === undefined && options.signal === undefined && options.timeoutMs === undefined
           ? undefined
           : { ...options, ...own }
+      if (this.#closing !== undefined) {
+        batch.fail(index, this.#closedError())
+        continue
+      }
+      if (this.#chain !== undefined) {
+        this.#chain.send(value, merged).then(
+          (receipt) => batch.succeed(index, receipt),
+          (error: StreamError) => batch.fail(index, error),
+        )
+        continue
+      }
       const submit = (record: PendingRecord): void => {
         record.index = index
         this.#submit(record, merged)
@@ -165,21 +185,27 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
 
   /** Resolves when every send made so far has its outcome, whatever it is. */
   async flush(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    if (this.#chain !== undefined) await withSignal(this.#chain.flush(), options.signal)
     await this.#encoding
     await withSignal(this.#pipeline.flush(), options.signal)
   }
 
   /**
-   * Waits up to `timeoutMs` (default 10,000) for outcomes, rejects the sends that have none with CLOSED, disconnects. Idempotent:
-   * later calls share the first one's promise.
+   * Waits up to `timeoutMs` (default 10,000), or until `signal` aborts, for outcomes, rejects the sends that have none with CLOSED,
+   * disconnects. Idempotent: later calls share the first one's promise.
    */
-  close(options: { readonly timeoutMs?: number } = {}): Promise<void> {
-    this.#closing ??= this.#close(options.timeoutMs ?? CLOSE_TIMEOUT_MS)
+  close(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
+    this.#closing ??= this.#close(options.timeoutMs ?? CLOSE_TIMEOUT_MS, options.signal)
     return this.#closing
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** The last `error` or `reconnecting` event's error, and when it came. */
+  get lastError(): LastError | undefined {
+    return this.#events.lastError
   }
 
   stats(): ProducerStats {
@@ -194,6 +220,17 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   off<Name extends keyof ProducerEvents>(name: Name, listener: (payload: ProducerEvents[Name]) => void): this {
     this.#events.off(name, listener)
     return this
+  }
+
+  #deliver(value: unknown, options?: SendOptions): Promise<SendReceipt> {
+    return new Promise((resolve, reject) => {
+      const submit = (record: PendingRecord): void => {
+        record.resolve = resolve
+        record.reject = reject
+        this.#submit(record, options)
+      }
+      this.#encode(value, options, this.#single, submit, reject)
+    })
   }
 
   #encode(
@@ -212,20 +249,19 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
           operation: 'send',
         }),
       )
-    if (this.#pipeline.closed || this.#closing !== undefined)
-      return fail(this.#pipeline.error('CLOSED', 'the producer is closed', 'send'))
+    if (this.#pipeline.closed) return fail(this.#closedError())
     if (this.#encoding !== undefined)
-      return this.#chain(() => this.#encoder.encode(value, options, owner), submit, fail)
+      return this.#queue(() => this.#encoder.encode(value, options, owner), submit, fail)
     try {
       const record = this.#encoder.encode(value, options, owner)
-      if (record instanceof Promise) this.#chain(() => record, submit, fail)
+      if (record instanceof Promise) this.#queue(() => record, submit, fail)
       else submit(record)
     } catch (error) {
       fail(error)
     }
   }
 
-  #chain(
+  #queue(
     encode: () => PendingRecord | Promise<PendingRecord>,
     submit: (record: PendingRecord) => void,
     fail: (error: unknown) => void,
@@ -247,6 +283,10 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     signal.addEventListener('abort', () => this.#pipeline.abandon(record, abortError(signal)), { once: true })
   }
 
+  #closedError(): StreamError {
+    return this.#pipeline.error('CLOSED', 'the producer is closed', 'send')
+  }
+
   #receipt(record: PendingRecord): SendReceipt {
     const offset = record.acceptedOffset
     return {
@@ -257,10 +297,12 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     }
   }
 
-  async #close(timeoutMs: number): Promise<void> {
+  async #close(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const started = performance.now()
     this.#requests?.close()
+    await this.#chain?.close(timeoutMs, signal)
     await this.#encoding
-    await this.#pipeline.close(timeoutMs)
+    await this.#pipeline.close(Math.max(0, timeoutMs - (performance.now() - started)), signal)
     this.transport.detach(this)
     if (this.#ownsTransport) await this.transport.close()
   }

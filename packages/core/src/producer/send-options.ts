@@ -6,6 +6,8 @@ import type { SendOptions } from './producer-options.js'
 
 const MAX_KEY_BYTES = 1024
 const MAX_ID_BYTES = 256
+/** The last moment that a `Date` can hold. */
+const MAX_TIMESTAMP = 8_640_000_000_000_000
 const MAX_HEADERS_BYTES = 32 * 1024
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not pass
 const CONTROL = /[\u0000-\u001f\u007f]/
@@ -15,10 +17,10 @@ export function checkSendOptions(options: SendOptions, topic: string): void {
   const problems = new Problems()
   checkText(problems, 'key', options.key, MAX_KEY_BYTES)
   checkText(problems, 'id', options.id, MAX_ID_BYTES)
-  if (options.id === '' || (options.id !== undefined && CONTROL.test(String(options.id))))
+  if (options.id === '' || (typeof options.id === 'string' && CONTROL.test(options.id)))
     problems.add('id', 'must not be empty or hold control characters')
   checkInteger(problems, 'partition', options.partition, 0)
-  checkInteger(problems, 'timestamp', options.timestamp, 0)
+  checkInteger(problems, 'timestamp', options.timestamp, 0, MAX_TIMESTAMP)
   checkInteger(problems, 'timeoutMs', options.timeoutMs, 1)
   if (options.sequence !== undefined && typeof options.sequence !== 'bigint')
     problems.add('sequence', `must be a bigint, got ${describeType(options.sequence)}`)
@@ -72,8 +74,15 @@ function checkText(problems: Problems, path: string, value: unknown, maxBytes: n
     problems.add(path, `must have at most ${maxBytes} bytes`)
 }
 
-function checkInteger(problems: Problems, path: string, value: unknown, min: number): void {
+function checkInteger(
+  problems: Problems,
+  path: string,
+  value: unknown,
+  min: number,
+  max = Number.MAX_SAFE_INTEGER,
+): void {
   if (value === undefined) return
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < min)
-    problems.add(path, `must be a whole number of at least ${min}, got ${describeType(value)}`)
+  const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < min || value > max)
+    problems.add(path, `must be a whole number ${range}, got ${describeType(value)}`)
 }

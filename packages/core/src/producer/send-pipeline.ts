@@ -1,3 +1,4 @@
+import { atMost } from '../at-most.js'
 import { RECONNECT_BACKOFF } from '../backoff.js'
 import type { TopicSpec } from '../contract/adapter.js'
 import type { ProducerDriver, ProducerReady, ProducerSink } from '../contract/producer-driver.js'
@@ -5,7 +6,8 @@ import { type ErrorCode, StreamError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { Session } from '../session.js'
 import type { Transport } from '../transport/transport.js'
-import { Lane, type LaneHost } from './lane.js'
+import type { Lane } from './lane.js'
+import { LaneRouter, type RouterHost } from './lane-router.js'
 import { type PendingRecord, RecordState } from './pending-record.js'
 import type { ProducerOptionValues } from './producer-options.js'
 import { SendBuffer } from './send-buffer.js'
@@ -42,30 +44,21 @@ export interface PipelineSettings {
   readonly onReady?: (again: boolean) => void
 }
 
-/** Lanes that are kept although they have no work. */
-const MAX_IDLE_LANES = 256
-
 /**
  * Carries encoded records to a driver and sees to it that each gets exactly one outcome: buffer, lanes, batches, resending,
  * deadlines, reconnecting.
  */
-export class SendPipeline implements LaneHost {
+export class SendPipeline implements RouterHost {
   readonly limits: ProducerOptionValues
   readonly #settings: PipelineSettings
   readonly #logger: Logger
   readonly #buffer: SendBuffer
-  readonly #lanes = new Map<number, Lane>()
+  readonly #router: LaneRouter
   readonly #session: Session<ProducerDriver, ProducerReady>
   readonly #tickMs: number
-  /** Admitted before the first driver was open: no lane is known yet. */
-  #unrouted: PendingRecord[] = []
-  #ready: ProducerReady | undefined
-  /** The partitioner of the driver that was open last: it goes on choosing lanes during an outage. */
-  #laneOf: (record: PendingRecord) => number = () => 0
   #tick = 0
   #order = 0
   #sweeper: NodeJS.Timeout | undefined
-  #pumpScheduled = false
   #idle: { readonly upTo: number; readonly resolve: () => void }[] = []
   #closing: Promise<void> | undefined
   /** Why records went unconfirmed last, until one is accepted again: the reason of those that time out. */
@@ -81,6 +74,7 @@ export class SendPipeline implements LaneHost {
     this.limits = options
     this.#logger = transport.logger
     this.#buffer = new SendBuffer(options)
+    this.#router = new LaneRouter(this)
     this.#tickMs = Math.min(
       250,
       Math.max(5, Math.floor(Math.min(options.sendTimeoutMs, options.publishTimeoutMs) / 20)),
@@ -124,9 +118,9 @@ export class SendPipeline implements LaneHost {
     const swept = timeoutMs === this.limits.sendTimeoutMs
     if (swept) record.deadlineTick = this.#tick + 1 + Math.ceil(timeoutMs / this.#tickMs)
     else setTimeout(() => this.#expire(record, timeoutMs), timeoutMs).unref()
-    if (this.#buffer.add(record, swept)) this.#route(record)
-    if (this.#ready === undefined) this.#startLazily()
-    this.#schedulePump()
+    if (this.#buffer.add(record, swept)) this.#router.route(record)
+    if (!this.#router.ready) this.#startLazily()
+    this.#router.schedulePump()
   }
 
   /** Fails a record that its sender no longer waits for. */
@@ -137,14 +131,14 @@ export class SendPipeline implements LaneHost {
   /** Resolves when every record submitted so far has its outcome. */
   flush(): Promise<void> {
     const upTo = this.#order
-    this.#pump()
+    this.#router.pump()
     if (this.#settledUpTo(upTo)) return Promise.resolve()
     return new Promise((resolve) => this.#idle.push({ upTo, resolve }))
   }
 
   /** Flushes for at most `timeoutMs`, fails what is left, closes the driver. Later calls share the first one's promise. */
-  close(timeoutMs: number): Promise<void> {
-    this.#closing ??= this.#close(timeoutMs)
+  close(timeoutMs: number, hurry?: AbortSignal): Promise<void> {
+    this.#closing ??= this.#close(timeoutMs, hurry)
     return this.#closing
   }
 
@@ -193,9 +187,8 @@ export class SendPipeline implements LaneHost {
     else this.#logger.warn(line)
   }
 
-  /** Lanes without work are forgotten where a driver has many (one per key): kept, they would grow without bound. */
   idle(lane: Lane): void {
-    if (this.#lanes.size > MAX_IDLE_LANES) this.#lanes.delete(lane.number)
+    this.#router.idle(lane)
   }
 
   error(code: ErrorCode, message: string, operation: string, cause?: StreamError): StreamError {
@@ -216,76 +209,19 @@ export class SendPipeline implements LaneHost {
     this.#session.start().catch((error: unknown) => {
       const failure = this.classify(error)
       for (const record of [...this.#buffer.unsettled()]) this.#settle(record, failure)
-      this.#unrouted = []
+      this.#router.clearUnrouted()
     })
   }
 
   #opened(driver: ProducerDriver, ready: ProducerReady, again: boolean): void {
-    this.#ready = ready
-    this.#laneOf = (record) => driver.laneOf?.(record) ?? 0
-    const waiting = this.#unrouted
-    this.#unrouted = []
-    for (const record of waiting) this.#route(record)
-    for (const lane of this.#lanes.values()) lane.pump()
+    this.#router.opened(driver, ready)
     this.#settings.onReady?.(again)
   }
 
   async #disconnected(error: StreamError): Promise<void> {
     this.#lastFailure = error
-    for (const lane of this.#lanes.values()) lane.disconnected()
+    this.#router.disconnected()
     this.#settings.onLost?.(error)
-  }
-
-  #route(record: PendingRecord): void {
-    if (record.state === RecordState.Settled) return
-    const ready = this.#ready
-    if (ready === undefined) {
-      this.#unrouted.push(record)
-      return
-    }
-    const problem = this.#check(record, ready)
-    if (problem !== undefined) return queueMicrotask(() => this.abandon(record, problem))
-    const number = this.#laneOf(record)
-    let lane = this.#lanes.get(number)
-    if (lane === undefined) {
-      lane = new Lane(number, this)
-      this.#lanes.set(number, lane)
-    }
-    lane.add(record)
-  }
-
-  #check(record: PendingRecord, ready: ProducerReady): StreamError | undefined {
-    const bytes = record.payload?.length ?? 0
-    if (bytes > ready.maxPayloadBytes) {
-      return this.error(
-        'TOO_LARGE',
-        `the payload has ${bytes} bytes, the transport takes ${ready.maxPayloadBytes}: send less, or a reference to where it is stored`,
-        'send',
-      )
-    }
-    if (record.partition !== undefined && record.partition >= ready.partitions) {
-      return this.error(
-        'INVALID_ARGUMENT',
-        `partition ${record.partition} doesn't exist: the topic has ${ready.partitions}, counted from 0`,
-        'send',
-      )
-    }
-    return undefined
-  }
-
-  #schedulePump(): void {
-    if (this.#pumpScheduled) return
-    this.#pumpScheduled = true
-    const pump = (): void => {
-      this.#pumpScheduled = false
-      this.#pump()
-    }
-    if (this.limits.lingerMs === 0) setImmediate(pump)
-    else setTimeout(pump, this.limits.lingerMs)
-  }
-
-  #pump(): void {
-    for (const lane of this.#lanes.values()) lane.pump()
   }
 
   #settle(record: PendingRecord, error: StreamError | undefined): void {
@@ -300,8 +236,8 @@ export class SendPipeline implements LaneHost {
     }
     this.#buffer.release(record)
     for (let next = this.#buffer.admit(); next !== undefined; next = this.#buffer.admit()) {
-      this.#route(next)
-      this.#schedulePump()
+      this.#router.route(next)
+      this.#router.schedulePump()
     }
     if (this.#idle.length > 0) this.#wakeFlushes()
   }
@@ -341,35 +277,24 @@ export class SendPipeline implements LaneHost {
     }
     const driver = this.#session.driver
     const publishTimeoutMs = driver?.publishTimeoutMs ?? this.limits.publishTimeoutMs
-    const oldest = this.#tick - Math.ceil(publishTimeoutMs / this.#tickMs)
-    for (const lane of driver === undefined ? [] : this.#lanes.values()) {
-      for (const batch of lane.inFlight) {
-        if (batch.sentTick > oldest || driver === undefined) continue
-        return this.#session.abandon(
-          driver,
-          this.error('UNAVAILABLE', `no answer to a batch within ${publishTimeoutMs} ms (publishTimeoutMs)`, 'send'),
-        )
-      }
+    if (driver !== undefined && this.#router.overdue(this.#tick - Math.ceil(publishTimeoutMs / this.#tickMs))) {
+      const message = `no answer to a batch within ${publishTimeoutMs} ms (publishTimeoutMs)`
+      return this.#session.abandon(driver, this.error('UNAVAILABLE', message, 'send'))
     }
     if (this.#buffer.oldest() !== undefined) return
     clearInterval(this.#sweeper)
     this.#sweeper = undefined
   }
 
-  async #close(timeoutMs: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined
-    const deadline = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, timeoutMs)
-    })
-    await Promise.race([this.flush(), deadline])
-    clearTimeout(timer)
+  async #close(timeoutMs: number, hurry: AbortSignal | undefined): Promise<void> {
+    await atMost(this.flush(), timeoutMs, hurry)
     for (const record of [...this.#buffer.unsettled()]) {
       this.#settle(
         record,
         this.error('CLOSED', `closed before the message was confirmed; it ${fateOf(record)}`, 'send'),
       )
     }
-    for (const lane of this.#lanes.values()) lane.clear()
+    this.#router.clear()
     clearInterval(this.#sweeper)
     await this.#session.close()
   }

@@ -80,3 +80,9 @@ export const OFFICIAL_ADAPTERS: readonly OfficialAdapter[] = [
     },
   },
 ]
+
+/** What an official adapter's definition begins with: its name, schemes and capabilities, as core knows them. */
+export function officialIdentity(name: OfficialName): Omit<OfficialAdapter, 'package'> {
+  const { schemes, capabilities } = OFFICIAL_ADAPTERS.find((one) => one.name === name) as OfficialAdapter
+  return { name, schemes, capabilities }
+}

@@ -108,7 +108,8 @@ function listRegistered(): string {
   return [...registered().keys()].join(', ') || 'none'
 }
 
-type Wanted = { readonly name: string } | { readonly scheme: string }
+/** How an adapter is asked for. */
+export type Wanted = { readonly name: string } | { readonly scheme: string }
 
 function find(wanted: Wanted): { readonly adapter: AdapterDefinition } | { readonly official: OfficialAdapter } {
   const matches = (one: { readonly name: string; readonly schemes: readonly string[] }): boolean =>

@@ -1,6 +1,6 @@
 import type { AdapterDefinition } from '../contract/adapter.js'
 import { StreamError } from '../errors.js'
-import { loadAdapter, loadAdapterNow } from '../registry/registry.js'
+import { loadAdapter, loadAdapterNow, type Wanted } from '../registry/registry.js'
 import { requireCapabilities } from './requirements.js'
 import { Transport, type TransportOptions } from './transport.js'
 import { parseTransportUrl } from './url.js'
@@ -17,42 +17,41 @@ const SHARED_OPTIONS = ['prefix', 'provision', 'clientId', 'replyTtlMs']
  */
 export async function openTransport(url?: string, options: TransportOptions = {}): Promise<Transport> {
   const environment = options.environment ?? process.env
-  const target = url ?? nonEmpty(environment.STREAMSWITCH_URL)
-  if (target !== undefined) {
-    const adapter = await loadAdapter({ scheme: parseTransportUrl(target).scheme })
-    const feedbackUrl = feedbackUrlOf(options, environment)
-    if (feedbackUrl === undefined) return new Transport(adapter, target, options)
-    const feedbackAdapter = await loadAdapter({ scheme: parseTransportUrl(feedbackUrl).scheme })
-    return withFeedback(adapter, target, options, feedbackAdapter, feedbackUrl)
-  }
-  const name = nonEmpty(environment.STREAMSWITCH_TRANSPORT)
-  if (name === undefined) {
-    throw new StreamError(
-      "no transport is chosen: set STREAMSWITCH_URL (for example redis://127.0.0.1:6379) or STREAMSWITCH_TRANSPORT (for example redis), or pass a URL; 'memory://' is the embedded one",
-      { code: 'INVALID_ARGUMENT', operation: 'configure' },
-    )
-  }
+  const target = transportTarget(url, environment)
+  const adapter = await loadAdapter(target.wanted)
   const feedbackUrl = feedbackUrlOf(options, environment)
+  // Loading is asynchronous only here: afterwards it is known.
   if (feedbackUrl !== undefined) await loadAdapter({ scheme: parseTransportUrl(feedbackUrl).scheme })
-  return openByAdapter(await loadAdapter({ name }), options)
+  return withFeedback(adapter, target.url ?? addressOf(adapter, environment), options, feedbackUrl)
 }
 
 /** A transport of a known adapter, at the address that its own variables give, else its default. */
 export function openByAdapter(adapter: AdapterDefinition, options: TransportOptions = {}): Transport {
   const environment = options.environment ?? process.env
+  return withFeedback(adapter, addressOf(adapter, environment), options, feedbackUrlOf(options, environment))
+}
+
+/** Which adapter is meant, by a URL, else by the environment; the URL is left out where only a name is known. Throws INVALID_ARGUMENT. */
+export function transportTarget(
+  url: string | undefined,
+  environment: NodeJS.ProcessEnv,
+): { readonly wanted: Wanted; readonly url: string | undefined } {
+  const target = url ?? nonEmpty(environment.STREAMSWITCH_URL)
+  if (target !== undefined) return { wanted: { scheme: parseTransportUrl(target).scheme }, url: target }
+  const name = nonEmpty(environment.STREAMSWITCH_TRANSPORT)
+  if (name !== undefined) return { wanted: { name }, url: undefined }
+  throw new StreamError(
+    "no transport is chosen: set STREAMSWITCH_URL (for example redis://127.0.0.1:6379) or STREAMSWITCH_TRANSPORT (for example redis), or pass a URL; 'memory://' is the embedded one",
+    { code: 'INVALID_ARGUMENT', operation: 'configure' },
+  )
+}
+
+/** The address of a known adapter: the general variable where it is one of its own, else what its own variables say, else its default. */
+export function addressOf(adapter: AdapterDefinition, environment: NodeJS.ProcessEnv): string {
   const general = nonEmpty(environment.STREAMSWITCH_URL)
   const fits =
     general !== undefined && adapter.schemes.some((scheme) => general.toLowerCase().startsWith(`${scheme}://`))
-  const url = fits ? general : (adapter.environmentUrl(environment) ?? adapter.defaultUrl)
-  const feedbackUrl = feedbackUrlOf(options, environment)
-  if (feedbackUrl === undefined) return new Transport(adapter, url, options)
-  return withFeedback(
-    adapter,
-    url,
-    options,
-    loadAdapterNow({ scheme: parseTransportUrl(feedbackUrl).scheme }),
-    feedbackUrl,
-  )
+  return fits ? general : (adapter.environmentUrl(environment) ?? adapter.defaultUrl)
 }
 
 /** The URL that the feedback transport is to be opened at, if it is another one and isn't open already. */
@@ -65,9 +64,10 @@ function withFeedback(
   adapter: AdapterDefinition,
   url: string,
   options: TransportOptions,
-  feedbackAdapter: AdapterDefinition,
-  feedbackUrl: string,
+  feedbackUrl: string | undefined,
 ): Transport {
+  if (feedbackUrl === undefined) return new Transport(adapter, url, options)
+  const feedbackAdapter = loadAdapterNow({ scheme: parseTransportUrl(feedbackUrl).scheme })
   requireCapabilities(feedbackAdapter, ['requestReply'], 'configure')
   const { environment, logger, options: given } = options
   const shared = Object.fromEntries(SHARED_OPTIONS.map((name) => [name, given?.[name]]))

@@ -1,17 +1,23 @@
 import { randomBytes } from 'node:crypto'
 import type { ConsumerLoop } from '../consumer/consumer-loop.js'
 import type { ConsumerSettings } from '../consumer/consumer-options.js'
+import type { HandlerMiddleware } from '../consumer/handler-middleware.js'
 import type { AdapterDefinition, Admin, Provision, TopicSpec, TransportDriver } from '../contract/adapter.js'
 import type { Capabilities, CapabilityName } from '../contract/capabilities.js'
 import type { ReplyChannel } from '../contract/replies.js'
+import { DeadLetterBox, type DeadLetterBoxOptions } from '../dead-letters/dead-letter-box.js'
 import { StreamError, toStreamError } from '../errors.js'
 import { ReplyInbox } from '../feedback/reply-inbox.js'
 import { ReplySender } from '../feedback/reply-sender.js'
 import { channelOf } from '../feedback/topic-replies.js'
 import { defaultLogger, type Logger } from '../logger.js'
 import { requirePortableName } from '../names.js'
+import { isPlainObject } from '../options/fields.js'
+import { checkMiddleware } from '../options/middleware.js'
+import { Problems } from '../options/problems.js'
 import { resolveOptions } from '../options/resolve.js'
 import type { Producer, ProducerSettings } from '../producer/producer.js'
+import type { SendMiddleware } from '../producer/send-middleware.js'
 import { requireCapabilities } from './requirements.js'
 import { transportFields } from './transport-options.js'
 import { parseTransportUrl } from './url.js'
@@ -34,6 +40,14 @@ export interface TransportOptions {
    * `provision` and `clientId`.
    */
   readonly feedback?: Transport | string
+  /** Stands around the handlers of all its loops and the sends of all its producers, outside of their own `middleware`. */
+  readonly middleware?: TransportMiddleware
+}
+
+/** Middleware of a whole transport, the first one outermost. */
+export interface TransportMiddleware {
+  readonly handle?: readonly HandlerMiddleware[]
+  readonly send?: readonly SendMiddleware[]
 }
 
 /** How long replies that are on their way may take when the transport is closed, in milliseconds. */
@@ -41,7 +55,12 @@ const REPLIES_CLOSE_MS = 5_000
 
 /** What can be closed: producers and loops register themselves with their transport. */
 interface Closable {
-  close(options?: { readonly timeoutMs?: number }): Promise<void>
+  close(options?: CloseOptions): Promise<void>
+}
+
+interface CloseOptions {
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal
 }
 
 /**
@@ -59,6 +78,7 @@ export class Transport implements AsyncDisposable {
   readonly deadLetterTransport: Transport | undefined
   /** Where replies to this transport's requests travel: itself, unless another was declared. */
   readonly feedback: Transport
+  readonly middleware: TransportMiddleware
   /** The address, without secrets. */
   readonly url: string
   readonly #ownsFeedback: boolean
@@ -89,6 +109,7 @@ export class Transport implements AsyncDisposable {
       )
     }
     requireCapabilities(adapter, options.requires ?? [], 'configure')
+    this.middleware = checkedMiddleware(options.middleware ?? {}, adapter.name)
     this.adapter = adapter
     this.name = adapter.name
     this.capabilities = adapter.capabilities
@@ -162,6 +183,14 @@ export class Transport implements AsyncDisposable {
     return new (this.adapter.classes().ConsumerLoop)<T>(topic, { ...options, transport: this })
   }
 
+  /**
+   * What a group has given up of a topic: to list, look at, send again to that group alone, and discard. Throws INVALID_ARGUMENT for
+   * bad names or options, UNSUPPORTED where nothing keeps dead letters.
+   */
+  deadLetters(topic: string, options: DeadLetterBoxOptions): DeadLetterBox {
+    return new DeadLetterBox(this, topic, options)
+  }
+
   /** How a topic of this name is called and made on the broker. */
   topicSpec(
     topic: string,
@@ -197,9 +226,9 @@ export class Transport implements AsyncDisposable {
 
   /**
    * Closes its loops first, then its producers, so that a running handler may still send, then the connection. Each gets
-   * `timeoutMs` (default: its own). Later calls share the first one's promise.
+   * `timeoutMs` (default: its own); `signal` ends these waits at once. Later calls share the first one's promise.
    */
-  close(options: { readonly timeoutMs?: number } = {}): Promise<void> {
+  close(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
     this.#closing ??= this.#close(options)
     return this.#closing
   }
@@ -208,7 +237,7 @@ export class Transport implements AsyncDisposable {
     await this.close()
   }
 
-  async #close(options: { readonly timeoutMs?: number }): Promise<void> {
+  async #close(options: CloseOptions): Promise<void> {
     const members = [...this.#open]
     await this.#closeAll(
       members.filter((member) => 'run' in member),
@@ -234,7 +263,7 @@ export class Transport implements AsyncDisposable {
     })
   }
 
-  async #closeAll(members: readonly Closable[], options: { readonly timeoutMs?: number }): Promise<void> {
+  async #closeAll(members: readonly Closable[], options: CloseOptions): Promise<void> {
     const results = await Promise.allSettled(members.map((member) => member.close(options)))
     for (const result of results) {
       if (result.status === 'rejected')
@@ -243,4 +272,17 @@ export class Transport implements AsyncDisposable {
         )
     }
   }
+}
+
+function checkedMiddleware(given: TransportMiddleware, transport: string): TransportMiddleware {
+  const problems = new Problems()
+  if (!isPlainObject(given)) problems.add('middleware', 'must be { handle: […], send: […] }')
+  for (const [name, list] of Object.entries(given)) {
+    if (name !== 'handle' && name !== 'send')
+      problems.add(`middleware.${name}`, "unknown; known are 'handle' and 'send'")
+    const checked = list === undefined ? list : checkMiddleware(list)
+    if (typeof checked === 'string') problems.add(`middleware.${name}`, checked)
+  }
+  problems.throwIfAny(`invalid options of the ${transport} transport`, { transport, operation: 'configure' })
+  return given
 }

@@ -33,6 +33,9 @@ export function parseTransportUrl(text: string): TransportUrl {
   const match = SHAPE.exec(text.trim())
   if (match === null) throw invalid("it doesn't begin with scheme://")
   const [, scheme = '', userInfo, hostList = '', path = '', query = ''] = match
+  // Then what was taken for host, path or query may be the rest of a password: no part of it may be shown.
+  if (`${hostList}${path}${query}`.includes('@'))
+    throw invalid("a character of user or password, or an '@' elsewhere, isn't percent-encoded")
   const decode = (part: string, what: string): string => {
     try {
       return decodeURIComponent(part)

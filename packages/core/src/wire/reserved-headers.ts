@@ -29,6 +29,16 @@ export const DEAD_LETTER_HEADERS = {
   failedAt: 'streamswitch-failed-at',
 } as const
 
+/** Headers that core acts upon in loops, on every transport. Drivers hand them on like any other. */
+export const ROUTING_HEADERS = {
+  /** Name of the one group that handles the message; loops of other groups ack it unseen. What is replayed from dead letters carries it. */
+  onlyGroup: 'streamswitch-only-group',
+  /** Goes with it: tells one replay of a message from another, and from its first sending. */
+  replayed: 'streamswitch-replayed',
+  /** On a record of a dead-letter topic: `partition/offset` of the dead letter there that is done with, where the log can't drop it. */
+  settles: 'streamswitch-settles',
+} as const
+
 /** What a reply carries besides its part. */
 export const REPLY_HEADERS = {
   /** Format version, always there: `1`. A newer one is refused. */

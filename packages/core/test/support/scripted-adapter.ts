@@ -7,6 +7,7 @@ import type {
   ConsumerDriver,
   ConsumerSink,
   PartitionAssignment,
+  PartitionLag,
 } from '../../src/contract/consumer-driver.js'
 import type { ProducerDriver, ProducerReady, ProducerSink } from '../../src/contract/producer-driver.js'
 import type { PublishBatch } from '../../src/contract/record.js'
@@ -65,6 +66,8 @@ export class ScriptedConsumerDriver implements ConsumerDriver {
   beforeAck: () => Promise<void> = async () => {}
   acksBegun = 0
   readonly attempts: { -readonly [Name in keyof AttemptJournal]: AttemptJournal[Name] }
+  /** There where the script has lags to tell. */
+  readonly lag?: () => Promise<readonly PartitionLag[]>
   readonly #script: Script
 
   constructor(script: Script, spec: ConsumerSpec, sink: ConsumerSink) {
@@ -72,6 +75,8 @@ export class ScriptedConsumerDriver implements ConsumerDriver {
     this.spec = spec
     this.sink = sink
     this.settlement = script.settlement
+    const { lag } = script
+    if (lag !== undefined) this.lag = lag
     this.attempts = {
       starting: async (_assignment: PartitionAssignment, delivery: Delivery, attempt: number) =>
         void this.journal.push(`start ${delivery.id} ${attempt}`),
@@ -110,6 +115,8 @@ export class ScriptedConsumerDriver implements ConsumerDriver {
 export class Script {
   maxInFlightBatches = 1
   settlement: 'individual' | 'cumulative' = 'individual'
+  /** What a consumer says its lag is. */
+  lag: (() => Promise<readonly PartitionLag[]>) | undefined
   onOpen: () => Promise<void> = async () => {}
   /** Holds back a consumer's `open` after it has joined. */
   whenOpening: () => Promise<void> = async () => {}
@@ -140,7 +147,7 @@ export class Script {
 }
 
 /** An adapter whose broker is the test: for what core does with a driver's answers, which no broker gives on demand. */
-export function scriptedAdapter(script: Script): AdapterDefinition {
+export function scriptedAdapter(script: Script, changes: Partial<AdapterDefinition> = {}): AdapterDefinition {
   const official = OFFICIAL_ADAPTERS.find((one) => one.name === 'kafka') as (typeof OFFICIAL_ADAPTERS)[number]
   const adapter: AdapterDefinition = {
     name: 'scripted',
@@ -168,6 +175,7 @@ export function scriptedAdapter(script: Script): AdapterDefinition {
     classifyError: (native, operation, topic) =>
       toStreamError(native, { code: 'UNAVAILABLE', transport: 'scripted', operation, topic }),
     classes: () => ({ Producer: ScriptedProducer, ConsumerLoop: ScriptedLoop }),
+    ...changes,
   }
   class ScriptedProducer<T = unknown> extends Producer<T> {
     constructor(topic: string, options?: ProducerOptions<T>) {

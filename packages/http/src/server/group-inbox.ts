@@ -1,3 +1,4 @@
+import { ROUTING_HEADERS } from '@streamswitch/core/driver'
 import { hashText, rendezvous } from '../client/rendezvous.js'
 import { attemptFor, type InboundRecord } from '../message.js'
 import { type Outcome, problems } from '../wire/problem.js'
@@ -87,10 +88,11 @@ export class GroupInbox {
   /** Hands a record to a member. `answer` is called once; perhaps before this returns. */
   submit(record: InboundRecord, answer: Answer): void {
     // A first sending is a message of its own, whatever its id; a resend, or a foreign sender's repetition, is the same one.
-    if (record.id !== undefined && record.resend !== 0) {
-      const atWork = this.#byId.get(record.id)
+    const id = identityOf(record)
+    if (id !== undefined && record.resend !== 0) {
+      const atWork = this.#byId.get(id)
       if (atWork !== undefined && isSame(record, atWork.record.timestamp)) return atWork.join(answer)
-      const acceptedAt = this.#accepted.get(record.id)
+      const acceptedAt = this.#accepted.get(id)
       if (acceptedAt !== undefined && isSame(record, acceptedAt)) return answer('accepted')
     }
     const member = this.#choose(record)
@@ -102,7 +104,8 @@ export class GroupInbox {
 
   /** @internal By the entry. */
   settled(entry: Entry, outcome: Outcome): void {
-    const { id, key } = entry.record
+    const { key } = entry.record
+    const id = identityOf(entry.record)
     if (id !== undefined && this.#byId.get(id) === entry) this.#byId.delete(id)
     if (id !== undefined) this.#remember(id, entry.record.timestamp, outcome)
     const atWork = key === undefined ? undefined : this.#byKey.get(key)
@@ -112,7 +115,8 @@ export class GroupInbox {
   }
 
   #withStarts(record: InboundRecord): InboundRecord {
-    const starts = record.id === undefined ? undefined : this.#starts.get(record.id)
+    const id = identityOf(record)
+    const starts = id === undefined ? undefined : this.#starts.get(id)
     if (starts === undefined || attemptFor(record.attempt, this.group) > starts) return record
     return { ...record, attempt: starts + 1 }
   }
@@ -124,7 +128,8 @@ export class GroupInbox {
   }
 
   #track(entry: Entry): void {
-    const { id, key } = entry.record
+    const { key } = entry.record
+    const id = identityOf(entry.record)
     if (id !== undefined && !this.#byId.has(id)) this.#byId.set(id, entry)
     if (key === undefined) return
     const atWork = this.#byKey.get(key)
@@ -140,6 +145,12 @@ export class GroupInbox {
     this.#turn += 1
     return key === undefined ? open[this.#turn % open.length] : rendezvous(hashText(key), open)
   }
+}
+
+/** Tells messages apart. One that is replayed from dead letters has been accepted before under its id, and is another one now. */
+function identityOf({ id, headers }: InboundRecord): string | undefined {
+  const replayed = headers[ROUTING_HEADERS.replayed]
+  return id === undefined || replayed === undefined ? id : `${id}\n${replayed}`
 }
 
 /**

@@ -1,6 +1,6 @@
 import { type Message, Transport, type TransportOptions } from '@streamswitch/core'
+import { findFreePort } from '@streamswitch/testkit/brokers'
 import http from '../../src/index.js'
-import { freePort } from './ports.js'
 
 /** Transports on ports of their own, closed with the bed. */
 export class Bed implements AsyncDisposable {
@@ -12,7 +12,7 @@ export class Bed implements AsyncDisposable {
     options: TransportOptions['options'] & object = {},
     url?: string,
   ): Promise<Transport & { readonly base: string }> {
-    const base = url ?? `http://127.0.0.1:${await freePort()}`
+    const base = url ?? `http://127.0.0.1:${await findFreePort()}`
     const keep = (message: string): void => void this.log.push(message)
     const transport = new Transport(http, base, {
       environment: {},

@@ -11,6 +11,8 @@ export interface PlainRequest {
 /** An HTTP server that knows nothing of Streamswitch: it keeps the requests, and answers what it is told to. */
 export class PlainReceiver implements AsyncDisposable {
   readonly requests: PlainRequest[] = []
+  /** Connections that clients have made. */
+  connections = 0
   /** Status and headers of the next answers, in turn; then 200. */
   readonly answers: { readonly status: number; readonly headers?: Record<string, string>; readonly body?: string }[] =
     []
@@ -33,6 +35,7 @@ export class PlainReceiver implements AsyncDisposable {
         for (const wake of this.#wake.splice(0)) wake()
       })
     })
+    this.#server.on('connection', () => (this.connections += 1))
   }
 
   static async listen(): Promise<PlainReceiver> {

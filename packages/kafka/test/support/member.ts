@@ -30,6 +30,8 @@ export interface MemberShape {
   readonly partitions?: number
   readonly from?: StartPosition
   readonly options?: Partial<KafkaConsumerValues>
+  /** What the sink answers for a position outside of the log. Default `earliest`. */
+  readonly outOfRange?: 'earliest' | 'latest'
 }
 
 export interface TestMember {
@@ -41,6 +43,7 @@ export interface TestMember {
 export async function joinGroup(shape: MemberShape): Promise<TestMember> {
   const transport = openTransport()
   const sink = new Recorder()
+  sink.policy = shape.outOfRange ?? 'earliest'
   const driver = transport.driver.consumer(
     {
       topics: [transport.topicSpec(shape.topic, { partitions: shape.partitions })],

@@ -1,4 +1,4 @@
-import type { ConsumerSink, Delivery, PartitionAssignment } from '@streamswitch/core/driver'
+import type { ConsumerSink, Delivery, OutOfRange, PartitionAssignment } from '@streamswitch/core/driver'
 
 /** What a driver told its sink, in order; plays core's part, by default with room for everything. */
 export class Recorder implements ConsumerSink {
@@ -7,6 +7,11 @@ export class Recorder implements ConsumerSink {
   readonly steps: string[] = []
   readonly reports: unknown[] = []
   readonly losses: unknown[] = []
+  readonly outside: OutOfRange[] = []
+  /** How often a driver told that it went on where the group was. */
+  ignored = 0
+  /** Where to go on from a position outside of the log. */
+  policy: 'earliest' | 'latest' = 'earliest'
   /** What deliveries are answered with: a promise says that there is no room. */
   room: Promise<void> | undefined
   /** Runs while partitions are handed over, before they are let go. */
@@ -37,6 +42,16 @@ export class Recorder implements ConsumerSink {
   lost(error: unknown): void {
     this.losses.push(error)
     this.#note('lost')
+  }
+
+  outOfRange(where: OutOfRange): 'earliest' | 'latest' {
+    this.outside.push(where)
+    this.#note('outside')
+    return this.policy
+  }
+
+  startIgnored(): void {
+    this.ignored += 1
   }
 
   report(error: unknown): void {

@@ -30,6 +30,8 @@ export interface ConnectionInternals {
   incCorrelationId(): number
   getCompression(type: number): unknown
   getNextConsumerId(): number
+  registerForClosePublisher(...registration: unknown[]): void
+  registerForCloseConsumer(...registration: unknown[]): void
   exchangeProperties(): Promise<{ readonly properties: Record<string, string> }>
   auth(credentials: { readonly username: string; readonly password: string }): Promise<unknown>
   tune(heartbeatSeconds: number): Promise<{ readonly heartbeat: number }>
@@ -63,6 +65,7 @@ type ClientPublic = Pick<
   | 'deleteSuperStream'
   | 'queryMetadata'
   | 'queryPartitions'
+  | 'routeQuery'
 >
 
 /** The library's `Client`, likewise. */

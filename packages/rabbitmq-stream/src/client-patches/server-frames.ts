@@ -26,6 +26,7 @@ const RESPONSE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x8012, 'choosing a login mechanism'],
   [0x8013, 'logging in'],
   [0x8015, 'opening the virtual host'],
+  [0x8018, 'asking for the partition of a key'],
   [0x8019, "asking for the super stream's partitions"],
   [0x801c, 'asking for statistics'],
   [0x801d, 'creating the super stream'],

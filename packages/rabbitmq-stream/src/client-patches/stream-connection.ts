@@ -241,6 +241,14 @@ export class StreamConnection extends LibraryConnection {
     throw new RangeError('a connection carries at most 256 subscriptions')
   }
 
+  /**
+   * Defects: a leader that moves makes the library close what it had there, which rejects where nobody listens; each registration
+   * is kept for as long as the connection. Moves are told by `streamChanged`.
+   */
+  override registerForCloseConsumer(): void {}
+
+  override registerForClosePublisher(): void {}
+
   /** The broker has confirmed that this subscription is gone. */
   releaseConsumerId(id: number): void {
     this.#subscriptionIds.delete(id)

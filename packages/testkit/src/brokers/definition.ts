@@ -38,6 +38,12 @@ export interface LaunchCommand {
   readonly env: NodeJS.ProcessEnv
 }
 
+/** A process beside a broker, ready when the port accepts. */
+export interface CompanionCommand {
+  readonly command: LaunchCommand
+  readonly port: number
+}
+
 /** What the launcher has to know about one kind of broker. */
 export interface BrokerDefinition {
   readonly name: BrokerName
@@ -56,8 +62,8 @@ export interface BrokerDefinition {
   prepare(instance: BrokerInstance): Promise<void>
   /** The process to start; it must become the broker itself. */
   command(instance: BrokerInstance): LaunchCommand
-  /** A process that has to run beside the broker and outlives its death; ready when the given port accepts. */
-  companion?(instance: BrokerInstance): { readonly command: LaunchCommand; readonly port: number }
+  /** A process that has to run beside the broker and outlives its death. */
+  companion?(instance: BrokerInstance): CompanionCommand
   /** One exchange in the broker's own protocol on every client port; rejects when an answer is missing or wrong. */
   check(ports: PortMap, timeoutMs: number): Promise<void>
   /** Work that is due once on a fresh data folder, after the broker first answers. */

@@ -11,6 +11,13 @@ import { identifyProcess, type ProcessIdentity, signalProcess } from './process.
  */
 export type Lifetime = 'process' | 'detached'
 
+/** How a launched process ended. */
+export interface LaunchExit {
+  /** Its exit code, or null when a signal ended it. */
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
 /** Processes of lifetime `process`; ended when this process exits, should the kernel not do it already. */
 const owned = new Set<ProcessIdentity>()
 
@@ -36,13 +43,15 @@ function findProgram(name: string, searchPath: string = process.env['PATH'] ?? '
 
 /**
  * Starts a process in a session of its own, so that Ctrl-C in a terminal doesn't reach it, its output appended to
- * `logFile`. Resolves with its identity once it exists; rejects with NOT_FOUND when the program is missing.
+ * `logFile`. Resolves with its identity once it exists; rejects with NOT_FOUND when the program is missing. `onExit` is
+ * called when it ends.
  */
 export async function launch(
   command: LaunchCommand,
   cwd: string,
   logFile: string,
   lifetime: Lifetime,
+  onExit?: (exit: LaunchExit) => void,
 ): Promise<ProcessIdentity> {
   // Only the kernel can act on the SIGKILL of this process; setpriv arranges for it and then becomes the command.
   const setpriv = lifetime === 'process' ? findProgram('setpriv') : undefined
@@ -60,6 +69,7 @@ export async function launch(
       )
     })
     child.unref()
+    if (onExit !== undefined) child.once('exit', (code, signal) => onExit({ code, signal }))
     const identity = child.pid === undefined ? undefined : identifyProcess(child.pid)
     if (identity === undefined)
       throw new BrokerError('UNAVAILABLE', `${command.file} ended at once:\n${lastLines(logFile)}`)

@@ -1,12 +1,12 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { launchCompanion } from './companion.js'
 import { isWarm, markWarm, removeDataFolder } from './data-folder.js'
 import type { BrokerDefinition, BrokerInstance, BrokerName, PortMap } from './definition.js'
 import { BrokerError, messageOf } from './errors.js'
 import type { BrokerHandle } from './handle.js'
 import { type Lifetime, lastLines, launch } from './launch.js'
 import { describePortHolder, isPortFree } from './ports.js'
-import { checkAccepts } from './probe.js'
 import { isRunning, killAndWait, type ProcessIdentity, signalProcess, terminateAndWait } from './process.js'
 import type { BrokerRecord } from './state.js'
 
@@ -176,20 +176,8 @@ export class LocalBroker implements BrokerHandle {
     const wanted = definition.companion?.(instance)
     const current = this.#processes.companion
     if (wanted === undefined || (current !== undefined && isRunning(current))) return
-    const logFile = join(this.dataDir, 'companion.log')
-    const companion = await launch(wanted.command, this.dataDir, logFile, lifetime)
+    const companion = await launchCompanion(wanted, this.dataDir, lifetime)
     this.#remember({ ...this.#processes, companion })
-    const deadline = Date.now() + 10_000
-    while (!(await accepts(wanted.port))) {
-      if (!isRunning(companion) || Date.now() > deadline) {
-        await this.stop()
-        throw new BrokerError(
-          'UNAVAILABLE',
-          `${wanted.command.file} does not listen on port ${wanted.port}:\n${lastLines(logFile)}`,
-        )
-      }
-      await delay(20)
-    }
   }
 
   async #requireFreePorts(): Promise<void> {
@@ -209,11 +197,4 @@ export class LocalBroker implements BrokerHandle {
       { cause },
     )
   }
-}
-
-async function accepts(port: number): Promise<boolean> {
-  return checkAccepts(port, 'companion', 1000).then(
-    () => true,
-    () => false,
-  )
 }

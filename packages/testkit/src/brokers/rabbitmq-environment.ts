@@ -19,16 +19,23 @@ export function rabbitmqPaths(dataDir: string) {
   }
 }
 
+/** Who a node is. */
+export interface RabbitmqNode {
+  readonly name: string
+  /** Port of an epmd that several nodes share and somebody else runs. Left out: the node has one of its own. */
+  readonly sharedEpmdPort?: number
+}
+
 /** What the broker's process and the tools for it need to find: every path and port of exactly this instance. */
-export function rabbitmqEnvironment({ ports, dataDir }: BrokerInstance): Record<string, string> {
+export function rabbitmqEnvironment({ ports, dataDir }: BrokerInstance, node: RabbitmqNode): Record<string, string> {
   const paths = rabbitmqPaths(dataDir)
   const loopbackOnly = '-kernel inet_dist_use_interface {127,0,0,1}'
   const tools = portOf(ports, 'tools')
   return {
     HOME: paths.home,
-    ERL_EPMD_PORT: String(portOf(ports, 'epmd')),
+    ERL_EPMD_PORT: String(node.sharedEpmdPort ?? portOf(ports, 'epmd')),
     ERL_EPMD_ADDRESS: '127.0.0.1',
-    RABBITMQ_NODENAME: 'streamswitch@localhost',
+    RABBITMQ_NODENAME: node.name,
     RABBITMQ_DIST_PORT: String(portOf(ports, 'distribution')),
     RABBITMQ_CTL_DIST_PORT_MIN: String(tools),
     RABBITMQ_CTL_DIST_PORT_MAX: String(tools + TOOL_PORT_COUNT - 1),

@@ -18,7 +18,7 @@ const RECOVERY_POLL_MS = 150
 const RECOVERY_LIMIT_MS = 5000
 
 /** Creates the first stream of a fresh data folder, waits until the coordinator has kept it, and deletes it again. */
-export async function warmUpStreams({ ports }: BrokerInstance, deadline: number): Promise<void> {
+export async function warmUpStreams({ ports }: Pick<BrokerInstance, 'ports'>, deadline: number): Promise<void> {
   const port = portOf(ports, 'management')
   const path = `queues/%2F/${WARM_UP_STREAM}`
   const stream = { durable: true, arguments: { 'x-queue-type': 'stream' } }

@@ -1,11 +1,17 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { mergeSettings } from './configuration.js'
-import { type BrokerDefinition, type BrokerInstance, type PortMap, portOf } from './definition.js'
+import {
+  type BrokerDefinition,
+  type BrokerInstance,
+  type CompanionCommand,
+  type PortMap,
+  portOf,
+} from './definition.js'
 import { BrokerError } from './errors.js'
-import { ensureInstalled } from './install.js'
+import { ensureInstalled, type Installation } from './install.js'
 import { writeScript } from './install-debian.js'
-import { rabbitmqEnvironment, rabbitmqPaths } from './rabbitmq-environment.js'
+import { type RabbitmqNode, rabbitmqEnvironment, rabbitmqPaths } from './rabbitmq-environment.js'
 import { RABBITMQ_TOOLS, rabbitmqRecipe } from './rabbitmq-install.js'
 import { callManagement, checkAmqp, checkStream } from './rabbitmq-probe.js'
 import { awaitQueues, warmUpStreams } from './rabbitmq-warm-up.js'
@@ -16,42 +22,55 @@ const PLUGINS = [
   'rabbitmq_stream_management',
   'rabbitmq_consistent_hash_exchange',
 ]
+
 /** One RabbitMQ node with AMQP 0-9-1, streams, management and consistent-hash exchanges; guest / guest. */
 export const rabbitmq: BrokerDefinition = {
-  name: 'rabbitmq',
-  clientPorts: { amqp: 5672, stream: 5552, management: 15672 },
-  internalPorts: ['distribution', 'epmd', 'tools'],
-  startTimeoutMs: 60_000,
-  stopTimeoutMs: 20_000,
-  install: (log) => ensureInstalled(rabbitmqRecipe, log),
-  urls: (ports) => ({
-    amqp: `amqp://guest:guest@127.0.0.1:${portOf(ports, 'amqp')}`,
-    'rabbitmq-stream': `rabbitmq-stream://guest:guest@127.0.0.1:${portOf(ports, 'stream')}`,
-    management: `http://127.0.0.1:${portOf(ports, 'management')}`,
-  }),
-  prepare,
-  command: (instance) => ({
-    file: join(instance.installation.folder, 'bin/rabbitmq-server'),
-    args: [],
-    env: { PATH: process.env['PATH'], ...rabbitmqEnvironment(instance) },
-  }),
+  ...rabbitmqNode({ name: 'streamswitch@localhost' }),
   // The node's own epmd would be a daemon that outlives everything; this one is started and ended by us.
-  companion: ({ installation, ports }) => ({
-    port: portOf(ports, 'epmd'),
-    command: {
-      file: join(installation.folder, 'bin/epmd'),
-      args: ['-port', String(portOf(ports, 'epmd')), '-address', '127.0.0.1'],
-      env: { PATH: process.env['PATH'] },
-    },
-  }),
-  check,
+  companion: ({ installation, ports }) => epmd(installation, portOf(ports, 'epmd')),
   warmUp: warmUpStreams,
-  recover: awaitQueues,
-  tools: ({ dataDir }) =>
-    Object.fromEntries(RABBITMQ_TOOLS.map((name) => [name, join(rabbitmqPaths(dataDir).tools, name)])),
 }
 
-async function prepare(instance: BrokerInstance): Promise<void> {
+/** A node that may be one of several: whoever starts it has its epmd run before, and warms up the streams of the whole. */
+export function rabbitmqNode(node: RabbitmqNode): BrokerDefinition {
+  return {
+    name: 'rabbitmq',
+    clientPorts: { amqp: 5672, stream: 5552, management: 15672 },
+    internalPorts: ['distribution', 'tools', ...(node.sharedEpmdPort === undefined ? ['epmd'] : [])],
+    startTimeoutMs: 60_000,
+    stopTimeoutMs: 20_000,
+    install: (log) => ensureInstalled(rabbitmqRecipe, log),
+    urls: (ports) => ({
+      amqp: `amqp://guest:guest@127.0.0.1:${portOf(ports, 'amqp')}`,
+      'rabbitmq-stream': `rabbitmq-stream://guest:guest@127.0.0.1:${portOf(ports, 'stream')}`,
+      management: `http://127.0.0.1:${portOf(ports, 'management')}`,
+    }),
+    prepare: (instance) => prepare(instance, node),
+    command: (instance) => ({
+      file: join(instance.installation.folder, 'bin/rabbitmq-server'),
+      args: [],
+      env: { PATH: process.env['PATH'], ...rabbitmqEnvironment(instance, node) },
+    }),
+    check,
+    recover: awaitQueues,
+    tools: ({ dataDir }) =>
+      Object.fromEntries(RABBITMQ_TOOLS.map((name) => [name, join(rabbitmqPaths(dataDir).tools, name)])),
+  }
+}
+
+/** The port mapper by which nodes and tools find one another; one may serve several nodes. */
+export function epmd(installation: Installation, port: number): CompanionCommand {
+  return {
+    port,
+    command: {
+      file: join(installation.folder, 'bin/epmd'),
+      args: ['-port', String(port), '-address', '127.0.0.1'],
+      env: { PATH: process.env['PATH'] },
+    },
+  }
+}
+
+async function prepare(instance: BrokerInstance, node: RabbitmqNode): Promise<void> {
   const paths = rabbitmqPaths(instance.dataDir)
   for (const folder of [paths.home, paths.database, paths.logs]) await mkdir(folder, { recursive: true })
   // Erlang refuses a cookie that others may read, and can't overwrite one that is read-only.
@@ -61,7 +80,7 @@ async function prepare(instance: BrokerInstance): Promise<void> {
   await writeFile(paths.environment, '')
   await writeFile(paths.plugins, `[${PLUGINS.join(',')}].\n`)
   await writeFile(paths.configuration, configuration(instance))
-  for (const tool of RABBITMQ_TOOLS) await writeToolScript(instance, tool)
+  for (const tool of RABBITMQ_TOOLS) await writeToolScript(instance, node, tool)
 }
 
 function configuration({ ports, config }: BrokerInstance): string {
@@ -82,8 +101,8 @@ function configuration({ ports, config }: BrokerInstance): string {
 }
 
 /** A tool finds its node through the environment alone, so each instance gets scripts that carry it. */
-async function writeToolScript(instance: BrokerInstance, tool: string): Promise<void> {
-  const { RUNNING_UNDER_SYSTEMD: _, ...environment } = rabbitmqEnvironment(instance)
+async function writeToolScript(instance: BrokerInstance, node: RabbitmqNode, tool: string): Promise<void> {
+  const { RUNNING_UNDER_SYSTEMD: _, ...environment } = rabbitmqEnvironment(instance, node)
   const exports = Object.entries(environment).map(
     ([name, value]) => `export ${name}='${value.replaceAll("'", "'\\''")}'`,
   )

@@ -62,11 +62,19 @@ export async function createBroker(
   onProcesses?: (broker: LocalBroker, processes: BrokerProcesses) => void,
 ): Promise<LocalBroker> {
   requireLinux()
-  const definition = brokerDefinition(name)
+  return createDefined(brokerDefinition(name), options, onProcesses)
+}
+
+/** As `createBroker`, from a definition that may be one of several of its kind. */
+export async function createDefined(
+  definition: BrokerDefinition,
+  options: StartBrokerOptions,
+  onProcesses?: (broker: LocalBroker, processes: BrokerProcesses) => void,
+): Promise<LocalBroker> {
   const wantedPorts = requestedPorts(definition, options)
   const installation = await definition.install(options.log ?? (() => undefined))
   const ports = await completePorts(definition, wantedPorts)
-  const data = await openDataFolder(name, options.dataDir, options.fresh ?? false)
+  const data = await openDataFolder(definition.name, options.dataDir, options.fresh ?? false)
   const broker: LocalBroker = new LocalBroker({
     definition,
     instance: { installation, ports, dataDir: data.path, config: options.config ?? [] },
@@ -77,7 +85,8 @@ export async function createBroker(
   return broker
 }
 
-function requireLinux(): void {
+/** Throws NOT_FOUND where brokers can't run as local processes. */
+export function requireLinux(): void {
   if (process.platform !== 'linux') {
     throw new BrokerError(
       'NOT_FOUND',

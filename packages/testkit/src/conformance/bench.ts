@@ -1,5 +1,6 @@
 import {
   type AdapterDefinition,
+  type ConsumerLoop,
   type ConsumerSettings,
   deadLetterTopic,
   type Handler,
@@ -9,12 +10,12 @@ import {
   Transport,
   type TransportOptions,
 } from '@streamswitch/core'
+import { checkHistory, type HistoryVerdict } from '../ledger/check-history.js'
 import { Watch } from './collect.js'
 import { type Handling, Journal } from './handling.js'
 import { Ledger } from './ledger.js'
 import { Member } from './member.js'
 import { uniqueName } from './names.js'
-import { checkHistory, type HistoryVerdict } from './order-checker.js'
 import type { ConformanceSettings, Topology } from './settings.js'
 
 /** What a test needs, said before it starts. */
@@ -39,6 +40,10 @@ export interface MemberOptions {
   /** Default: one of its own, as a process of its own would have. */
   readonly transport?: Transport
   readonly settings?: Partial<Omit<ConsumerSettings, 'group'>>
+  /** Sets the handler in place of `handler`, which the journal records; what this one does is the test's to note. */
+  readonly attach?: (loop: ConsumerLoop) => void
+  /** Called before the loop runs: for listeners that must miss nothing. */
+  readonly listen?: (loop: ConsumerLoop) => void
 }
 
 /** How a test waits, if not as usual. */
@@ -157,13 +162,20 @@ export class Bench {
       group = this.group,
       transport = this.transport(),
       settings = {},
+      attach = (made: ConsumerLoop) => void made.handle(this.journal.record({ member: name, group }, handler)),
     } = options
-    const loop = transport.consumer(topic, { partitions: this.partitions, retry: quickRetry(), ...settings, group })
     const name = `member-${this.#members.length + 1}`
-    loop.handle(this.journal.record({ member: name, group }, handler))
+    const loop = transport.consumer(topic, { partitions: this.partitions, retry: quickRetry(), ...settings, group })
+    attach(loop)
+    options.listen?.(loop)
     const member = new Member(name, loop, this.journal, this.watch)
     this.#members.push(member)
     return member
+  }
+
+  /** The members that were started, in order. */
+  get running(): readonly Member[] {
+    return this.#members
   }
 
   /** Waits for a condition; fails at once when a loop ends with an error, unless the condition is about that. */

@@ -1,21 +1,31 @@
 import { describe } from 'vitest'
 import { acknowledge } from './acknowledge.js'
 import { badInput } from './bad-input.js'
+import { batchHandlers } from './batch-handlers.js'
 import { batchSend } from './batch-send.js'
 import { capabilities } from './capabilities.js'
 import { concurrency } from './concurrency.js'
+import { deadLetterBox } from './dead-letter-box.js'
 import { deadLetters } from './dead-letters.js'
+import { dedupe } from './dedupe.js'
+import { errorPolicies } from './error-policies.js'
 import { foreignClient } from './foreign-client.js'
+import { generatorHandlers } from './generator-handlers.js'
 import { groups } from './groups.js'
 import { history } from './history.js'
+import { hostileRecords } from './hostile-records.js'
 import { keyOrder } from './key-order.js'
 import { lifecycle } from './lifecycle.js'
+import { middleware } from './middleware.js'
 import { publishSubscribe } from './publish-subscribe.js'
+import { rebalanceHooks } from './rebalance-hooks.js'
 import { redelivery } from './redelivery.js'
 import { requests } from './requests.js'
+import { secrets } from './secrets.js'
 import { sendingLifecycle } from './sending-lifecycle.js'
 import type { ConformanceSettings } from './settings.js'
 import { slowHandler } from './slow-handler.js'
+import { startPositions } from './start-positions.js'
 import { Suite } from './suite.js'
 import { topics } from './topics.js'
 import { unreachable } from './unreachable.js'
@@ -25,7 +35,9 @@ const PARTS: readonly ((suite: Suite) => void)[] = [
   capabilities,
   badInput,
   unreachable,
+  secrets,
   publishSubscribe,
+  hostileRecords,
   concurrency,
   topics,
   redelivery,
@@ -36,10 +48,18 @@ const PARTS: readonly ((suite: Suite) => void)[] = [
   groups,
   batchSend,
   deadLetters,
+  deadLetterBox,
   acknowledge,
+  dedupe,
   slowHandler,
   requests,
   foreignClient,
+  middleware,
+  errorPolicies,
+  generatorHandlers,
+  batchHandlers,
+  startPositions,
+  rebalanceHooks,
 ]
 
 /**

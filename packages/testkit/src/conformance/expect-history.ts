@@ -18,6 +18,7 @@ export async function expectExactlyOnceInOrder(bench: Bench, judged: Judged = {}
     reordered: [],
     overlapping: [],
     zombies: [],
+    settledTwice: [],
     restarts: 0,
   })
 }

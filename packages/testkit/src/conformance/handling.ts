@@ -1,6 +1,6 @@
 import type { Handler, Headers, Message } from '@streamswitch/core'
+import type { HandledMessage } from '../ledger/check-history.js'
 import type { Watch } from './collect.js'
-import type { HandledMessage } from './order-checker.js'
 
 /** One start of a handler: what the message looked like then, and how it ended. */
 export interface Handling extends HandledMessage {

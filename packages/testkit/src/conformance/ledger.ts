@@ -1,7 +1,7 @@
 import type { Producer, SendOptions, SendReceipt } from '@streamswitch/core'
+import type { SentMessage } from '../ledger/check-history.js'
 import { within } from './collect.js'
 import { uniqueName } from './names.js'
-import type { SentMessage } from './order-checker.js'
 
 interface Entry extends SentMessage {
   readonly topic: string

@@ -7,7 +7,18 @@ import {
   StreamError,
   Transport,
 } from '@streamswitch/core'
-import { type OutgoingRecord, type ProducerDriver, type PublishBatch, toStreamError } from '@streamswitch/core/driver'
+import {
+  type ConsumerDriver,
+  type ConsumerSink,
+  type ConsumerSpec,
+  Delivery,
+  type OutgoingRecord,
+  type PartitionAssignment,
+  type PartitionLag,
+  type ProducerDriver,
+  type PublishBatch,
+  toStreamError,
+} from '@streamswitch/core/driver'
 
 /** A transport that keeps what is sent to it in a list, or refuses it: a dead-letter target in the hands of a test. */
 export interface Recorder {
@@ -26,8 +37,11 @@ type RecordedMessage = Pick<OutgoingRecord, 'id' | 'key' | 'payload' | 'headers'
   readonly topic: string
 }
 
+/** What reads of one topic have in common: members come and go, what they have settled stays so. */
 interface Target {
   readonly records: RecordedMessage[]
+  /** Records that a reading group is done with. */
+  readonly settled: Set<RecordedMessage>
   refusals: number
   refusal: ErrorCode | undefined
   readonly changed: () => void
@@ -35,7 +49,7 @@ interface Target {
 
 /** Makes a recorder that accepts. `changed` is called for each record that comes, accepted or not. */
 export function openRecorder(changed: () => void = () => {}): Recorder {
-  const target: Target = { records: [], refusals: 0, refusal: undefined, changed }
+  const target: Target = { records: [], settled: new Set(), refusals: 0, refusal: undefined, changed }
   const transport = new Transport(recorderAdapter(target), 'recorder://', {
     environment: {},
     logger: { debug() {}, info() {}, warn() {}, error() {} },
@@ -92,9 +106,54 @@ class RecorderDriver implements ProducerDriver {
   async close(): Promise<void> {}
 }
 
+/** Reads what isn't settled, from the oldest on. For one reader at a time. */
+class RecorderReader implements ConsumerDriver {
+  readonly settlement = 'individual'
+  readonly redelivery = 'core'
+  readonly settleIntervalMs = 0
+  readonly #target: Target
+  readonly #topic: string
+  readonly #sink: ConsumerSink
+
+  constructor(target: Target, spec: ConsumerSpec, sink: ConsumerSink) {
+    this.#target = target
+    this.#topic = spec.topics[0]?.topic ?? ''
+    this.#sink = sink
+  }
+
+  async open(): Promise<void> {
+    const assignment = { topic: this.#topic, partition: 0, epoch: 1 }
+    this.#sink.assigned([assignment])
+    const deliveries = this.#target.records.flatMap((record, position) =>
+      isUnsettled(this.#target, record, this.#topic)
+        ? [new Delivery(assignment, { ...record, headers: record.headers ?? {}, position, native: record })]
+        : [],
+    )
+    setImmediate(() => void this.#sink.deliver(assignment, deliveries))
+  }
+
+  async ack(_assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
+    for (const { native } of deliveries) this.#target.settled.add(native as RecordedMessage)
+  }
+
+  async lag(): Promise<readonly PartitionLag[]> {
+    return lagOf(this.#target, this.#topic)
+  }
+
+  async stop(): Promise<void> {}
+
+  async close(): Promise<void> {}
+}
+
+function isUnsettled(target: Target, record: RecordedMessage, topic: string): boolean {
+  return record.topic === topic && !target.settled.has(record)
+}
+
+function lagOf(target: Target, topic: string): PartitionLag[] {
+  return [{ topic, partition: 0, lag: target.records.filter((record) => isUnsettled(target, record, topic)).length }]
+}
+
 function recorderAdapter(target: Target): AdapterDefinition {
-  const unsupported = (operation: string): StreamError =>
-    new StreamError('the recorder only takes messages', { code: 'UNSUPPORTED', transport: 'recorder', operation })
   const no = {
     groups: false,
     competingMembers: false,
@@ -113,7 +172,7 @@ function recorderAdapter(target: Target): AdapterDefinition {
       deadLetters: true,
       attemptsSurviveRestart: false,
       publishDedupe: false,
-      lag: false,
+      lag: true,
       requestReply: false,
       multiProcess: false,
     },
@@ -129,13 +188,11 @@ function recorderAdapter(target: Target): AdapterDefinition {
       admin: {
         provision: async (spec) => ({ topic: spec.topic, partitions: 1 }),
         topics: async () => [],
-        lag: () => Promise.reject(unsupported('lag')),
+        lag: async (spec) => lagOf(target, spec.topic),
         deleteTopic: async () => {},
       },
       producer: (spec) => new RecorderDriver(target, spec.topic.topic),
-      consumer: () => {
-        throw unsupported('consume')
-      },
+      consumer: (spec, sink) => new RecorderReader(target, spec, sink),
       close: async () => {},
     }),
     classifyError: (native, operation, topic) =>

@@ -1,4 +1,4 @@
-import type { AdapterDefinition, TransportOptions } from '@streamswitch/core'
+import type { AdapterDefinition, DedupeStore, TransportOptions } from '@streamswitch/core'
 
 /** What one test uses: made known before it opens a transport, for adapters whose routes are configured. */
 export interface Topology {
@@ -41,6 +41,12 @@ export interface ShortTimeouts {
   readonly handlerMs: number
 }
 
+/** A dedupe store for one test. */
+export interface OpenDedupeStore {
+  readonly store: DedupeStore
+  close(): Promise<void>
+}
+
 /** What the suite needs to know of an adapter. */
 export interface ConformanceSettings {
   /** The adapter: the default export of its package. Need not be registered. */
@@ -60,6 +66,8 @@ export interface ConformanceSettings {
   readonly redelivery?: 'core' | 'sender'
   /** What makes the test of slow handlers meaningful. Default: no options, a handler of 3,000 ms. */
   readonly shortTimeouts?: ShortTimeouts
+  /** Dedupe stores to test besides memory, by name. Each is opened for every test and closed after it. */
+  readonly dedupeStores?: Readonly<Record<string, () => OpenDedupeStore | Promise<OpenDedupeStore>>>
   /** Needed where `multiProcess` is declared: without it the tests with foreign clients fail. */
   readonly foreign?: ForeignClient
   /** Address where nothing listens. Default: the suite's own URL at a port of 127.0.0.1 that is closed. */

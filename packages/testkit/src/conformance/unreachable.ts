@@ -1,5 +1,5 @@
-import { createServer } from 'node:net'
 import { expect } from 'vitest'
+import { findFreePort } from '../brokers/ports.js'
 import type { Bench } from './bench.js'
 import { within } from './collect.js'
 import { rejection, shownForms } from './expect-error.js'
@@ -12,9 +12,9 @@ const SLACK_MS = 3_000
 
 /** A server that is absent or turns us away: found in time, said clearly, without the secret. */
 export function unreachable(suite: Suite): void {
+  if (!suite.has('multiProcess')) return
   suite.describe('a server that is absent or refuses', () => {
-    if (suite.has('multiProcess')) absent(suite)
-    secrets(suite)
+    absent(suite)
     const { badCredentialsUrl } = suite.settings
     if (badCredentialsUrl !== undefined) badCredentials(suite, badCredentialsUrl)
   })
@@ -48,39 +48,6 @@ function absent(suite: Suite): void {
   )
 }
 
-function secrets(suite: Suite): void {
-  suite.test('a password in the URL is in no error, log line or view of the transport', {}, async (bench) => {
-    const url = withPassword(await absentUrl(suite, bench))
-    const seen: unknown[] = []
-    try {
-      const transport = bench.transport({}, url)
-      seen.push(transport.url)
-      expect(transport.url, 'the address is shown').not.toBe('')
-      const producer = bench.producer({ transport, connectTimeoutMs: 300, sendTimeoutMs: 300 })
-      await within(
-        producer.send(1).catch((error: unknown) => seen.push(error)),
-        'an outcome of the send',
-      )
-      const loop = transport.consumer(bench.topic, { group: bench.group, connectTimeoutMs: 300 })
-      await within(
-        loop.init().catch((error: unknown) => seen.push(error)),
-        'an outcome of init',
-      )
-    } catch (error) {
-      seen.push(error)
-    }
-    for (const broken of [`${url}:0`, url.replace('://', ':/'), `${url}/?a=%zz&nonsense=${SECRET}`]) {
-      try {
-        bench.transport({}, broken)
-      } catch (error) {
-        seen.push(error)
-      }
-    }
-    for (const one of seen) expect(shownForms(one)).not.toContain(SECRET)
-    expect(bench.log.join('\n')).not.toContain(SECRET)
-  })
-}
-
 function badCredentials(suite: Suite, url: string): void {
   suite.test('wrong credentials: UNAUTHENTICATED at once, without the password', {}, async (bench) => {
     expect(url, 'the wrong password must read like this').toContain(SECRET)
@@ -98,27 +65,9 @@ function badCredentials(suite: Suite, url: string): void {
   })
 }
 
-function withPassword(url: string): string {
-  const [scheme = '', rest = ''] = url.split('://')
-  return `${scheme}://somebody:${SECRET}@${rest.slice(rest.lastIndexOf('@') + 1)}`
-}
-
 /** The suite's own URL with a port of this machine in place of its hosts, at which nobody listens. */
-async function absentUrl(suite: Suite, bench: Bench): Promise<string> {
+export async function absentUrl(suite: Suite, bench: Bench): Promise<string> {
   if (suite.settings.absentUrl !== undefined) return suite.settings.absentUrl
   const match = /^([^:]+:\/\/)(?:[^@/?]*@)?[^/?]*(.*)$/.exec(bench.url)
-  return `${match?.[1] ?? ''}127.0.0.1:${await closedPort()}${match?.[2] ?? ''}`
-}
-
-function closedPort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.on('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() =>
-        typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port')),
-      )
-    })
-  })
+  return `${match?.[1] ?? ''}127.0.0.1:${await findFreePort()}${match?.[2] ?? ''}`
 }

@@ -17,6 +17,8 @@ export interface HandledMessage {
   readonly endedAt: number | undefined
   /** The message left its member's hands (its signal was aborted) before the handler ended. */
   readonly abandoned: boolean
+  /** The transport has taken the ack of this very handling. Left out where that isn't known. */
+  readonly settled?: boolean
 }
 
 /** What was wrong with a history, as message ids; empty lists where nothing was. */
@@ -33,6 +35,8 @@ export interface HistoryVerdict {
   readonly overlapping: readonly string[]
   /** As `overlapping`, but the handler at work had been told to end, since its message had left its member's hands. No breach of order. */
   readonly zombies: readonly string[]
+  /** The transport took the acks of two handlings of it: the second one was not fenced. Each superfluous one counts. */
+  readonly settledTwice: readonly string[]
   /** How often a key's handling went back to an earlier message after a success: each is a redelivery. */
   readonly restarts: number
 }
@@ -62,6 +66,7 @@ export function checkHistory(
     phantom: handled.filter((one) => !isKnown(one)).map((one) => one.id),
     ...judgeOrder(successes, (id) => positions.get(id)?.position ?? -1),
     ...judgeOverlaps(handled),
+    settledTwice: repeated(handled.filter((one) => one.settled === true)),
   }
 }
 
@@ -92,6 +97,16 @@ function judgeOrder(
   return { duplicated, reordered, restarts }
 }
 
+/** Ids of all but the first of each id. */
+function repeated(handled: readonly HandledMessage[]): string[] {
+  const seen = new Set<string>()
+  return handled.flatMap(({ id }) => {
+    if (seen.has(id)) return [id]
+    seen.add(id)
+    return []
+  })
+}
+
 /** In the order of success: that is when a handling takes effect. What still runs comes last. */
 function byEnd(handled: readonly HandledMessage[]): HandledMessage[] {
   const end = (one: HandledMessage): number => one.endedAt ?? Number.MAX_SAFE_INTEGER
@@ -102,7 +117,7 @@ function judgeOverlaps(handled: readonly HandledMessage[]): Pick<HistoryVerdict,
   const overlapping: string[] = []
   const zombies: string[] = []
   const running = new Map<string, HandledMessage[]>()
-  for (const handling of handled) {
+  for (const handling of [...handled].sort((left, right) => left.startedAt - right.startedAt)) {
     if (handling.key === undefined) continue
     const before = (running.get(handling.key) ?? []).filter(
       (one) => (one.endedAt ?? Number.MAX_SAFE_INTEGER) > handling.startedAt,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { checkHistory, type HandledMessage, type SentMessage } from '../src/conformance/order-checker.js'
+import { checkHistory, type HandledMessage, type SentMessage } from '../src/ledger/check-history.js'
 
 const KEYS = ['a', 'b', 'c']
 const MESSAGES = 5
@@ -32,6 +32,7 @@ const NOTHING_WRONG = {
   reordered: [],
   overlapping: [],
   zombies: [],
+  settledTwice: [],
   restarts: 0,
 }
 

@@ -1,0 +1,24 @@
+import { faults } from '@streamswitch/testkit'
+import { startProxiedBroker } from '@streamswitch/testkit/faults'
+import amqp from '../src/index.js'
+
+faults({
+  adapter: amqp,
+  module: new URL('../dist/index.js', import.meta.url).href,
+  stand: () => startProxiedBroker('amqp'),
+  options: { heartbeatSeconds: 1, callTimeoutMs: 2_000, memberIntervalMs: 200 },
+  producer: { publishTimeoutMs: 2_000 },
+  // Acks are written at once; the broker itself gives no more than the prefetch without them.
+  ackIntervalMs: 0,
+  // Queues younger than that are lost with the broker (RabbitMQ 4.0).
+  ripeMs: 2_000,
+  recovery: {
+    brokerKilled: 6_000,
+    connectionLost: 4_000,
+    connectionSilent: 8_000,
+    consumerKilled: 4_000,
+    consumerFrozen: 6_000,
+    producerRestarted: 3_000,
+    exit: 6_000,
+  },
+})

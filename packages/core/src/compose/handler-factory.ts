@@ -1,0 +1,245 @@
+import type { Codec, CodecName } from '../codec.js'
+import type { ConsumerLoop } from '../consumer/consumer-loop.js'
+import type { ConsumerSettings } from '../consumer/consumer-options.js'
+import type { CapabilityName } from '../contract/capabilities.js'
+import { type ErrorCode, isStreamError, StreamError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import type { Handler, Listener } from '../message.js'
+import { isPlainObject } from '../options/fields.js'
+import { describeType, nearestName, Problems } from '../options/problems.js'
+import type { Producer, ProducerSettings } from '../producer/producer.js'
+import { OFFICIAL_ADAPTERS } from '../registry/official-adapters.js'
+import type { Schema } from '../schema.js'
+import { requireCapabilities } from '../transport/requirements.js'
+import type { Transport } from '../transport/transport.js'
+import { type TransportChoice, TransportPool } from './transport-pool.js'
+
+interface SideOptions {
+  /** Left out: what the environment says. */
+  readonly transport?: TransportChoice
+  /** Capabilities that this side can't do without. */
+  readonly requires?: readonly CapabilityName[]
+}
+
+/** Where a queue is consumed, and the options of its loop. */
+export interface QueueConsumer<T = unknown> extends SideOptions, Partial<ConsumerSettings<T>> {}
+
+/** Where a queue is produced to, and the options of its producer. */
+export interface QueueProducer<T = unknown> extends SideOptions, ProducerSettings<T> {}
+
+/** One queue of a {@link HandlerFactory}. What both sides have in common stands here: `partitions`, `codec`, `schema`. */
+export interface Queue<T = unknown> {
+  /** The topic. Default: the queue's name in the map. */
+  readonly name?: string
+  /** Where its messages come from. Left out: this application doesn't consume it. */
+  readonly consumerLoop?: TransportChoice | QueueConsumer<T>
+  /** Where its messages go. Left out: this application doesn't produce to it. */
+  readonly producer?: TransportChoice | QueueProducer<T>
+  readonly partitions?: number
+  readonly codec?: CodecName | Codec<T>
+  readonly schema?: Schema<T>
+}
+
+/** Options of a {@link HandlerFactory}. */
+export interface HandlerFactoryOptions {
+  /** The group of every loop whose queue names none. */
+  readonly group?: string
+  /** Options of the transports that are opened, by their names: `{ http: { port: 8080 }, kafka: { clientId: 'billing' } }`. */
+  readonly transports?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+  /** In place of `process.env`. */
+  readonly environment?: NodeJS.ProcessEnv
+  readonly logger?: Logger
+  /** Where dead letters go from transports that don't keep them themselves. */
+  readonly deadLetterTransport?: TransportChoice
+}
+
+/** The queues of an application by name, each with the type of its values. */
+export type QueueMap<Values> = { readonly [Name in keyof Values]: Queue<Values[Name]> }
+
+/**
+ * Named producers and loops from a map of queues, over any mixture of transports: HTTP in, Kafka out. Everything on one address
+ * shares one transport. Nothing is connected before something is sent or run.
+ *
+ * @typeParam Values - the type of each queue's values: `new HandlerFactory<{ orders: Order }>({ orders: { … } })`.
+ */
+export class HandlerFactory<Values extends object = Record<string, unknown>> implements AsyncDisposable {
+  readonly #pool: TransportPool
+  readonly #options: HandlerFactoryOptions
+  readonly #queues: readonly string[]
+  readonly #loops = new Map<string, ConsumerLoop>()
+  readonly #producers = new Map<string, Producer>()
+  #closing: Promise<void> | undefined
+
+  /**
+   * Throws, before any I/O, one error with everything that is wrong in the map: unknown transports and options, a loop without a
+   * group, a capability that a transport lacks, two loops of one group on one topic. Its code is INVALID_ARGUMENT, or that of the
+   * problems where all have the same.
+   */
+  constructor(queues: QueueMap<Values>, options: HandlerFactoryOptions = {}) {
+    this.#options = options
+    this.#pool = new TransportPool({
+      environment: options.environment ?? process.env,
+      logger: options.logger,
+      deadLetterTransport: options.deadLetterTransport,
+    })
+    this.#queues = Object.keys(queues)
+    const found = new Findings()
+    for (const [name, queue] of Object.entries<Queue>(queues as Readonly<Record<string, Queue>>)) {
+      this.#readQueue(name, queue, found)
+    }
+    this.#findTwins(found)
+    const transports = [...OFFICIAL_ADAPTERS.map((official) => official.name as string), ...this.#transportNames()]
+    for (const name of Object.keys(options.transports ?? {}))
+      if (!transports.includes(name)) found.add(`transports.${name}`, 'is no transport that is known or used here')
+    // Nothing was connected, but what could be made is registered with transports that may be the user's.
+    if (found.any) void this.close({ timeoutMs: 0 })
+    found.throwIfAny()
+  }
+
+  /** Its loops, by queue. */
+  get loops(): ReadonlyMap<string, ConsumerLoop> {
+    return this.#loops
+  }
+
+  /** Its producers, by queue. */
+  get producers(): ReadonlyMap<string, Producer> {
+    return this.#producers
+  }
+
+  /** The loop of a queue, always the same. Throws NOT_FOUND for a queue that isn't in the map, or isn't consumed. */
+  consumerLoop<Name extends keyof Values & string>(queue: Name): ConsumerLoop<Values[Name]> {
+    return (this.#loops.get(queue) ?? this.#missing(queue, 'consumerLoop')) as ConsumerLoop<Values[Name]>
+  }
+
+  /** The producer of a queue, always the same. Throws NOT_FOUND for a queue that isn't in the map, or isn't produced to. */
+  producer<Name extends keyof Values & string>(queue: Name): Producer<Values[Name]> {
+    return (this.#producers.get(queue) ?? this.#missing(queue, 'producer')) as Producer<Values[Name]>
+  }
+
+  /** Sets the handler of a queue's loop, and returns the loop. Throws as `consumerLoop` and `ConsumerLoop.handle` do. */
+  handle<Name extends keyof Values & string>(
+    queue: Name,
+    handler: Handler<Values[Name]> | Listener<Values[Name]>,
+  ): ConsumerLoop<Values[Name]> {
+    return this.consumerLoop(queue).handle(handler)
+  }
+
+  /**
+   * Closes the loops, then the producers, so that a running handler may still send, then the transports that the factory opened.
+   * Idempotent: later calls share the first one's promise. Never rejects.
+   */
+  close(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
+    this.#closing ??= this.#close(options)
+    return this.#closing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #close(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal }): Promise<void> {
+    await Promise.all([...this.#loops.values()].map((loop) => loop.close(options)))
+    await Promise.all([...this.#producers.values()].map((producer) => producer.close(options)))
+    await this.#pool.close(options)
+  }
+
+  #transportNames(): string[] {
+    return [...this.#loops.values(), ...this.#producers.values()].map(({ transport }) => transport.name)
+  }
+
+  #readQueue(name: string, queue: Queue, found: Findings): void {
+    const path = `queues.${name}`
+    const problem = isPlainObject(queue) ? undefined : `must be an object, got ${describeType(queue)}`
+    if (problem !== undefined) return found.add(path, problem)
+    const { name: topic = name, consumerLoop, producer, ...common } = queue
+    const unknown = Object.keys(common).filter((option) => !['partitions', 'codec', 'schema'].includes(option))
+    if (unknown.length > 0) found.add(path, `has unknown options: ${unknown.join(', ')}`)
+    if (consumerLoop === undefined && producer === undefined)
+      found.add(path, 'has neither consumerLoop nor producer: name the transport of at least one')
+    if (consumerLoop !== undefined) {
+      found.attempt(`${path}.consumerLoop`, () => {
+        const { transport, options } = this.#readSide(consumerLoop)
+        const { group = this.#options.group, ...rest } = options as QueueConsumer
+        if (group === undefined)
+          throw invalid("has no group: give it one, or the factory ({ group: 'billing' }) for all its loops")
+        this.#loops.set(name, transport.consumer(topic, { ...common, ...rest, group } as ConsumerSettings))
+      })
+    }
+    if (producer !== undefined) {
+      found.attempt(`${path}.producer`, () => {
+        const { transport, options } = this.#readSide(producer)
+        this.#producers.set(name, transport.producer(topic, { ...common, ...options } as ProducerSettings))
+      })
+    }
+  }
+
+  #readSide(side: TransportChoice | QueueConsumer | QueueProducer): { transport: Transport; options: object } {
+    const {
+      transport: choice,
+      requires = [],
+      ...options
+    } = isPlainObject(side) ? (side as QueueConsumer) : { transport: side as TransportChoice }
+    const transport = this.#pool.get(choice, (adapter) => this.#options.transports?.[adapter])
+    requireCapabilities(transport.adapter, requires, 'configure')
+    return { transport, options }
+  }
+
+  /** Two loops of one group on one topic of one transport would take each other's messages. */
+  #findTwins(found: Findings): void {
+    const seen = new Map<string, { readonly name: string; readonly transport: Transport }[]>()
+    for (const [name, { group, topics, transport }] of this.#loops) {
+      const place = `${topics.join(',')} ${group}`
+      const others = seen.get(place) ?? []
+      const twin = others.find((other) => other.transport === transport)
+      if (twin !== undefined)
+        found.add(
+          `queues.${name}.consumerLoop`,
+          `consumes '${topics.join(',')}' on ${transport.name} as group '${group}', as queue '${twin.name}' does`,
+        )
+      seen.set(place, [...others, { name, transport }])
+    }
+  }
+
+  #missing(queue: string, side: 'consumerLoop' | 'producer'): never {
+    const near = nearestName(queue, this.#queues)
+    const message = this.#queues.includes(queue)
+      ? `queue '${queue}' has no ${side}: give it one in the map`
+      : `there is no queue '${queue}'; ${near === undefined ? `known are ${this.#queues.join(', ')}` : `did you mean '${near}'?`}`
+    throw new StreamError(message, { code: 'NOT_FOUND', operation: 'configure' })
+  }
+}
+
+/** Everything that is wrong with a map of queues. */
+class Findings {
+  readonly #problems = new Problems()
+  readonly #codes = new Set<ErrorCode>()
+
+  get any(): boolean {
+    return this.#problems.any
+  }
+
+  add(path: string, problem: string, code: ErrorCode = 'INVALID_ARGUMENT'): void {
+    this.#problems.add(path, problem)
+    this.#codes.add(code)
+  }
+
+  /** Notes what the action throws. */
+  attempt(path: string, action: () => void): void {
+    try {
+      action()
+    } catch (error) {
+      if (!isStreamError(error)) throw error
+      this.add(path, error.message, error.code)
+    }
+  }
+
+  throwIfAny(): void {
+    const [code, ...others] = this.#codes
+    const common = code === undefined || others.length > 0 ? {} : { code }
+    this.#problems.throwIfAny('the queues of the HandlerFactory', { ...common, operation: 'configure' })
+  }
+}
+
+function invalid(message: string): StreamError {
+  return new StreamError(message, { code: 'INVALID_ARGUMENT', operation: 'configure' })
+}

@@ -1,0 +1,136 @@
+import { atMost } from '../at-most.js'
+import { isStreamError } from '../errors.js'
+import type { LastError } from '../events.js'
+import type { Producer } from '../producer/producer.js'
+import type { RunnerParts } from './runner-parts.js'
+import type { LoopState, RunningLoop } from './running-loop.js'
+
+/** Where a runner is. */
+export type RunnerState = 'idle' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed'
+
+/** An error as a health report shows it: no stack, no secrets. */
+export interface HealthError {
+  readonly code: string
+  readonly message: string
+  /** ISO 8601. */
+  readonly at: string
+}
+
+export interface LoopHealth {
+  readonly state: LoopState
+  /** False for loops that this process was told not to run. */
+  readonly chosen: boolean
+  readonly connected: boolean
+  /** True while the loop finds that it makes no progress although there is work. */
+  readonly stalled: boolean
+  readonly topics: readonly string[]
+  readonly group: string
+  readonly partitions: number
+  /** Handlers at work. */
+  readonly running: number
+  /** Received, and not started. */
+  readonly waiting: number
+  /** Messages that the group has not finished, over all partitions; left out where it isn't known. */
+  readonly lag?: number
+  readonly lastError?: HealthError
+}
+
+export interface ProducerHealth {
+  /** `idle` until something is sent. */
+  readonly state: 'idle' | 'connected' | 'reconnecting'
+  readonly connected: boolean
+  readonly topic: string
+  /** Records that have no outcome yet. */
+  readonly buffered: number
+  readonly lastError?: HealthError
+}
+
+/** How a runner is doing. */
+export interface RunnerHealth {
+  readonly state: RunnerState
+  /** False where only a new process helps: a loop has failed or is stalled, or the runner has failed. */
+  readonly live: boolean
+  /** True while every loop that this process runs is connected and handles messages, and no producer has lost its connection. */
+  readonly ready: boolean
+  readonly loops: Readonly<Record<string, LoopHealth>>
+  readonly producers: Readonly<Record<string, ProducerHealth>>
+}
+
+/** Longest wait for the lag of all loops, in milliseconds: a broker that doesn't answer holds no health check up. */
+const LAG_MS = 1_000
+
+/** @param withLag - ask the brokers for the lag; up to a second. */
+export async function healthOf(state: RunnerState, parts: RunnerParts, withLag: boolean): Promise<RunnerHealth> {
+  const { loops } = parts
+  const lags = withLag ? await lagsOf(loops) : new Map<RunningLoop, number>()
+  const loopHealth = Object.fromEntries(
+    loops.map((one) => [one.name, healthOfLoop(one, parts.isChosen(one), lags.get(one))]),
+  )
+  const producers = Object.fromEntries(parts.producers.map(({ name, producer }) => [name, healthOfProducer(producer)]))
+  const chosen = Object.values(loopHealth).filter((loop) => loop.chosen)
+  const isWell = chosen.every((loop) => loop.state !== 'failed' && !loop.stalled)
+  return {
+    state,
+    live: isWell && state !== 'failed',
+    ready:
+      isWell &&
+      state === 'running' &&
+      chosen.every((loop) => loop.connected && loop.state === 'running') &&
+      Object.values(producers).every((producer) => producer.state !== 'reconnecting'),
+    loops: loopHealth,
+    producers,
+  }
+}
+
+function healthOfLoop(one: RunningLoop, chosen: boolean, lag: number | undefined): LoopHealth {
+  const { connected, partitions, running, waiting } = one.loop.stats()
+  return {
+    state: one.state,
+    chosen,
+    connected,
+    stalled: one.stalled,
+    topics: one.loop.topics,
+    group: one.loop.group,
+    partitions,
+    running,
+    waiting,
+    ...(lag === undefined ? {} : { lag }),
+    ...lastError(one.lastError),
+  }
+}
+
+function healthOfProducer(producer: Producer): ProducerHealth {
+  const { connected, buffered, reconnects, accepted } = producer.stats()
+  const wasConnected = reconnects > 0 || accepted > 0 || producer.lastError !== undefined
+  const lost = wasConnected || buffered > 0 ? 'reconnecting' : 'idle'
+  return {
+    state: connected ? 'connected' : lost,
+    connected,
+    topic: producer.topic,
+    buffered,
+    ...lastError(producer.lastError),
+  }
+}
+
+function lastError(last: LastError | undefined): { lastError?: HealthError } {
+  if (last === undefined) return {}
+  const { error, at } = last
+  const code = isStreamError(error) ? error.code : 'UNKNOWN'
+  const message = error instanceof Error ? error.message : String(error)
+  return { lastError: { code, message, at: new Date(at).toISOString() } }
+}
+
+async function lagsOf(loops: readonly RunningLoop[]): Promise<Map<RunningLoop, number>> {
+  const lags = new Map<RunningLoop, number>()
+  const asked = loops
+    .filter(({ state, loop }) => state === 'running' && loop.transport.capabilities.lag !== false)
+    .map(async (one) => {
+      const partitions = await one.loop.lag()
+      lags.set(
+        one,
+        partitions.reduce((sum, { lag }) => sum + lag, 0),
+      )
+    })
+  await atMost(Promise.allSettled(asked), LAG_MS)
+  return lags
+}

@@ -1,0 +1,126 @@
+import type { ConsumerSettings } from '../consumer/consumer-options.js'
+import { listenerProblem } from '../consumer/listener.js'
+import { type ErrorCode, StreamError } from '../errors.js'
+import type { Handler, Listener } from '../message.js'
+import { requirePortableName } from '../names.js'
+
+/** Options of a route: those of its loop. The group may come from the router or the factory. */
+export type RouteOptions<T = unknown> = Partial<ConsumerSettings<T>>
+
+/** A queue and what handles it. */
+export interface Route<T = unknown> {
+  /** The topic. */
+  readonly queue: string
+  readonly handler: Handler<T> | Listener<T>
+  readonly options: RouteOptions<T>
+  /** The name of the router that routed it. */
+  readonly routedBy: string
+}
+
+/** Who takes the routes of a router over. Routes that come later are passed on as well. */
+interface Includer {
+  readonly name: string
+  /** Throws CONFLICT where the queue is routed already, here or further up. */
+  check(queue: string, by: string): void
+  adopt(route: Route): void
+  /** True when the router is this one, or one that this one is included in. */
+  isBelow(router: Router): boolean
+}
+
+/**
+ * A list of routes, one per queue, that an application includes: so that each file of a service can bring its own. It opens
+ * nothing; a `ConsumerFactory` or `ConsumerRunner` that includes it makes the loops.
+ */
+export class Router {
+  /** Names it in errors. */
+  readonly name: string
+  readonly #defaults: RouteOptions
+  readonly #routes = new Map<string, Route>()
+  #includer: { readonly by: Includer; readonly prefix: string } | undefined
+
+  /** @param defaults - options of every route that doesn't say otherwise, for example `{ group: 'billing' }`. */
+  constructor(name: string, defaults: RouteOptions = {}) {
+    if (typeof name !== 'string' || name === '')
+      throw routingError('INVALID_ARGUMENT', 'a router needs a name, which its errors show')
+    this.name = name
+    this.#defaults = defaults
+  }
+
+  /** Every route, those of included routers too. */
+  get routes(): readonly Route[] {
+    return [...this.#routes.values()]
+  }
+
+  /**
+   * Routes a queue to a handler. Throws INVALID_ARGUMENT for a bad name or handler, CONFLICT where the queue is routed already in
+   * this router or in one that it is included in; the error names both.
+   */
+  route<T = unknown>(queue: string, handler: Handler<T> | Listener<T>, options: RouteOptions<T> = {}): this {
+    requirePortableName('queue', queue)
+    const problem = listenerProblem(handler)
+    if (problem !== undefined) throw routingError('INVALID_ARGUMENT', `the handler of queue '${queue}' ${problem}`)
+    this.#check(queue, this.name)
+    const merged = { ...this.#defaults, ...options } as RouteOptions
+    this.#adopt({ queue, handler: handler as Handler | Listener, options: merged, routedBy: this.name })
+    return this
+  }
+
+  /**
+   * Takes over another router's routes, those that it gets later too. `prefix` goes before its queues' names.
+   *
+   * Throws CONFLICT where the router is included already, here or elsewhere, contains this one, or routes a queue that is routed
+   * here; the error names both, and nothing is included.
+   */
+  include(other: Router, options: { readonly prefix?: string } = {}): this {
+    other.includedBy(
+      {
+        name: `router '${this.name}'`,
+        check: (queue, by) => this.#check(queue, by),
+        adopt: (route) => this.#adopt(route),
+        isBelow: (router) => router === this || (this.#includer?.by.isBelow(router) ?? false),
+      },
+      options.prefix,
+    )
+    return this
+  }
+
+  /** @internal */
+  includedBy(by: Includer, prefix = ''): void {
+    if (this.#includer !== undefined) {
+      throw routingError(
+        'CONFLICT',
+        `router '${this.name}' is included twice: in ${this.#includer.by.name} and in ${by.name}`,
+      )
+    }
+    if (by.isBelow(this))
+      throw routingError('CONFLICT', `router '${this.name}' can't be included in ${by.name}, which it contains`)
+    const routes = this.routes.map((route) => ({ ...route, queue: prefix + route.queue }))
+    for (const { queue, routedBy } of routes) {
+      requirePortableName('queue', queue)
+      by.check(queue, routedBy)
+    }
+    for (const route of routes) by.adopt(route)
+    this.#includer = { by, prefix }
+  }
+
+  #check(queue: string, by: string): void {
+    const known = this.#routes.get(queue)
+    if (known !== undefined)
+      throw routingError(
+        'CONFLICT',
+        known.routedBy === by
+          ? `queue '${queue}' is routed twice by '${by}'`
+          : `queue '${queue}' is routed twice: by '${known.routedBy}' and by '${by}'`,
+      )
+    if (this.#includer !== undefined) this.#includer.by.check(this.#includer.prefix + queue, by)
+  }
+
+  #adopt(route: Route): void {
+    this.#includer?.by.adopt({ ...route, queue: this.#includer.prefix + route.queue })
+    this.#routes.set(route.queue, route)
+  }
+}
+
+function routingError(code: ErrorCode, message: string): StreamError {
+  return new StreamError(message, { code, operation: 'route' })
+}

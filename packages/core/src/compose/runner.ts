@@ -1,0 +1,256 @@
+import { atMost } from '../at-most.js'
+import type { ConsumerLoop } from '../consumer/consumer-loop.js'
+import { toStreamError } from '../errors.js'
+import { defaultLogger, type Logger } from '../logger.js'
+import { healthOf, type RunnerHealth, type RunnerState } from './health.js'
+import { HealthServer } from './health-server.js'
+import type { RunnerPart } from './parts.js'
+import {
+  chosenNames,
+  type HookName,
+  type RunnerOptions,
+  type RunnerOptionValues,
+  type RunOptions,
+  readRunnerOptions,
+  runnerError,
+} from './runner-options.js'
+import { RunnerParts } from './runner-parts.js'
+import type { RunningLoop } from './running-loop.js'
+import { Shutdown } from './shutdown.js'
+import { StopSignals } from './stop-signals.js'
+
+/**
+ * Runs the loops of an application: starts them together, keeps the process until it is told to stop, and stops everything
+ * cleanly, in order: intake, running handlers, acks, flushes of listeners, producers, transports.
+ */
+export class ConsumerRunner implements AsyncDisposable {
+  readonly #options: RunnerOptionValues
+  readonly #environment: NodeJS.ProcessEnv
+  readonly #logger: Logger
+  readonly #parts: RunnerParts
+  readonly #failures: unknown[] = []
+  readonly #stopRequested = new AbortController()
+  readonly #hurry = new AbortController()
+  readonly #health: HealthServer | undefined
+  #state: RunnerState = 'idle'
+  #started: Promise<void> | undefined
+  #ended: Promise<void> | undefined
+  #timeoutMs: number
+
+  /**
+   * @param parts - loops, by themselves or as `{ name, loop }`; factories; routers; and producers and transports, which are only
+   * closed at the end. A loop's name is its queue's, unless it is given another.
+   *
+   * Throws INVALID_ARGUMENT for a bad option or part, CONFLICT where two loops have one name.
+   */
+  constructor(parts: readonly RunnerPart[] = [], options: RunnerOptions = {}) {
+    this.#options = readRunnerOptions(options)
+    this.#environment = options.environment ?? process.env
+    this.#logger = options.logger ?? defaultLogger
+    this.#timeoutMs = this.#options.timeoutMs
+    const { transport, group } = options
+    this.#parts = new RunnerParts({ transport, group, environment: this.#environment, logger: options.logger })
+    const { health } = this.#options
+    if (health !== undefined) this.#health = new HealthServer(health, (lag) => this.health({ lag }))
+    for (const part of parts) this.#parts.take(part)
+  }
+
+  /** `idle` before `run`, then `starting`, `running`, `stopping`, and `stopped` or `failed`. */
+  get state(): RunnerState {
+    return this.#state
+  }
+
+  /** Where health checks are answered now; `undefined` where they aren't. */
+  get healthAddress(): { readonly host: string; readonly port: number } | undefined {
+    return this.#health?.address
+  }
+
+  /**
+   * Starts every loop, or those that are chosen by name: all are connected and have joined before the first handles a message, so
+   * that a failed start leaves nothing half-running. Then goes on until `stop`, a signal of the process, or the end of its loops.
+   *
+   * Resolves after a clean stop. Rejects, once everything is closed, with what made a start fail; with the error of a loop that
+   * failed by its `errorPolicy` or of a hook (an AggregateError where there are several); with TIMEOUT where handlers or brokers
+   * outlasted `timeoutMs`; with ABORTED after a second signal. Rejects with INVALID_ARGUMENT for an unknown name or a loop without
+   * a handler, CONFLICT while it runs, CLOSED afterwards.
+   */
+  async run(options: RunOptions = {}): Promise<void> {
+    if (this.#state === 'stopped' || this.#state === 'failed') throw runnerError('CLOSED', 'it has run already')
+    if (this.#ended !== undefined) throw runnerError('CONFLICT', 'it runs already')
+    this.#parts.choose(chosenNames(options.only, this.#environment))
+    const stop = (): void => this.#requestStop()
+    options.signal?.addEventListener('abort', stop, { once: true })
+    if (options.signal?.aborted === true) stop()
+    this.#ended = this.#run().finally(() => options.signal?.removeEventListener('abort', stop))
+    await this.#ended
+  }
+
+  /**
+   * Stops cleanly, within `timeoutMs` (default: the option's). Resolves when everything is closed; how the run ended is what `run`
+   * says. Idempotent. Before `run` it closes all parts.
+   */
+  async stop(options: { readonly timeoutMs?: number } = {}): Promise<void> {
+    if (options.timeoutMs !== undefined && this.#state !== 'stopping') this.#timeoutMs = options.timeoutMs
+    this.#requestStop()
+    this.#ended ??= this.#shutDown()
+    await this.#ended.catch(() => {})
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  /**
+   * Adds a part. Loops are started at once where the runner runs: resolves when they handle messages; rejects with what made the
+   * start fail, and the loop is closed then. Rejects with CONFLICT for a name that is taken, CLOSED once the runner stops.
+   */
+  async add(part: RunnerPart, options: { readonly name?: string } = {}): Promise<void> {
+    // What a start has begun with is what it ends with.
+    if (this.#state === 'starting') await this.#started?.catch(() => {})
+    if (this.#state !== 'idle' && this.#state !== 'running') throw runnerError('CLOSED', 'it stops, or has stopped')
+    const added = this.#parts.take(part, options.name)
+    if (this.#state === 'idle') return
+    try {
+      await this.#start(added)
+    } catch (error) {
+      await Promise.all(added.map((one) => this.remove(one.loop)))
+      throw error
+    }
+  }
+
+  /** Closes a loop cleanly and forgets it; the runner goes on, also without any. Rejects with NOT_FOUND for one that it doesn't have. */
+  async remove(loop: string | ConsumerLoop, options: { readonly timeoutMs?: number } = {}): Promise<void> {
+    const found = this.#parts.drop(loop)
+    await found.close({ timeoutMs: options.timeoutMs ?? this.#timeoutMs, signal: this.#hurry.signal })
+  }
+
+  /** How every loop and producer is doing. Asks the brokers for the lag, for up to a second, unless `lag` is false. */
+  health(options: { readonly lag?: boolean } = {}): Promise<RunnerHealth> {
+    return healthOf(this.#state, this.#parts, options.lag ?? true)
+  }
+
+  async #run(): Promise<void> {
+    this.#state = 'starting'
+    const signals = new StopSignals(this.#options.signals, {
+      first: (signal) => {
+        this.#logger.info(`the runner: stops on ${signal}`)
+        this.#requestStop()
+      },
+      again: (signal) => this.#hurryUp(signal),
+    })
+    // Signal listeners alone keep no process alive.
+    const keepAlive = setInterval(() => {}, 1_000_000)
+    try {
+      this.#started = this.#startUp()
+      this.#started.catch((error: unknown) => this.#failed(error))
+      // A start that is stopped isn't waited for: one of its hooks may wait for the stop.
+      await aborted(this.#stopRequested.signal)
+      await this.#shutDown()
+    } finally {
+      clearInterval(keepAlive)
+      signals.release()
+    }
+    const [failure, ...others] = this.#failures
+    if (failure === undefined) return
+    throw others.length === 0
+      ? failure
+      : new AggregateError(this.#failures, `the runner: ${this.#failures.length} failures`)
+  }
+
+  async #startUp(): Promise<void> {
+    await this.#health?.listen()
+    await this.#hook('onStartup')
+    await this.#start(this.#parts.chosen)
+    if (this.#stopRequested.signal.aborted) return
+    this.#state = 'running'
+    await this.#hook('afterStartup')
+  }
+
+  /** Joins with all, then lets all handle messages. What stops in between is no failure. */
+  async #start(loops: readonly RunningLoop[]): Promise<void> {
+    const { signal } = this.#stopRequested
+    const silent = loops.find((one) => !one.loop.hasHandler)
+    if (silent !== undefined)
+      throw runnerError(
+        'INVALID_ARGUMENT',
+        `loop '${silent.name}' has no handler; call handle(async (message) => …) first`,
+      )
+    try {
+      await Promise.all(loops.map((one) => one.init(signal)))
+    } catch (error) {
+      if (signal.aborted) return
+      throw error
+    }
+    if (signal.aborted) return
+    for (const one of loops) one.start((error) => this.#loopEnded(one, error))
+  }
+
+  #loopEnded(one: RunningLoop, error: unknown): void {
+    const { errorPolicy, name } = one
+    if (error !== undefined) {
+      this.#logger.error(`the runner: loop '${name}' ended: ${error instanceof Error ? error.message : String(error)}`)
+      this.#failures.push(error)
+      if (errorPolicy === 'stop-application') this.#endApplication()
+      if (errorPolicy === 'stop-runner' || errorPolicy === 'stop-application') this.#requestStop()
+    }
+    // A runner that has lost every loop has nothing left to do; one that had its loops removed waits for others.
+    if (this.#parts.has(one) && !this.#parts.loops.some((other) => other.isActive)) this.#requestStop()
+  }
+
+  /** Everything else in this process is told to stop as an orchestrator would tell it; what doesn't listen is ended afterwards. */
+  #endApplication(): void {
+    process.exitCode = 1
+    StopSignals.raise()
+    const graceMs = this.#timeoutMs + 1_000
+    setTimeout(() => process.exit(), graceMs).unref()
+  }
+
+  async #shutDown(): Promise<void> {
+    const isUnused = this.#state === 'idle'
+    this.#state = 'stopping'
+    const shutdown = new Shutdown(this.#timeoutMs, this.#hurry.signal)
+    if (!isUnused) await shutdown.within(this.#hook('onStop').catch((error: unknown) => this.#failed(error)))
+    const closed = await shutdown.close(this.#parts.loops, this.#parts.closedLast)
+    this.#failures.push(...closed)
+    await this.#health?.close()
+    this.#state = this.#failures.length === 0 ? 'stopped' : 'failed'
+    if (!isUnused)
+      await atMost(
+        this.#hook('afterStop').catch((error: unknown) => this.#failed(error)),
+        this.#timeoutMs,
+      )
+  }
+
+  #failed(error: unknown): void {
+    this.#failures.push(error)
+    if (this.#state === 'stopped') this.#state = 'failed'
+    this.#requestStop()
+  }
+
+  #requestStop(): void {
+    this.#stopRequested.abort()
+  }
+
+  #hurryUp(signal: string): void {
+    if (this.#hurry.signal.aborted) return
+    this.#logger.warn(`the runner: waits no longer, since ${signal} came again`)
+    this.#failures.push(runnerError('ABORTED', `${signal} came again before everything had ended`))
+    this.#hurry.abort()
+  }
+
+  async #hook(name: HookName): Promise<void> {
+    try {
+      await this.#options[name]?.(this)
+    } catch (error) {
+      this.#logger.error(`the runner: ${name} failed: ${error instanceof Error ? error.message : String(error)}`)
+      throw toStreamError(error, { code: 'UNKNOWN', retryable: false, operation: name })
+    }
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}

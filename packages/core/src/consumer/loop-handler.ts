@@ -1,0 +1,121 @@
+import type { Handler, Message } from '../message.js'
+import { describeType } from '../options/problems.js'
+import { type BatchHandler, type BatchLimits, HandlerBatches } from './handler-batches.js'
+import { chainHandler, type HandlerStage } from './handler-chain.js'
+import {
+  answerOutputs,
+  type Forward,
+  isGenerator,
+  isGeneratorFunction,
+  noTarget,
+  type OutputTarget,
+  runBatchGenerator,
+  sendTo,
+  withOutputs,
+} from './handler-outputs.js'
+import { listenerProblem } from './listener.js'
+
+/** What the dispatcher needs to handle messages. Made once per `handle`. */
+export interface PreparedHandler {
+  readonly handle: Handler
+  /** Where the values of a generator go. */
+  readonly forward: Forward
+  readonly batches?: HandlerBatches
+  /** Most handlers at once, in place of the loop's `concurrency`. */
+  readonly limit?: number
+}
+
+/** How a handler is set. */
+export interface HandleOptions {
+  /** Where the values go that the handler yields or returns. */
+  readonly to?: OutputTarget
+}
+
+/** How a batch handler is set. */
+export interface HandleBatchOptions {
+  /** Most messages of a batch. Default 100; at most the loop's `prefetch`. */
+  readonly maxMessages?: number
+  /** Longest wait of a batch's first message for others, in milliseconds. Default 50; at most half of `handlerTimeoutMs`. */
+  readonly maxWaitMs?: number
+  /** Where the values go that the handler yields. */
+  readonly to?: OutputTarget
+}
+
+const DEFAULT_MAX_MESSAGES = 100
+const DEFAULT_MAX_WAIT_MS = 50
+
+/** Stages, and where a handler's values go unless it is told (`to`): what the parts of core around the handler bring. */
+export interface HandlerSurroundings {
+  readonly stages: readonly HandlerStage[]
+  readonly group: string
+  /** Takes what a handler yields without a `to`: replies. Left out: it is refused. */
+  readonly forward?: Forward
+}
+
+/** A handler for single messages, with all that stands around it. */
+export function prepareHandler(
+  handler: Handler,
+  { stages, group, forward: own = answerOutputs }: HandlerSurroundings,
+  { to }: HandleOptions,
+): PreparedHandler {
+  const forward = to === undefined ? own : sendTo(to, group)
+  // A plain handler without anything around it stays itself; the dispatcher runs a generator that it returns.
+  const plain = to === undefined && stages.length === 0 && !isGeneratorFunction(handler)
+  const inner = plain ? handler : withOutputs(handler, forward, to !== undefined)
+  return { handle: chainHandler(stages, inner), forward }
+}
+
+/** A handler for lists of messages: each of them passes the stages by itself. */
+export function prepareBatchHandler(
+  handler: BatchHandler,
+  { stages }: HandlerSurroundings,
+  { maxMessages = DEFAULT_MAX_MESSAGES, maxWaitMs = DEFAULT_MAX_WAIT_MS, to }: HandleBatchOptions,
+): PreparedHandler {
+  const limits: BatchLimits = { maxMessages, maxWaitMs }
+  const run = (messages: readonly Message[]): unknown => {
+    const result = handler(messages)
+    return isGenerator(result) ? runBatchGenerator(messages, result, to ?? REFUSING) : result
+  }
+  const batches = new HandlerBatches(run, limits)
+  return { handle: batches.around(chainHandler(stages, batches.collect)), forward: answerOutputs, batches }
+}
+
+const REFUSING: OutputTarget<unknown> = {
+  send: () => Promise.reject(noTarget('handleBatch()')),
+}
+
+/** What a handler and its options must be; a text says what is wrong. */
+export function checkHandler(handler: unknown, options: HandleOptions | undefined): string | undefined {
+  const problem = listenerProblem(handler)
+  return problem === undefined ? checkTarget(options?.to) : `the handler ${problem}`
+}
+
+/** As {@link checkHandler}; the sizes must fit the loop's own limits. */
+export function checkBatchHandler(
+  handler: unknown,
+  options: HandleBatchOptions,
+  limits: { readonly prefetch: number; readonly handlerTimeoutMs: number },
+): string | undefined {
+  const { maxMessages = DEFAULT_MAX_MESSAGES, maxWaitMs = DEFAULT_MAX_WAIT_MS } = options
+  const longest = Math.floor(limits.handlerTimeoutMs / 2)
+  const problems = [
+    typeof handler === 'function' ? undefined : `the handler must be a function, got ${describeType(handler)}`,
+    checkTarget(options.to),
+  ]
+  if (!isWhole(maxMessages, 1, limits.prefetch))
+    problems.push(`maxMessages must be a whole number from 1 to prefetch (${limits.prefetch})`)
+  if (!isWhole(maxWaitMs, 0, longest))
+    problems.push(`maxWaitMs must be a whole number from 0 to half of handlerTimeoutMs (${longest})`)
+  const found = problems.filter((problem) => problem !== undefined)
+  return found.length === 0 ? undefined : found.join('; ')
+}
+
+function checkTarget(to: unknown): string | undefined {
+  if (to === undefined) return undefined
+  const sends = typeof to === 'object' && to !== null && 'send' in to && typeof to.send === 'function'
+  return sends ? undefined : `to must be a producer, got ${describeType(to)}`
+}
+
+function isWhole(value: unknown, min: number, max: number): boolean {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max
+}

@@ -1,0 +1,194 @@
+import type { ConsumerDriver, PartitionAssignment, PartitionLag } from '../contract/consumer-driver.js'
+import { StreamError } from '../errors.js'
+import { withSignal } from '../session.js'
+import { deadlineSignal } from '../time.js'
+import type { PartitionState } from './partition-state.js'
+
+/** After a recovery that brought nothing the next one waits twice as long, up to this many times `stallTimeoutMs`. */
+const MAX_PATIENCE = 64
+
+/** A partition of which messages are there while none comes. */
+export interface Stall {
+  readonly topic: string
+  readonly partition: number
+  /** Messages that should have come. */
+  readonly backlog: number
+  /** When the last sign of progress was, in milliseconds since the epoch. */
+  readonly since: number
+  readonly reason: string
+}
+
+export interface StallWatchHost {
+  readonly ordering: 'key' | 'none'
+  partitions(): Iterable<PartitionState>
+  /** How many more deliveries of the partition fit. */
+  roomOf(partition: PartitionState): number
+  /** The open driver; `undefined` during an outage, which is no stall. */
+  openDriver(): ConsumerDriver | undefined
+  /** Messages are there, and none comes: replace the driver. */
+  stalled(stall: Stall): void
+  /** The partition moves again. */
+  recovered(stall: Stall): void
+}
+
+interface Quiet {
+  readonly received: number
+  readonly since: number
+  /** There was a backlog when it was looked at last. */
+  backlog: boolean
+}
+
+/**
+ * Finds silent hangs: connected, assigned, room in the inbox, messages at the broker, and nothing delivered for `stallTimeoutMs`. Asks
+ * for the lag only while a partition is quiet, twice per timeout, so that a stall is found within one and a half timeouts of the last
+ * delivery. Slow handlers, a paused loop and a full window leave no room in the inbox sooner or later, or have nothing to wait for: they
+ * are not the transport's.
+ */
+export class StallWatch {
+  readonly #host: StallWatchHost
+  readonly #timeoutMs: number
+  readonly #quiet = new Map<PartitionAssignment, Quiet>()
+  readonly #stalls = new Map<string, Stall>()
+  #timer: NodeJS.Timeout | undefined
+  #looking = false
+  #patience = 1
+
+  constructor(host: StallWatchHost, timeoutMs: number) {
+    this.#host = host
+    this.#timeoutMs = timeoutMs
+  }
+
+  /** The stall that has lasted longest. */
+  get current(): Stall | undefined {
+    const [oldest] = [...this.#stalls.values()].sort((left, right) => left.since - right.since)
+    return oldest
+  }
+
+  start(): void {
+    if (this.#timeoutMs === 0 || this.#timer !== undefined) return
+    this.#timer = setInterval(() => void this.#look(), Math.max(1, this.#timeoutMs / 2))
+    this.#timer.unref()
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+  }
+
+  /** Something came. Called per batch, and does nothing unless there is a stall. */
+  delivered({ topic, partition }: PartitionAssignment): void {
+    if (this.#stalls.size > 0) this.#recover(nameOf(topic, partition))
+  }
+
+  async #look(): Promise<void> {
+    const driver = this.#host.openDriver()
+    if (this.#looking || driver?.lag === undefined) return
+    const waiting = this.#waiting()
+    if (waiting.length === 0) return
+    this.#looking = true
+    try {
+      await this.#compare(driver, waiting)
+    } finally {
+      this.#looking = false
+    }
+  }
+
+  /** Partitions that could take messages, and got none since the last look. */
+  #waiting(): PartitionState[] {
+    const waiting: PartitionState[] = []
+    const seen = new Set<PartitionAssignment>()
+    for (const partition of this.#host.partitions()) {
+      const { assignment, received, phase, inbox } = partition
+      seen.add(assignment)
+      const known = this.#quiet.get(assignment)
+      if (known?.received !== received) this.#quiet.set(assignment, { received, since: Date.now(), backlog: false })
+      else if (phase === 'open' && inbox.length === 0 && this.#host.roomOf(partition) > 0) waiting.push(partition)
+      else known.backlog = false
+    }
+    for (const assignment of this.#quiet.keys()) if (!seen.has(assignment)) this.#quiet.delete(assignment)
+    // Another member has it now: it is that one's to watch.
+    const owned = new Set([...seen].map(({ topic, partition }) => nameOf(topic, partition)))
+    for (const name of this.#stalls.keys()) if (!owned.has(name)) this.#stalls.delete(name)
+    return waiting
+  }
+
+  async #compare(driver: ConsumerDriver, waiting: readonly PartitionState[]): Promise<void> {
+    const lags = await this.#lagsOf(driver)
+    if (driver !== this.#host.openDriver()) return
+    for (const partition of waiting) {
+      const quiet = this.#quiet.get(partition.assignment)
+      // It may have got something, or have gone, while the broker was asked.
+      if (quiet === undefined || quiet.received !== partition.received || partition.phase !== 'open') continue
+      const backlog = lags === undefined ? Number.NaN : this.#backlogOf(partition, lags)
+      if (backlog === 0) this.#allHandled(quiet, partition)
+      else if (quiet.backlog && Date.now() - quiet.since >= this.#timeoutMs * this.#patience)
+        return this.#stall(partition, quiet, backlog)
+      else quiet.backlog = true
+    }
+  }
+
+  /** `undefined` where the broker doesn't answer. A refusal says nothing. */
+  async #lagsOf(driver: ConsumerDriver): Promise<readonly PartitionLag[] | undefined> {
+    const deadline = deadlineSignal(Math.max(1, this.#timeoutMs / 2))
+    try {
+      return await withSignal(driver.lag?.() ?? Promise.resolve([]), deadline)
+    } catch {
+      return deadline.aborted ? undefined : []
+    }
+  }
+
+  #backlogOf(partition: PartitionState, lags: readonly PartitionLag[]): number {
+    const { topic, partition: number } = partition.assignment
+    const found = lags.find((one) => one.topic === topic && one.partition === number)
+    if (found === undefined) return 0
+    // What others have in hand counts for the lag too, where partitions have no owner.
+    if (this.#host.ordering === 'none') return found.unacked === undefined ? 0 : Math.max(0, found.lag - found.unacked)
+    return Math.max(0, found.lag - partition.tracked.length - partition.done.length)
+  }
+
+  #allHandled(quiet: Quiet, { assignment }: PartitionState): void {
+    quiet.backlog = false
+    this.#recover(nameOf(assignment.topic, assignment.partition))
+  }
+
+  #stall({ assignment }: PartitionState, { since }: Quiet, backlog: number): void {
+    const { topic, partition } = assignment
+    const name = nameOf(topic, partition)
+    const known = this.#stalls.get(name)
+    const reason = Number.isNaN(backlog)
+      ? `nothing was delivered for ${Date.now() - since} ms, and the broker doesn't tell the lag`
+      : `${backlog} messages wait, and none was delivered for ${Date.now() - since} ms`
+    const stall: Stall = {
+      topic,
+      partition,
+      backlog: Number.isNaN(backlog) ? 0 : backlog,
+      since: known?.since ?? since,
+      reason,
+    }
+    this.#stalls.set(name, stall)
+    this.#patience = Math.min(MAX_PATIENCE, this.#patience * 2)
+    this.#quiet.clear()
+    this.#host.stalled(stall)
+  }
+
+  #recover(name: string): void {
+    const stall = this.#stalls.get(name)
+    if (stall === undefined) return
+    this.#stalls.delete(name)
+    if (this.#stalls.size === 0) this.#patience = 1
+    this.#host.recovered(stall)
+  }
+}
+
+/** The error with which a driver is given up that delivers nothing. */
+export function stallError(subject: string, transport: string, { topic, partition, reason }: Stall): StreamError {
+  return new StreamError(`${subject}: partition ${partition} of '${topic}' is stalled: ${reason} (stallTimeoutMs)`, {
+    code: 'UNAVAILABLE',
+    transport,
+    topic,
+    operation: 'consume',
+  })
+}
+
+function nameOf(topic: string, partition: number): string {
+  return `${topic}/${partition}`
+}

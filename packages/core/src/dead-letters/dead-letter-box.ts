@@ -1,0 +1,294 @@
+import { randomBytes } from 'node:crypto'
+import { deadLetterTopic } from '../consumer/dead-letters.js'
+import type { Delivery } from '../consumer/delivery.js'
+import type { TopicSpec } from '../contract/adapter.js'
+import { type ErrorCode, isStreamError, StreamError } from '../errors.js'
+import { requirePortableName } from '../names.js'
+import type { OptionInput } from '../options/fields.js'
+import { readOptions } from '../options/resolve.js'
+import { RecordSender } from '../producer/record-sender.js'
+import { requireFor } from '../transport/requirements.js'
+import type { Transport } from '../transport/transport.js'
+import { ROUTING_HEADERS } from '../wire/reserved-headers.js'
+import { type DeadLetterDetails, readDeadLetter, summaryOf } from './dead-letter.js'
+import { deadLetterFields, listFields, selectionFields } from './dead-letter-options.js'
+import { DeadLetterReader } from './dead-letter-reader.js'
+import { type DeadLetterPage, PageGathering } from './page.js'
+import { AckRemoval, MarkerRemoval, placeOf, type Removal, settledPlace } from './removal.js'
+import { Taking } from './taking.js'
+
+/** Options of `transport.deadLetters`. */
+export interface DeadLetterBoxOptions extends OptionInput<Omit<typeof deadLetterFields, 'group'>> {
+  readonly group: string
+}
+
+/** What ends a call early: ABORTED. */
+interface Abortable {
+  readonly signal?: AbortSignal
+}
+
+export interface DeadLetterListOptions extends OptionInput<typeof listFields>, Abortable {}
+
+/** Which dead letters a call is about: `ids`, `where` or `all: true`, exactly one of them. */
+export type DeadLetterSelection = OptionInput<typeof selectionFields>
+
+/** What a replay or discard has done. */
+export interface DeadLetterOutcome {
+  /** Dead letters that are gone. */
+  readonly count: number
+  /** Those of the asked `ids` that were not there. */
+  readonly missing: readonly string[]
+}
+
+/**
+ * What one group has given up of one topic: to look at, to send to that group again, to throw away. Made by
+ * `transport.deadLetters`. Each call reads the dead-letter topic from its oldest letter on, by a connection of its own; calls of one
+ * box wait for each other, and so do processes (TIMEOUT where that takes longer than `timeoutMs`).
+ */
+export class DeadLetterBox implements AsyncDisposable {
+  /** Topic of the originals. */
+  readonly topic: string
+  readonly group: string
+  /** The topic that holds the dead letters. */
+  readonly deadLetterTopic: string
+  /** Where originals are sent to again. */
+  readonly #transport: Transport
+  /** What holds the dead letters. */
+  readonly #keeper: Transport
+  readonly #spec: TopicSpec
+  readonly #timeoutMs: number
+  readonly #senders = new Map<string, RecordSender>()
+  #turn: Promise<unknown> = Promise.resolve()
+  #closing: Promise<void> | undefined
+
+  /** Throws INVALID_ARGUMENT for bad names and options, UNSUPPORTED where the transport keeps no dead letters. */
+  constructor(transport: Transport, topic: string, options: DeadLetterBoxOptions) {
+    const subject = `the dead letters of '${topic}'`
+    const values = readOptions(deadLetterFields, options, { subject, transport: transport.name, topic })
+    requirePortableName('topic', topic, transport.name)
+    requirePortableName('group', values.group, transport.name)
+    this.topic = topic
+    this.group = values.group
+    this.deadLetterTopic = values.topic ?? deadLetterTopic(topic, values.group)
+    this.#transport = transport
+    this.#keeper = transport.deadLetterTransport ?? transport
+    if (this.#keeper === transport && transport.capabilities.deadLetters !== true)
+      throw this.#error('UNSUPPORTED', `${transport.name} keeps none: open it with deadLetterTransport`, 'configure')
+    requireFor(this.#keeper.adapter, 'lag', 'deadLetters()', 'configure')
+    this.#spec = this.#keeper.topicSpec(this.deadLetterTopic, { role: 'dead-letters' })
+    this.#timeoutMs = values.timeoutMs
+    transport.attach(this)
+  }
+
+  /**
+   * Dead letters, oldest first within a partition. A page may hold fewer than `limit` (default 100, at most 10,000) although more
+   * follow: go on until there is no `cursor`. Rejects with RESOURCE_EXHAUSTED where the transport can't look that far.
+   */
+  async list(options: DeadLetterListOptions = {}): Promise<DeadLetterPage> {
+    const { signal, ...rest } = options
+    const { limit, cursor, where } = readOptions(listFields, rest, this.#context('list'))
+    const gathering = new PageGathering(limit, cursor)
+    return this.#inTurn('list', async () => {
+      await this.#read(signal, async (reader) => {
+        for await (const delivery of reader.deliveries()) {
+          const settles = settledPlace(delivery)
+          if (settles !== undefined) gathering.remove(settles)
+          const letter = this.#letter(delivery)
+          if (letter !== undefined && where?.(summaryOf(letter)) !== false) gathering.add(placeOf(delivery), letter)
+          if (gathering.complete && reader.driver.settlement === 'individual') return
+        }
+      })
+      return gathering.page()
+    })
+  }
+
+  /** The newest dead letter of a message, with its bytes and headers. Rejects with NOT_FOUND. */
+  show(id: string, options: Abortable = {}): Promise<DeadLetterDetails> {
+    return this.#inTurn('show', async () => {
+      const found = new Map<string, DeadLetterDetails>()
+      await this.#read(options.signal, async (reader) => {
+        for await (const delivery of reader.deliveries()) {
+          found.delete(settledPlace(delivery) ?? '')
+          const letter = this.#letter(delivery)
+          if (letter?.id === id) found.set(placeOf(delivery), letter)
+        }
+      })
+      const newest = [...found.values()].at(-1)
+      if (newest === undefined) throw this.#error('NOT_FOUND', `hold no message '${id}'`, 'show')
+      return newest
+    })
+  }
+
+  /**
+   * Sends them to the topic they came from, for their group alone: same id, key, bytes, headers and time; attempts count anew, and
+   * they have left the order of their key. A dead letter is gone once its message is durably accepted, and not before: a crash in
+   * between leaves it, and the next replay sends it again. What fails again meanwhile is a new dead letter, and not replayed by this call.
+   * Rejects with the first error of a send; what was sent by then is gone from the dead letters.
+   */
+  replay(selection: DeadLetterSelection, options: Abortable = {}): Promise<DeadLetterOutcome> {
+    return this.#take('replay', selection, options.signal, (letter) => this.#send(letter))
+  }
+
+  /** Throws them away, for good. */
+  discard(selection: DeadLetterSelection, options: Abortable = {}): Promise<DeadLetterOutcome> {
+    return this.#take('discard', selection, options.signal, async () => {})
+  }
+
+  /** Waits for the call that is at work, then closes what it has opened. Calls after it reject with CLOSED. Never rejects. */
+  close(options: { readonly timeoutMs?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(options.timeoutMs ?? this.#timeoutMs)
+    return this.#closing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #take(
+    operation: string,
+    selection: DeadLetterSelection,
+    signal: AbortSignal | undefined,
+    use: (letter: DeadLetterDetails) => Promise<void>,
+  ): Promise<DeadLetterOutcome> {
+    const { ids, test } = this.#selector(selection, operation)
+    return this.#inTurn(operation, async () => {
+      const missing = new Set(ids)
+      let count = 0
+      const marked = await this.#markedPlaces(signal)
+      await this.#read(signal, async (reader) => {
+        const taking = new Taking(this.#removal(reader), use, (delivery) => {
+          if (settledPlace(delivery) !== undefined || marked.has(placeOf(delivery))) return 'gone'
+          const letter = this.#letter(delivery)
+          if (letter === undefined || !test(letter)) return 'stays'
+          missing.delete(letter.id)
+          return letter
+        })
+        count = await taking.run(reader)
+      })
+      return { count, missing: [...missing] }
+    })
+  }
+
+  #send(letter: DeadLetterDetails): Promise<void> {
+    const { id, key, bytes, timestamp, origin } = letter
+    const headers = {
+      ...letter.headers,
+      [ROUTING_HEADERS.onlyGroup]: this.group,
+      [ROUTING_HEADERS.replayed]: randomBytes(9).toString('base64url'),
+    }
+    return this.#sender(this.#transport, this.#transport.topicSpec(origin.topic)).send({
+      id,
+      key,
+      payload: bytes,
+      headers,
+      timestamp,
+    })
+  }
+
+  #removal(reader: DeadLetterReader): Removal {
+    if (reader.driver.settlement === 'individual') return new AckRemoval(reader)
+    return new MarkerRemoval(reader, this.#sender(this.#keeper, this.#spec))
+  }
+
+  /** What a log's markers say is gone: they stand behind what they name, so they must be known before anything is taken. */
+  async #markedPlaces(signal: AbortSignal | undefined): Promise<ReadonlySet<string>> {
+    const marked = new Set<string>()
+    await this.#read(signal, async (reader) => {
+      if (reader.driver.settlement === 'individual') return
+      for await (const delivery of reader.deliveries()) {
+        const place = settledPlace(delivery)
+        if (place !== undefined) marked.add(place)
+      }
+    })
+    return marked
+  }
+
+  /** One reading of the topic. Where the topic doesn't exist there is nothing to read. */
+  async #read(signal: AbortSignal | undefined, work: (reader: DeadLetterReader) => Promise<void>): Promise<void> {
+    signal?.throwIfAborted()
+    if (!(await this.#exists())) return
+    const reader = new DeadLetterReader({
+      transport: this.#keeper,
+      topic: this.#spec,
+      timeoutMs: this.#timeoutMs,
+      signal,
+    })
+    try {
+      await reader.open()
+      if (reader.total > 0) await work(reader)
+    } finally {
+      await reader.close()
+    }
+  }
+
+  async #exists(): Promise<boolean> {
+    try {
+      await this.#keeper.admin.provision({ ...this.#spec, provision: 'verify' })
+      return true
+    } catch (error) {
+      if (isStreamError(error) && error.code === 'NOT_FOUND') return false
+      throw error
+    }
+  }
+
+  /** The dead letter that a record is; `undefined` for markers, and for those of other topics or groups in a shared topic. */
+  #letter(delivery: Delivery): DeadLetterDetails | undefined {
+    if (settledPlace(delivery) !== undefined) return undefined
+    const letter = readDeadLetter(delivery, this.topic, this.group)
+    return letter.origin.topic === this.topic && letter.origin.group === this.group ? letter : undefined
+  }
+
+  #selector(
+    selection: DeadLetterSelection,
+    operation: string,
+  ): { readonly ids: readonly string[]; readonly test: (letter: DeadLetterDetails) => boolean } {
+    const { ids, where, all } = readOptions(selectionFields, selection, this.#context(operation))
+    if ([ids, where, all === true ? true : undefined].filter((one) => one !== undefined).length !== 1)
+      throw this.#error('INVALID_ARGUMENT', 'are chosen by ids, where or all: true, exactly one of them', operation)
+    if (ids !== undefined) {
+      const wanted = new Set(ids)
+      return { ids, test: (letter) => wanted.has(letter.id) }
+    }
+    return { ids: [], test: where === undefined ? () => true : (letter) => where(summaryOf(letter)) === true }
+  }
+
+  async #inTurn<T>(operation: string, work: () => Promise<T>): Promise<T> {
+    if (this.#closing !== undefined) throw this.#error('CLOSED', 'are closed', operation)
+    const before = this.#turn
+    const turn = before.then(work)
+    this.#turn = turn.catch(() => {})
+    return turn
+  }
+
+  #sender(transport: Transport, spec: TopicSpec): RecordSender {
+    let sender = this.#senders.get(spec.topic)
+    if (sender === undefined) {
+      sender = new RecordSender(transport, spec, `topic '${spec.topic}'`)
+      this.#senders.set(spec.topic, sender)
+    }
+    return sender
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    await this.#turn
+    await Promise.all([...this.#senders.values()].map((sender) => sender.close(timeoutMs)))
+    this.#transport.detach(this)
+  }
+
+  #context(operation: string) {
+    return {
+      subject: `${operation} of the dead letters of '${this.topic}'`,
+      transport: this.#keeper.name,
+      topic: this.topic,
+    }
+  }
+
+  #error(code: ErrorCode, what: string, operation: string): StreamError {
+    return new StreamError(`the dead letters of group '${this.group}' in '${this.deadLetterTopic}' ${what}`, {
+      code,
+      transport: this.#keeper.name,
+      topic: this.topic,
+      operation,
+    })
+  }
+}

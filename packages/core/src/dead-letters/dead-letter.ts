@@ -1,0 +1,71 @@
+import type { Delivery } from '../consumer/delivery.js'
+import type { Headers } from '../message.js'
+import { DEAD_LETTER_HEADERS } from '../wire/reserved-headers.js'
+
+/** A message that a group has given up, as a list shows it. */
+export interface DeadLetter {
+  /** The original's. A message that was given up more than once is in the dead letters as often, under one id. */
+  readonly id: string
+  readonly key: string | undefined
+  /** Message of the error that ended the last attempt, at most 1,000 characters; empty where a foreign client wrote the dead letter. */
+  readonly error: string
+  /** Code of the error, or its class where it isn't Streamswitch's. */
+  readonly code: string
+  /** Handler starts. */
+  readonly attempts: number
+  /** Where the original was: `partition` and `offset` as that transport has them. */
+  readonly origin: {
+    readonly topic: string
+    readonly group: string
+    readonly partition: number
+    readonly offset: string
+  }
+  /** When the original was sent, in milliseconds since the epoch. */
+  readonly timestamp: number
+  /** When it was given up, in milliseconds since the epoch. */
+  readonly failedAt: number
+  /** Bytes of the payload. */
+  readonly size: number
+}
+
+/** A dead letter with all that the original had. */
+export interface DeadLetterDetails extends DeadLetter {
+  /** The original's payload; `undefined` is a tombstone. */
+  readonly bytes: Buffer | undefined
+  /** The original's headers. */
+  readonly headers: Headers
+}
+
+const ADDED: ReadonlySet<string> = new Set(Object.values(DEAD_LETTER_HEADERS))
+
+/** Reads a record of a dead-letter topic. What its headers don't say is taken as `topic` and `group` say. */
+export function readDeadLetter(delivery: Delivery, topic: string, group: string): DeadLetterDetails {
+  const { id, key, bytes, headers, timestamp } = delivery
+  const number = (name: string, missing: number): number => {
+    const value = Number(headers[name] ?? Number.NaN)
+    return Number.isSafeInteger(value) ? value : missing
+  }
+  return {
+    id,
+    key,
+    error: headers[DEAD_LETTER_HEADERS.error] ?? '',
+    code: headers[DEAD_LETTER_HEADERS.errorCode] ?? 'UNKNOWN',
+    attempts: number(DEAD_LETTER_HEADERS.attempts, 0),
+    origin: {
+      topic: headers[DEAD_LETTER_HEADERS.topic] ?? topic,
+      group: headers[DEAD_LETTER_HEADERS.group] ?? group,
+      partition: number(DEAD_LETTER_HEADERS.partition, 0),
+      offset: headers[DEAD_LETTER_HEADERS.offset] ?? '',
+    },
+    timestamp: number(DEAD_LETTER_HEADERS.timestamp, timestamp),
+    failedAt: number(DEAD_LETTER_HEADERS.failedAt, timestamp),
+    size: bytes?.length ?? 0,
+    bytes,
+    headers: Object.fromEntries(Object.entries(headers).filter(([name]) => !ADDED.has(name))),
+  }
+}
+
+/** What a list shows of it. */
+export function summaryOf({ bytes: _bytes, headers: _headers, ...summary }: DeadLetterDetails): DeadLetter {
+  return summary
+}

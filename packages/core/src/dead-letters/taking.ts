@@ -1,0 +1,63 @@
+import type { Delivery } from '../consumer/delivery.js'
+import type { DeadLetterDetails } from './dead-letter.js'
+import type { DeadLetterReader } from './dead-letter-reader.js'
+import type { Removal } from './removal.js'
+
+/** Dead letters that are used, then removed, at a time. */
+const CHUNK = 200
+
+interface Chosen {
+  readonly delivery: Delivery
+  readonly letter: DeadLetterDetails
+}
+
+/** One pass over a dead-letter topic that uses the chosen letters (sends them, or nothing) and then removes them. */
+export class Taking {
+  readonly #removal: Removal
+  readonly #use: (letter: DeadLetterDetails) => Promise<void>
+  readonly #choose: (delivery: Delivery) => DeadLetterDetails | 'stays' | 'gone'
+  #chosen: Chosen[] = []
+  #count = 0
+
+  constructor(
+    removal: Removal,
+    use: (letter: DeadLetterDetails) => Promise<void>,
+    choose: (delivery: Delivery) => DeadLetterDetails | 'stays' | 'gone',
+  ) {
+    this.#removal = removal
+    this.#use = use
+    this.#choose = choose
+  }
+
+  /** Resolves with how many were removed. Rejects with the first failure of a use; what was used by then is removed. */
+  async run(reader: DeadLetterReader): Promise<number> {
+    let seen = 0
+    for await (const delivery of reader.deliveries()) {
+      this.#look(delivery)
+      if (this.#chosen.length >= CHUNK) await this.#finish()
+      seen += 1
+      // What comes now failed meanwhile.
+      if (seen >= reader.total) break
+    }
+    await this.#finish()
+    return this.#count
+  }
+
+  #look(delivery: Delivery): void {
+    const letter = this.#choose(delivery)
+    if (letter === 'stays') return this.#removal.keep(delivery)
+    this.#removal.pass(delivery)
+    if (letter !== 'gone') this.#chosen.push({ delivery, letter })
+  }
+
+  async #finish(): Promise<void> {
+    const chosen = this.#chosen
+    this.#chosen = []
+    const outcomes = await Promise.allSettled(chosen.map(({ letter }) => this.#use(letter)))
+    const done = chosen.filter((_, index) => outcomes[index]?.status === 'fulfilled').map(({ delivery }) => delivery)
+    await this.#removal.remove(done, done.length === chosen.length)
+    this.#count += done.length
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+  }
+}

@@ -1,0 +1,197 @@
+import { randomBytes } from 'node:crypto'
+import { backoffDelayMs, RECONNECT_BACKOFF } from '../backoff.js'
+import type { Delivery } from '../consumer/delivery.js'
+import { StreamError, toStreamError } from '../errors.js'
+import { wait } from '../time.js'
+import type { ClaimAnswer, CompletionAnswer, DedupeClaim, DedupeStore, MarkSettlement } from './dedupe-store.js'
+import { GatheredCalls } from './gathered-calls.js'
+import { Postponement } from './postponement.js'
+
+export interface ClaimsSettings {
+  readonly store: DedupeStore
+  readonly ttlMs: number
+  readonly claimMs: number
+  readonly transport: string
+  /** As on the broker. */
+  readonly group: string
+  /** What a topic is called on the broker. */
+  topicName(topic: string): string
+  /** What the present driver has to say about marks. */
+  marks(): MarkSettlement | undefined
+  /** The store can't answer. */
+  report(error: StreamError): void
+}
+
+/** The claims of one loop: takes them before handlers start, keeps them while handlers are at work, completes or releases them. */
+export class Claims {
+  readonly #settings: ClaimsSettings
+  readonly #owner = randomBytes(9).toString('base64url')
+  readonly #held = new Map<DedupeClaim, Delivery>()
+  readonly #claiming: GatheredCalls<DedupeClaim, ClaimAnswer>
+  readonly #completing: GatheredCalls<DedupeClaim, CompletionAnswer>
+  readonly #releasing: GatheredCalls<DedupeClaim, undefined>
+  #count = 0
+  #timer: NodeJS.Timeout | undefined
+  #extending = false
+  #closed = false
+
+  constructor(settings: ClaimsSettings) {
+    const { store, claimMs } = settings
+    this.#settings = settings
+    this.#claiming = new GatheredCalls((claims) => store.claim(claims, claimMs))
+    this.#completing = new GatheredCalls((claims) => store.complete(claims))
+    this.#releasing = new GatheredCalls(async (claims): Promise<readonly undefined[]> => {
+      await store.release(claims)
+      return []
+    })
+  }
+
+  /**
+   * Tries to make the message this loop's own. With `claimed` the delivery carries the claim. Rejects with a
+   * {@link Postponement} where the store can't answer, or with the store's error where asking again can't help.
+   */
+  async take(delivery: Delivery): Promise<ClaimAnswer> {
+    const claim = this.#make(delivery)
+    let answer: ClaimAnswer
+    try {
+      answer = await this.#claiming.ask(claim)
+    } catch (cause) {
+      throw this.#unanswered(cause, delivery)
+    }
+    if (answer !== 'claimed') return answer
+    delivery.claim = claim
+    this.#hold(claim, delivery)
+    return answer
+  }
+
+  /** The message's mark goes to the broker with its ack. */
+  ridesWithAck(): boolean {
+    return this.#settings.marks()?.takes(this.#settings.store) === true
+  }
+
+  /** Marks the message as done, unless another claim has taken it over. Keeps trying while the store can't answer, until `signal` aborts; rejects then. */
+  async complete(delivery: Delivery, signal: AbortSignal): Promise<CompletionAnswer> {
+    const claim = delivery.claim
+    if (claim === undefined) return 'completed'
+    try {
+      for (let attempt = 1; ; attempt += 1) {
+        try {
+          return await this.#completing.ask(claim)
+        } catch (cause) {
+          this.#settings.report(this.#storeError(cause))
+          await wait(backoffDelayMs(RECONNECT_BACKOFF, attempt), signal)
+        }
+      }
+    } finally {
+      this.forget(delivery)
+    }
+  }
+
+  /** Gives the message back for others to take: its handler has failed. */
+  release(delivery: Delivery): void {
+    const claim = delivery.claim
+    if (claim === undefined) return
+    this.forget(delivery)
+    // A store that can't answer forgets the claim by itself when it runs out.
+    this.#releasing.ask(claim).catch((cause: unknown) => this.#settings.report(this.#storeError(cause)))
+  }
+
+  /** Holds the claim no longer; unless it was completed it runs out by itself. */
+  forget(delivery: Delivery): void {
+    const claim = delivery.claim
+    if (claim === undefined) return
+    delivery.claim = undefined
+    this.#held.delete(claim)
+  }
+
+  /** Extends nothing from now on: what is still held runs out by itself. */
+  close(): void {
+    this.#closed = true
+    clearInterval(this.#timer)
+    this.#held.clear()
+  }
+
+  #make(delivery: Delivery): DedupeClaim {
+    const { topicName, group, ttlMs, marks } = this.#settings
+    this.#count += 1
+    return {
+      topic: topicName(delivery.topic),
+      group,
+      id: delivery.id,
+      place: this.ridesWithAck() ? marks()?.place(delivery.topic, delivery.partition) : undefined,
+      token: `${this.#owner}${this.#count.toString(36)}`,
+      ttlMs,
+    }
+  }
+
+  #hold(claim: DedupeClaim, delivery: Delivery): void {
+    if (this.#closed) return
+    this.#held.set(claim, delivery)
+    this.#timer ??= setInterval(() => void this.#extend(), Math.max(5, this.#settings.claimMs / 3))
+  }
+
+  async #extend(): Promise<void> {
+    if (this.#extending || this.#held.size === 0) return
+    this.#extending = true
+    const claims = [...this.#held.keys()]
+    try {
+      const kept = await this.#settings.store.extend(claims, this.#settings.claimMs)
+      for (const [index, claim] of claims.entries()) if (kept[index] === false) this.#lost(claim)
+    } catch (cause) {
+      this.#settings.report(this.#storeError(cause))
+    }
+    this.#extending = false
+  }
+
+  /** Another member may be at work on it by now: the handler is told, so that it can undo what it has begun. */
+  #lost(claim: DedupeClaim): void {
+    const delivery = this.#held.get(claim)
+    this.#held.delete(claim)
+    if (delivery?.claim === claim && delivery.handling) delivery.abort(this.conflict(delivery, 'busy'))
+  }
+
+  /** What the slower of two is told. */
+  conflict(delivery: Delivery, how: 'done' | 'busy'): Postponement {
+    const what = how === 'done' ? 'has finished it' : 'has taken it over'
+    return new Postponement(
+      `another member of group '${this.#settings.group}' ${what} while this one was at work on message ${delivery.id} (its claim had run out: claimMs is ${this.#settings.claimMs})`,
+      { ...this.#context(delivery), code: 'CONFLICT', retryAfterMs: 0 },
+    )
+  }
+
+  /** Why a message that another claim holds can't start. */
+  busy(delivery: Delivery, retryAfterMs: number): Postponement {
+    return new Postponement(`another handler of group '${this.#settings.group}' is at work on message ${delivery.id}`, {
+      ...this.#context(delivery),
+      code: 'UNAVAILABLE',
+      retryAfterMs,
+    })
+  }
+
+  #unanswered(cause: unknown, delivery: Delivery): StreamError {
+    const error = this.#storeError(cause)
+    if (!error.retryable) return error
+    this.#settings.report(error)
+    return new Postponement(error.message, {
+      ...this.#context(delivery),
+      code: error.code,
+      cause,
+      retryAfterMs: RECONNECT_BACKOFF.maxDelayMs,
+    })
+  }
+
+  #storeError(cause: unknown): StreamError {
+    const error = toStreamError(cause, { code: 'UNKNOWN', transport: this.#settings.transport, operation: 'dedupe' })
+    return new StreamError(`the dedupe store doesn't answer: ${error.message}`, {
+      code: error.code,
+      retryable: error.retryable,
+      transport: this.#settings.transport,
+      operation: 'dedupe',
+      cause,
+    })
+  }
+
+  #context(delivery: Delivery): { transport: string; topic: string; operation: string } {
+    return { transport: this.#settings.transport, topic: delivery.topic, operation: 'dedupe' }
+  }
+}

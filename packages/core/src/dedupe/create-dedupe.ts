@@ -1,0 +1,32 @@
+import type { StreamError } from '../errors.js'
+import type { OptionValues } from '../options/fields.js'
+import type { Transport } from '../transport/transport.js'
+import { Claims } from './claims.js'
+import { Dedupe } from './dedupe.js'
+import type { dedupeFields } from './dedupe-options.js'
+import type { MarkSettlement } from './dedupe-store.js'
+
+export interface DedupeContext {
+  readonly transport: Transport
+  readonly group: string
+  /** What the present driver has to say about marks. */
+  marks(): MarkSettlement | undefined
+  report(error: StreamError): void
+}
+
+/** What the option asks for; `undefined` where it asks for nothing. */
+export function createDedupe(options: OptionValues<typeof dedupeFields>, context: DedupeContext): Dedupe | undefined {
+  const { store, transaction, ttlMs, claimMs } = options
+  const { transport, marks, report } = context
+  const group = transport.brokerGroup(context.group)
+  const topicName = (topic: string): string => transport.topicSpec(topic).brokerTopic
+  const markOf = ({ topic, id }: { readonly topic: string; readonly id: string }) => ({
+    topic: topicName(topic),
+    group,
+    id,
+  })
+  if (transaction !== undefined) return new Dedupe(transaction, markOf)
+  if (store === undefined) return undefined
+  const claims = new Claims({ store, ttlMs, claimMs, transport: transport.name, group, topicName, marks, report })
+  return new Dedupe(claims, markOf)
+}

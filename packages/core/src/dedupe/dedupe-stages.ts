@@ -1,0 +1,128 @@
+import { type Delivery, DeliveryState } from '../consumer/delivery.js'
+import { isPromiseLike } from '../consumer/dispatcher.js'
+import type { HandlerStage } from '../consumer/handler-chain.js'
+import { isStreamError } from '../errors.js'
+import type { Message } from '../message.js'
+import type { Claims } from './claims.js'
+import type { DedupeMark } from './dedupe-store.js'
+import { type DedupeTransaction, misuse } from './dedupe-transaction.js'
+import { Postponement } from './postponement.js'
+
+export interface DedupeStageHost {
+  /** Handlers may start. */
+  readonly started: boolean
+  /** The group has handled the message before: it is acked, and its handler not called. */
+  duplicate(delivery: Delivery): void
+  /** Another one was faster. */
+  conflicted(delivery: Delivery, error: Postponement): void
+  /** The store refuses for good. */
+  fail(error: unknown): void
+}
+
+/** How long a message waits that was claimed when nothing may start any more, in milliseconds. */
+const PAUSED_MS = 20
+
+/** The stage around a handler that lets it have only what its group hasn't handled, and only while no other handler is at work on it. */
+export function claimingStage(claims: Claims, host: DedupeStageHost): HandlerStage {
+  return (next) => async (message) => {
+    const delivery = message as Delivery
+    const { run } = delivery
+    const answer = await claims.take(delivery).catch((error: unknown) => {
+      // Asking again can't help, and without an answer nothing may be handled.
+      if (!(error instanceof Postponement)) host.fail(error)
+      throw error instanceof Postponement ? error : claims.busy(delivery, PAUSED_MS)
+    })
+    const current = delivery.run === run && delivery.handling && delivery.state === DeliveryState.Running
+    if (answer === 'done') return current ? host.duplicate(delivery) : undefined
+    if (answer !== 'claimed') throw claims.busy(delivery, answer.busyForMs)
+    if (current && host.started && !delivery.timedOut) return next(message)
+    claims.release(delivery)
+    throw claims.busy(delivery, PAUSED_MS)
+  }
+}
+
+/** The stage that runs a handler within a transaction of the user's database, which also holds the mark. */
+export function transactionStage(
+  dedupe: DedupeTransaction,
+  markOf: (message: Message) => DedupeMark,
+  host: DedupeStageHost,
+): HandlerStage {
+  return (next) => (message) => {
+    const delivery = message as Delivery
+    const work = new Work(dedupe, message, next)
+    let result: unknown
+    try {
+      result = dedupe.run(markOf(message), work.start)
+    } catch (error) {
+      throw failed(error)
+    }
+    // Without a promise there is nothing to wait for: databases that work at once get their handlings at once.
+    if (!isPromiseLike(result)) return ended()
+    return result.then(ended, (error: unknown) => {
+      throw failed(error)
+    })
+
+    function ended(): unknown {
+      dedupe.end(message)
+      if (work.state === 'none') return host.duplicate(delivery)
+      if (work.state === 'running') {
+        // The mark is committed, and nobody knows whether the handler's writes will be: no other message may be lost like this.
+        const error = misuse(
+          `ended before the handler of message ${message.id} did: wait for what work() returns`,
+          message,
+        )
+        host.fail(error)
+        throw error
+      }
+      if (work.state === 'failed') throw work.error
+      return work.result
+    }
+    function failed(error: unknown): unknown {
+      dedupe.end(message)
+      // The handler did its part; the database found at the end that another one had been faster.
+      if (work.state !== 'done' || !isStreamError(error) || error.code !== 'CONFLICT') return error
+      const conflict = new Postponement(error.message, { ...error, code: 'CONFLICT', cause: error, retryAfterMs: 0 })
+      host.conflicted(delivery, conflict)
+      return conflict
+    }
+  }
+}
+
+/** One call of a handler by the user's transaction. */
+class Work {
+  readonly #dedupe: DedupeTransaction
+  readonly #message: Message
+  readonly #next: (message: Message) => unknown
+  state: 'none' | 'running' | 'done' | 'failed' = 'none'
+  result: unknown
+  error: unknown
+
+  constructor(dedupe: DedupeTransaction, message: Message, next: (message: Message) => unknown) {
+    this.#dedupe = dedupe
+    this.#message = message
+    this.#next = next
+  }
+
+  readonly start = (transaction: unknown): unknown => {
+    if (this.state !== 'none') throw misuse(`called work() twice for message ${this.#message.id}`, this.#message)
+    this.state = 'running'
+    this.#dedupe.begin(this.#message, transaction)
+    const fail = (error: unknown): never => {
+      this.state = 'failed'
+      this.error = error
+      throw error
+    }
+    const end = (result: unknown): unknown => {
+      this.state = 'done'
+      this.result = result
+      return result
+    }
+    let result: unknown
+    try {
+      result = this.#next(this.#message)
+    } catch (error) {
+      return fail(error)
+    }
+    return isPromiseLike(result) ? result.then(end, fail) : end(result)
+  }
+}

@@ -1,0 +1,104 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import {
+  atMost,
+  environmentText,
+  hostTexts,
+  OFFICIAL_ADAPTERS,
+  officialIdentity,
+  parseHostText,
+  partitionConflict,
+  readSecret,
+  systemErrorMeaning,
+  topicMissing,
+} from '../src/driver.js'
+import { parseTransportUrl } from '../src/transport/url.js'
+
+describe('atMost', () => {
+  it('gives the value, and undefined for a failure or when the time is over', async () => {
+    expect(await atMost(Promise.resolve(1), 60_000)).toBe(1)
+    expect(await atMost(Promise.reject(new Error('broken')), 60_000)).toBeUndefined()
+    expect(await atMost(new Promise(() => {}), 1)).toBeUndefined()
+  })
+
+  it('waits for longer than a timer can run', async () => {
+    const late = new Promise((resolve) => setImmediate(() => setImmediate(() => resolve('late'))))
+    expect(await atMost(late, Number.MAX_SAFE_INTEGER)).toBe('late')
+  })
+})
+
+describe('hosts', () => {
+  it('stand as host or host:port, with IPv6 addresses in brackets, and are taken apart again', () => {
+    const texts = hostTexts(parseTransportUrl('amqp://a,b:1,[::1]:2/'))
+    expect(texts).toEqual(['a', 'b:1', '[::1]:2'])
+    expect(texts?.map((text) => parseHostText(text, 9))).toEqual([
+      { host: 'a', port: 9 },
+      { host: 'b', port: 1 },
+      { host: '::1', port: 2 },
+    ])
+    expect(hostTexts(parseTransportUrl('amqp://'))).toBeUndefined()
+  })
+
+  it('come from a variable without the spaces around it, if it has more than those', () => {
+    expect(['NAME', 'EMPTY', 'ABSENT'].map((name) => environmentText({ NAME: ' a ', EMPTY: ' ' }, name))).toEqual([
+      'a',
+      undefined,
+      undefined,
+    ])
+  })
+})
+
+describe('systemErrorMeaning', () => {
+  it.each([
+    ['ECONNREFUSED', 'UNAVAILABLE'],
+    ['ENOTFOUND', 'UNAVAILABLE'],
+    ['ERR_SSL_WRONG_VERSION_NUMBER', 'INVALID_ARGUMENT'],
+    ['DEPTH_ZERO_SELF_SIGNED_CERT', 'UNAUTHENTICATED'],
+    ['ERR_TLS_CERT_ALTNAME_INVALID', 'UNAUTHENTICATED'],
+    ['ENOENT', undefined],
+    ['constructor', undefined],
+  ])('%s is %s', (code, expected) => {
+    expect(systemErrorMeaning(code)?.code).toBe(expected)
+  })
+})
+
+describe('errors of topics', () => {
+  it('name the topic and what to do', () => {
+    expect(topicMissing('redis', 't')).toMatchObject({ code: 'NOT_FOUND', retryable: false, topic: 't' })
+    expect(partitionConflict('redis', 't', 1, 2)).toMatchObject({
+      code: 'CONFLICT',
+      retryable: false,
+      transport: 'redis',
+      message: expect.stringContaining('1 partitions, not 2'),
+    })
+  })
+})
+
+describe('officialIdentity', () => {
+  it('is what core knows of the adapter', () => {
+    for (const { name, schemes, capabilities } of OFFICIAL_ADAPTERS)
+      expect(officialIdentity(name)).toEqual({ name, schemes, capabilities })
+  })
+})
+
+describe('readSecret', () => {
+  it('reads a file anew each time, without its last line break, and asks a function each time', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'streamswitch-secret-'))
+    const file = join(folder, 'password')
+    let asked = 0
+    const secrets: unknown[] = []
+    for (const text of ['one\n', 'two\r\n']) {
+      await writeFile(file, text)
+      asked += 1
+      secrets.push(await readSecret({ file }, 'redis'), await readSecret(() => `asked ${asked}`, 'redis'))
+    }
+    expect(secrets).toEqual(['one', 'asked 1', 'two', 'asked 2'])
+    await rm(folder, { recursive: true })
+    await expect(readSecret({ file }, 'redis')).rejects.toMatchObject({
+      code: 'UNAUTHENTICATED',
+      message: expect.stringContaining(file),
+    })
+  })
+})

@@ -1,0 +1,43 @@
+import { type HostAddress, parseHostText } from '@streamswitch/core/driver'
+import { classifyError } from './errors.js'
+
+/** Where a server listens unless told otherwise. */
+export const PORT = 6379
+
+/** The servers of one data set, of which one is the primary. */
+export class Seeds {
+  readonly #addresses: readonly HostAddress[]
+  #next = 0
+
+  constructor(hosts: readonly string[]) {
+    this.#addresses = hosts.map((host) => parseHostText(host, PORT))
+  }
+
+  /** Whether it must be found out which one is the primary. */
+  get several(): boolean {
+    return this.#addresses.length > 1
+  }
+
+  /**
+   * Tries one server after the other, beginning with the one that worked last, until `connect` resolves. Rejects with the last
+   * error, or at once with one that another server can't help.
+   */
+  async find<T>(connect: (address: HostAddress) => Promise<T>, signal: AbortSignal): Promise<T> {
+    let failure: unknown
+    for (const _ of this.#addresses) {
+      const at = this.#next
+      // Should the time run out at a server that hangs, the next attempt begins behind it.
+      this.#next = (at + 1) % this.#addresses.length
+      try {
+        const found = await connect(this.#addresses[at] as HostAddress)
+        this.#next = at
+        return found
+      } catch (error) {
+        signal.throwIfAborted()
+        if (!classifyError(error, 'open').retryable) throw error
+        failure = error
+      }
+    }
+    throw failure
+  }
+}

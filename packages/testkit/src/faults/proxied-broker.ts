@@ -1,0 +1,78 @@
+import {
+  type BrokerHandle,
+  type BrokerName,
+  findFreePort,
+  type StartBrokerOptions,
+  startBroker,
+} from '../brokers/index.js'
+import { TcpProxy } from './tcp-proxy.js'
+
+interface Place {
+  readonly broker: BrokerName
+  /** Which of its ports. */
+  readonly port: string
+  /** Lines of configuration by which it tells clients this port in place of its own. */
+  advertise(port: number): readonly string[]
+}
+
+const PLACES = {
+  redis: { broker: 'redis', port: 'redis', advertise: () => [] },
+  amqp: { broker: 'rabbitmq', port: 'amqp', advertise: () => [] },
+  'rabbitmq-stream': {
+    broker: 'rabbitmq',
+    port: 'stream',
+    advertise: (port) => [`stream.advertised_port = ${port}`],
+  },
+  kafka: {
+    broker: 'kafka',
+    port: 'kafka',
+    advertise: (port) => [`advertised.listeners=PLAINTEXT://127.0.0.1:${port}`],
+  },
+} as const satisfies Readonly<Record<string, Place>>
+
+/** URL schemes whose brokers can be started behind a proxy. */
+export type ProxiedScheme = keyof typeof PLACES
+
+/** A broker of one's own, and a proxy before it that its clients can't get around. */
+export interface ProxiedBroker extends AsyncDisposable {
+  readonly broker: BrokerHandle
+  readonly proxy: TcpProxy
+  /** The address through the proxy. */
+  readonly url: string
+}
+
+/**
+ * Starts a broker, to be killed and frozen, and a proxy before it, to cut and delay. Where a broker tells its clients its own
+ * address (Kafka, RabbitMQ Streams), it tells them the proxy's. Errors: as those of `startBroker`.
+ *
+ * @param options - as of `startBroker`.
+ */
+export async function startProxiedBroker(
+  scheme: ProxiedScheme,
+  options: StartBrokerOptions = {},
+): Promise<ProxiedBroker> {
+  const place: Place = PLACES[scheme]
+  const port = options.ports?.[place.port] ?? (await findFreePort())
+  const proxy = await TcpProxy.start({ port })
+  try {
+    const broker = await startBroker(place.broker, {
+      ...options,
+      ports: { ...options.ports, [place.port]: port },
+      config: [...place.advertise(proxy.port), ...(options.config ?? [])],
+    })
+    const url = new URL(broker.urls[scheme] ?? broker.url)
+    url.port = String(proxy.port)
+    return {
+      broker,
+      proxy,
+      url: url.href,
+      async [Symbol.asyncDispose]() {
+        await broker.remove()
+        await proxy.close()
+      },
+    }
+  } catch (error) {
+    await proxy.close()
+    throw error
+  }
+}

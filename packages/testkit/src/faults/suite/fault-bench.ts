@@ -1,0 +1,202 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Logger, Transport } from '@streamswitch/core'
+import { uniqueName } from '../../conformance/names.js'
+import { LedgerReader, LedgerWriter, ledgerTime } from '../../ledger/index.js'
+import { startWorker, type Worker } from '../worker.js'
+import type { ConsumerRole, ProducerRole, WorkerSpec } from '../worker-spec.js'
+import { Feed, type FeedShape } from './feed.js'
+import type { FaultServer, FaultSettings, FaultStand } from './settings.js'
+
+/** Load and limits of the suite; the bounds on duplicates are made of them. */
+export const PREFETCH = 100
+export const CONCURRENCY = 8
+export const HANDLER_MS = 2
+const SEND_TIMEOUT_MS = 60_000
+const POLL_MS = 5
+
+/** The table that one fault is tried at: names of its own, a ledger, the processes that write it. */
+export class FaultBench {
+  readonly settings: FaultSettings
+  readonly stand: FaultStand
+  readonly topic = uniqueName('topic')
+  readonly group = uniqueName('group')
+  readonly reader: LedgerReader
+  readonly partitions: number
+  /** What the transports of this process logged. */
+  readonly log: string[] = []
+  readonly #writer: LedgerWriter
+  readonly #transports: Transport[] = []
+  readonly #workers: Worker[] = []
+  readonly #feeds: Feed[] = []
+
+  constructor(settings: FaultSettings, stand: FaultStand) {
+    this.settings = settings
+    this.stand = stand
+    this.partitions = settings.partitions ?? 4
+    this.reader = new LedgerReader(mkdtempSync(join(tmpdir(), 'streamswitch-faults-')))
+    this.#writer = new LedgerWriter(this.reader.folder, 'feed')
+  }
+
+  /** There is a broker between senders and receivers. */
+  get brokered(): boolean {
+    return this.stand.broker !== undefined
+  }
+
+  /** How many members a group has: one where the receiving process takes the broker's place. */
+  get memberCount(): number {
+    return this.brokered ? 2 : 1
+  }
+
+  /** What is killed in the broker's place: the broker, else the receiver. */
+  server(): FaultServer {
+    const { broker } = this.stand
+    if (broker !== undefined) return broker
+    const receiver = this.#workers.find(({ spec }) => spec.role.kind === 'consumer')
+    if (receiver === undefined) throw new Error('there is neither a broker nor a receiver')
+    return {
+      kill: () => receiver.kill(),
+      start: async () => {
+        await receiver.start()
+        await receiver.ready()
+      },
+    }
+  }
+
+  /** Producers of this process, connected. */
+  async feed(shape: FeedShape, settings: Readonly<Record<string, unknown>> = {}): Promise<Feed> {
+    const transport = new Transport(this.settings.adapter, this.stand.url, {
+      environment: {},
+      logger: this.#logger(),
+      options: this.settings.options ?? {},
+    })
+    this.#transports.push(transport)
+    const producers = Array.from({ length: shape.producers }, () =>
+      transport.producer(this.topic, { ...this.producerSettings(), ...settings }),
+    )
+    await Promise.all(producers.map((producer) => producer.init()))
+    const feed = new Feed(producers, shape, this.#writer)
+    this.#feeds.push(feed)
+    return feed
+  }
+
+  /** Consumers `c1`, `c2`, …, each a process of its own, joined. */
+  async consumers(role: Partial<ConsumerRole> = {}): Promise<Worker[]> {
+    const names = Array.from({ length: this.memberCount }, (_, index) => `c${index + 1}`)
+    return Promise.all(names.map((name) => this.consumer(name, role)))
+  }
+
+  consumer(name: string, { settings, ...role }: Partial<ConsumerRole> = {}): Promise<Worker> {
+    return this.#worker(name, this.stand.receiverUrl ?? this.stand.url, {
+      kind: 'consumer',
+      group: this.group,
+      handlerMs: HANDLER_MS,
+      ...role,
+      settings: {
+        partitions: this.partitions,
+        prefetch: PREFETCH,
+        concurrency: CONCURRENCY,
+        connectTimeoutMs: 20_000,
+        ...this.settings.consumer,
+        ...settings,
+      },
+    })
+  }
+
+  producer(name: string, role: Omit<ProducerRole, 'kind'>, settings: object = {}): Promise<Worker> {
+    return this.#worker(name, this.stand.url, {
+      kind: 'producer',
+      ...role,
+      settings: { ...this.producerSettings(), ...settings },
+    })
+  }
+
+  producerSettings(): Readonly<Record<string, unknown>> {
+    return {
+      partitions: this.partitions,
+      // Small batches: sends are then under way at any moment that a fault may come.
+      maxBatchRecords: 20,
+      sendTimeoutMs: SEND_TIMEOUT_MS,
+      connectTimeoutMs: 20_000,
+      ...this.settings.producer,
+    }
+  }
+
+  /** Resolves with the time that it took, in milliseconds, once the condition holds; rejects after `timeoutMs` and says what is there instead. */
+  async until(condition: () => boolean, what: string, timeoutMs: number): Promise<number> {
+    const started = ledgerTime()
+    while (!condition()) {
+      if (ledgerTime() - started > timeoutMs * 1_000)
+        throw new Error(`waited ${timeoutMs} ms for: ${what}; instead: ${this.#state()}`)
+      const dead = this.#workers.find((worker) => worker.failed)
+      if (dead !== undefined)
+        throw new Error(`worker ${dead.name} ended with an error; see its log:\n${dead.lastWords}`)
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+    }
+    return (ledgerTime() - started) / 1_000
+  }
+
+  /** Waits until every one of these messages is confirmed and handled. */
+  handledAll(ids: readonly string[], what: string, timeoutMs: number): Promise<number> {
+    const wanted = new Set(ids)
+    return this.until(
+      () => {
+        for (const id of wanted) if (this.reader.isDone(id)) wanted.delete(id)
+        if (wanted.size > 0) this.reader.refresh()
+        return wanted.size === 0
+      },
+      what,
+      timeoutMs,
+    )
+  }
+
+  /** Waits until everything confirmed is handled. */
+  async complete(timeoutMs: number): Promise<void> {
+    await this.until(() => this.reader.refresh().complete, 'everything that was confirmed to be handled', timeoutMs)
+  }
+
+  /** Ids of the messages that handlers of a worker are at work at. */
+  runningAt(worker: Worker): string[] {
+    return this.reader
+      .refresh()
+      .handlings.filter(({ process, outcome }) => process === worker.name && outcome === 'running')
+      .map(({ id }) => id)
+  }
+
+  async close(): Promise<void> {
+    this.stand.proxy.heal()
+    for (const feed of this.#feeds) feed.stop()
+    await Promise.all(this.#workers.map((worker) => worker.kill()))
+    await Promise.all(this.#transports.map((transport) => transport.close({ timeoutMs: 0 })))
+    this.#writer.close()
+    rmSync(this.reader.folder, { recursive: true, force: true })
+  }
+
+  async #worker(name: string, url: string, role: WorkerSpec['role']): Promise<Worker> {
+    const worker = await startWorker({
+      name,
+      ledger: this.reader.folder,
+      adapter: this.settings.module,
+      url,
+      options: { ...this.settings.options },
+      topic: this.topic,
+      role,
+    })
+    this.#workers.push(worker)
+    return worker
+  }
+
+  #logger(): Logger {
+    const keep = (level: string) => (line: string) => {
+      this.log.push(`${level} ${line}`)
+    }
+    return { debug: () => {}, info: keep('info'), warn: keep('warn'), error: keep('error') }
+  }
+
+  #state(): string {
+    const { sent, confirmed, handled } = this.reader.refresh().counts
+    const words = this.#workers.map((worker) => `${worker.name}:\n${worker.lastWords}`)
+    return `${sent} sent, ${confirmed} confirmed, ${handled} handled\n${words.join('\n')}`
+  }
+}

@@ -1,0 +1,32 @@
+import { describe } from 'vitest'
+import { brokerKilled } from './broker-killed.js'
+import { connectionFaults } from './connection-faults.js'
+import { consumerFrozen } from './consumer-frozen.js'
+import { exitWhileUnreachable } from './exit-while-unreachable.js'
+import { FaultSuite } from './fault-suite.js'
+import { consumerKilled, producerKilled } from './process-killed.js'
+import type { FaultSettings } from './settings.js'
+
+/** The parts of the suite, in the order of the numbered demands. */
+const PARTS: readonly ((suite: FaultSuite) => void)[] = [
+  brokerKilled,
+  connectionFaults,
+  consumerKilled,
+  producerKilled,
+  exitWhileUnreachable,
+  consumerFrozen,
+]
+
+/**
+ * Declares the fault suite for one adapter: call it at the top level of a vitest file of its own. Faults are real: processes are
+ * killed and frozen, connections cut, at a stand that the suite starts for itself. After each the whole ledger is judged: nothing
+ * confirmed is lost, nothing is out of order, duplicates and recovery stay within their bounds. Results are written as rows, see
+ * `STREAMSWITCH_RELIABILITY_RESULTS`.
+ */
+export function faults(settings: FaultSettings): void {
+  const suite = new FaultSuite(settings)
+  describe(`${settings.adapter.name} under faults`, () => {
+    suite.around()
+    for (const part of PARTS) part(suite)
+  })
+}

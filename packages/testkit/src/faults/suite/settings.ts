@@ -1,0 +1,68 @@
+import type { AdapterDefinition, TransportOptions } from '@streamswitch/core'
+import type { TcpProxy } from '../tcp-proxy.js'
+
+/** What can be done to the process at the other end. */
+export interface FaultServer {
+  /** SIGKILL; resolves when it is gone. */
+  kill(): Promise<void>
+  /** Starts it again on its data; resolves when it answers. */
+  start(): Promise<void>
+}
+
+/** Whom the faults happen to: a broker of one's own behind a proxy, or, without a broker, the place where receivers listen. */
+export interface FaultStand extends AsyncDisposable {
+  readonly proxy: TcpProxy
+  /** Where producers connect: through the proxy. */
+  readonly url: string
+  /** Where loops connect; default: `url`. */
+  readonly receiverUrl?: string
+  /** Left out: there is no broker, and the receiving process takes its place. */
+  readonly broker?: FaultServer
+}
+
+/** Longest time from the end of a fault (or its beginning, where it doesn't end by itself) until all goes on, in milliseconds. */
+export interface RecoveryBounds {
+  /** After a killed broker answers again. */
+  readonly brokerKilled: number
+  /** After a connection was cut, half-closed or reset. */
+  readonly connectionLost: number
+  /** After a connection went silent: it must be found out first. */
+  readonly connectionSilent: number
+  /** After a consumer was killed, until what it was handling is handled by another one. */
+  readonly consumerKilled: number
+  /** After a consumer froze, until another one has its work. */
+  readonly consumerFrozen: number
+  /** After a killed producer was started again. */
+  readonly producerRestarted: number
+  /** From SIGTERM to the end of the process while the other end can't be reached. */
+  readonly exit: number
+}
+
+/** What the fault suite needs to know of an adapter. */
+export interface FaultSettings {
+  readonly adapter: AdapterDefinition
+  /** The built adapter, for worker processes: a package name or the `file:` URL of its entry. */
+  readonly module: string
+  /**
+   * Starts what the faults happen to; called once. A `string` says why there is nothing that may be harmed: every case is then
+   * reported as not run, which fails.
+   */
+  readonly stand: () => Promise<FaultStand | string>
+  /** Transport options that make timeouts short. */
+  readonly options?: TransportOptions['options']
+  /** Options of producers; JSON only. */
+  readonly producer?: Readonly<Record<string, unknown>>
+  /** Options of loops; JSON only. */
+  readonly consumer?: Readonly<Record<string, unknown>>
+  /** Options of a producer, for a topic, under which the broker of the stand drops what it has stored already by `sequence`. Left out: it doesn't. */
+  readonly publishDedupe?: (topic: string) => Readonly<Record<string, unknown>>
+  /** Default 4; 1 for a transport without partitions. */
+  readonly partitions?: number
+  /** Longest time between a handler's success and its ack or commit, in milliseconds: part of the bound on duplicates. */
+  readonly ackIntervalMs: number
+  /** Most messages per partition that may be handled and not acked when a connection ends, if other than the prefetch. */
+  readonly unackedPerPartition?: number
+  /** How long a topic must exist until it survives the death of the broker, in milliseconds; default 0. */
+  readonly ripeMs?: number
+  readonly recovery: RecoveryBounds
+}

@@ -1,0 +1,5 @@
+export { checkHistory, type HandledMessage, type HistoryVerdict, type SentMessage } from './check-history.js'
+export { type LedgerEntry, type LedgerLine, ledgerTime, type ProcessEvent } from './ledger-lines.js'
+export { type LedgerHandling, LedgerReader, type LedgerSend, type LedgerVerdict } from './ledger-reader.js'
+export { LedgerWriter } from './ledger-writer.js'
+export { recordHandler, recordSend } from './recording.js'
