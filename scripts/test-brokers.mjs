@@ -18,6 +18,7 @@ export const BROKERS_BY_SUITE = {
   'packages/testkit': [],
   'examples/flights': ['redis', 'kafka', 'rabbitmq'],
   'examples/mixed': ['kafka', 'rabbitmq'],
+  'examples/two-way': ['redis', 'kafka', 'rabbitmq'],
 }
 
 /** The launcher's command line, to be run with Node.js once testkit is built. */

@@ -24,6 +24,7 @@ const PRINTED = [
   /^1 2 -3 4\n-3\n$/,
   /^hamlet to\nhamlet be\nhamlet end\n$/,
   /^acme true\n$/,
+  /^3\n2\n1\n0\n$/,
   /^a b a b\n$/,
   /^7 1\n$/,
   /^\{ entries: 1.*\}\n$/,

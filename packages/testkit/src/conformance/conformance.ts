@@ -23,6 +23,7 @@ import { rebalanceHooks } from './rebalance-hooks.js'
 import { redelivery } from './redelivery.js'
 import { router } from './router.js'
 import { runner } from './runner.js'
+import { requests } from './requests.js'
 import { secrets } from './secrets.js'
 import { sendingLifecycle } from './sending-lifecycle.js'
 import type { ConformanceSettings } from './settings.js'
@@ -59,6 +60,7 @@ const PARTS: readonly ((suite: Suite) => void)[] = [
   factories,
   router,
   runner,
+  requests,
   foreignClient,
   middleware,
   errorPolicies,
