@@ -3,7 +3,6 @@ import { once } from 'node:events'
 import { Transport } from '@streamswitch/core'
 import { expect, it } from 'vitest'
 import http from '../src/index.js'
-import { freePort } from './support/ports.js'
 
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
