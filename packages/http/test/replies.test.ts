@@ -1,14 +1,22 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { Transport } from '@streamswitch/core'
 import { expect, it } from 'vitest'
 import http from '../src/index.js'
-import { freePort } from './support/ports.js'
 
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
+async function unusedPort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { readonly port: number }
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
 it('curl sees the parts of a reply while the handler still works', { timeout: 30_000 }, async () => {
-  const base = `http://127.0.0.1:${await freePort()}`
+  const base = `http://127.0.0.1:${await unusedPort()}`
   await using transport = new Transport(http, base, { environment: {}, logger: silent })
   const loop = transport.consumer<{ year: number }>('reports', { group: 'accounting' })
   let goOn: () => void = () => {}
