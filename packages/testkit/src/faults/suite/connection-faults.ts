@@ -83,6 +83,7 @@ function declare(suite: FaultSuite, fault: ConnectionFault): void {
     feed.allow(1 / 3)
     await feed.reached(total / 3, PROGRESS_MS)
     const { accepted } = proxy
+    proxy.delay(0)
     const struck = fault.strike(proxy)
     const open = feed.unconfirmed
     const met = await within(Promise.resolve(struck), 'the fault to strike', 2 * bound)
