@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
 import { load } from '../../conformance/load.js'
+import { LATENCY_MS } from './fault-bench.js'
 import { duplicatesBound, type FaultSuite } from './fault-suite.js'
 
 const PRODUCERS = 10
@@ -22,11 +23,13 @@ export function brokerKilled(suite: FaultSuite): void {
     const hits: number[] = []
     let recoveryMs = 0
     for (const share of [1 / 3, 2 / 3]) {
+      bench.stand.proxy.delay(LATENCY_MS)
       feed.allow(share)
       await feed.reached(total * share, PROGRESS_MS)
       const server = bench.server()
       const open = feed.unconfirmed
       await server.kill()
+      bench.stand.proxy.delay(0)
       expect(open.length, 'the fault hits sends that are under way').toBeGreaterThan(0)
       hits.push(open.length)
       await server.start()
