@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { readEntries } from '../src/message.js'
+import { type RawEntry, readEntries } from '../src/message.js'
 
 test('a foreign entry, whatever its fields are, becomes a delivery of texts', () => {
   const known = fc.constantFrom(
@@ -22,7 +22,9 @@ test('a foreign entry, whatever its fields are, becomes a delivery of texts', ()
   const assignment = { topic: 'orders', partition: 0, epoch: 1 }
   fc.assert(
     fc.property(fc.array(fc.tuple(field, value)), fc.option(value, { nil: undefined }), (pairs, attempts) => {
-      const { deliveries } = readEntries([[Buffer.from('5-1'), pairs.flat(), attempts]], assignment, undefined)
+      const entry: RawEntry =
+        attempts === undefined ? [Buffer.from('5-1'), pairs.flat()] : [Buffer.from('5-1'), pairs.flat(), attempts]
+      const { deliveries } = readEntries([entry], assignment, undefined)
       const [delivery] = deliveries
       for (const one of Object.values(delivery?.headers ?? {})) expect(typeof one).toBe('string')
       expect(typeof delivery?.id).toBe('string')
