@@ -103,12 +103,6 @@ export class DriverMember implements ConsumerSink {
     this.reports.push(error)
   }
 
-  outOfRange(): 'earliest' {
-    return 'earliest'
-  }
-
-  startIgnored(): void {}
-
   get ids(): string[] {
     return this.delivered.map((delivery) => delivery.id)
   }
