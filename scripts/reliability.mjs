@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { run, ScriptFailure } from './run.mjs'
 import { build } from './turbo.mjs'
 import { ROOT, workspacePackages } from './workspace.mjs'
@@ -34,7 +34,8 @@ const [BEGIN, END] = ['<!-- results -->', '<!-- end of results -->']
 
 /**
  * Runs the fault suites of all packages that have one, or of those named by folder, one after the other, and writes what they
- * found into `docs/reliability.md`. Rejects when a case failed or was not run; the page is written all the same.
+ * found into `docs/reliability.md`; what the page says of the others stays. Rejects when a case failed or was not run; the page is
+ * written all the same.
  *
  * @param {readonly string[]} names
  */
@@ -54,32 +55,54 @@ export async function runReliability(names) {
     const { code } = await run('pnpm', ['exec', 'vitest', 'run', SUITE], { cwd: join(ROOT, folder) })
     failed ||= code !== 0
   }
-  const rows = folders.flatMap((folder) => readRows(join(ROOT, folder, RESULTS)))
-  writePage(rows)
-  process.stdout.write(`\n${PAGE} has ${rows.length} rows\n`)
+  const rows = chosen.flatMap((folder) => readRows(folder))
+  const path = join(ROOT, PAGE)
+  writeFileSync(path, withResults(readFileSync(path, 'utf8'), rows))
+  process.stdout.write(`\n${PAGE} has ${rows.length} new rows\n`)
   if (failed) throw new ScriptFailure('')
 }
 
 /**
+ * What the suite of a package wrote. One that ended before it wrote anything must not leave the page as it was.
+ *
  * @param {string} folder
  * @returns {Row[]}
  */
 function readRows(folder) {
-  if (!existsSync(folder)) return []
-  return readdirSync(folder)
-    .filter((name) => name.endsWith('.json'))
-    .flatMap((name) => /** @type {Row[]} */ (JSON.parse(readFileSync(join(folder, name), 'utf8'))))
+  const results = join(ROOT, folder, RESULTS)
+  const files = existsSync(results) ? readdirSync(results).filter((name) => name.endsWith('.json')) : []
+  if (files.length === 0) return [unknownRow(folder)]
+  return files.flatMap((name) => /** @type {Row[]} */ (JSON.parse(readFileSync(join(results, name), 'utf8'))))
 }
 
-/** @param {readonly Row[]} rows */
-function writePage(rows) {
-  const path = join(ROOT, PAGE)
-  const text = readFileSync(path, 'utf8')
-  const [before, rest] = text.split(BEGIN)
-  const after = rest?.split(END)[1]
-  if (before === undefined || after === undefined) throw new ScriptFailure(`${PAGE} must have ${BEGIN} and ${END}`)
-  mkdirSync(join(ROOT, 'docs'), { recursive: true })
-  writeFileSync(path, `${before}${BEGIN}\n\n${resultTables(rows)}\n\n${END}${after}`)
+/**
+ * @param {string} folder
+ * @returns {Row}
+ */
+function unknownRow(folder) {
+  const reason = 'the suite ended without results'
+  return { transport: basename(folder), item: 0, fault: 'all', outcome: 'not run', reason }
+}
+
+/**
+ * The page with these results in place of earlier ones of the same transports.
+ *
+ * @param {string} page
+ * @param {readonly Row[]} rows
+ */
+export function withResults(page, rows) {
+  const [before, rest] = page.split(BEGIN)
+  const [old, after] = rest?.split(END) ?? []
+  if (before === undefined || old === undefined || after === undefined)
+    throw new ScriptFailure(`${PAGE} must have ${BEGIN} and ${END}`)
+  /** @type {Map<string, string>} */
+  const sections = new Map()
+  for (const section of [...old.split(/^(?=### )/m), ...resultTables(rows).split(/^(?=### )/m)]) {
+    const transport = /^### (.*)$/m.exec(section)?.[1]
+    if (transport !== undefined) sections.set(transport, section.trim())
+  }
+  const results = [...sections.keys()].toSorted().map((transport) => sections.get(transport))
+  return `${before}${BEGIN}\n\n${results.join('\n\n')}\n\n${END}${after}`
 }
 
 /**
@@ -128,9 +151,7 @@ function tableOf(transport, rows) {
     '| item | fault | what it hit | sent | confirmed | handled | lost | duplicates, of at most | reordered | settled twice | recovery, of at most |',
     '|---|---|---|---|---|---|---|---|---|---|---|',
     ...lines,
-    '',
-    'Bounds on duplicates:',
-    '',
+    ...(formulas.length === 0 ? [] : ['', 'Bounds on duplicates:', '']),
     ...formulas.map((formula, index) => `${index + 1}. ${formula}`),
   ].join('\n')
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { resultTables } from '../reliability.mjs'
+import { resultTables, withResults } from '../reliability.mjs'
 
 const row = {
   transport: 'redis',
@@ -33,4 +33,17 @@ test('a case that was not run says so, and why', () => {
   const { transport, item, fault } = row
   const text = resultTables([{ transport, item, fault, outcome: 'not run', reason: 'the broker is not ours' }])
   expect(text).toContain('| **not run**: the broker is not ours |')
+})
+
+test('a new run of one transport leaves what the page says of the others', () => {
+  const empty = 'Before.\n\n<!-- results -->\n<!-- end of results -->\nAfter.\n'
+  const other = { ...row, transport: 'amqp', duplicates: 7 }
+  const both = withResults(empty, [row, other])
+  const results = resultTables([row, other])
+  expect(both).toBe(`Before.\n\n<!-- results -->\n\n${results}\n\n<!-- end of results -->\nAfter.\n`)
+  expect(withResults(both, [{ ...row, duplicates: 16 }])).toBe(both.replace('15 of 1,400', '16 of 1,400'))
+})
+
+test('a page without a place for results is refused', () => {
+  expect(() => withResults('# Reliability', [row])).toThrow('docs/reliability.md must have <!-- results -->')
 })

@@ -46,6 +46,7 @@ export class LedgerReader {
   /** Distinct messages that a handler has succeeded with. */
   readonly #done = new Set<string>()
   #confirmed = 0
+  #deduplicated = 0
 
   constructor(folder: string) {
     this.folder = folder
@@ -82,6 +83,11 @@ export class LedgerReader {
 
   get counts(): { readonly sent: number; readonly confirmed: number; readonly handled: number } {
     return { sent: this.#sends.size, confirmed: this.#confirmed, handled: this.#done.size }
+  }
+
+  /** How often a message came that its group had handled, and was recognised. */
+  get deduplicated(): number {
+    return this.#deduplicated
   }
 
   /** This message is confirmed, and a handler has succeeded with it. */
@@ -133,6 +139,9 @@ export class LedgerReader {
       case 'confirmed':
       case 'refused':
         return this.#outcome(line.id, line.did === 'confirmed', line.at)
+      case 'deduplicated':
+        this.#deduplicated += 1
+        return
       case 'start':
         this.#handlings.set(handlingKey(line), {
           id: line.id,

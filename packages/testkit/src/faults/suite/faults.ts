@@ -5,6 +5,7 @@ import { consumerFrozen } from './consumer-frozen.js'
 import { exitWhileUnreachable } from './exit-while-unreachable.js'
 import { FaultSuite } from './fault-suite.js'
 import { consumerKilled, producerKilled } from './process-killed.js'
+import { resendsRecognised } from './resends-recognised.js'
 import type { FaultSettings } from './settings.js'
 
 /** The parts of the suite, in the order of the numbered demands. */
@@ -13,6 +14,7 @@ const PARTS: readonly ((suite: FaultSuite) => void)[] = [
   connectionFaults,
   consumerKilled,
   producerKilled,
+  resendsRecognised,
   exitWhileUnreachable,
   consumerFrozen,
 ]
