@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { testOnOtherNodes } from './other-nodes.mjs'
+import { runReliability } from './reliability.mjs'
 import { mustRun, ScriptFailure } from './run.mjs'
 import { runTests } from './run-tests.mjs'
 import { BROKERS_COMMAND } from './test-brokers.mjs'
@@ -27,6 +28,7 @@ const TASKS = {
       await runTests(args.slice(1), { fresh: true })
     }
   },
+  reliability: (args) => runReliability(args),
   'test:node24': (args) => testOnOtherNodes(args),
   async check() {
     // --continue and finally: one run names everything that is wrong, not just what was found first.

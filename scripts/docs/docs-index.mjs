@@ -11,6 +11,7 @@ const ORDER = [
   'capabilities.md',
   'wire-format.md',
   'runbook.md',
+  'reliability.md',
   'brokers.md',
 ]
 

@@ -10,7 +10,7 @@ faults({
   producer: { publishTimeoutMs: 1_500, probeIntervalMs: 500 },
   consumer: { probeIntervalMs: 500 },
   // Acks are sent at once; the next ones gather until they are answered: a round trip, on a busy machine.
-  ackIntervalMs: 50,
+  ackIntervalMs: 100,
   recovery: {
     brokerKilled: 5_000,
     connectionLost: 5_000,

@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
 import { load } from '../../conformance/load.js'
+import { LATENCY_MS } from './fault-bench.js'
 import { duplicatesBound, type FaultSuite } from './fault-suite.js'
 
 const PRODUCERS = 10
@@ -18,6 +19,7 @@ export function brokerKilled(suite: FaultSuite): void {
     const feed = await bench.feed({ producers: PRODUCERS, total, window: WINDOW, keysPerProducer: 3 })
     const ripe = Date.now() + ripeMs
     await bench.until(() => Date.now() >= ripe, 'topics to be old enough to survive', 2 * ripeMs + 1_000)
+    bench.stand.proxy.delay(LATENCY_MS)
     const fed = feed.run()
     const hits: number[] = []
     let recoveryMs = 0

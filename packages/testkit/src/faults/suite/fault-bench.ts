@@ -13,6 +13,8 @@ import type { FaultServer, FaultSettings, FaultStand } from './settings.js'
 export const PREFETCH = 100
 export const CONCURRENCY = 8
 export const HANDLER_MS = 2
+/** A network takes time, each way: whenever a fault comes, something is on its way. In milliseconds. */
+export const LATENCY_MS = 10
 const SEND_TIMEOUT_MS = 60_000
 const POLL_MS = 5
 

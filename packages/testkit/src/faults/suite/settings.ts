@@ -56,6 +56,8 @@ export interface FaultSettings {
   readonly consumer?: Readonly<Record<string, unknown>>
   /** Options of a producer, for a topic, under which the broker of the stand drops what it has stored already by `sequence`. Left out: it doesn't. */
   readonly publishDedupe?: (topic: string) => Readonly<Record<string, unknown>>
+  /** The driver itself repeats once, on a new connection, what a lost one left open, so that no resend need be counted. Default false. */
+  readonly driverRepeats?: boolean
   /** Default 4; 1 for a transport without partitions. */
   readonly partitions?: number
   /** Longest time between a handler's success and its ack or commit, in milliseconds: part of the bound on duplicates. */

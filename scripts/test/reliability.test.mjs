@@ -1,0 +1,36 @@
+import { expect, test } from 'vitest'
+import { resultTables } from '../reliability.mjs'
+
+const row = {
+  transport: 'redis',
+  item: 18,
+  fault: 'connections cut',
+  outcome: /** @type {const} */ ('passed'),
+  hit: '8 connections, 150 sends under way',
+  sent: 2_000,
+  confirmed: 2_000,
+  handled: 2_000,
+  lost: 0,
+  duplicates: 15,
+  duplicatesBound: 1_400,
+  duplicatesFormula: '1 x (4 producers x window 50)',
+  reordered: 0,
+  settledTwice: 0,
+  recoveryMs: 2_187,
+  recoveryBoundMs: 5_000,
+}
+
+test('a table for each transport, with the bounds and their reasons', () => {
+  const text = resultTables([row, { ...row, fault: 'connections closed' }, { ...row, transport: 'amqp' }])
+  expect(text.match(/^### .*$/gm)).toEqual(['### amqp', '### redis'])
+  expect(text).toContain(
+    '| 18 | connections cut | 8 connections, 150 sends under way | 2,000 | 2,000 | 2,000 | 0 | 15 of 1,400 (1) | 0 | 0 | 2.2 s of 5.0 s |',
+  )
+  expect(text.match(/^1\. 1 x \(4 producers x window 50\)$/gm)).toHaveLength(2)
+})
+
+test('a case that was not run says so, and why', () => {
+  const { transport, item, fault } = row
+  const text = resultTables([{ transport, item, fault, outcome: 'not run', reason: 'the broker is not ours' }])
+  expect(text).toContain('| **not run**: the broker is not ours |')
+})
