@@ -13,12 +13,12 @@ faults({
   // Queues younger than that are lost with the broker (RabbitMQ 4.0).
   ripeMs: 2_000,
   recovery: {
-    brokerKilled: 6_000,
-    connectionLost: 4_000,
-    connectionSilent: 8_000,
-    consumerKilled: 4_000,
-    consumerFrozen: 6_000,
-    producerRestarted: 3_000,
-    exit: 6_000,
+    brokerKilled: 12_000,
+    connectionLost: 10_000,
+    connectionSilent: 14_000,
+    consumerKilled: 8_000,
+    consumerFrozen: 10_000,
+    producerRestarted: 6_000,
+    exit: 10_000,
   },
 })

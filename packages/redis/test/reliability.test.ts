@@ -12,12 +12,12 @@ faults({
   // Acks are sent at once; the next ones gather until they are answered: a round trip, on a busy machine.
   ackIntervalMs: 100,
   recovery: {
-    brokerKilled: 5_000,
-    connectionLost: 5_000,
-    connectionSilent: 6_000,
-    consumerKilled: 5_000,
-    consumerFrozen: 6_000,
-    producerRestarted: 5_000,
-    exit: 10_000,
+    brokerKilled: 12_000,
+    connectionLost: 10_000,
+    connectionSilent: 14_000,
+    consumerKilled: 8_000,
+    consumerFrozen: 8_000,
+    producerRestarted: 6_000,
+    exit: 12_000,
   },
 })

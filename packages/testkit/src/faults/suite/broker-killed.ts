@@ -19,16 +19,17 @@ export function brokerKilled(suite: FaultSuite): void {
     const feed = await bench.feed({ producers: PRODUCERS, total, window: WINDOW, keysPerProducer: 3 })
     const ripe = Date.now() + ripeMs
     await bench.until(() => Date.now() >= ripe, 'topics to be old enough to survive', 2 * ripeMs + 1_000)
-    bench.stand.proxy.delay(LATENCY_MS)
     const fed = feed.run()
     const hits: number[] = []
     let recoveryMs = 0
     for (const share of [1 / 3, 2 / 3]) {
+      bench.stand.proxy.delay(LATENCY_MS)
       feed.allow(share)
       await feed.reached(total * share, PROGRESS_MS)
       const server = bench.server()
       const open = feed.unconfirmed
       await server.kill()
+      bench.stand.proxy.delay(0)
       expect(open.length, 'the fault hits sends that are under way').toBeGreaterThan(0)
       hits.push(open.length)
       await server.start()

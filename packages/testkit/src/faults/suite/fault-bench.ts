@@ -10,10 +10,10 @@ import { Feed, type FeedShape } from './feed.js'
 import type { FaultServer, FaultSettings, FaultStand } from './settings.js'
 
 /** Load and limits of the suite; the bounds on duplicates are made of them. */
-export const PREFETCH = 100
+export const PREFETCH = 50
 export const CONCURRENCY = 8
 export const HANDLER_MS = 2
-/** A network takes time, each way: whenever a fault comes, something is on its way. In milliseconds. */
+/** A network takes time, each way: when a fault comes, something is on its way. Until then; in milliseconds. */
 export const LATENCY_MS = 10
 const SEND_TIMEOUT_MS = 60_000
 const POLL_MS = 5

@@ -1,0 +1,24 @@
+import { faults } from '@streamswitch/testkit'
+import { startProxiedBroker } from '@streamswitch/testkit/faults'
+import kafka from '../src/index.js'
+
+faults({
+  adapter: kafka,
+  module: new URL('../dist/index.js', import.meta.url).href,
+  stand: () => startProxiedBroker('kafka', { config: ['group.min.session.timeout.ms=1000'] }),
+  options: { requestTimeoutMs: 2_000, connectionTimeoutMs: 2_000 },
+  producer: { publishTimeoutMs: 3_000 },
+  consumer: { kafka: { sessionTimeoutMs: 3_000, heartbeatIntervalMs: 300, rebalanceTimeoutMs: 6_000 } },
+  // An idempotent producer of kafkajs repeats a request once: the broker recognises it.
+  driverRepeats: true,
+  ackIntervalMs: 100,
+  recovery: {
+    brokerKilled: 15_000,
+    connectionLost: 12_000,
+    connectionSilent: 20_000,
+    consumerKilled: 15_000,
+    consumerFrozen: 15_000,
+    producerRestarted: 8_000,
+    exit: 12_000,
+  },
+})
