@@ -1,20 +1,28 @@
 import { describe } from 'vitest'
+import { brokerExhausted } from './broker-exhausted.js'
 import { brokerKilled } from './broker-killed.js'
 import { connectionFaults } from './connection-faults.js'
 import { consumerFrozen } from './consumer-frozen.js'
 import { exitWhileUnreachable } from './exit-while-unreachable.js'
 import { FaultSuite } from './fault-suite.js'
+import { lagReported } from './lag-reported.js'
 import { consumerKilled, producerKilled } from './process-killed.js'
 import type { FaultSettings } from './settings.js'
+import { slowConsumer } from './slow-consumer.js'
+import { topicChanged } from './topic-changed.js'
 
 /** The parts of the suite, in the order of the numbered demands. */
 const PARTS: readonly ((suite: FaultSuite) => void)[] = [
+  slowConsumer,
   brokerKilled,
   connectionFaults,
   consumerKilled,
   producerKilled,
   exitWhileUnreachable,
   consumerFrozen,
+  topicChanged,
+  lagReported,
+  brokerExhausted,
 ]
 
 /**
