@@ -18,6 +18,10 @@ const TASKS = {
     await build({ packages: [DEMO_PACKAGE], quiet: true })
     await mustRun(process.execPath, [join(ROOT, DEMO_ENTRY), ...args])
   },
+  async 'demo:two-way'(args) {
+    await build({ packages: ['@streamswitch/example-two-way'], quiet: true })
+    await mustRun(process.execPath, [join(ROOT, 'examples/two-way/dist/main.js'), ...args])
+  },
   build: () => build(),
   test: (args) => runTests(args),
   async 'test:repeat'(args) {

@@ -17,6 +17,8 @@ export const BROKERS_BY_SUITE = {
   'packages/rabbitmq-stream': ['rabbitmq'],
   'packages/testkit': [],
   'examples/flights': ['redis', 'kafka', 'rabbitmq'],
+  'examples/mixed': ['kafka', 'rabbitmq'],
+  'examples/two-way': ['redis', 'kafka', 'rabbitmq'],
 }
 
 /** The launcher's command line, to be run with Node.js once testkit is built. */

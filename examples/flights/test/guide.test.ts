@@ -21,10 +21,17 @@ const PRINTED = [
   /^{ amount: 5 } 3 no account for unknown\n$/,
   /^\[ 'refund-1: the ledger is closed \(1\)' \]\n(?=.*refunded refund-1 5\n)(refunded.*\n)?{ count: 1, missing: \[\] }\n(refunded.*\n)?$/s,
   /^4\n$/,
+  /^1 2 -3 4\n-3\n$/,
+  /^hamlet to\nhamlet be\nhamlet end\n$/,
+  /^acme true\n$/,
+  /^3\n2\n1\n0\n$/,
   /^a b a b\n$/,
   /^7 1\n$/,
   /^\{ entries: 1.*\}\n$/,
   /^stopped\n$/,
+  /^receipts-v2 12\n$/,
+  /^paid 12\nwritten: i1 i2\n$/,
+  /^\[ { paid: 12 } \]\n$/,
 ]
 
 function snippets(): string[] {

@@ -2,8 +2,11 @@ import { createHash } from 'node:crypto'
 import {
   Delivery,
   type Headers,
+  type IncomingReply,
   type OutgoingRecord,
   type PartitionAssignment,
+  REPLY_HEADERS,
+  requestIdOf,
   WIRE_HEADERS,
 } from '@streamswitch/core/driver'
 import type { ConsumeMessage, Message, Options } from 'amqplib'
@@ -40,7 +43,40 @@ export function propertiesOf(record: OutgoingRecord, contentType: string | undef
   if (fitsShortString(record.id)) properties.messageId = record.id
   else headers[WIRE_HEADERS.id] = record.id
   if (contentType !== undefined) properties.contentType = contentType
+  if (record.headers !== undefined) addReplyProperties(properties, record.headers)
   return properties
+}
+
+/** Requests and replies have the protocol's own properties as well, so that foreign clients can answer and ask. */
+function addReplyProperties(properties: Options.Publish, headers: Headers): void {
+  const replyTo = headers[WIRE_HEADERS.replyTo]
+  if (replyTo !== undefined) {
+    const target = requestIdOf(replyTo)
+    if (target === undefined || !fitsShortString(target.inbox)) return
+    properties.replyTo = target.inbox
+    properties.correlationId = target.requestId
+    return
+  }
+  const requestId = headers[REPLY_HEADERS.requestId]
+  if (requestId !== undefined && fitsShortString(requestId)) properties.correlationId = requestId
+}
+
+/** What came into the queue of replies, ours or a foreign responder's. */
+export function replyOf(message: ConsumeMessage): IncomingReply {
+  const { headers, correlationId } = message.properties
+  const tombstone = headers?.[WIRE_HEADERS.tombstone] !== undefined && message.content.length === 0
+  return {
+    requestId: typeof correlationId === 'string' ? correlationId : undefined,
+    headers: headers === undefined ? NO_HEADERS : userHeaders(headers),
+    payload: tombstone ? undefined : message.content,
+    timestamp: timestampOf(message),
+  }
+}
+
+/** A foreign request names its queue, and what it knows the reply by. */
+function foreignReplyTo({ replyTo, correlationId }: Message['properties']): string | undefined {
+  if (typeof replyTo !== 'string' || replyTo === '') return undefined
+  return typeof correlationId === 'string' && correlationId !== '' ? `${replyTo}#${correlationId}` : replyTo
 }
 
 function addUserHeaders(target: Record<string, string>, headers: Headers): void {
@@ -95,7 +131,7 @@ export function toDelivery(
   const { properties, fields } = message
   const headers = properties.headers
   const key: unknown = headers?.[WIRE_HEADERS.key]
-  const replyTo: unknown = headers?.[WIRE_HEADERS.replyTo] ?? properties.replyTo
+  const replyTo: unknown = headers?.[WIRE_HEADERS.replyTo] ?? foreignReplyTo(properties)
   const tombstone = headers?.[WIRE_HEADERS.tombstone] !== undefined && message.content.length === 0
   return new Delivery(assignment, {
     // Delivery tags count per channel: without the epoch a foreign message's made-up id would come again.

@@ -1,4 +1,4 @@
-import { Deque, type PublishBatch, StreamError } from '@streamswitch/core/driver'
+import { Deque, type OutgoingRecord, type PublishBatch, StreamError } from '@streamswitch/core/driver'
 import { type ConfirmChannel, IllegalOperationError } from 'amqplib'
 import { classifyError, replyCodeOf, unanswered, unroutable } from './errors.js'
 import { bodyOf, messageIdOf, propertiesOf } from './message.js'
@@ -12,6 +12,8 @@ const WATCHDOG_TICKS = 10
 export interface PublisherSettings {
   readonly topic: string
   readonly exchange: string
+  /** Left out: the number of the record's lane, which is its partition. */
+  readonly routingKeyOf?: (record: OutgoingRecord) => string
   readonly maxUnconfirmed: number
   /** Longest time without a confirm for a batch that has unconfirmed records, in milliseconds; the broker's blocking apart. */
   readonly confirmTimeoutMs: number
@@ -136,9 +138,10 @@ export class Publisher {
     }
     job.next += 1
     try {
-      const { exchange, contentType } = this.#settings
+      const { exchange, contentType, routingKeyOf } = this.#settings
+      const routingKey = routingKeyOf === undefined ? String(lane) : routingKeyOf(record)
       const properties = propertiesOf(record, contentType)
-      const room = this.#channel.publish(exchange, String(lane), bodyOf(record), properties, (error: unknown) =>
+      const room = this.#channel.publish(exchange, routingKey, bodyOf(record), properties, (error: unknown) =>
         this.#confirmed(job, index, key, error),
       )
       this.#full = !room

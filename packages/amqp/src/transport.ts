@@ -15,6 +15,7 @@ import { HeldMessages } from './held-messages.js'
 import { groupNames, topicNames } from './names.js'
 import type { AmqpSettings } from './options.js'
 import { AmqpProducerDriver } from './producer.js'
+import { amqpReplies } from './replies.js'
 import { SharedConnection } from './shared-connection.js'
 
 /** What everything of one transport shares. */
@@ -54,6 +55,7 @@ export function connectTransport(settings: AmqpSettings, context: TransportConte
       checkConsumer(spec)
       return new AmqpConsumerDriver(shared, spec, sink)
     },
+    replies: amqpReplies(shared),
     // The last producer or loop to close closes the connections.
     close: async () => {},
   }

@@ -40,6 +40,14 @@ export {
 } from './contract/consumer-driver.js'
 export type { ProducerDriver, ProducerReady, ProducerSink } from './contract/producer-driver.js'
 export type { OutgoingRecord, PublishBatch } from './contract/record.js'
+export type {
+  IncomingReply,
+  ReplyChannel,
+  ReplyInboxDriver,
+  ReplyInboxSink,
+  ReplyInboxSpec,
+  ReplySenderSpec,
+} from './contract/replies.js'
 export { DEAD_LETTER_GROUP } from './dead-letters/dead-letter-group.js'
 export type {
   ClaimAnswer,
@@ -51,6 +59,7 @@ export type {
 } from './dedupe/dedupe-store.js'
 export { Deque } from './deque.js'
 export { type ErrorCode, isStreamError, StreamError, type StreamErrorOptions, toStreamError } from './errors.js'
+export { formatReplyAddress, requestIdOf } from './feedback/reply-address.js'
 export { bracketed, environmentText, type HostAddress, hostTexts, parseHostText } from './host-address.js'
 export type { Logger } from './logger.js'
 export type { Handler, Headers, Listener, Message } from './message.js'
@@ -74,4 +83,10 @@ export { partitionConflict, topicMissing } from './topic-errors.js'
 export type { TopicSelection } from './topic-pattern.js'
 export { Transport, type TransportOptions } from './transport/transport.js'
 export type { TransportUrl } from './transport/url.js'
-export { DEAD_LETTER_HEADERS, RESERVED_PREFIX, ROUTING_HEADERS, WIRE_HEADERS } from './wire/reserved-headers.js'
+export {
+  DEAD_LETTER_HEADERS,
+  REPLY_HEADERS,
+  RESERVED_PREFIX,
+  ROUTING_HEADERS,
+  WIRE_HEADERS,
+} from './wire/reserved-headers.js'

@@ -67,6 +67,8 @@ export {
   toStreamError,
 } from './errors.js'
 export type { LastError } from './events.js'
+export { Reply } from './feedback/reply.js'
+export type { RequestOptions } from './feedback/request.js'
 export type { Logger } from './logger.js'
 export type { Handler, Headers, Listener, Message } from './message.js'
 export { isPortableName } from './names.js'
@@ -91,4 +93,4 @@ export { type TopicPattern, type TopicSelection, topicPattern } from './topic-pa
 export { openTransport } from './transport/open-transport.js'
 export { Transport, type TransportMiddleware, type TransportOptions } from './transport/transport.js'
 export { redactUrl } from './transport/url.js'
-export { DEAD_LETTER_HEADERS } from './wire/reserved-headers.js'
+export { DEAD_LETTER_HEADERS, REPLY_HEADERS } from './wire/reserved-headers.js'

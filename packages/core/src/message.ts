@@ -44,11 +44,20 @@ export interface Message<T = unknown> {
    * Rejects with CONFLICT after `ack`.
    */
   nack(reason?: unknown): Promise<void>
+  /**
+   * Sends a part of the reply, any number of times while the handler runs; the end follows by itself when it resolves. Resolves when the
+   * transport has taken the part. Once a part was sent, a handler that fails is not tried again: the reply ends with its error.
+   *
+   * Rejects with INVALID_ARGUMENT when nobody asked for a reply (`replyTo` is `undefined`, or the loop doesn't answer: `replies: false`) and for
+   * `undefined`; with SERIALIZATION; with CONFLICT after the handler's end; with NOT_FOUND when the caller is known to be gone; and as `send` does.
+   */
+  respond(part: unknown): Promise<void>
 }
 
 /**
- * What a handler may do with a message. It is acked once this returns or resolves, and retried when it throws or rejects. A generator
- * (`async function*`) has succeeded once it has ended and everything that it yielded was confirmed.
+ * What a handler may do with a message. It is acked once this returns or resolves, and retried when it throws or rejects. What it returns
+ * is the reply, where one is asked for (`undefined`: none). A generator (`async function*`) has succeeded once it has ended and everything
+ * that it yielded was confirmed; to a request, what it yields are the parts of the reply.
  */
 export type Handler<T = unknown> = (message: Message<T>) => unknown
 

@@ -39,6 +39,21 @@ async function start(options: object = {}, script = new Script()) {
   return { script, loop, runs, names, deliver, end, assignment, finished, driver: script.consumer }
 }
 
+describe('an ack behind an unsettled message', () => {
+  it('rejects when the partition goes, where partitions are settled up to a place', async () => {
+    const script = new Script()
+    script.settlement = 'cumulative'
+    const { runs, deliver, assignment, driver, loop } = await start({ ack: 'manual' }, script)
+    deliver(['a1', 'b1'])
+    await until(() => runs.length === 2)
+    const ack = runs[1]?.message.ack()
+    for (const run of runs) run.resolve()
+    await driver.sink.revoked([assignment], 'lost')
+    await expect(ack).rejects.toMatchObject({ code: 'ABORTED' })
+    await loop.close()
+  })
+})
+
 describe('dispatch', () => {
   it('runs keys side by side and messages of a key one after the other', async () => {
     const { names, deliver, end, loop } = await start()

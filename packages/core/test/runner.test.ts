@@ -355,7 +355,8 @@ describe('health', () => {
     expect(await get(runner, '/readyz', 'HEAD')).toEqual({ status: 200, body: undefined })
     expect((await get(runner, '/readyz', 'POST')).status).toBe(405)
     expect((await get(runner, '/')).status).toBe(404)
-    Object.defineProperty(one.loop, 'stalled', { value: true })
+    const stats = one.loop.stats()
+    one.loop.stats = () => ({ ...stats, stalled: true, stallReason: '3 messages wait' })
     expect((await get(runner, '/healthz')).status).toBe(503)
     const { port } = runner.healthAddress ?? {}
     await runner.stop()

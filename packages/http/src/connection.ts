@@ -5,6 +5,7 @@ import {
   type ConsumerSpec,
   type ProducerDriver,
   type ProducerSpec,
+  type ReplyChannel,
   readSecret,
   StreamError,
   type TopicDiscovery,
@@ -20,6 +21,7 @@ import { HttpConsumerDriver } from './consumer.js'
 import { defaultListen, type ListenAddress } from './option-checks.js'
 import type { HttpConsumerOptionValues, HttpOptionValues, HttpProducerOptionValues } from './options.js'
 import { HttpProducerDriver } from './producer.js'
+import { httpReplies } from './replies.js'
 import { type Lease, lease } from './server/listener.js'
 
 /** Most topics that senders may have one loop by pattern join: a sender could name any number. */
@@ -35,6 +37,7 @@ export interface HttpNative {
 /** One HTTP transport: a sending side, and a share of the process's listening side. */
 export class HttpConnection implements TransportDriver {
   readonly admin: HttpAdmin
+  readonly replies: ReplyChannel
   readonly #options: HttpOptionValues
   readonly #context: TransportContext
   readonly #client: HttpClient
@@ -51,6 +54,7 @@ export class HttpConnection implements TransportDriver {
       options.listen ?? (options.port === undefined ? defaultListen(baseUrl) : { host: '0.0.0.0', port: options.port })
     this.#listenPath = normalizePath(options.listenPath ?? new URL(baseUrl).pathname)
     this.admin = new HttpAdmin(options)
+    this.replies = httpReplies(options.maxPayloadBytes)
   }
 
   get native(): HttpNative {

@@ -30,6 +30,7 @@ import {
   optionsFromUrl,
 } from './options.js'
 import { KafkaProducerDriver } from './producer.js'
+import { kafkaReplies } from './replies.js'
 
 /** Kafka 2.1 to 4.x, through kafkajs. */
 export const adapter: AdapterDefinition = {
@@ -64,6 +65,7 @@ function connect(options: KafkaValues, context: TransportContext): TransportDriv
     },
     consumer: (spec: ConsumerSpec, sink: ConsumerSink) =>
       new KafkaConsumerDriver({ connection, admin, logger }, spec as ConsumerSpec<KafkaConsumerValues>, sink),
+    replies: kafkaReplies({ connection, admin, options }),
     // Drivers and administrative calls bring and end their own connections.
     close: async () => {},
   }

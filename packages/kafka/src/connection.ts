@@ -3,6 +3,8 @@ import type { Admin, Kafka } from 'kafkajs'
 import { GroupMember, type MemberEvents, type MemberSettings } from './group-member.js'
 import { KafkajsClient } from './kafkajs-client.js'
 import type { KafkaValues } from './options.js'
+import { PartitionReader } from './partition-reader.js'
+import type { Place } from './places.js'
 import { Publisher, type PublisherSettings } from './publisher.js'
 
 /** Topics appear on all brokers a moment after they were made. */
@@ -42,6 +44,18 @@ export class KafkaConnection {
       return publisher
     } catch (error) {
       await publisher.close()
+      throw error
+    }
+  }
+
+  /** Opens a reader of one partition, without a group. */
+  async reader(place: Place, signal: AbortSignal): Promise<PartitionReader> {
+    const reader = new PartitionReader(await this.#client(), place)
+    try {
+      await reader.open(signal)
+      return reader
+    } catch (error) {
+      await reader.close()
       throw error
     }
   }

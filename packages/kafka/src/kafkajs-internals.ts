@@ -35,7 +35,27 @@ export interface OffsetManager {
   }): Promise<void>
 }
 
+/** One broker: `src/broker/index.js`. */
+interface Broker {
+  fetch(request: {
+    maxWaitTime: number
+    minBytes: number
+    maxBytes: number
+    isolationLevel: number
+    topics: readonly {
+      topic: string
+      partitions: readonly { partition: number; fetchOffset: string; maxBytes: number }[]
+    }[]
+    rackId: string
+  }): Promise<FetchResponse>
+}
+
 export interface Cluster {
+  connect(): Promise<void>
+  disconnect(): Promise<void>
+  /** Leaders by node id, with the partitions that each leads. */
+  findLeaderForPartitions(topic: string, partitions: readonly number[]): Readonly<Record<string, readonly number[]>>
+  findBroker(request: { readonly nodeId: string }): Promise<Broker>
   findGroupCoordinator(request: { groupId: string }): Promise<Coordinator>
   findTopicPartitionMetadata(topic: string): readonly { readonly partitionId: number }[]
   /** Topics whose metadata is kept up to date. */
@@ -175,6 +195,22 @@ export interface FetchResponse {
 /** The decoder of one version's Fetch response: `src/protocol/requests/fetch/v11/response.js`. */
 export interface FetchDecoder {
   decode(raw: Buffer): Promise<FetchResponse>
+}
+
+type MakeCluster = (settings: {
+  readonly metadataMaxAge: number
+  readonly allowAutoTopicCreation: boolean
+  readonly isolationLevel: number
+}) => Cluster
+
+/** The connections of a client, apart from producers, consumers and admins: `src/index.js` keeps their maker under a private symbol. */
+export function makeCluster(kafka: object): Cluster {
+  const symbol = Object.getOwnPropertySymbols(kafka).find(
+    ({ description }) => description === 'private:Kafka:createCluster',
+  )
+  const make = symbol === undefined ? undefined : (kafka as Record<symbol, MakeCluster>)[symbol]
+  if (make === undefined) throw new TypeError('this version of kafkajs is not the one that this adapter was made for')
+  return make({ metadataMaxAge: 300_000, allowAutoTopicCreation: false, isolationLevel: 1 })
 }
 
 const load = createRequire(import.meta.url)

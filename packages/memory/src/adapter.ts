@@ -19,6 +19,7 @@ import { MemoryConsumerDriver } from './consumer.js'
 import { classifyError } from './errors.js'
 import { memoryConsumerFields, memoryFields, memoryProducerFields, optionsFromUrl } from './options.js'
 import { MemoryProducerDriver } from './producer.js'
+import { memoryReplies } from './replies.js'
 
 /** The embedded transport: brokers within this process. For development, tests and single-process services. */
 export const adapter: AdapterDefinition = {
@@ -44,6 +45,7 @@ function connect(options: OptionValues<typeof memoryFields>, context: TransportC
       new MemoryProducerDriver(broker, spec as ProducerSpec<OptionValues<typeof memoryProducerFields>>, options),
     consumer: (spec: ConsumerSpec, sink: ConsumerSink) =>
       new MemoryConsumerDriver(broker, spec, sink, options.maxBytes),
+    replies: memoryReplies(broker, options.maxPayloadBytes),
     close: async () => {},
   }
 }

@@ -1,8 +1,10 @@
-import { partitionConflict, type TopicSpec, topicMissing } from '@streamswitch/core/driver'
+import { partitionConflict, type ReplyInboxSink, type TopicSpec, topicMissing } from '@streamswitch/core/driver'
 import { Topic } from './topic.js'
 
 /** A broker within this process. Its content lives as long as the process. */
 export class MemoryBroker {
+  /** Where replies come in, by address. */
+  readonly inboxes = new Map<string, ReplyInboxSink>()
   readonly #topics = new Map<string, Topic>()
 
   /** Makes or checks a topic, as its spec says. Throws CONFLICT or NOT_FOUND. */

@@ -46,3 +46,13 @@ export function notAnOffset(text: string): StreamError {
     operation: 'seek',
   })
 }
+
+/** Nobody reads replies at that address any more. */
+export function inboxGone(): StreamError {
+  return new StreamError('nobody waits for the reply any more: its caller is gone', {
+    code: 'NOT_FOUND',
+    retryable: false,
+    transport: 'memory',
+    operation: 'respond',
+  })
+}

@@ -1,4 +1,10 @@
-import { Delivery, type Headers, type OutgoingRecord, type PartitionAssignment } from '@streamswitch/core/driver'
+import {
+  Delivery,
+  type Headers,
+  type OutgoingRecord,
+  type PartitionAssignment,
+  WIRE_HEADERS,
+} from '@streamswitch/core/driver'
 
 const NO_HEADERS: Headers = Object.freeze({})
 const NO_BYTES = Buffer.alloc(0)
@@ -66,13 +72,16 @@ export class Segment {
 
   toDelivery(offset: number, assignment: PartitionAssignment): Delivery {
     const index = offset - this.base
+    const stored = this.#headers[index] ?? NO_HEADERS
+    const replyTo = stored[WIRE_HEADERS.replyTo]
     return new Delivery(assignment, {
       id: this.#ids[index],
       key: this.#keys[index],
       payload: this.#payload(index),
-      headers: this.#headers[index] ?? NO_HEADERS,
+      headers: replyTo === undefined ? stored : withoutReplyTo(stored),
       timestamp: this.timestamp(offset),
       position: offset,
+      replyTo,
       native: undefined,
     })
   }
@@ -83,4 +92,8 @@ export class Segment {
     const length = this.#lengths[index] ?? 0
     return length === 0 ? NO_BYTES : this.#block.subarray(start, start + length)
   }
+}
+
+function withoutReplyTo({ [WIRE_HEADERS.replyTo]: _replyTo, ...headers }: Headers): Headers {
+  return headers
 }

@@ -32,6 +32,7 @@ import {
   streamProducerFields,
 } from './options.js'
 import { StreamProducerDriver } from './producer.js'
+import { streamReplies } from './replies.js'
 
 /** Names of streams have 255 bytes at most, the topic's and its prefix included. */
 const MAX_BINDING_KEY_BYTES = 100
@@ -66,6 +67,7 @@ function connect(settings: StreamSettings, context: TransportContext): Transport
       checkConsumer(spec.options as StreamConsumerSettings, spec.topics)
       return new StreamConsumerDriver(source, spec as ConsumerSpec<StreamConsumerSettings>, sink, ownEpochs)
     },
+    replies: streamReplies(source),
     close: async () => {},
   }
 }

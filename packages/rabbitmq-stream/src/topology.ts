@@ -36,6 +36,7 @@ export async function ensureTopic(
 ): Promise<Topology> {
   const spec = bindingKeys === undefined ? wanted : { ...wanted, partitions: bindingKeys.length }
   const existing = await findComplete(client, spec)
+  if (existing?.superStream === undefined) await refusePartition(client, spec)
   if (existing !== undefined) return checked(existing, spec)
   if (spec.provision !== 'create') throw topicMissing(TRANSPORT, spec.topic)
   const settled = streamArguments(spec.retention, source.settings)
@@ -113,6 +114,23 @@ export async function findTopic(client: StreamClient, brokerTopic: string): Prom
   const [metadata] = await client.queryMetadata({ streams: [brokerTopic] })
   if (metadata === undefined || metadata.responseCode === ResponseCode.streamDoesNotExist) return undefined
   return { streams: [brokerTopic], superStream: undefined }
+}
+
+/**
+ * Rejects with CONFLICT where a topic's stream is a partition of a super stream. Should one group consume it by itself and as a
+ * partition, RabbitMQ 4.0.5 has no case for that: its stream coordinator crashes, and again at each start, until its data is removed.
+ */
+async function refusePartition(client: StreamClient, { topic, brokerTopic }: TopicSpec): Promise<void> {
+  for (let end = brokerTopic.indexOf('-'); end > 0; end = brokerTopic.indexOf('-', end + 1)) {
+    const parent = await findTopic(client, brokerTopic.slice(0, end))
+    if (parent?.superStream === undefined || !parent.streams.includes(brokerTopic)) continue
+    throw failure(
+      'CONFLICT',
+      `topic '${topic}' is a partition of the super stream '${parent.superStream}': use that as the topic`,
+      'open',
+      topic,
+    )
+  }
 }
 
 /** The topic once it has as many partitions as wanted, or after a second as it is: a super stream is made partition by partition. */

@@ -60,6 +60,18 @@ describe('a super stream that is routed by key', () => {
     await transport.admin.deleteTopic(transport.topicSpec(topic))
   })
 
+  test('a partition is no topic of its own: two kinds of consumers in one group would end the coordinator of RabbitMQ 4.0.5', async () => {
+    const topic = unique('topic')
+    const transport = openStream()
+    await transport.producer(topic, { partitions: 2 }).init()
+    const refusal = { code: 'CONFLICT', message: expect.stringContaining(`'${topic}'`) }
+    await expect(transport.consumer(`${topic}-1`, { group: unique('group') }).init()).rejects.toMatchObject(refusal)
+    await expect(transport.producer(`${topic}-0`).init()).rejects.toMatchObject(refusal)
+    await transport.producer(`${topic}-beside`).init()
+    await transport.admin.deleteTopic(transport.topicSpec(`${topic}-beside`))
+    await transport.admin.deleteTopic(transport.topicSpec(topic))
+  })
+
   test('with publisherName, each stream has its own sequence', async () => {
     const topic = unique('topic')
     const options = { 'rabbitmq-stream': { ...REGIONS['rabbitmq-stream'], publisherName: 'orders' } }

@@ -101,11 +101,11 @@ describe('positions', () => {
     await reading.stop()
   })
 
-  test('an offset beyond the end is reported, and the group goes on at the end', async () => {
+  test('an offset beyond the end is reported, and the group goes on where outOfRange says', async () => {
     const [topic, group] = [unique('topic'), unique('group')]
     const transport = openStream()
     await transport.producer<number>(topic).send(1)
-    const loop = transport.consumer<number>(topic, { group, from: { offset: '5000' } })
+    const loop = transport.consumer<number>(topic, { group, from: { offset: '5000' }, outOfRange: 'latest' })
     const problems: string[] = []
     const values: number[] = []
     loop.on('error', (error) => problems.push(error.message))

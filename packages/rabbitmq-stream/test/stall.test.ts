@@ -4,28 +4,36 @@ import { startBroker } from '@streamswitch/testkit/brokers'
 import { expect, onTestFinished, test } from 'vitest'
 import { openStream, unique, until } from './support/bench.js'
 
-/** Frames of the stream protocol begin with their length and their kind. */
+/** Frames of the stream protocol begin with their length and their kind; a delivery goes on with its version and the subscription. */
 const DELIVER = 8
 
-/** Stands before the broker and passes everything on, heartbeats included; told to, it swallows the messages of the connections that exist. */
+interface Ears {
+  /** The subscription that got something last. */
+  last: number | undefined
+  /** The subscription whose deliveries are swallowed. */
+  deaf: number | undefined
+  swallowed: number
+}
+
+/** Stands before the broker and passes everything on, heartbeats included; told to, it swallows what comes for the subscriptions that got something last. */
 class DeafProxy {
   readonly port: number
   readonly #close: () => void
-  readonly #deaf: { deaf: boolean; swallowed: number }[]
+  readonly #ears: Ears[]
 
-  private constructor(port: number, connections: { deaf: boolean; swallowed: number }[], close: () => void) {
+  private constructor(port: number, connections: Ears[], close: () => void) {
     this.port = port
-    this.#deaf = connections
+    this.#ears = connections
     this.#close = close
   }
 
   static async start(target: URL): Promise<DeafProxy> {
-    const connections: { deaf: boolean; swallowed: number }[] = []
+    const connections: Ears[] = []
     const sockets: Socket[] = []
     const server = createServer((client) => {
       const broker = connect(Number(target.port), target.hostname)
-      const state = { deaf: false, swallowed: 0 }
-      connections.push(state)
+      const ears: Ears = { last: undefined, deaf: undefined, swallowed: 0 }
+      connections.push(ears)
       sockets.push(client, broker)
       client.pipe(broker)
       let rest = Buffer.alloc(0)
@@ -34,8 +42,10 @@ class DeafProxy {
         for (let end = frameEnd(rest); end !== undefined; end = frameEnd(rest)) {
           const frame = rest.subarray(0, end)
           rest = rest.subarray(end)
-          if (state.deaf && frame.readUInt16BE(4) === DELIVER) state.swallowed += 1
+          const subscription = frame.readUInt16BE(4) === DELIVER ? frame.readUInt8(8) : undefined
+          if (subscription !== undefined && subscription === ears.deaf) ears.swallowed += 1
           else client.write(frame)
+          ears.last = subscription ?? ears.last
         }
       })
       for (const [one, other] of [
@@ -54,11 +64,11 @@ class DeafProxy {
   }
 
   deafen(): void {
-    for (const connection of this.#deaf) connection.deaf = true
+    for (const ears of this.#ears) ears.deaf = ears.last
   }
 
   get swallowed(): number {
-    return this.#deaf.reduce((sum, { swallowed }) => sum + swallowed, 0)
+    return this.#ears.reduce((sum, { swallowed }) => sum + swallowed, 0)
   }
 
   close(): void {

@@ -30,6 +30,7 @@ import {
 } from './options.js'
 import { RedisProducerDriver } from './producer.js'
 import { ProducerSessions } from './producer-session.js'
+import { redisReplies } from './replies.js'
 import { registerTransport } from './transports.js'
 
 /** Redis Streams with consumer groups, on ioredis. Needs Redis 7.0 or newer. */
@@ -61,6 +62,7 @@ function connect(settings: RedisSettings, context: TransportContext): TransportD
       new RedisProducerDriver(connector, spec as ProducerSpec<RedisProducerSettings>, sessions.of(spec.topic), sink),
     consumer: (spec: ConsumerSpec, sink: ConsumerSink) =>
       new RedisConsumerDriver(connector, spec, incarnations.of(spec), sink),
+    replies: redisReplies(connector),
     close: async () => connector.close(),
   }
   return registerTransport(driver, connector)

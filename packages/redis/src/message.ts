@@ -1,6 +1,7 @@
 import {
   Delivery,
   type Headers,
+  type IncomingReply,
   type OutgoingRecord,
   type PartitionAssignment,
   WIRE_HEADERS,
@@ -130,6 +131,17 @@ function readDelivery(
     priorAttempts: attempts === undefined ? 0 : Number(attempts),
     suspect: pending?.suspectTo !== undefined && compareIds(entryId, pending.suspectTo) <= 0,
   })
+}
+
+/** An entry of a reply inbox. `undefined` for the one that made it, and for what isn't ours. */
+export function readReply([rawId, fields]: RawEntry): IncomingReply | undefined {
+  const known = readFields(fields ?? [])
+  if (known.payload === undefined && known.tombstone !== true) return undefined
+  return {
+    headers: known.headers ?? NO_HEADERS,
+    payload: known.payload,
+    timestamp: known.timestamp ?? millisecondsOf(rawId.toString('latin1')),
+  }
 }
 
 /** Only whole numbers are taken: a foreign client may have a field of that name with something else in it. */

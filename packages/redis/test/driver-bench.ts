@@ -4,6 +4,7 @@ import type {
   ConsumerSink,
   ConsumerSpec,
   Delivery,
+  OutOfRange,
   PartitionAssignment,
 } from '@streamswitch/core/driver'
 import { onTestFinished } from 'vitest'
@@ -16,6 +17,7 @@ export class DriverMember implements ConsumerSink {
   readonly held: PartitionAssignment[] = []
   readonly delivered: Delivery[] = []
   readonly revocations: { readonly partition: number; readonly how: string }[] = []
+  readonly outside: OutOfRange[] = []
   readonly reports: unknown[] = []
   lostWith: unknown
 
@@ -89,6 +91,13 @@ export class DriverMember implements ConsumerSink {
   lost(error: unknown): void {
     this.lostWith = error
   }
+
+  outOfRange(where: OutOfRange): 'latest' {
+    this.outside.push(where)
+    return 'latest'
+  }
+
+  startIgnored(): void {}
 
   report(error: unknown): void {
     this.reports.push(error)

@@ -21,8 +21,9 @@ export interface LoopHealth {
   /** False for loops that this process was told not to run. */
   readonly chosen: boolean
   readonly connected: boolean
-  /** True while the loop finds that it makes no progress although there is work. */
+  /** True while messages are there and the transport delivers none: see the loop's `stallTimeoutMs`. */
   readonly stalled: boolean
+  readonly stallReason?: string
   readonly topics: readonly string[]
   readonly group: string
   readonly partitions: number
@@ -83,12 +84,13 @@ export async function healthOf(state: RunnerState, parts: RunnerParts, withLag: 
 }
 
 function healthOfLoop(one: RunningLoop, chosen: boolean, lag: number | undefined): LoopHealth {
-  const { connected, partitions, running, waiting } = one.loop.stats()
+  const { connected, partitions, running, waiting, stalled, stallReason } = one.loop.stats()
   return {
     state: one.state,
     chosen,
     connected,
-    stalled: one.stalled,
+    stalled,
+    ...(stallReason === undefined ? {} : { stallReason }),
     topics: one.loop.topics,
     group: one.loop.group,
     partitions,

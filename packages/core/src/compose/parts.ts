@@ -18,7 +18,7 @@ export type RunnerPart =
   | ConsumerLoop
   | NamedLoop
   | ConsumerFactory
-  | HandlerFactory<never>
+  | Pick<HandlerFactory, 'loops' | 'producers' | 'close'>
   | Router
   | Producer
   | Transport
@@ -41,7 +41,7 @@ export interface PartContent {
 export function contentOf(part: Exclude<RunnerPart, Router>): PartContent {
   if (has<NamedLoop>(part, 'loop', 'name')) return { loops: [part], producers: [], closedLast: [] }
   if (has<ConsumerLoop>(part, 'topics', 'run')) return { loops: [named(part)], producers: [], closedLast: [] }
-  if (has<HandlerFactory<never>>(part, 'loops', 'producers')) {
+  if (has<HandlerFactory>(part, 'loops', 'producers')) {
     const producers = [...part.producers].map(([name, producer]) => ({ name, producer }))
     return { loops: namedLoops(part.loops), producers, closedLast: [last('producers', 'a HandlerFactory', part)] }
   }

@@ -5,12 +5,6 @@ import type { LastError } from '../events.js'
 /** Where one loop of a runner is. */
 export type LoopState = 'idle' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed'
 
-/** What a loop may say of itself beyond what every loop does. */
-interface Supervised {
-  /** True while its watchdog finds no progress although there is work. */
-  readonly stalled?: boolean
-}
-
 /** One loop in the hands of a runner. */
 export class RunningLoop {
   readonly name: string
@@ -25,10 +19,6 @@ export class RunningLoop {
 
   get errorPolicy(): ErrorPolicy {
     return this.loop.errorPolicy
-  }
-
-  get stalled(): boolean {
-    return (this.loop as Supervised).stalled ?? false
   }
 
   /** What ended it, else the last thing that went wrong. */

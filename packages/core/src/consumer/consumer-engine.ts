@@ -5,6 +5,7 @@ import type { Dedupe, DedupeHost } from '../dedupe/dedupe.js'
 import { Postponement } from '../dedupe/postponement.js'
 import { type ErrorCode, StreamError, toStreamError } from '../errors.js'
 import type { Events } from '../events.js'
+import type { Replies } from '../feedback/replies.js'
 import { Session } from '../session.js'
 import type { Transport } from '../transport/transport.js'
 import { Acknowledgements } from './acknowledgements.js'
@@ -14,7 +15,7 @@ import type { DeadLetters } from './dead-letters.js'
 import { type Delivery, DeliveryState } from './delivery.js'
 import { Dispatcher, type DispatcherHost } from './dispatcher.js'
 import { describe, type ErrorPolicy, type FailureHost, Failures } from './failures.js'
-import { refuseOutputs, runGenerator } from './handler-outputs.js'
+import { answerOutputs, runGenerator } from './handler-outputs.js'
 import { HandlerTimeouts, type HandlerTimeoutsHost } from './handler-timeouts.js'
 import { Inbox } from './inbox.js'
 import type { PreparedHandler } from './loop-handler.js'
@@ -37,6 +38,8 @@ export interface EngineSettings {
   readonly connect: (sink: ConsumerSink) => ConsumerDriver
   readonly options: ConsumerOptionValues
   readonly deadLetters: DeadLetters | undefined
+  /** `undefined`: the loop doesn't answer requests. */
+  readonly replies: Replies | undefined
   readonly dedupe: Dedupe | undefined
   readonly events: Events<ConsumerEvents>
   /** The loop can't go on: it closes itself, and `run` rejects. */
@@ -402,12 +405,16 @@ export class ConsumerEngine
     this.dispatcher.release(delivery, partition)
   }
 
+  answerFailure(delivery: Delivery, error: unknown): Promise<void> | undefined {
+    return delivery.replyTo === undefined ? undefined : this.#settings.replies?.failed(delivery, error)
+  }
+
   takenBack(delivery: Delivery): void {
     this.#dedupe?.failed(delivery)
   }
 
   runGenerator(delivery: Delivery, generator: AsyncGenerator | Generator): Promise<unknown> {
-    return runGenerator(delivery, generator, this.#prepared?.forward ?? refuseOutputs)
+    return runGenerator(delivery, generator, this.#prepared?.forward ?? answerOutputs)
   }
 
   skipped(delivery: Delivery, error: unknown): void {

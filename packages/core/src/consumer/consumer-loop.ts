@@ -8,6 +8,7 @@ import type { Dedupe } from '../dedupe/dedupe.js'
 import { dedupeProblem } from '../dedupe/dedupe-options.js'
 import { type ErrorCode, StreamError } from '../errors.js'
 import { Events, type LastError } from '../events.js'
+import { Replies } from '../feedback/replies.js'
 import type { Handler, Listener, Message } from '../message.js'
 import { requirePortableName } from '../names.js'
 import { splitOptions } from '../options/adapter-options.js'
@@ -109,6 +110,8 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     this.#events = new Events(this.transport.logger, subject)
     const dedupe = this.#dedupe(common)
     if (dedupe !== undefined) this.#stages.push(dedupe.stage)
+    const replies = common.replies ? new Replies(this.transport, this.group, common.replyCodec) : undefined
+    if (replies !== undefined) this.#stages.push(replies.stage)
     this.#stages.push(...middlewareStages([...(this.transport.middleware.handle ?? []), ...common.middleware]))
     this.#finished = deferred()
     const engine = {
@@ -126,6 +129,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
       topic: this.#label,
       connect: (sink) => this.#subscription?.driver(sink) ?? this.transport.driver.consumer(engine.spec, sink),
       options: common,
+      replies,
       dedupe,
       events: this.#events,
       onFailure: (error) => this.#fail(error),

@@ -23,6 +23,10 @@ export const consumerFields = {
   codec: option.custom<CodecName | AnyCodec>('codec', checkCodec, { default: 'json' }),
   /** A Standard Schema validator that each value must pass. What doesn't goes to the dead letters at once. */
   schema: option.custom<Schema>('Standard Schema', checkSchema),
+  /** Whether handlers answer requests. `false` for a group that only listens where another group answers. */
+  replies: option.flag({ default: true }),
+  /** How parts of replies become bytes: `json`, `bytes`, `text` or a codec of your own. */
+  replyCodec: option.custom<CodecName | AnyCodec>('codec', checkCodec, { default: 'json' }),
   /** Most handlers at work at once. Messages of one key never overlap. */
   concurrency: option.integer({ default: 10, min: 1, max: 100_000 }),
   /** `key`: messages of a key are handled in the order of sending, across all members. `none`: in any order, for throughput. */

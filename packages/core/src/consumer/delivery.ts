@@ -1,6 +1,7 @@
 import type { PartitionAssignment } from '../contract/consumer-driver.js'
 import type { DedupeClaim } from '../dedupe/dedupe-store.js'
 import { StreamError } from '../errors.js'
+import type { Responder } from '../feedback/responder.js'
 import type { Headers, Message } from '../message.js'
 import { ROUTING_HEADERS } from '../wire/reserved-headers.js'
 import type { PartitionState } from './partition-state.js'
@@ -80,6 +81,9 @@ export class Delivery<T = unknown> implements Message<T> {
   /** @internal The reason of a `nack()` during the handling. */ nacked: { readonly reason: unknown } | undefined =
     undefined
   /** @internal The handler has had its time: whatever it does now, the attempt has failed. */ timedOut = false
+  /** @internal Answers the request, where it is one and its handler has been started. */ responder:
+    | Responder
+    | undefined = undefined
   #value: T | undefined
   #id: string | undefined
   #controller: AbortController | undefined
@@ -168,6 +172,10 @@ export class Delivery<T = unknown> implements Message<T> {
     if (this.partitionState === undefined) return Promise.reject(unbound(this))
     return this.partitionState.owner.negativeAcknowledge(this, this.partitionState, reason)
   }
+
+  respond(part: unknown): Promise<void> {
+    return this.responder?.respond(part) ?? Promise.reject(nobodyAsked(this))
+  }
 }
 
 function unbound(delivery: Delivery): StreamError {
@@ -176,6 +184,13 @@ function unbound(delivery: Delivery): StreamError {
     topic: delivery.topic,
     operation: 'ack',
   })
+}
+
+function nobodyAsked(delivery: Delivery): StreamError {
+  return new StreamError(
+    `message ${delivery.id} can't be answered: ${delivery.replyTo === undefined ? 'nobody asked for a reply to it (replyTo)' : 'this loop does not answer (replies: false)'}`,
+    { code: 'INVALID_ARGUMENT', topic: delivery.topic, operation: 'respond' },
+  )
 }
 
 /** What handlers see, and may send on. */

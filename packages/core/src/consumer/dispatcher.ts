@@ -215,7 +215,7 @@ export class Dispatcher {
     this.#start(delivery, delivery.partitionState as PartitionState)
     const follower = delivery.nextOfKey
     // The next of its key may sit in the same batch.
-    if (follower === undefined || this.#handler === undefined || !batches.gathers(delivery)) return
+    if (follower === undefined || this.#handler === undefined || !batches.takesNextOf(delivery)) return
     delivery.nextOfKey = undefined
     this.#startable.unshift(follower)
   }
@@ -251,7 +251,7 @@ export class Dispatcher {
       if (!ordered || head.key === undefined) return head
       const tail = partition.keyTails.get(head.key)
       partition.keyTails.set(head.key, head)
-      if (tail === undefined || this.#batches?.gathers(tail) === true) return head
+      if (tail === undefined || this.#batches?.takesNextOf(tail) === true) return head
       tail.nextOfKey = head
     }
     return undefined

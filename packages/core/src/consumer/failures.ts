@@ -26,6 +26,8 @@ export interface FailureHost {
   drop(delivery: Delivery, partition: PartitionState): void
   /** Ends the loop with this error. */
   fail(error: unknown): void
+  /** Ends the reply to a request with the error of its handling, which is not tried again. Never rejects; nothing to wait for where it is none. */
+  answerFailure(delivery: Delivery, error: unknown): Promise<void> | undefined
   retried(): void
   deadLettered(delivery: Delivery, error: unknown): void
   skipped(delivery: Delivery, error: unknown): void
@@ -64,7 +66,7 @@ export class Failures {
     if (this.#stopped || partition.gone.signal.aborted) return host.drop(delivery, partition)
     if (error instanceof Postponement) return this.postpone(delivery, partition, error)
     if (host.driver()?.redelivery === 'sender') return void this.#giveBackOrBury(delivery, partition, error, final)
-    const worthwhile = !final && delivery.attempt < retry.attempts && this.#isRetryable(error)
+    const worthwhile = !isFinal(delivery, final) && delivery.attempt < retry.attempts && this.#isRetryable(error)
     if (worthwhile) return void this.#retryLater(delivery, partition, error)
     if (host.deadLetters !== undefined) return void this.#deadLetter(delivery, partition, error, host.deadLetters)
     this.byPolicy(delivery, partition, error)
@@ -83,6 +85,7 @@ export class Failures {
 
   /** Where nothing else can help: `restart` skips the message, every other policy ends the loop and leaves it unsettled. */
   byPolicy(delivery: Delivery, partition: PartitionState, error: unknown): void {
+    void this.#host.answerFailure(delivery, error)
     if (this.#host.errorPolicy === 'restart') return this.#skipLater(delivery, partition, error)
     this.#host.drop(delivery, partition)
     this.#host.fail(error)
@@ -146,7 +149,10 @@ export class Failures {
     const { logger, subject } = this.#host
     partition.deadLettering += 1
     try {
-      await deadLetters.write(delivery, error, partition.gone.signal)
+      await Promise.all([
+        deadLetters.write(delivery, error, partition.gone.signal),
+        this.#host.answerFailure(delivery, error),
+      ])
       logger.warn(
         `${subject}: message ${delivery.id} went to ${deadLetters.topicFor(delivery.topic)} after ${delivery.attempt} attempts: ${describe(error)}`,
       )
@@ -162,10 +168,11 @@ export class Failures {
   }
 
   /** HTTP: the sender retries. Only what no retry can help, or has had all its attempts, goes to the dead letters, if there are any. */
-  #giveBackOrBury(delivery: Delivery, partition: PartitionState, error: unknown, final: boolean): Promise<void> {
+  async #giveBackOrBury(delivery: Delivery, partition: PartitionState, error: unknown, final: boolean): Promise<void> {
     const { deadLetters, retry } = this.#host
-    const hopeless = final || delivery.attempt >= retry.attempts || !this.#isRetryable(error)
+    const hopeless = isFinal(delivery, final) || delivery.attempt >= retry.attempts || !this.#isRetryable(error)
     if (hopeless && deadLetters !== undefined) return this.#deadLetter(delivery, partition, error, deadLetters)
+    if (hopeless) await this.#host.answerFailure(delivery, error)
     return this.#giveBack(delivery, partition, error, hopeless ? undefined : waitFor(error, retry, delivery.attempt))
   }
 
@@ -184,6 +191,11 @@ export class Failures {
     }
     this.#host.drop(delivery, partition)
   }
+}
+
+/** No other attempt: it can't help, or the caller has got parts of a reply already, which another would mix with its own. */
+function isFinal(delivery: Delivery, final: boolean): boolean {
+  return final || delivery.responder?.started === true
 }
 
 /** The wait before the next attempt: what the error asks for, else the loop's backoff. */

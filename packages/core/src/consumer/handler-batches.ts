@@ -84,10 +84,13 @@ export class HandlerBatches {
     return this.#gathering === undefined || !this.#isAlone(delivery)
   }
 
-  /** The message sits in the batch that still gathers: the next of its key may join it. */
-  gathers(delivery: Delivery): boolean {
+  /**
+   * The message sits in the batch that still gathers: the next of its key may join it. Not behind one that has failed before: each
+   * further failure would have it handled once more for nothing.
+   */
+  takesNextOf(delivery: Delivery): boolean {
     const seat = this.#seats.get(delivery)
-    return seat !== undefined && seat.batch === this.#gathering
+    return seat !== undefined && seat.batch === this.#gathering && delivery.attempt === 1
   }
 
   /** A message has been started. */

@@ -47,8 +47,9 @@ export function sendTo(target: OutputTarget, group: string): Forward {
   }
 }
 
-/** Where no other place is given. */
-export const refuseOutputs: Forward = () => Promise.reject(noTarget('handle()'))
+/** Where no other place is given: what is yielded to a request is its reply. */
+export const answerOutputs: Forward = (message, value) =>
+  message.replyTo === undefined ? Promise.reject(noTarget('handle()')) : message.respond(value)
 
 /** The error of a handler whose values have nowhere to go. */
 export function noTarget(call: string): StreamError {

@@ -3,12 +3,12 @@ import { describeType } from '../options/problems.js'
 import { type BatchHandler, type BatchLimits, HandlerBatches } from './handler-batches.js'
 import { chainHandler, type HandlerStage } from './handler-chain.js'
 import {
+  answerOutputs,
   type Forward,
   isGenerator,
   isGeneratorFunction,
   noTarget,
   type OutputTarget,
-  refuseOutputs,
   runBatchGenerator,
   sendTo,
   withOutputs,
@@ -55,7 +55,7 @@ export interface HandlerSurroundings {
 /** A handler for single messages, with all that stands around it. */
 export function prepareHandler(
   handler: Handler,
-  { stages, group, forward: own = refuseOutputs }: HandlerSurroundings,
+  { stages, group, forward: own = answerOutputs }: HandlerSurroundings,
   { to }: HandleOptions,
 ): PreparedHandler {
   const forward = to === undefined ? own : sendTo(to, group)
@@ -77,7 +77,7 @@ export function prepareBatchHandler(
     return isGenerator(result) ? runBatchGenerator(messages, result, to ?? REFUSING) : result
   }
   const batches = new HandlerBatches(run, limits)
-  return { handle: batches.around(chainHandler(stages, batches.collect)), forward: refuseOutputs, batches }
+  return { handle: batches.around(chainHandler(stages, batches.collect)), forward: answerOutputs, batches }
 }
 
 const REFUSING: OutputTarget<unknown> = {

@@ -63,6 +63,13 @@ export class Settler {
       this.#host.unsettled(delivery)
       rejectWaiters(delivery, error)
     }
+    if (!partition.cumulative) return
+    // Done, and still behind something that isn't: it never came to be sent.
+    for (const delivery of partition.tracked) {
+      if (delivery.state !== DeliveryState.Settled) continue
+      this.#host.unsettled(delivery)
+      rejectWaiters(delivery, error)
+    }
   }
 
   /** There is something to settle, and somebody to take it. Without a driver the partition is lost, and about to be discarded. */

@@ -7,6 +7,9 @@ import type { PartitionState } from './partition-state.js'
 /** After a recovery that brought nothing the next one waits twice as long, up to this many times `stallTimeoutMs`. */
 const MAX_PATIENCE = 64
 
+/** How many timeouts a stalled partition may take to be assigned again. */
+const RETURN_TIMEOUTS = 4
+
 /** A partition of which messages are there while none comes. */
 export interface Stall {
   readonly topic: string
@@ -51,6 +54,8 @@ export class StallWatch {
   readonly #stalls = new Map<string, Stall>()
   #timer: NodeJS.Timeout | undefined
   #looking = false
+  /** When a stall was found last. */
+  #stalledAt = 0
   #patience = 1
 
   constructor(host: StallWatchHost, timeoutMs: number) {
@@ -105,10 +110,15 @@ export class StallWatch {
       else known.backlog = false
     }
     for (const assignment of this.#quiet.keys()) if (!seen.has(assignment)) this.#quiet.delete(assignment)
-    // Another member has it now: it is that one's to watch.
-    const owned = new Set([...seen].map(({ topic, partition }) => nameOf(topic, partition)))
-    for (const name of this.#stalls.keys()) if (!owned.has(name)) this.#stalls.delete(name)
+    this.#forgetMoved(seen)
     return waiting
+  }
+
+  /** A partition that doesn't come back with the new connection is another member's by now, and that one's to watch. */
+  #forgetMoved(assigned: ReadonlySet<PartitionAssignment>): void {
+    if (this.#stalls.size === 0 || performance.now() - this.#stalledAt < this.#timeoutMs * RETURN_TIMEOUTS) return
+    const owned = new Set([...assigned].map(({ topic, partition }) => nameOf(topic, partition)))
+    for (const name of this.#stalls.keys()) if (!owned.has(name)) this.#stalls.delete(name)
   }
 
   async #compare(driver: ConsumerDriver, waiting: readonly PartitionState[]): Promise<void> {
@@ -165,6 +175,7 @@ export class StallWatch {
       reason,
     }
     this.#stalls.set(name, stall)
+    this.#stalledAt = performance.now()
     this.#patience = Math.min(MAX_PATIENCE, this.#patience * 2)
     this.#quiet.clear()
     this.#host.stalled(stall)

@@ -13,6 +13,7 @@ import type {
   StartPosition,
 } from './consumer-driver.js'
 import type { ProducerDriver, ProducerSink } from './producer-driver.js'
+import type { ReplyChannel } from './replies.js'
 
 /** Bounds on what a topic keeps. Left out: the broker's own default. */
 export interface Retention {
@@ -131,6 +132,8 @@ export interface TransportDriver {
    * looks for topics by `Admin.topics`.
    */
   discover?(search: TopicSearch, signal: AbortSignal): Promise<TopicDiscovery>
+  /** How replies travel. Left out: by ordinary topics, without any work of the adapter's. */
+  readonly replies?: ReplyChannel
   /** Called after all producers and loops have been closed. Never rejects. */
   close(): Promise<void>
 }

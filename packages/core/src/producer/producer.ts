@@ -2,6 +2,8 @@ import { type Codec, type CodecName, findCodec } from '../codec.js'
 import type { AdapterDefinition } from '../contract/adapter.js'
 import { type StreamError, toStreamError } from '../errors.js'
 import { Events, type LastError } from '../events.js'
+import type { Reply } from '../feedback/reply.js'
+import { type RequestOptions, Requests } from '../feedback/request.js'
 import { type OptionsByAdapter, splitOptions } from '../options/adapter-options.js'
 import type { Schema } from '../schema.js'
 import { abortError, withSignal } from '../session.js'
@@ -10,7 +12,7 @@ import type { Transport } from '../transport/transport.js'
 import { BatchSend } from './batch-send.js'
 import type { PendingRecord, RecordOwner, SendReceipt } from './pending-record.js'
 import { type ProducerOptionInput, producerFields, type SendOptions } from './producer-options.js'
-import { RecordEncoder } from './record-encoder.js'
+import { type InternalSendOptions, RecordEncoder } from './record-encoder.js'
 import { SendChain } from './send-chain.js'
 import type { SendMiddleware } from './send-middleware.js'
 import { type ProducerStats, SendPipeline } from './send-pipeline.js'
@@ -61,6 +63,7 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   readonly #pipeline: SendPipeline
   readonly #events: Events<ProducerEvents>
   readonly #single: RecordOwner
+  #requests: Requests | undefined
   /** Where there is middleware, every send goes through it. */
   readonly #chain: SendChain | undefined
   /** Set while a schema validates asynchronously: later sends queue behind it, so that order is kept. */
@@ -121,6 +124,24 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   send(value: T, options?: SendOptions): Promise<SendReceipt> {
     if (this.#closing !== undefined) return Promise.reject(this.#closedError())
     return this.#chain === undefined ? this.#deliver(value, options) : this.#chain.send(value, options)
+  }
+
+  /**
+   * Sends a value that asks for a reply, and returns the reply at once: read it by `await reply.read()` or `for await (const part of reply)`.
+   * Whatever goes wrong, sending included, rejects there. The request is sent at least once; a handler that answers nothing gives an
+   * empty reply, and none at all a TIMEOUT after `timeoutMs` (default 30,000). One group should answer: where several do, the first counts.
+   *
+   * Throws INVALID_ARGUMENT for bad options, UNSUPPORTED where the transport that replies travel on can't carry them, CLOSED after `close`.
+   *
+   * @typeParam Part - what the parts are, unless `replySchema` or `replyCodec` say so.
+   */
+  request<Part = unknown>(value: T, options: RequestOptions<Part> = {}): Reply<Part> {
+    if (this.#closing !== undefined) throw this.#pipeline.error('CLOSED', 'the producer is closed', 'request')
+    this.#requests ??= new Requests(this.transport, this.topic)
+    return this.#requests.make(options, (sendOptions, fail) => {
+      const owner: RecordOwner = { accepted: () => {}, failed: (_record, error) => fail(error) }
+      this.#encode(value, sendOptions, owner, (record) => this.#submit(record, sendOptions), fail)
+    })
   }
 
   /**
@@ -214,7 +235,7 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
 
   #encode(
     value: unknown,
-    options: SendOptions | undefined,
+    options: InternalSendOptions | undefined,
     owner: RecordOwner,
     submit: (record: PendingRecord) => void,
     reject: (error: StreamError) => void,
@@ -278,6 +299,7 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
 
   async #close(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     const started = performance.now()
+    this.#requests?.close()
     await this.#chain?.close(timeoutMs, signal)
     await this.#encoding
     await this.#pipeline.close(Math.max(0, timeoutMs - (performance.now() - started)), signal)

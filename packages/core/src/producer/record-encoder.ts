@@ -2,11 +2,18 @@ import { randomBytes } from 'node:crypto'
 import { type Codec, findCodec, serializationError } from '../codec.js'
 import { isStreamError } from '../errors.js'
 import { type Schema, validate } from '../schema.js'
+import { WIRE_HEADERS } from '../wire/reserved-headers.js'
 import { PendingRecord, type RecordOwner } from './pending-record.js'
 import type { ProducerOptionValues, SendOptions } from './producer-options.js'
 import { checkSendOptions, recordSize } from './send-options.js'
 
-const NO_OPTIONS: SendOptions = {}
+/** A send, or the sending of a request. */
+export interface InternalSendOptions extends SendOptions {
+  /** Where the reply goes. */
+  readonly replyTo?: string
+}
+
+const NO_OPTIONS: InternalSendOptions = {}
 
 /** Makes records from values: validation, encoding, ids. */
 export class RecordEncoder {
@@ -29,7 +36,7 @@ export class RecordEncoder {
    */
   encode(
     value: unknown,
-    options: SendOptions = NO_OPTIONS,
+    options: InternalSendOptions = NO_OPTIONS,
     owner: RecordOwner,
   ): PendingRecord | Promise<PendingRecord> {
     if (options !== NO_OPTIONS) checkSendOptions(options, this.#topic)
@@ -39,9 +46,11 @@ export class RecordEncoder {
     return this.#record(checked, options, owner)
   }
 
-  #record(value: unknown, options: SendOptions, owner: RecordOwner): PendingRecord {
+  #record(value: unknown, options: InternalSendOptions, owner: RecordOwner): PendingRecord {
     const payload = value === undefined ? undefined : this.#bytes(value)
-    const { key, headers } = options
+    const { key } = options
+    const headers =
+      options.replyTo === undefined ? options.headers : { ...options.headers, [WIRE_HEADERS.replyTo]: options.replyTo }
     return new PendingRecord(
       {
         id: options.id ?? this.#nextId(),

@@ -1,7 +1,7 @@
 import { atMost } from '../at-most.js'
 import { RECONNECT_BACKOFF } from '../backoff.js'
 import type { TopicSpec } from '../contract/adapter.js'
-import type { ProducerDriver, ProducerReady } from '../contract/producer-driver.js'
+import type { ProducerDriver, ProducerReady, ProducerSink } from '../contract/producer-driver.js'
 import { type ErrorCode, StreamError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { Session } from '../session.js'
@@ -38,6 +38,8 @@ export interface PipelineSettings {
   readonly adapterOptions: unknown
   /** The codec's, where there is one. */
   readonly contentType?: string | undefined
+  /** Makes drivers in place of the transport's ordinary ones. */
+  readonly create?: (sink: ProducerSink) => ProducerDriver
   readonly onLost?: (error: StreamError) => void
   readonly onReady?: (again: boolean) => void
 }
@@ -86,6 +88,7 @@ export class SendPipeline implements RouterHost {
       probeIntervalMs: options.probeIntervalMs,
       logger: this.#logger,
       create: (lost) =>
+        settings.create?.({ lost }) ??
         transport.driver.producer(
           { topic: spec, contentType: settings.contentType, options: settings.adapterOptions },
           { lost },

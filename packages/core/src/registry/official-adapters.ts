@@ -25,7 +25,7 @@ const BROKER: Capabilities = {
   attemptsSurviveRestart: true,
   publishDedupe: false,
   lag: true,
-  requestReply: false,
+  requestReply: true,
   multiProcess: true,
 }
 

@@ -1,8 +1,12 @@
 import type { AdapterDefinition } from '../contract/adapter.js'
 import { StreamError } from '../errors.js'
-import { loadAdapter, type Wanted } from '../registry/registry.js'
+import { loadAdapter, loadAdapterNow, type Wanted } from '../registry/registry.js'
+import { requireCapabilities } from './requirements.js'
 import { Transport, type TransportOptions } from './transport.js'
 import { parseTransportUrl } from './url.js'
+
+/** What a feedback transport that is opened along with another has in common with it. */
+const SHARED_OPTIONS = ['prefix', 'provision', 'clientId', 'replyTtlMs']
 
 /**
  * Opens the transport that a URL names, or the environment: `STREAMSWITCH_URL`, else `STREAMSWITCH_TRANSPORT` with the adapter's
@@ -15,12 +19,16 @@ export async function openTransport(url?: string, options: TransportOptions = {}
   const environment = options.environment ?? process.env
   const target = transportTarget(url, environment)
   const adapter = await loadAdapter(target.wanted)
-  return new Transport(adapter, target.url ?? addressOf(adapter, environment), options)
+  const feedbackUrl = feedbackUrlOf(options, environment)
+  // Loading is asynchronous only here: afterwards it is known.
+  if (feedbackUrl !== undefined) await loadAdapter({ scheme: parseTransportUrl(feedbackUrl).scheme })
+  return withFeedback(adapter, target.url ?? addressOf(adapter, environment), options, feedbackUrl)
 }
 
 /** A transport of a known adapter, at the address that its own variables give, else its default. */
 export function openByAdapter(adapter: AdapterDefinition, options: TransportOptions = {}): Transport {
-  return new Transport(adapter, addressOf(adapter, options.environment ?? process.env), options)
+  const environment = options.environment ?? process.env
+  return withFeedback(adapter, addressOf(adapter, environment), options, feedbackUrlOf(options, environment))
 }
 
 /** Which adapter is meant, by a URL, else by the environment; the URL is left out where only a name is known. Throws INVALID_ARGUMENT. */
@@ -44,6 +52,31 @@ export function addressOf(adapter: AdapterDefinition, environment: NodeJS.Proces
   const fits =
     general !== undefined && adapter.schemes.some((scheme) => general.toLowerCase().startsWith(`${scheme}://`))
   return fits ? general : (adapter.environmentUrl(environment) ?? adapter.defaultUrl)
+}
+
+/** The URL that the feedback transport is to be opened at, if it is another one and isn't open already. */
+function feedbackUrlOf({ feedback }: TransportOptions, environment: NodeJS.ProcessEnv): string | undefined {
+  if (feedback !== undefined) return typeof feedback === 'string' ? feedback : undefined
+  return nonEmpty(environment.STREAMSWITCH_FEEDBACK_URL)
+}
+
+function withFeedback(
+  adapter: AdapterDefinition,
+  url: string,
+  options: TransportOptions,
+  feedbackUrl: string | undefined,
+): Transport {
+  if (feedbackUrl === undefined) return new Transport(adapter, url, options)
+  const feedbackAdapter = loadAdapterNow({ scheme: parseTransportUrl(feedbackUrl).scheme })
+  requireCapabilities(feedbackAdapter, ['requestReply'], 'configure')
+  const { environment, logger, options: given } = options
+  const shared = Object.fromEntries(SHARED_OPTIONS.map((name) => [name, given?.[name]]))
+  const feedback = new Transport(feedbackAdapter, feedbackUrl, {
+    options: shared,
+    ...(environment === undefined ? {} : { environment }),
+    ...(logger === undefined ? {} : { logger }),
+  })
+  return new Transport(adapter, url, { ...options, feedback, ownsFeedback: true })
 }
 
 function nonEmpty(value: string | undefined): string | undefined {

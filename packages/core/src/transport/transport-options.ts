@@ -15,4 +15,11 @@ export const transportFields = {
   ),
   /** Whether topics and groups are made (`create`), checked (`verify`) or taken as given (`none`). */
   provision: option.choice(['create', 'verify', 'none'], { default: 'create', environment: 'STREAMSWITCH_PROVISION' }),
+  /** How long a reply may be on its way before it is dropped, and how long what a killed caller leaves on the broker may stay, in milliseconds. */
+  replyTtlMs: option.integer({
+    default: 300_000,
+    min: 15_000,
+    max: 86_400_000,
+    environment: 'STREAMSWITCH_REPLY_TTL_MS',
+  }),
 }

@@ -4,8 +4,12 @@ import type { ConsumerSettings } from '../consumer/consumer-options.js'
 import type { HandlerMiddleware } from '../consumer/handler-middleware.js'
 import type { AdapterDefinition, Admin, Provision, TopicSpec, TransportDriver } from '../contract/adapter.js'
 import type { Capabilities, CapabilityName } from '../contract/capabilities.js'
+import type { ReplyChannel } from '../contract/replies.js'
 import { DeadLetterBox, type DeadLetterBoxOptions } from '../dead-letters/dead-letter-box.js'
 import { StreamError, toStreamError } from '../errors.js'
+import { ReplyInbox } from '../feedback/reply-inbox.js'
+import { ReplySender } from '../feedback/reply-sender.js'
+import { channelOf } from '../feedback/topic-replies.js'
 import { defaultLogger, type Logger } from '../logger.js'
 import { requirePortableName } from '../names.js'
 import { isPlainObject } from '../options/fields.js'
@@ -31,6 +35,12 @@ export interface TransportOptions {
   readonly options?: Readonly<Record<string, unknown>>
   /** Where loops of this transport write dead letters, for a transport that can't keep them itself (HTTP), or by choice. Not closed with this one. */
   readonly deadLetterTransport?: Transport
+  /**
+   * Where replies to requests travel: another transport, or its URL. Both sides must declare the same. Left out:
+   * `STREAMSWITCH_FEEDBACK_URL`, else this transport itself. One that is given as a URL is closed with this one, and has its `prefix`,
+   * `provision` and `clientId`.
+   */
+  readonly feedback?: Transport | string
   /** Stands around the handlers of all its loops and the sends of all its producers, outside of their own `middleware`. */
   readonly middleware?: TransportMiddleware
 }
@@ -40,6 +50,9 @@ export interface TransportMiddleware {
   readonly handle?: readonly HandlerMiddleware[]
   readonly send?: readonly SendMiddleware[]
 }
+
+/** How long replies that are on their way may take when the transport is closed, in milliseconds. */
+const REPLIES_CLOSE_MS = 5_000
 
 /** What can be closed: producers and loops register themselves with their transport. */
 interface Closable {
@@ -64,16 +77,26 @@ export class Transport implements AsyncDisposable {
   readonly driver: TransportDriver
   readonly logger: Logger
   readonly deadLetterTransport: Transport | undefined
+  /** Where replies to this transport's requests travel: itself, unless another was declared. */
+  readonly feedback: Transport
   readonly middleware: TransportMiddleware
   /** The address, without secrets. */
   readonly url: string
+  readonly #ownsFeedback: boolean
+  readonly #replyTtlMs: number
+  readonly #replyInboxes = new Map<ReplyChannel, ReplyInbox>()
+  readonly #replySenders = new Map<ReplyChannel, ReplySender>()
   readonly #prefix: string
   readonly #provision: Provision
   readonly #open = new Set<Closable>()
   #closing: Promise<void> | undefined
 
   /** Use `openTransport`, which finds the adapter. */
-  constructor(adapter: AdapterDefinition, url: string, options: TransportOptions = {}) {
+  constructor(
+    adapter: AdapterDefinition,
+    url: string,
+    options: TransportOptions & { readonly ownsFeedback?: boolean } = {},
+  ) {
     const environment = options.environment ?? process.env
     const parsed = parseTransportUrl(url)
     if (!adapter.schemes.includes(parsed.scheme)) {
@@ -103,7 +126,8 @@ export class Transport implements AsyncDisposable {
       environment,
       { subject: `the ${adapter.name} transport`, transport: adapter.name },
     )
-    const { clientId, prefix, provision, ...own } = values
+    const { clientId, prefix, provision, replyTtlMs, ...own } = values
+    this.#replyTtlMs = replyTtlMs
     this.#prefix = prefix
     this.#provision = provision
     this.driver = adapter.connect(own, {
@@ -112,6 +136,33 @@ export class Transport implements AsyncDisposable {
       prefix,
       environment,
     })
+    const { feedback } = options
+    if (typeof feedback === 'string') {
+      throw new StreamError('the feedback transport is given as a URL: open this transport by openTransport()', {
+        code: 'INVALID_ARGUMENT',
+        transport: adapter.name,
+        operation: 'configure',
+      })
+    }
+    this.feedback = feedback ?? this
+    this.#ownsFeedback = options.ownsFeedback === true
+  }
+
+  /** @internal The inbox for replies to the requests of `main`, made at the first one. */
+  replyInbox(main: Transport): ReplyInbox {
+    this.#requireOpen()
+    const channel = channelOf(this, main)
+    const inbox = this.#replyInboxes.get(channel) ?? new ReplyInbox(this, channel, { ttlMs: this.#replyTtlMs })
+    this.#replyInboxes.set(channel, inbox)
+    return inbox
+  }
+
+  /** @internal What answers the requests of `main`, made at the first answer. */
+  replySender(main: Transport): ReplySender {
+    const channel = channelOf(this, main)
+    const sender = this.#replySenders.get(channel) ?? new ReplySender(this, channel, { ttlMs: this.#replyTtlMs })
+    this.#replySenders.set(channel, sender)
+    return sender
   }
 
   /** The underlying client, for what Streamswitch doesn't cover; `undefined` while there is none. */
@@ -165,13 +216,7 @@ export class Transport implements AsyncDisposable {
 
   /** @internal Registers what must be closed before the transport. Throws CLOSED once it is. */
   attach(member: Closable): void {
-    if (this.#closing !== undefined) {
-      throw new StreamError(`the ${this.name} transport is closed`, {
-        code: 'CLOSED',
-        transport: this.name,
-        operation: 'configure',
-      })
-    }
+    this.#requireOpen()
     this.#open.add(member)
   }
 
@@ -203,7 +248,20 @@ export class Transport implements AsyncDisposable {
       members.filter((member) => !('run' in member)),
       options,
     )
+    const repliesMs = options.timeoutMs ?? REPLIES_CLOSE_MS
+    await Promise.all([...this.#replySenders.values()].map((sender) => sender.close(repliesMs)))
+    await Promise.all([...this.#replyInboxes.values()].map((inbox) => inbox.close()))
+    if (this.#ownsFeedback) await this.feedback.close(options)
     await this.driver.close()
+  }
+
+  #requireOpen(): void {
+    if (this.#closing === undefined) return
+    throw new StreamError(`the ${this.name} transport is closed`, {
+      code: 'CLOSED',
+      transport: this.name,
+      operation: 'configure',
+    })
   }
 
   async #closeAll(members: readonly Closable[], options: CloseOptions): Promise<void> {

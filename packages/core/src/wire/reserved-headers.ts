@@ -38,3 +38,22 @@ export const ROUTING_HEADERS = {
   /** On a record of a dead-letter topic: `partition/offset` of the dead letter there that is done with, where the log can't drop it. */
   settles: 'streamswitch-settles',
 } as const
+
+/** What a reply carries besides its part. */
+export const REPLY_HEADERS = {
+  /** Format version, always there: `1`. A newer one is refused. */
+  version: 'streamswitch-reply',
+  /** The request that it answers. */
+  requestId: 'streamswitch-request-id',
+  /** Group whose handler answers. */
+  from: 'streamswitch-reply-from',
+  /** The handler start that it comes from: its number, a dash, and a random text. */
+  run: 'streamswitch-reply-run',
+  /** Number of the part within its run, from 1. An end without a part has the number after the last. */
+  part: 'streamswitch-reply-part',
+  /** `1` on the last record of a run, which may have a part. */
+  end: 'streamswitch-reply-end',
+  /** The failure that ended the run: message and code. */
+  error: 'streamswitch-error',
+  errorCode: 'streamswitch-error-code',
+} as const

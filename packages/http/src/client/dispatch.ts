@@ -2,6 +2,7 @@ import { type OutgoingRecord, type PublishBatch, StreamError } from '@streamswit
 import type { AttemptNumbers } from '../message.js'
 import type { ProgressTable } from './progress.js'
 import type { Refusal } from './refusal.js'
+import { partsOf } from './reply-inboxes.js'
 import { type Parcel, Run } from './run.js'
 import type { Subscriber } from './subscriber.js'
 import type { Target } from './targets.js'
@@ -104,7 +105,10 @@ export class Dispatch {
 
   #report(index: number): void {
     const refusal = this.#refusals[index]
-    if (refusal === undefined) this.#batch.accept(index, 0)
+    if (refusal === undefined) {
+      partsOf(this.#batch.records[index] as OutgoingRecord)?.nothing()
+      this.#batch.accept(index, 0)
+    }
     // Behind one that failed: no failure of its own, it is sent again after that one.
     else if (!refusal.predecessor) this.#batch.fail(index, refusal.error)
     this.#open -= 1

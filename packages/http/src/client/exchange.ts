@@ -1,5 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingReply } from '@streamswitch/core/driver'
 import type { Dispatcher } from 'undici'
+import { PartReader, REPLY_TYPE } from '../wire/reply-parts.js'
 
 /** Most bytes of a response that are looked at, and of one line of it. */
 const MAX_RESPONSE_BYTES = 1024 * 1024
@@ -7,7 +9,9 @@ const MAX_RESPONSE_BYTES = 1024 * 1024
 export interface ExchangeEvents {
   /** One line of a response of type x-ndjson, as it comes. */
   line(line: unknown): void
-  /** The response is complete. `body` is its parsed JSON, where it was JSON. */
+  /** A part of a response that is a reply, as it comes. */
+  readonly part?: ((part: Omit<IncomingReply, 'timestamp'>) => void) | undefined
+  /** The response is complete. `body` is its parsed JSON, where it was JSON; of a request that asks for a reply, the bytes of a success. */
   end(status: number, headers: IncomingHttpHeaders, body: unknown): void
   /** The connection failed, or the response broke off. */
   error(error: unknown): void
@@ -15,14 +19,16 @@ export interface ExchangeEvents {
 
 /** One request and its response. Every event comes at most once, `line` apart; after `end` or `error` nothing comes. */
 export class Exchange implements Dispatcher.DispatchHandler {
-  readonly startedAt = Date.now()
+  /** When something was heard last. */
+  heardAt = Date.now()
   readonly #events: ExchangeEvents
   #controller: Dispatcher.DispatchController | undefined
   #abortedBy: Error | undefined
   #over = false
   #status = 0
   #headers: IncomingHttpHeaders = {}
-  #kind: 'lines' | 'json' | 'other' = 'other'
+  #kind: 'lines' | 'json' | 'parts' | 'bytes' | 'other' = 'other'
+  #parts: PartReader | undefined
   #chunks: Buffer[] = []
   #bytes = 0
 
@@ -48,12 +54,15 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#status = status
     this.#headers = headers
     const type = String(headers['content-type'] ?? '')
-    if (type.startsWith('application/x-ndjson')) this.#kind = 'lines'
+    if (this.#events.part !== undefined && status < 300) this.#startReply(type)
+    else if (type.startsWith('application/x-ndjson')) this.#kind = 'lines'
     else if (/^application\/(?:[a-z.-]+\+)?json\b/.test(type)) this.#kind = 'json'
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.heardAt = Date.now()
     if (this.#over || this.#kind === 'other') return
+    if (this.#parts !== undefined) return this.#readParts(this.#parts, controller, chunk)
     const end = this.#kind === 'lines' ? chunk.lastIndexOf(10) : -1
     if (end >= 0) {
       const text = Buffer.concat([...this.#chunks, chunk.subarray(0, end)]).toString()
@@ -75,14 +84,30 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onResponseEnd(): void {
     if (this.#over) return
     const rest = Buffer.concat(this.#chunks).toString()
+    if (this.#parts?.complete === false) return this.#fail(new Error('the response ended before the reply did'))
     if (this.#kind === 'lines') this.#line(rest)
     if (this.#over) return
     this.#over = true
-    this.#events.end(this.#status, this.#headers, this.#kind === 'json' ? parse(rest) : undefined)
+    const body = this.#kind === 'json' ? parse(rest) : this.#kind === 'bytes' ? Buffer.concat(this.#chunks) : undefined
+    this.#events.end(this.#status, this.#headers, body)
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     this.#fail(error)
+  }
+
+  #startReply(type: string): void {
+    this.#kind = type.startsWith(REPLY_TYPE) ? 'parts' : 'bytes'
+    if (this.#kind === 'parts') this.#parts = new PartReader(type, (part) => this.#events.part?.(part))
+  }
+
+  #readParts(reader: PartReader, controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    try {
+      reader.push(chunk)
+    } catch (error) {
+      controller.abort(error as Error)
+      this.#fail(error)
+    }
   }
 
   #line(text: string): void {

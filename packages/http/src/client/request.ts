@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { StreamError } from '@streamswitch/core/driver'
 import { Exchange, type ExchangeEvents } from './exchange.js'
 import { type Refusal, refusalOfError, refusalOfProblem, refusalOfResponse, refusalOfTimeout } from './refusal.js'
+import { type IncomingParts, partsOf } from './reply-inboxes.js'
 import type { Parcel, Slice } from './run.js'
 
 /** What a request asks of the subscriber it goes to. */
@@ -30,13 +31,16 @@ export class LateResponse extends Error {
 export class OpenRequest implements ExchangeEvents {
   readonly slices: readonly Slice[]
   readonly parcels: readonly Parcel[]
-  readonly exchange = new Exchange(this)
+  readonly exchange: Exchange
+  /** Takes the parts of the reply, where the response is one. */
+  readonly part: ExchangeEvents['part']
   readonly refusals: (Refusal | undefined)[]
   /** The credentials that it carries. */
   readonly authorization: string | undefined
   readonly #host: RequestHost
   readonly #settled: boolean[]
   readonly #batch: boolean
+  readonly #reply: IncomingParts | undefined
   #open: number
 
   constructor(
@@ -51,6 +55,10 @@ export class OpenRequest implements ExchangeEvents {
     this.#host = host
     this.#batch = parcels.length > 1
     this.#open = parcels.length
+    this.#reply = this.#batch ? undefined : partsOf((parcels[0] as Parcel).record)
+    const reply = this.#reply
+    this.part = reply === undefined ? undefined : (part) => reply.part(part)
+    this.exchange = new Exchange(this)
     this.#settled = new Array<boolean>(parcels.length).fill(false)
     this.refusals = new Array<Refusal | undefined>(parcels.length).fill(undefined)
   }
@@ -66,8 +74,10 @@ export class OpenRequest implements ExchangeEvents {
 
   end(status: number, headers: IncomingHttpHeaders, body: unknown): void {
     const success = status >= 200 && status < 300
-    if (!this.#batch && success) this.#settle(0, undefined)
-    else if (this.#batch && (success || status === 413 || status === 415)) this.#batchEnded(status, headers)
+    if (!this.#batch && success) {
+      if (this.#reply !== undefined && Buffer.isBuffer(body) && body.length > 0) this.#reply.whole(body)
+      this.#settle(0, undefined)
+    } else if (this.#batch && (success || status === 413 || status === 415)) this.#batchEnded(status, headers)
     else if (status === 401) return this.#unauthenticated(headers, body)
     else this.#refuseAll(refusalOfResponse(status, headers, body, this.#host.url, this.#topic))
     this.#finish()
@@ -75,7 +85,10 @@ export class OpenRequest implements ExchangeEvents {
 
   error(error: unknown): void {
     const { url } = this.#host
-    if (this.#open > 0) {
+    if (this.#reply?.started === true && this.#open > 0) {
+      this.#reply.broken(error)
+      this.#settle(0, undefined)
+    } else if (this.#open > 0) {
       this.#refuseAll(
         error instanceof LateResponse
           ? refusalOfTimeout(url, this.#topic, error.timeoutMs)

@@ -4,6 +4,7 @@ import { toQuery, toRequestHeaders } from '../message.js'
 import { BATCH_TYPE, encodeBatch, frameOverhead } from '../wire/batch-frames.js'
 import { type Refusal, refusalBehind, refusalUnsent } from './refusal.js'
 import { hashText } from './rendezvous.js'
+import { partsOf } from './reply-inboxes.js'
 import { LateResponse, OpenRequest, type RequestHost } from './request.js'
 import type { Parcel, Run, Slice } from './run.js'
 
@@ -81,7 +82,7 @@ export class Subscriber implements RequestHost {
   sweep(now: number): void {
     const { responseTimeoutMs } = this.#host.limits
     for (const request of [...this.#requests]) {
-      if (now - request.exchange.startedAt >= responseTimeoutMs)
+      if (now - request.exchange.heardAt >= responseTimeoutMs)
         request.exchange.abort(new LateResponse(responseTimeoutMs))
     }
     for (
@@ -158,21 +159,18 @@ export class Subscriber implements RequestHost {
 
   #take(parcels: Parcel[]): Slice[] {
     const slices: Slice[] = []
-    const maxRecords = this.#batches ? this.#host.limits.maxRequestRecords : 1
-    let room = this.#host.limits.maxRequestBytes
-    for (let run = this.#outbox.peek(); run !== undefined && parcels.length < maxRecords; run = this.#outbox.peek()) {
+    const room: Room = {
+      records: this.#batches ? this.#host.limits.maxRequestRecords : 1,
+      bytes: this.#host.limits.maxRequestBytes,
+    }
+    for (let run = this.#outbox.peek(); run !== undefined && parcels.length < room.records; run = this.#outbox.peek()) {
       if (run.cancelled) {
         this.#outbox.shift()
         this.#refuseRest(run, refusalUnsent(this.#error('CLOSED', 'the producer is closed')))
         continue
       }
       const start = parcels.length
-      for (let at = run.next; at < run.parcels.length && parcels.length < maxRecords; at += 1) {
-        const parcel = run.parcels[at] as Parcel
-        room -= frameOverhead(parcel) + (parcel.record.payload?.length ?? 0)
-        if (room < 0 && parcels.length > 0) break
-        parcels.push(parcel)
-      }
+      takeFrom(run, parcels, room)
       if (parcels.length === start) break
       run.next += parcels.length - start
       slices.push({ run, start, end: parcels.length })
@@ -224,5 +222,24 @@ export class Subscriber implements RequestHost {
 
   #error(code: 'UNAVAILABLE' | 'CLOSED', message: string): StreamError {
     return new StreamError(`${this.url}: ${message}`, { code, transport: 'http', operation: 'send' })
+  }
+}
+
+/** What still fits into a request. */
+interface Room {
+  records: number
+  bytes: number
+}
+
+function takeFrom(run: Run, parcels: Parcel[], room: Room): void {
+  for (let at = run.next; at < run.parcels.length && parcels.length < room.records; at += 1) {
+    const parcel = run.parcels[at] as Parcel
+    // The response to a request is its reply: it goes alone.
+    const alone = partsOf(parcel.record) !== undefined
+    if (alone && parcels.length > 0) break
+    if (alone) room.records = 1
+    room.bytes -= frameOverhead(parcel) + (parcel.record.payload?.length ?? 0)
+    if (room.bytes < 0 && parcels.length > 0) break
+    parcels.push(parcel)
   }
 }

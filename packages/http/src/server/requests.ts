@@ -6,6 +6,7 @@ import { problems } from '../wire/problem.js'
 import { OutcomeStream, sendProblem } from './answers.js'
 import { Gathering, toProblem } from './gathering.js'
 import type { Destination, Hub } from './hub.js'
+import { exchangeOf } from './reply-exchanges.js'
 
 const EMPTY = Buffer.alloc(0)
 
@@ -26,7 +27,7 @@ function takePost(hub: Hub, limits: RequestLimits, request: FastifyRequest, repl
   const body = Buffer.isBuffer(request.body) ? request.body : EMPTY
   try {
     if (!type.startsWith(BATCH_TYPE_FAMILY))
-      return answerOne(destination, limits, fromRequest(request.headers, body), reply)
+      return answerOne(destination, limits, fromRequest(request.headers, body), request, reply)
     if (mediaType(type) !== BATCH_TYPE) return sendProblem(reply, problems.unknownBatch(BATCH_TYPE))
     answerBatch(destination, limits, decodeBatch(body), reply)
   } catch (error) {
@@ -67,6 +68,7 @@ function takeGet(hub: Hub, limits: RequestLimits, request: FastifyRequest, reply
         request.headers,
         request.headers['streamswitch-tombstone'] === '1' && query.size === 0 ? EMPTY : body,
       ),
+      request,
       reply,
     )
   } catch (error) {
@@ -83,9 +85,17 @@ function findDestination(hub: Hub, request: FastifyRequest, reply: FastifyReply)
   return undefined
 }
 
-function answerOne(destination: Destination, limits: RequestLimits, record: InboundRecord, reply: FastifyReply): void {
+function answerOne(
+  destination: Destination,
+  limits: RequestLimits,
+  record: InboundRecord,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
   if (isTooLarge(record, limits)) return sendProblem(reply, problems.tooLarge(limits.maxPayloadBytes, 'payload'))
-  const gathering = new Gathering([record], (_index, outcome) => {
+  const exchange = exchangeOf(record, request.headers.accept, reply)
+  const gathering = new Gathering([exchange?.record ?? record], (_index, outcome) => {
+    if (exchange?.finish() === true) return
     if (outcome.refused.size > 0) sendProblem(reply, toProblem(outcome, destination.group === undefined))
     else reply.code(204).send()
   })

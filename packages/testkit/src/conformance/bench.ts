@@ -112,6 +112,11 @@ export class Bench {
     return new Bench(settings.adapter, topology, shape.partitions ?? 1, await settings.url(topology), options)
   }
 
+  /** The suite's options of transports. */
+  get transportOptions(): Readonly<Record<string, unknown>> {
+    return this.#options.options ?? {}
+  }
+
   get topic(): string {
     return this.topics[0] ?? ''
   }
@@ -125,7 +130,7 @@ export class Bench {
     const options = { ...this.#options.options, ...extra.options }
     const transport = new Transport(this.#adapter, url, {
       environment: {},
-      logger: this.#logger(),
+      logger: this.logger,
       ...this.#options,
       ...extra,
       options,
@@ -247,7 +252,8 @@ export class Bench {
     for (const topic of [...this.topics, ...deadLetters]) await transport.admin.deleteTopic(transport.topicSpec(topic))
   }
 
-  #logger(): Logger {
+  /** Keeps what it is told in {@link log}. */
+  get logger(): Logger {
     const keep = (level: string) => (message: string) => {
       this.log.push(`${level} ${message}`)
     }

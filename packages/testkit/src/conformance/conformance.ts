@@ -9,6 +9,7 @@ import { deadLetterBox } from './dead-letter-box.js'
 import { deadLetters } from './dead-letters.js'
 import { dedupe } from './dedupe.js'
 import { errorPolicies } from './error-policies.js'
+import { factories } from './factories.js'
 import { foreignClient } from './foreign-client.js'
 import { generatorHandlers } from './generator-handlers.js'
 import { groups } from './groups.js'
@@ -20,6 +21,9 @@ import { middleware } from './middleware.js'
 import { publishSubscribe } from './publish-subscribe.js'
 import { rebalanceHooks } from './rebalance-hooks.js'
 import { redelivery } from './redelivery.js'
+import { requests } from './requests.js'
+import { router } from './router.js'
+import { runner } from './runner.js'
 import { secrets } from './secrets.js'
 import { sendingLifecycle } from './sending-lifecycle.js'
 import type { ConformanceSettings } from './settings.js'
@@ -53,6 +57,10 @@ const PARTS: readonly ((suite: Suite) => void)[] = [
   acknowledge,
   dedupe,
   slowHandler,
+  factories,
+  router,
+  runner,
+  requests,
   foreignClient,
   middleware,
   errorPolicies,

@@ -1,0 +1,96 @@
+import { type AnyCodec, type Codec, type CodecName, findCodec } from '../codec.js'
+import type { Delivery } from '../consumer/delivery.js'
+import { describe } from '../consumer/failures.js'
+import type { HandlerStage } from '../consumer/handler-chain.js'
+import { StreamError } from '../errors.js'
+import type { Handler } from '../message.js'
+import type { Transport } from '../transport/transport.js'
+import { isResultStream, takeResults } from './handler-results.js'
+import { parseReplyAddress, type ReplyAddress } from './reply-address.js'
+import { Responder } from './responder.js'
+
+/** Answers the requests that one loop handles. */
+export class Replies {
+  readonly #transport: Transport
+  readonly #group: string
+  readonly #codec: Codec
+
+  constructor(transport: Transport, group: string, codec: CodecName | AnyCodec) {
+    this.#transport = transport
+    this.#group = group
+    this.#codec = findCodec(codec)
+  }
+
+  /** Makes replies of what handlers return. A message that asks for none passes through. */
+  readonly stage: HandlerStage = (next) => (message) => {
+    if (message.replyTo === undefined) return next(message)
+    return this.#answer(next, message as Delivery, message.replyTo)
+  }
+
+  /** The handling of a request has failed for good: tells the caller. Never rejects. */
+  async failed(delivery: Delivery, error: unknown): Promise<void> {
+    if (delivery.replyTo === undefined) return
+    try {
+      // Without a responder no handler was started: the message could not be decoded, or its process died too often.
+      delivery.responder ??= this.#responder(delivery, delivery.replyTo)
+      await delivery.responder.fail(error)
+    } catch (failure) {
+      this.#tell(delivery, failure)
+    }
+  }
+
+  async #answer(next: Handler, delivery: Delivery, replyTo: string): Promise<void> {
+    const { signal } = delivery
+    const responder = this.#responder(delivery, replyTo)
+    delivery.responder = responder
+    let result = await next(delivery)
+    if (isResultStream(result)) {
+      await takeResults(result, signal, (part) => (part === undefined ? Promise.resolve() : responder.respond(part)))
+      result = undefined
+    }
+    // Timed out, or given back: this start has failed, whatever it returned.
+    if (signal.aborted || delivery.nacked !== undefined) return
+    try {
+      await responder.finish(result)
+    } catch (error) {
+      if (error instanceof StreamError && error.code === 'SERIALIZATION') throw error
+      // The work is done: doing it again would not bring the caller back.
+      this.#tell(delivery, error)
+    }
+  }
+
+  /** Throws CONFLICT where the caller waits on another transport than this one answers on. */
+  #responder(delivery: Delivery, replyTo: string): Responder {
+    const feedback = this.#transport.feedback
+    const address = parseReplyAddress(replyTo)
+    const sender = feedback.replySender(this.#transport)
+    this.#check(address, delivery, feedback, sender.takesForeignAddresses)
+    return new Responder({
+      address,
+      sender,
+      codec: this.#codec,
+      topic: delivery.topic,
+      group: this.#group,
+      attempt: delivery.attempt,
+    })
+  }
+
+  #check(address: ReplyAddress, delivery: Delivery, feedback: Transport, takesForeign: boolean): void {
+    const fits =
+      address.transport === undefined
+        ? takesForeign && feedback === this.#transport
+        : address.transport === feedback.name
+    if (fits) return
+    const where = address.transport ?? `'${address.inbox}', which is no address of Streamswitch's`
+    throw new StreamError(
+      `message ${delivery.id} asks for its reply on ${where}, this process answers on ${feedback.name}: declare the same feedback transport on both sides (the feedback option, or STREAMSWITCH_FEEDBACK_URL)`,
+      { code: 'CONFLICT', retryable: false, transport: feedback.name, topic: delivery.topic, operation: 'respond' },
+    )
+  }
+
+  #tell(delivery: Delivery, error: unknown): void {
+    this.#transport.logger.warn(
+      `group ${this.#group}: the reply to message ${delivery.id} could not be sent: ${describe(error)}`,
+    )
+  }
+}

@@ -1,0 +1,74 @@
+import type { IncomingReply } from '../contract/replies.js'
+import { ERROR_CODES, type ErrorCode, isStreamError, StreamError } from '../errors.js'
+import type { Headers } from '../message.js'
+import { REPLY_HEADERS } from '../wire/reserved-headers.js'
+
+const VERSION = '1'
+const MAX_ERROR_CHARACTERS = 1_000
+
+/** One record of a reply: a part, an end, or both. */
+export interface ReplyPart {
+  /** Group that answers; empty for a foreign answer. */
+  readonly from: string
+  readonly run: string
+  readonly number: number
+  /** Bytes of the part; `undefined`: an end without one. */
+  readonly payload: Buffer | undefined
+  readonly end: boolean
+  readonly error: StreamError | undefined
+}
+
+/** Headers of a part. */
+export function partHeaders(requestId: string, part: Omit<ReplyPart, 'payload' | 'error'>, error?: unknown): Headers {
+  const headers: Record<string, string> = {
+    [REPLY_HEADERS.version]: VERSION,
+    [REPLY_HEADERS.requestId]: requestId,
+    [REPLY_HEADERS.from]: part.from,
+    [REPLY_HEADERS.run]: part.run,
+    [REPLY_HEADERS.part]: String(part.number),
+  }
+  if (part.end) headers[REPLY_HEADERS.end] = '1'
+  if (error === undefined) return headers
+  const text = error instanceof Error ? error.message : String(error)
+  headers[REPLY_HEADERS.error] = text.slice(0, MAX_ERROR_CHARACTERS).toWellFormed()
+  headers[REPLY_HEADERS.errorCode] = isStreamError(error) ? error.code : 'UNKNOWN'
+  return headers
+}
+
+/** The request that a record answers; `undefined` where it doesn't say. */
+export function answeredRequest(reply: IncomingReply): string | undefined {
+  return reply.headers[REPLY_HEADERS.requestId] ?? reply.requestId
+}
+
+/** What a record says. One without any of our headers, of a foreign responder, is a whole reply. Throws UNSUPPORTED for a newer format. */
+export function readPart(reply: IncomingReply): ReplyPart {
+  const { headers, payload } = reply
+  const version = headers[REPLY_HEADERS.version]
+  if (version === undefined) return { from: '', run: '', number: 1, payload, end: true, error: undefined }
+  if (version !== VERSION)
+    throw new StreamError(`the reply has format ${version}, this process knows ${VERSION}: update it`, {
+      code: 'UNSUPPORTED',
+      operation: 'request',
+    })
+  const number = Number(headers[REPLY_HEADERS.part])
+  return {
+    from: headers[REPLY_HEADERS.from] ?? '',
+    run: headers[REPLY_HEADERS.run] ?? '',
+    number: Number.isSafeInteger(number) ? number : 0,
+    payload,
+    end: headers[REPLY_HEADERS.end] === '1',
+    error: readError(headers),
+  }
+}
+
+function readError(headers: Headers): StreamError | undefined {
+  const message = headers[REPLY_HEADERS.error]
+  if (message === undefined) return undefined
+  const code = headers[REPLY_HEADERS.errorCode] as ErrorCode | undefined
+  // The handler has had its attempts: asking again is the caller's own decision.
+  return new StreamError(message, {
+    code: code !== undefined && ERROR_CODES.includes(code) ? code : 'UNKNOWN',
+    retryable: false,
+    operation: 'request',
+  })
+}

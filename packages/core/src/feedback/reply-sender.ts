@@ -1,0 +1,75 @@
+import { randomBytes } from 'node:crypto'
+import type { ReplyChannel } from '../contract/replies.js'
+import { StreamError } from '../errors.js'
+import type { Headers } from '../message.js'
+import { readOptions } from '../options/resolve.js'
+import { PendingRecord, type RecordOwner } from '../producer/pending-record.js'
+import { producerFields } from '../producer/producer-options.js'
+import { recordSize } from '../producer/send-options.js'
+import { SendPipeline } from '../producer/send-pipeline.js'
+import type { Transport } from '../transport/transport.js'
+import { REPLIES } from './topic-replies.js'
+
+const OWNER: RecordOwner = {
+  accepted: (record) => record.resolve?.({ id: record.id, topic: REPLIES, partition: undefined, offset: undefined }),
+  failed: (record, error) => record.reject?.(error),
+}
+
+/** Sends replies of one transport to whatever inboxes they are for: opened at the first one, shared by all its loops. */
+export class ReplySender {
+  /** Whether it can answer foreign requests, which name an inbox in the transport's own words. */
+  readonly takesForeignAddresses: boolean
+  readonly #transport: Transport
+  readonly #pipeline: SendPipeline
+  readonly #idPrefix = randomBytes(9).toString('base64url')
+  #count = 0
+
+  constructor(transport: Transport, channel: ReplyChannel, settings: { readonly ttlMs: number }) {
+    this.#transport = transport
+    this.takesForeignAddresses = channel.takesForeignAddresses === true
+    const spec = transport.topicSpec(REPLIES)
+    this.#pipeline = new SendPipeline({
+      transport,
+      spec,
+      options: readOptions(producerFields, {}, { subject: 'the sender of replies', transport: transport.name }),
+      adapterOptions: undefined,
+      create: (sink) =>
+        channel.sender({ brokerName: spec.brokerTopic, ttlMs: settings.ttlMs, provision: spec.provision }, sink),
+    })
+  }
+
+  /** Resolves when the transport has taken the record. Rejects as `send` does, with NOT_FOUND where it is known that nobody reads there any more. */
+  send(inbox: string, payload: Buffer | undefined, headers: Headers): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#pipeline.closed)
+        return reject(
+          new StreamError('the transport is closed: no more replies are sent', {
+            code: 'CLOSED',
+            transport: this.#transport.name,
+            operation: 'respond',
+          }),
+        )
+      this.#count += 1
+      const record = new PendingRecord(
+        {
+          id: `${this.#idPrefix}-${this.#count.toString(36)}`,
+          key: inbox,
+          payload,
+          headers,
+          timestamp: Date.now(),
+          partition: undefined,
+          sequence: undefined,
+        },
+        recordSize(payload, inbox, headers),
+        OWNER,
+      )
+      record.resolve = () => resolve()
+      record.reject = reject
+      this.#pipeline.submit(record)
+    })
+  }
+
+  close(timeoutMs: number): Promise<void> {
+    return this.#pipeline.close(timeoutMs)
+  }
+}

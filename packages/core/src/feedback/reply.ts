@@ -1,0 +1,155 @@
+import { type Codec, serializationError } from '../codec.js'
+import { Deque } from '../deque.js'
+import { type ErrorCode, isStreamError, StreamError } from '../errors.js'
+import { type Schema, validate } from '../schema.js'
+import { abortError } from '../session.js'
+import { PartOrder, type PartTaker } from './part-order.js'
+import type { ReplyPart } from './reply-part.js'
+
+/** Most bytes of a reply that wait to be read. */
+const MAX_WAITING_BYTES = 64 * 1024 * 1024
+
+export interface ReplySettings {
+  readonly topic: string
+  readonly transport: string
+  readonly timeoutMs: number
+  readonly signal: AbortSignal | undefined
+  readonly codec: Codec
+  readonly schema: Schema | undefined
+  /** Told once, when nothing more will be taken. */
+  readonly over: () => void
+}
+
+interface Reader {
+  readonly resolve: () => void
+}
+
+/**
+ * The reply to one request: no part, one, or many. Made by `producer.request`.
+ *
+ * Reading it rejects with TIMEOUT when the request's time is over, with the handler's own code and message when the handler has
+ * failed, with ABORTED when the handler was killed and started again after parts had been read, by `signal`, or after `close`; with
+ * CLOSED when the producer or its transport is closed; with SERIALIZATION for a part that can't be decoded, RESOURCE_EXHAUSTED when
+ * more than 64 MiB wait to be read, and with whatever the sending of the request came to. Once it has rejected it always does.
+ */
+export class Reply<Part = unknown> implements AsyncIterable<Part>, AsyncDisposable, PartTaker {
+  readonly #settings: ReplySettings
+  readonly #order = new PartOrder(this)
+  readonly #parts = new Deque<Buffer>()
+  readonly #readers = new Deque<Reader>()
+  readonly #timer: NodeJS.Timeout
+  readonly #abort: (() => void) | undefined
+  #bytes = 0
+  #ended = false
+  #error: StreamError | undefined
+  /** @internal Parts that were handed to the caller. */
+  taken = 0
+
+  /** @internal */
+  constructor(settings: ReplySettings) {
+    this.#settings = settings
+    this.#timer = setTimeout(() => this.#expire(), settings.timeoutMs)
+    const { signal } = settings
+    if (signal === undefined) return
+    this.#abort = () => this.end(abortError(signal))
+    if (signal.aborted) queueMicrotask(this.#abort)
+    else signal.addEventListener('abort', this.#abort, { once: true })
+  }
+
+  /** The next part, or `undefined` at the end. Calls may overlap: each gets a part of its own, in order. */
+  async read(): Promise<Part | undefined> {
+    while (this.#parts.length === 0) {
+      if (this.#error !== undefined) throw this.#error
+      if (this.#ended) return undefined
+      await new Promise<void>((resolve) => this.#readers.push({ resolve }))
+    }
+    const bytes = this.#parts.shift() as Buffer
+    this.#bytes -= bytes.length
+    this.taken += 1
+    try {
+      return (await this.#decode(bytes)) as Part
+    } catch (error) {
+      const failure = isStreamError(error)
+        ? error
+        : serializationError('decode', this.#settings.codec.name, this.#settings.topic, error)
+      this.#error = failure
+      this.#parts.clear()
+      this.end(failure)
+      throw failure
+    }
+  }
+
+  /** The parts, one after the other. Leaving the loop early lets go of the reply, as `close` does. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Part, void, undefined> {
+    try {
+      for (let part = await this.read(); part !== undefined; part = await this.read()) yield part
+    } finally {
+      this.close()
+    }
+  }
+
+  /** Lets go of the reply: what still comes is dropped, and reading it rejects with ABORTED unless it had ended. The handler goes on. */
+  close(): void {
+    this.#parts.clear()
+    this.#bytes = 0
+    if (this.#ended) return
+    this.end(this.#failure('ABORTED', 'the reply was closed before its end'))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+  }
+
+  /** @internal */
+  take(part: ReplyPart): void {
+    if (!this.#ended) this.#order.add(part)
+  }
+
+  /** @internal */
+  part(payload: Buffer): void {
+    this.#parts.push(payload)
+    this.#bytes += payload.length
+    if (this.#bytes > MAX_WAITING_BYTES)
+      return this.end(
+        this.#failure('RESOURCE_EXHAUSTED', `more than ${MAX_WAITING_BYTES} bytes of the reply wait to be read`),
+      )
+    this.#readers.shift()?.resolve()
+  }
+
+  /** @internal */
+  discard(): void {
+    this.#parts.clear()
+    this.#bytes = 0
+  }
+
+  /** @internal Nothing more comes. What waits is still read before the error. */
+  end(error: StreamError | undefined): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#error = error
+    clearTimeout(this.#timer)
+    if (this.#abort !== undefined) this.#settings.signal?.removeEventListener('abort', this.#abort)
+    for (let reader = this.#readers.shift(); reader !== undefined; reader = this.#readers.shift()) reader.resolve()
+    this.#settings.over()
+  }
+
+  #expire(): void {
+    this.end(this.#failure('TIMEOUT', `no end of the reply within ${this.#settings.timeoutMs} ms (timeoutMs)`))
+  }
+
+  #decode(bytes: Buffer): unknown {
+    const { codec, schema, topic } = this.#settings
+    const value = codec.decode(bytes)
+    return schema === undefined ? value : validate(schema, value, topic, 'decode')
+  }
+
+  #failure(code: ErrorCode, message: string): StreamError {
+    const { transport, topic } = this.#settings
+    return new StreamError(`request to ${topic} on ${transport}: ${message}`, {
+      code,
+      transport,
+      topic,
+      operation: 'request',
+    })
+  }
+}

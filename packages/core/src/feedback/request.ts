@@ -1,0 +1,114 @@
+import { type Codec, type CodecName, checkCodec, findCodec } from '../codec.js'
+import { StreamError, toStreamError } from '../errors.js'
+import { Problems } from '../options/problems.js'
+import type { SendOptions } from '../producer/producer-options.js'
+import type { InternalSendOptions } from '../producer/record-encoder.js'
+import { checkSendOptions } from '../producer/send-options.js'
+import { checkSchema, type Schema } from '../schema.js'
+import { requireFor } from '../transport/requirements.js'
+import type { Transport } from '../transport/transport.js'
+import { Reply } from './reply.js'
+import type { ReplyInbox } from './reply-inbox.js'
+
+const TIMEOUT_MS = 30_000
+/** What timers can count. */
+const MAX_TIMEOUT_MS = 2_147_483_647
+
+/** Options of one `request`. */
+export interface RequestOptions<Part = unknown> extends Omit<SendOptions, 'sequence'> {
+  /** Longest time from the call to the end of the reply, in milliseconds: connecting, sending, handling and reading together. Default 30,000. */
+  readonly timeoutMs?: number
+  /** Gives up: the reply rejects with ABORTED. The handler goes on. */
+  readonly signal?: AbortSignal
+  /** How the parts of the reply were encoded: the answering loop's `replyCodec`. Default `json`. */
+  readonly replyCodec?: CodecName | Codec<Part>
+  /** A Standard Schema validator that each part must pass. */
+  readonly replySchema?: Schema<Part>
+}
+
+/** What the requests of a producer need of a reply. */
+interface Pending {
+  end(error: StreamError): void
+}
+
+type Send = (options: InternalSendOptions, fail: (error: StreamError) => void) => void
+
+/** The requests of one producer. */
+export class Requests {
+  readonly #transport: Transport
+  readonly #topic: string
+  readonly #pending = new Set<Pending>()
+
+  /** Throws UNSUPPORTED where the transport that replies travel on can't carry them. */
+  constructor(transport: Transport, topic: string) {
+    requireFor(transport.feedback.adapter, 'requestReply', 'request()', 'request')
+    this.#transport = transport
+    this.#topic = topic
+  }
+
+  /** Makes the reply and sends the request. Throws INVALID_ARGUMENT, with every problem of the options. */
+  make<Part>(options: RequestOptions<Part>, send: Send): Reply<Part> {
+    const { replyCodec = 'json', replySchema, timeoutMs = TIMEOUT_MS, ...own } = options
+    this.#check(options)
+    const inbox = this.#transport.feedback.replyInbox(this.#transport)
+    const reply: Reply<Part> = new Reply<Part>({
+      topic: this.#topic,
+      transport: this.#transport.name,
+      timeoutMs,
+      signal: options.signal,
+      codec: findCodec(replyCodec as Codec),
+      schema: replySchema,
+      over: () => {
+        inbox.forget(id)
+        this.#pending.delete(reply)
+      },
+    })
+    const id = inbox.expect(reply)
+    this.#pending.add(reply)
+    this.#send(inbox, reply, id, { ...own, timeoutMs }, send)
+    return reply
+  }
+
+  /** Ends whatever is not answered yet with CLOSED. */
+  close(): void {
+    for (const reply of [...this.#pending])
+      reply.end(
+        new StreamError(`producer ${this.#topic}: closed before the end of the reply`, {
+          code: 'CLOSED',
+          transport: this.#transport.name,
+          topic: this.#topic,
+          operation: 'request',
+        }),
+      )
+  }
+
+  #send(inbox: ReplyInbox, reply: Pending, id: string, options: InternalSendOptions, send: Send): void {
+    const fail = (error: StreamError): void => reply.end(error)
+    const start = (): void => send({ ...options, replyTo: inbox.replyTo(id) }, fail)
+    // At once where it can be, so that requests and sends of one key keep their order.
+    if (inbox.ready) return start()
+    inbox
+      .open()
+      .then(start, (error: unknown) =>
+        fail(
+          toStreamError(error, { code: 'UNAVAILABLE', transport: this.#transport.feedback.name, operation: 'request' }),
+        ),
+      )
+  }
+
+  #check<Part>(options: RequestOptions<Part>): void {
+    const problems = new Problems()
+    const { timeoutMs, replyCodec, replySchema } = options
+    if (typeof timeoutMs === 'number' && timeoutMs > MAX_TIMEOUT_MS)
+      problems.add('timeoutMs', `must be at most ${MAX_TIMEOUT_MS}`)
+    const codec = replyCodec === undefined ? undefined : checkCodec(replyCodec)
+    if (typeof codec === 'string') problems.add('replyCodec', codec)
+    const schema = replySchema === undefined ? undefined : checkSchema(replySchema)
+    if (typeof schema === 'string') problems.add('replySchema', schema)
+    problems.throwIfAny(`invalid options of a request to '${this.#topic}'`, {
+      topic: this.#topic,
+      operation: 'request',
+    })
+    checkSendOptions(options, this.#topic)
+  }
+}

@@ -1,0 +1,87 @@
+import { atMost, withSignal } from '@streamswitch/core/driver'
+import type { KafkaMessage } from 'kafkajs'
+import type { KafkajsClient } from './kafkajs-client.js'
+import { type Cluster, makeCluster } from './kafkajs-internals.js'
+import type { Place } from './places.js'
+
+/** How long a fetch waits for data, in milliseconds: the longest time that closing may have to wait. */
+const FETCH_WAIT_MS = 1_000
+const FETCH_BYTES = 4 * 1024 * 1024
+const DISCONNECT_MS = 2_000
+
+/** Reads one partition without a group: nothing is committed, nobody rebalances. */
+export class PartitionReader {
+  readonly #client: KafkajsClient
+  readonly #cluster: Cluster
+  readonly #place: Place
+  #offset = 0
+  #loop: Promise<void> | undefined
+  #closed = false
+
+  constructor(client: KafkajsClient, place: Place) {
+    this.#client = client
+    this.#place = place
+    this.#cluster = makeCluster(client.kafka)
+  }
+
+  async open(signal: AbortSignal): Promise<void> {
+    await withSignal(this.#cluster.connect(), signal)
+    await withSignal(this.#cluster.addMultipleTargetTopics([this.#place.topic]), signal)
+  }
+
+  /** Sets where reading starts: at `offset`, where the partition still has it, else at the oldest it has; without one, at its end. */
+  async start(offset: number | undefined): Promise<number> {
+    const end = await this.#find(false)
+    if (offset === undefined) this.#offset = end
+    else this.#offset = Math.min(Math.max(offset, await this.#find(true)), end)
+    return this.#offset
+  }
+
+  /** Reads from now on. `failed` is told once. */
+  run(take: (message: KafkaMessage) => void, failed: (error: unknown) => void): void {
+    this.#loop = this.#read(take).catch((error: unknown) => {
+      if (!this.#closed) failed(error)
+    })
+  }
+
+  /** Never rejects; bounded. */
+  async close(): Promise<void> {
+    this.#closed = true
+    // A polite goodbye would wait for the fetch under way.
+    this.#client.cut()
+    await atMost(this.#cluster.disconnect(), DISCONNECT_MS)
+    await this.#loop
+  }
+
+  async #read(take: (message: KafkaMessage) => void): Promise<void> {
+    const { topic, partition } = this.#place
+    const leaders = this.#cluster.findLeaderForPartitions(topic, [partition])
+    const [nodeId] = Object.keys(leaders)
+    if (nodeId === undefined) throw new Error(`partition ${partition} of '${topic}' has no leader`)
+    const broker = await this.#cluster.findBroker({ nodeId })
+    while (!this.#closed) {
+      const { responses } = await broker.fetch({
+        maxWaitTime: FETCH_WAIT_MS,
+        minBytes: 1,
+        maxBytes: FETCH_BYTES,
+        isolationLevel: 1,
+        topics: [{ topic, partitions: [{ partition, fetchOffset: String(this.#offset), maxBytes: FETCH_BYTES }] }],
+        rackId: '',
+      })
+      for (const { messages } of responses.flatMap((response) => response.partitions)) {
+        for (const message of messages) {
+          const offset = Number(message.offset)
+          if (offset < this.#offset) continue
+          this.#offset = offset + 1
+          if (!message.isControlRecord) take(message as unknown as KafkaMessage)
+        }
+      }
+    }
+  }
+
+  async #find(fromBeginning: boolean): Promise<number> {
+    const { topic, partition } = this.#place
+    const [found] = await this.#cluster.fetchTopicsOffset([{ topic, partitions: [{ partition }], fromBeginning }])
+    return Number(found?.partitions[0]?.offset ?? 0)
+  }
+}

@@ -1,0 +1,127 @@
+import {
+  isStreamError,
+  type OutgoingRecord,
+  type ProducerDriver,
+  type ProducerReady,
+  type ProducerSink,
+  type PublishBatch,
+  type ReplyChannel,
+  type ReplyInboxDriver,
+  type ReplyInboxSink,
+  type ReplyInboxSpec,
+  type ReplySenderSpec,
+  type TopicSpec,
+} from '@streamswitch/core/driver'
+import { toDelivery } from './message.js'
+import type { PartitionReader } from './partition-reader.js'
+import { KafkaProducerDriver, type ProducerParts } from './producer.js'
+
+/** Partitions of the topic of replies where it is made here: callers spread over them, so that each reads its share of all replies. */
+const PARTITIONS = 8
+
+const HISTORY = { priorAttempts: 0, suspect: false }
+
+type TopicSource = Pick<ReplySenderSpec, 'brokerName' | 'ttlMs' | 'provision'>
+
+/**
+ * Replies by one topic that all callers below a prefix share: each reads one partition of it, without a group, from its end on,
+ * and passes over what is for others. Nothing is left of a caller but records, which the topic's short retention drops.
+ */
+export function kafkaReplies(parts: ProducerParts): ReplyChannel {
+  return {
+    inbox: (spec, sink) => new KafkaInbox(parts, spec, sink),
+    sender: (spec, sink) => new KafkaReplySender(parts, spec, sink),
+  }
+}
+
+function topicOf({ brokerName, ttlMs, provision }: TopicSource, partitions: number | undefined): TopicSpec {
+  return {
+    topic: brokerName,
+    brokerTopic: brokerName,
+    partitions,
+    retention: { maxAgeMs: ttlMs },
+    provision,
+    role: 'topic',
+  }
+}
+
+/** Partitions of the topic of replies: what exists counts. */
+async function provision({ admin }: ProducerParts, source: TopicSource, signal: AbortSignal): Promise<number> {
+  try {
+    return (await admin.provision({ ...topicOf(source, undefined), provision: 'verify' }, signal)).partitions
+  } catch (error) {
+    if (source.provision !== 'create' || !isStreamError(error) || error.code !== 'NOT_FOUND') throw error
+  }
+  return (await admin.provision(topicOf(source, PARTITIONS), signal)).partitions
+}
+
+class KafkaInbox implements ReplyInboxDriver {
+  readonly #parts: ProducerParts
+  readonly #spec: ReplyInboxSpec
+  readonly #sink: ReplyInboxSink
+  #reader: PartitionReader | undefined
+
+  constructor(parts: ProducerParts, spec: ReplyInboxSpec, sink: ReplyInboxSink) {
+    this.#parts = parts
+    this.#spec = spec
+    this.#sink = sink
+  }
+
+  async open(signal: AbortSignal): Promise<string> {
+    const { instance, brokerName, progress } = this.#spec
+    const partition = Number.parseInt(instance.slice(0, 8), 16) % (await provision(this.#parts, this.#spec, signal))
+    const address = `${partition}/${instance}`
+    const key = Buffer.from(address)
+    const assignment = { topic: brokerName, partition, epoch: 0 }
+    const reader = await this.#parts.connection.reader({ topic: brokerName, partition }, signal)
+    this.#reader = reader
+    progress.position = await reader.start(progress.position as number | undefined)
+    reader.run(
+      (message) => {
+        const offset = Number(message.offset)
+        progress.position = offset + 1
+        if (message.key?.equals(key) !== true) return
+        const { headers, bytes, timestamp } = toDelivery(message, offset, assignment, HISTORY)
+        this.#sink.reply({ headers, payload: bytes, timestamp })
+      },
+      (error) => this.#sink.lost(error),
+    )
+    return address
+  }
+
+  async close(): Promise<void> {
+    await this.#reader?.close()
+  }
+}
+
+/** Publishes to the topic of replies: each record to its caller's partition. */
+class KafkaReplySender implements ProducerDriver {
+  readonly maxInFlightBatches = 1
+  readonly #parts: ProducerParts
+  readonly #spec: ReplySenderSpec
+  readonly #producer: KafkaProducerDriver
+
+  constructor(parts: ProducerParts, spec: ReplySenderSpec, sink: ProducerSink) {
+    this.#parts = parts
+    this.#spec = spec
+    this.#producer = new KafkaProducerDriver(parts, { topic: topicOf(spec, undefined), options: {} as never }, sink)
+  }
+
+  async open(signal: AbortSignal): Promise<ProducerReady> {
+    await provision(this.#parts, this.#spec, signal)
+    return this.#producer.open(signal)
+  }
+
+  laneOf({ key = '' }: OutgoingRecord): number {
+    const partition = Number(key.slice(0, key.indexOf('/')))
+    return Number.isSafeInteger(partition) && partition >= 0 ? partition : 0
+  }
+
+  publish(batch: PublishBatch): Promise<void> {
+    return this.#producer.publish(batch)
+  }
+
+  close(): Promise<void> {
+    return this.#producer.close()
+  }
+}

@@ -1,0 +1,81 @@
+import type { OutgoingRecord } from '@streamswitch/core/driver'
+import fc from 'fast-check'
+import { expect, it } from 'vitest'
+import { decodeMetadata, encodeMetadata } from '../src/commit-metadata.js'
+import { toDelivery } from '../src/message.js'
+import { encodeRecords, NativeRecord } from '../src/record-batch.js'
+
+const assignment = { topic: 'orders', partition: 0, epoch: 1 }
+const anything = fc.option(
+  fc.oneof(
+    fc.uint8Array().map((bytes) => Buffer.from(bytes)),
+    fc.string(),
+  ),
+  { nil: undefined },
+)
+const name = fc.oneof(
+  fc.constantFrom('__proto__', 'constructor', 'streamswitch-id', 'streamswitch-timestamp'),
+  fc.string(),
+)
+
+it('a foreign record, whatever its headers are, becomes a delivery of texts', () => {
+  const headers = fc.dictionary(name, fc.oneof(anything, fc.array(anything)))
+  const record = fc.record({
+    key: anything,
+    value: anything,
+    headers,
+    timestamp: fc.oneof(fc.string(), fc.bigInt().map(String)),
+  })
+  fc.assert(
+    fc.property(record, (native) => {
+      const delivery = toDelivery({ ...native, offset: '1' } as never, 1, assignment, {
+        priorAttempts: 0,
+        suspect: false,
+      })
+      for (const value of Object.values(delivery.headers)) expect(typeof value).toBe('string')
+      expect(typeof delivery.id).toBe('string')
+      expect(Number.isNaN(delivery.timestamp)).toBe(false)
+      expect(Object.getPrototypeOf(delivery.headers)).toBe(Object.prototype)
+    }),
+  )
+})
+
+it('a record of any shape is encoded in as many bytes as were planned', () => {
+  const record = fc.record({
+    id: fc.string({ unit: 'grapheme', minLength: 1 }),
+    key: fc.option(fc.string({ unit: 'grapheme' }), { nil: undefined }),
+    payload: fc.option(
+      fc.uint8Array().map((bytes) => Buffer.from(bytes)),
+      { nil: undefined },
+    ),
+    headers: fc.option(fc.dictionary(name, fc.string({ unit: 'grapheme' })), { nil: undefined }),
+    timestamp: fc.integer({ min: 0, max: 8_640_000_000_000_000 }),
+  })
+  fc.assert(
+    fc.property(fc.array(record, { minLength: 1, maxLength: 5 }), (records) => {
+      const natives = records.map((one) => new NativeRecord(one as OutgoingRecord, 0, 0))
+      expect(() => encodeRecords(natives, 0)).not.toThrow()
+    }),
+  )
+})
+
+it("commit metadata is read back, and anybody else's is none of ours", () => {
+  const attempts = fc.uniqueArray(fc.tuple(fc.integer({ min: 100, max: 200 }), fc.integer({ min: 1, max: 50 })), {
+    selector: ([offset]) => offset,
+  })
+  fc.assert(
+    fc.property(attempts, fc.boolean(), fc.integer({ min: 100, max: 10_000 }), (list, clean, deliveredBelow) => {
+      const metadata = { owner: 'abc', deliveredBelow, clean, attempts: new Map(list) }
+      const read = decodeMetadata(100, encodeMetadata(100, metadata), 'orders')
+      expect(read).toEqual({ ...metadata, attempts: new Map([...list].sort(([left], [right]) => left - right)) })
+    }),
+  )
+  fc.assert(
+    fc.property(
+      fc.string().filter((text) => !text.startsWith('streamswitch/')),
+      (text) => {
+        expect(decodeMetadata(0, text, 'orders')).toBeUndefined()
+      },
+    ),
+  )
+})
