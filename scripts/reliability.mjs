@@ -1,13 +1,12 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { run, ScriptFailure } from './run.mjs'
 import { build } from './turbo.mjs'
 import { ROOT, workspacePackages } from './workspace.mjs'
 
-const SUITE = 'test/reliability.test.ts'
+export const SUITE = 'test/reliability.test.ts'
 const RESULTS = 'test-results/reliability'
 const PAGE = 'docs/reliability.md'
-const [BEGIN, END] = ['<!-- results -->', '<!-- end of results -->']
 
 /**
  * What one fault did to one transport, as `@streamswitch/testkit` writes it.
@@ -23,6 +22,7 @@ const [BEGIN, END] = ['<!-- results -->', '<!-- end of results -->']
  * @property {number} [confirmed]
  * @property {number} [handled]
  * @property {number} [lost]
+ * @property {number} [phantom]
  * @property {number} [duplicates]
  * @property {number} [duplicatesBound]
  * @property {string} [duplicatesFormula]
@@ -39,14 +39,8 @@ const [BEGIN, END] = ['<!-- results -->', '<!-- end of results -->']
  * @param {readonly string[]} names
  */
 export async function runReliability(names) {
-  const folders = workspacePackages()
-    .map(({ directory }) => directory)
-    .filter((directory) => existsSync(join(ROOT, directory, SUITE)))
-  for (const name of names) {
-    if (!folders.some((folder) => folder.endsWith(`/${name}`)))
-      throw new ScriptFailure(`no package with a fault suite is called ${name}; there are ${folders.join(', ')}`)
-  }
-  const chosen = names.length === 0 ? folders : folders.filter((one) => names.some((name) => one.endsWith(`/${name}`)))
+  const folders = suiteFolders([])
+  const chosen = suiteFolders(names)
   await build({ packages: ['./packages/*'], quiet: true })
   let failed = false
   for (const folder of chosen) {
@@ -55,31 +49,83 @@ export async function runReliability(names) {
     failed ||= code !== 0
   }
   const rows = folders.flatMap((folder) => readRows(join(ROOT, folder, RESULTS)))
-  writePage(rows)
+  writeSection('results', resultTables(rows))
   process.stdout.write(`\n${PAGE} has ${rows.length} rows\n`)
   if (failed) throw new ScriptFailure('')
+}
+
+/**
+ * Folders of the packages that have a fault suite: all of them, or those named.
+ *
+ * @param {readonly string[]} names
+ */
+export function suiteFolders(names) {
+  const folders = workspacePackages()
+    .map(({ directory }) => directory)
+    .filter((directory) => existsSync(join(ROOT, directory, SUITE)))
+  for (const name of names) {
+    if (!folders.some((folder) => folder.endsWith(`/${name}`)))
+      throw new ScriptFailure(`no package with a fault suite is called ${name}; there are ${folders.join(', ')}`)
+  }
+  return names.length === 0 ? folders : folders.filter((one) => names.some((name) => one.endsWith(`/${name}`)))
 }
 
 /**
  * @param {string} folder
  * @returns {Row[]}
  */
-function readRows(folder) {
+export function readRows(folder) {
   if (!existsSync(folder)) return []
   return readdirSync(folder)
     .filter((name) => name.endsWith('.json'))
     .flatMap((name) => /** @type {Row[]} */ (JSON.parse(readFileSync(join(folder, name), 'utf8'))))
 }
 
-/** @param {readonly Row[]} rows */
-function writePage(rows) {
+/**
+ * Puts a text into the page, between `<!-- name -->` and `<!-- end of name -->`.
+ *
+ * @param {string} name
+ * @param {string} section
+ */
+export function writeSection(name, section) {
+  const [begin, end] = [`<!-- ${name} -->`, `<!-- end of ${name} -->`]
   const path = join(ROOT, PAGE)
   const text = readFileSync(path, 'utf8')
-  const [before, rest] = text.split(BEGIN)
-  const after = rest?.split(END)[1]
-  if (before === undefined || after === undefined) throw new ScriptFailure(`${PAGE} must have ${BEGIN} and ${END}`)
-  mkdirSync(join(ROOT, 'docs'), { recursive: true })
-  writeFileSync(path, `${before}${BEGIN}\n\n${resultTables(rows)}\n\n${END}${after}`)
+  const [before, rest] = text.split(begin)
+  const after = rest?.split(end)[1]
+  if (before === undefined || after === undefined) throw new ScriptFailure(`${PAGE} must have ${begin} and ${end}`)
+  writeFileSync(path, `${before}${begin}\n\n${section}\n\n${end}${after}`)
+}
+
+/**
+ * One table of all rounds of a soak run.
+ *
+ * @param {readonly Row[]} rows
+ */
+export function soakTable(rows) {
+  const lines = rows.map((row) => {
+    const cells = [
+      row.transport,
+      `${row.item}`,
+      row.hit ?? '',
+      row.outcome === 'passed' ? 'passed' : `**${row.outcome}**: ${row.reason ?? ''}`,
+      count(row.sent),
+      count(row.confirmed),
+      count(row.handled),
+      count(row.lost),
+      count(row.phantom),
+      row.duplicates === undefined ? '' : `${count(row.duplicates)} of ${count(row.duplicatesBound)}`,
+      count(row.reordered),
+      count(row.settledTwice),
+      seconds(row.recoveryMs),
+    ]
+    return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
+  })
+  return [
+    '| transport | round | faults | outcome | sent | confirmed | handled | lost | phantom | duplicates, of at most | reordered | settled twice | slowest recovery |',
+    '|---|---|---|---|---|---|---|---|---|---|---|---|---|',
+    ...lines,
+  ].join('\n')
 }
 
 /**

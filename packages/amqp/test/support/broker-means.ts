@@ -1,13 +1,13 @@
 import type { BrokerMeans } from '@streamswitch/testkit'
 import type { BrokerHandle } from '@streamswitch/testkit/brokers'
-import { setMemoryAlarm } from '@streamswitch/testkit/faults'
+import { setRabbitmqAlarm } from '@streamswitch/testkit/faults'
 import { connect } from 'amqplib'
 
 /** What can be done to a RabbitMQ and its queues without the adapter. */
 export function amqpMeans(broker: () => BrokerHandle): BrokerMeans {
   return {
-    exhaust: () => setMemoryAlarm(broker(), true),
-    relieve: () => setMemoryAlarm(broker(), false),
+    exhaust: () => setRabbitmqAlarm(broker(), 'memory', true),
+    relieve: () => setRabbitmqAlarm(broker(), 'memory', false),
     async deleteGroup({ topic, group, partitions }) {
       const connection = await connect(broker().url)
       const channel = await connection.createChannel()

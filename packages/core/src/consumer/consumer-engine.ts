@@ -245,7 +245,10 @@ export class ConsumerEngine
     this.#failures.stop()
     const started = performance.now()
     const driver = this.#session.driver
-    await driver?.stop()
+    const stopped = driver?.stop()
+    // A driver that waits for room waits for nothing now.
+    for (const partition of this.#partitions.values()) partition.wakeRoomWaiters()
+    await stopped
     const partitions = [...this.#partitions.values()]
     const reason = `the loop closed and its deadline of ${timeoutMs} ms has passed`
     await this.#windDown.finish(partitions, timeoutMs, reason, driver, hurry)
@@ -325,7 +328,7 @@ export class ConsumerEngine
     this.#inbox.add(partition, deliveries)
     for (const delivery of deliveries) if (this.#isForOthers(delivery)) this.#settleUnseen(delivery, partition)
     this.dispatcher.dispatch()
-    if (this.#inbox.capacity(partition) > 0) return undefined
+    if (this.#closing || this.#inbox.capacity(partition) > 0) return undefined
     this.#tellFullWindow(partition)
     return partition.whenRoom()
   }

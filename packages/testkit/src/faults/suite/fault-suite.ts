@@ -71,10 +71,11 @@ export class FaultSuite {
 }
 
 function count(bench: FaultBench, gone: ReadonlySet<string> | undefined): Partial<FaultRow> {
-  const { lost, duplicated, reordered, settledTwice } = bench.reader.refresh().verdict(gone)
+  const { lost, phantom, duplicated, reordered, settledTwice } = bench.reader.refresh().verdict(gone)
   return {
     ...bench.reader.counts,
     lost: lost.length,
+    phantom: phantom.length,
     duplicates: duplicated.length,
     reordered: reordered.length,
     settledTwice: settledTwice.length,
