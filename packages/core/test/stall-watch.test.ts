@@ -1,7 +1,15 @@
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { ConsumerEvents } from '../src/consumer/consumer-events.js'
 import type { PartitionAssignment } from '../src/contract/consumer-driver.js'
-import { deliveriesOf, Script, scriptedTransport, until } from './support/scripted-adapter.js'
+import { deliveriesOf, Script, scriptedTransport } from './support/scripted-adapter.js'
+
+/** How far the test's clock moves before a condition is looked at again, in milliseconds. */
+const STEP_MS = 5
+
+/** Moves the clock until the condition holds, so that waits are as long as the code makes them, however busy the machine is. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await vi.advanceTimersByTimeAsync(STEP_MS)
+}
 
 /** A member of one partition whose broker says that `backlog` messages are undelivered. */
 async function start(options: object = {}) {
@@ -39,6 +47,14 @@ async function start(options: object = {}) {
 }
 
 describe('a stall', () => {
+  beforeEach(() => {
+    vi.useFakeTimers()
+  })
+
+  afterEach(() => {
+    vi.useRealTimers()
+  })
+
   it('is found where messages are there and none comes: the driver is replaced, and it is told', async () => {
     const { script, loop, told, events, reasons, assign } = await start()
     assign()
@@ -68,18 +84,33 @@ describe('a stall', () => {
   })
 
   it('that a new connection does not end is not fought over and over: each try waits twice as long', async () => {
-    const { script, told, assign, looked } = await start({ stallTimeoutMs: 60 })
+    const stallTimeoutMs = 60
+    const { script, told, events, assign } = await start({ stallTimeoutMs })
+    told.backlog = 1
+    for (let stalls = 1; stalls <= 4; stalls += 1) {
+      assign()
+      const before = performance.now()
+      await until(() => events.length === stalls)
+      const waited = performance.now() - before
+      const patienceMs = stallTimeoutMs * 2 ** (stalls - 1)
+      expect(waited).toBeGreaterThanOrEqual(patienceMs)
+      expect(waited).toBeLessThan(patienceMs + stallTimeoutMs / 2 + STEP_MS)
+      await until(() => script.consumers.length === stalls + 1)
+    }
+  })
+
+  it('is not what a clock shows that is set forward', async () => {
+    const { script, told, events, assign, looked } = await start()
     assign()
     told.backlog = 1
-    const waits: number[] = []
-    for (let drivers = 2; drivers <= 4; drivers += 1) {
-      const before = told.looks
-      await until(() => script.consumers.length === drivers)
-      waits.push(told.looks - before)
-      assign()
-    }
-    expect(waits[2]).toBeGreaterThan(waits[0] ?? 0)
+    await until(() => script.consumers.length === 2)
+    assign()
+    // The second one takes twice as long: after one look that found a backlog there is one more that finds no stall yet.
     await looked(1)
+    vi.setSystemTime(Date.now() + 3_600_000)
+    await looked(1)
+    expect(events).toHaveLength(1)
+    await until(() => events.length === 2)
   })
 
   it('is none while nothing is there', async () => {

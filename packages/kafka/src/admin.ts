@@ -88,7 +88,8 @@ export class KafkaAdmin implements Admin {
     const existing = await partitionCount(admin, spec.brokerTopic)
     if (existing !== undefined) return this.#checked(spec, existing)
     if (spec.provision !== 'create') throw topicMissing('kafka', spec.topic)
-    await admin.createTopics({ waitForLeaders: true, topics: [this.#topicConfig(spec)] })
+    // kafkajs's own wait for leaders begins with a tenth of a second in which nothing is asked.
+    await admin.createTopics({ waitForLeaders: false, topics: [this.#topicConfig(spec)] })
     // Metadata shows leaders before these know of it themselves: only an answer from each says that the topic can be used.
     await onceLed(() => fetchMetadata(admin, spec.brokerTopic))
     const offsets = await onceLed(() => admin.fetchTopicOffsets(spec.brokerTopic))

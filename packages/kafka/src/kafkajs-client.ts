@@ -49,12 +49,17 @@ export class KafkajsClient {
     return new KafkajsClient(new kafkajs.Kafka(config), sockets, state)
   }
 
-  /** Ends every connection at once, and every later one as soon as it is tried. */
+  /** Ends every connection at once, with whatever waits for its answers, and every later one as soon as it is tried. */
   cut(): void {
     this.#state.cut = true
-    for (const socket of this.#sockets) socket.destroy()
+    for (const socket of this.#sockets) socket.destroy(cutError())
     this.#sockets.clear()
   }
+}
+
+/** kafkajs doesn't hear of a socket that ends without an error: its requests would wait until they time out. */
+function cutError(): Error {
+  return new Error('the connection was cut')
 }
 
 interface SocketRequest {
@@ -79,6 +84,6 @@ function openSocket(
   socket.setKeepAlive(true, KEEP_ALIVE_MS)
   sockets.add(socket)
   socket.once('close', () => sockets.delete(socket))
-  if (state.cut) socket.destroy()
+  if (state.cut) socket.destroy(cutError())
   return socket
 }

@@ -94,6 +94,8 @@ export interface ConsumerGroup {
   resume(partitions: readonly { topic: string; partitions?: readonly number[] }[]): void
   seek(position: { topic: string; partition: number; offset: string }): void
   joinAndSync(): Promise<void>
+  /** Does nothing without a `memberId`. */
+  leave(): Promise<void>
   fetch(nodeId: string): Promise<object[]>
   recoverFromOffsetOutOfRange(error: { topic: string; partition: number }): Promise<void>
 }

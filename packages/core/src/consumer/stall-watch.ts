@@ -36,6 +36,7 @@ export interface StallWatchHost {
 
 interface Quiet {
   readonly received: number
+  /** By the clock of the process: a clock that is set forward is no silence. */
   readonly since: number
   /** There was a backlog when it was looked at last. */
   backlog: boolean
@@ -105,7 +106,8 @@ export class StallWatch {
       const { assignment, received, phase, inbox } = partition
       seen.add(assignment)
       const known = this.#quiet.get(assignment)
-      if (known?.received !== received) this.#quiet.set(assignment, { received, since: Date.now(), backlog: false })
+      if (known?.received !== received)
+        this.#quiet.set(assignment, { received, since: performance.now(), backlog: false })
       else if (phase === 'open' && inbox.length === 0 && this.#host.roomOf(partition) > 0) waiting.push(partition)
       else known.backlog = false
     }
@@ -130,7 +132,7 @@ export class StallWatch {
       if (quiet === undefined || quiet.received !== partition.received || partition.phase !== 'open') continue
       const backlog = lags === undefined ? Number.NaN : this.#backlogOf(partition, lags)
       if (backlog === 0) this.#allHandled(quiet, partition)
-      else if (quiet.backlog && Date.now() - quiet.since >= this.#timeoutMs * this.#patience)
+      else if (quiet.backlog && performance.now() - quiet.since >= this.#timeoutMs * this.#patience)
         return this.#stall(partition, quiet, backlog)
       else quiet.backlog = true
     }
@@ -164,14 +166,15 @@ export class StallWatch {
     const { topic, partition } = assignment
     const name = nameOf(topic, partition)
     const known = this.#stalls.get(name)
+    const quietMs = Math.round(performance.now() - since)
     const reason = Number.isNaN(backlog)
-      ? `nothing was delivered for ${Date.now() - since} ms, and the broker doesn't tell the lag`
-      : `${backlog} messages wait, and none was delivered for ${Date.now() - since} ms`
+      ? `nothing was delivered for ${quietMs} ms, and the broker doesn't tell the lag`
+      : `${backlog} messages wait, and none was delivered for ${quietMs} ms`
     const stall: Stall = {
       topic,
       partition,
       backlog: Number.isNaN(backlog) ? 0 : backlog,
-      since: known?.since ?? since,
+      since: known?.since ?? Date.now() - quietMs,
       reason,
     }
     this.#stalls.set(name, stall)

@@ -270,13 +270,14 @@ export class FaultBench {
       .map(({ id }) => id)
   }
 
-  async close(): Promise<void> {
+  /** Ends everything. The ledger and the logs of the processes go with it, unless somebody will want to read them. */
+  async close(keepLedger: boolean): Promise<void> {
     this.stand.proxy.heal()
     for (const feed of this.#feeds) feed.stop()
     await Promise.all(this.#workers.map((worker) => worker.kill()))
     await Promise.all(this.#transports.map((transport) => transport.close({ timeoutMs: 0 })))
     this.#writer.close()
-    rmSync(this.reader.folder, { recursive: true, force: true })
+    if (!keepLedger) rmSync(this.reader.folder, { recursive: true, force: true })
   }
 
   async #worker(name: string, url: string, role: WorkerSpec['role']): Promise<Worker> {

@@ -52,17 +52,19 @@ export class FaultSuite {
       }
       const bench = new FaultBench(this.settings, this.#stand)
       let measured: Partial<FaultRow> = {}
+      let failed = true
       try {
         const finding = await body(bench)
         const { gone, ...shown } = finding
         measured = { ...shown, ...count(bench, gone) }
         judge(bench, finding)
         this.#rows.push({ ...row, ...measured, outcome: 'passed' })
+        failed = false
       } catch (error) {
         this.#rows.push({ ...row, ...measured, outcome: 'failed', reason: firstLine(error) })
-        throw withLog(error, bench.log)
+        throw withLog(error, bench)
       } finally {
-        await bench.close()
+        await bench.close(failed)
         // A case that failed half-way leaves the next one a broker all the same.
         await this.#stand.broker?.start()
       }
@@ -125,8 +127,9 @@ function firstLine(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).split('\n')[0]?.slice(0, 200) ?? ''
 }
 
-function withLog(error: unknown, log: readonly string[]): unknown {
-  if (error instanceof Error && log.length > 0)
-    error.message += `\n  last log lines:\n    ${log.slice(-LOG_LINES_SHOWN).join('\n    ')}`
+function withLog(error: unknown, { reader, log }: FaultBench): unknown {
+  if (!(error instanceof Error)) return error
+  error.message += `\n  the ledger is kept in ${reader.folder}`
+  if (log.length > 0) error.message += `\n  last log lines:\n    ${log.slice(-LOG_LINES_SHOWN).join('\n    ')}`
   return error
 }
