@@ -4,10 +4,9 @@ import { run, ScriptFailure } from './run.mjs'
 import { build } from './turbo.mjs'
 import { ROOT, workspacePackages } from './workspace.mjs'
 
-const SUITE = 'test/reliability.test.ts'
+export const SUITE = 'test/reliability.test.ts'
 const RESULTS = 'test-results/reliability'
 const PAGE = 'docs/reliability.md'
-const [BEGIN, END] = ['<!-- results -->', '<!-- end of results -->']
 
 /**
  * What one fault did to one transport, as `@streamswitch/testkit` writes it.
@@ -23,6 +22,7 @@ const [BEGIN, END] = ['<!-- results -->', '<!-- end of results -->']
  * @property {number} [confirmed]
  * @property {number} [handled]
  * @property {number} [lost]
+ * @property {number} [phantom]
  * @property {number} [duplicates]
  * @property {number} [duplicatesBound]
  * @property {string} [duplicatesFormula]
@@ -40,14 +40,7 @@ const [BEGIN, END] = ['<!-- results -->', '<!-- end of results -->']
  * @param {readonly string[]} names
  */
 export async function runReliability(names) {
-  const folders = workspacePackages()
-    .map(({ directory }) => directory)
-    .filter((directory) => existsSync(join(ROOT, directory, SUITE)))
-  for (const name of names) {
-    if (!folders.some((folder) => folder.endsWith(`/${name}`)))
-      throw new ScriptFailure(`no package with a fault suite is called ${name}; there are ${folders.join(', ')}`)
-  }
-  const chosen = names.length === 0 ? folders : folders.filter((one) => names.some((name) => one.endsWith(`/${name}`)))
+  const chosen = suiteFolders(names)
   await build({ packages: ['./packages/*'], quiet: true })
   let failed = false
   for (const folder of chosen) {
@@ -55,7 +48,7 @@ export async function runReliability(names) {
     const { code } = await run('pnpm', ['exec', 'vitest', 'run', SUITE], { cwd: join(ROOT, folder) })
     failed ||= code !== 0
   }
-  const rows = chosen.flatMap((folder) => readRows(folder))
+  const rows = chosen.flatMap((folder) => suiteRows(folder))
   const path = join(ROOT, PAGE)
   writeFileSync(path, withResults(readFileSync(path, 'utf8'), rows))
   process.stdout.write(`\n${PAGE} has ${rows.length} new rows\n`)
@@ -68,11 +61,9 @@ export async function runReliability(names) {
  * @param {string} folder
  * @returns {Row[]}
  */
-function readRows(folder) {
-  const results = join(ROOT, folder, RESULTS)
-  const files = existsSync(results) ? readdirSync(results).filter((name) => name.endsWith('.json')) : []
-  if (files.length === 0) return [unknownRow(folder)]
-  return files.flatMap((name) => /** @type {Row[]} */ (JSON.parse(readFileSync(join(results, name), 'utf8'))))
+function suiteRows(folder) {
+  const rows = readRows(join(ROOT, folder, RESULTS))
+  return rows.length === 0 ? [unknownRow(folder)] : rows
 }
 
 /**
@@ -91,18 +82,110 @@ function unknownRow(folder) {
  * @param {readonly Row[]} rows
  */
 export function withResults(page, rows) {
-  const [before, rest] = page.split(BEGIN)
-  const [old, after] = rest?.split(END) ?? []
-  if (before === undefined || old === undefined || after === undefined)
-    throw new ScriptFailure(`${PAGE} must have ${BEGIN} and ${END}`)
   /** @type {Map<string, string>} */
-  const sections = new Map()
-  for (const section of [...old.split(/^(?=### )/m), ...resultTables(rows).split(/^(?=### )/m)]) {
-    const transport = /^### (.*)$/m.exec(section)?.[1]
-    if (transport !== undefined) sections.set(transport, section.trim())
+  const tables = new Map()
+  const old = sectionOf(page, 'results')
+  for (const table of [...old.split(/^(?=### )/m), ...resultTables(rows).split(/^(?=### )/m)]) {
+    const transport = /^### (.*)$/m.exec(table)?.[1]
+    if (transport !== undefined) tables.set(transport, table.trim())
   }
-  const results = [...sections.keys()].toSorted().map((transport) => sections.get(transport))
-  return `${before}${BEGIN}\n\n${results.join('\n\n')}\n\n${END}${after}`
+  const results = [...tables.keys()].toSorted().map((transport) => tables.get(transport))
+  return withSection(page, 'results', results.join('\n\n'))
+}
+
+/**
+ * Folders of the packages that have a fault suite: all of them, or those named.
+ *
+ * @param {readonly string[]} names
+ */
+export function suiteFolders(names) {
+  const folders = workspacePackages()
+    .map(({ directory }) => directory)
+    .filter((directory) => existsSync(join(ROOT, directory, SUITE)))
+  for (const name of names) {
+    if (!folders.some((folder) => folder.endsWith(`/${name}`)))
+      throw new ScriptFailure(`no package with a fault suite is called ${name}; there are ${folders.join(', ')}`)
+  }
+  return names.length === 0 ? folders : folders.filter((one) => names.some((name) => one.endsWith(`/${name}`)))
+}
+
+/**
+ * @param {string} folder
+ * @returns {Row[]}
+ */
+export function readRows(folder) {
+  if (!existsSync(folder)) return []
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.json'))
+    .flatMap((name) => /** @type {Row[]} */ (JSON.parse(readFileSync(join(folder, name), 'utf8'))))
+}
+
+/**
+ * Puts a text into the page on disk, between `<!-- name -->` and `<!-- end of name -->`.
+ *
+ * @param {string} name
+ * @param {string} section
+ */
+export function writeSection(name, section) {
+  const path = join(ROOT, PAGE)
+  writeFileSync(path, withSection(readFileSync(path, 'utf8'), name, section))
+}
+
+/**
+ * @param {string} page
+ * @param {string} name
+ * @param {string} section
+ */
+function withSection(page, name, section) {
+  const [begin, end] = marksOf(name)
+  return page.replace(`${begin}${sectionOf(page, name)}${end}`, () => `${begin}\n\n${section}\n\n${end}`)
+}
+
+/**
+ * @param {string} page
+ * @param {string} name
+ */
+function sectionOf(page, name) {
+  const [begin, end] = marksOf(name)
+  const [section, after] = page.split(begin)[1]?.split(end) ?? []
+  if (section === undefined || after === undefined) throw new ScriptFailure(`${PAGE} must have ${begin} and ${end}`)
+  return section
+}
+
+/** @param {string} name */
+function marksOf(name) {
+  return [`<!-- ${name} -->`, `<!-- end of ${name} -->`]
+}
+
+/**
+ * One table of all rounds of a soak run.
+ *
+ * @param {readonly Row[]} rows
+ */
+export function soakTable(rows) {
+  const lines = rows.map((row) => {
+    const cells = [
+      row.transport,
+      `${row.item}`,
+      row.hit ?? '',
+      row.outcome === 'passed' ? 'passed' : `**${row.outcome}**: ${row.reason ?? ''}`,
+      count(row.sent),
+      count(row.confirmed),
+      count(row.handled),
+      count(row.lost),
+      count(row.phantom),
+      row.duplicates === undefined ? '' : `${count(row.duplicates)} of ${count(row.duplicatesBound)}`,
+      count(row.reordered),
+      count(row.settledTwice),
+      seconds(row.recoveryMs),
+    ]
+    return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
+  })
+  return [
+    '| transport | round | faults | outcome | sent | confirmed | handled | lost | phantom | duplicates, of at most | reordered | settled twice | slowest recovery |',
+    '|---|---|---|---|---|---|---|---|---|---|---|---|---|',
+    ...lines,
+  ].join('\n')
 }
 
 /**
@@ -151,7 +234,9 @@ function tableOf(transport, rows) {
     '| item | fault | what it hit | sent | confirmed | handled | lost | duplicates, of at most | reordered | settled twice | recovery, of at most |',
     '|---|---|---|---|---|---|---|---|---|---|---|',
     ...lines,
-    ...(formulas.length === 0 ? [] : ['', 'Bounds on duplicates:', '']),
+    '',
+    'Bounds on duplicates:',
+    '',
     ...formulas.map((formula, index) => `${index + 1}. ${formula}`),
   ].join('\n')
 }

@@ -3,6 +3,7 @@ import { testOnOtherNodes } from './other-nodes.mjs'
 import { runReliability } from './reliability.mjs'
 import { mustRun, ScriptFailure } from './run.mjs'
 import { runTests } from './run-tests.mjs'
+import { runSoak } from './soak.mjs'
 import { BROKERS_COMMAND } from './test-brokers.mjs'
 import { build, turbo } from './turbo.mjs'
 import { ROOT } from './workspace.mjs'
@@ -33,6 +34,7 @@ const TASKS = {
     }
   },
   reliability: (args) => runReliability(args),
+  soak: (args) => runSoak(args),
   'test:node24': (args) => testOnOtherNodes(args),
   async check() {
     // --continue and finally: one run names everything that is wrong, not just what was found first.

@@ -1,11 +1,20 @@
 import { faults } from '@streamswitch/testkit'
-import { startProxiedBroker } from '@streamswitch/testkit/faults'
+import { type ProxiedBroker, startProxiedBroker } from '@streamswitch/testkit/faults'
 import amqp from '../src/index.js'
+import { amqpMeans } from './support/broker-means.js'
+
+let stand: ProxiedBroker
 
 faults({
   adapter: amqp,
   module: new URL('../dist/index.js', import.meta.url).href,
-  stand: () => startProxiedBroker('amqp'),
+  async stand() {
+    stand = await startProxiedBroker('amqp')
+    return stand
+  },
+  means: amqpMeans(() => stand.broker),
+  // Heartbeats of one second, missed twice.
+  sessionMs: 2_000,
   options: { heartbeatSeconds: 1, callTimeoutMs: 2_000, memberIntervalMs: 200 },
   producer: { publishTimeoutMs: 2_000 },
   // Acks are written at once; the broker itself gives no more than the prefetch without them.

@@ -384,3 +384,15 @@ describe('limits', () => {
     expect(driver.released).toEqual(['a2'])
   })
 })
+
+describe('close with a full inbox', () => {
+  it('lets a driver go that waits for room: it would stop no sooner than its last delivery is taken', async () => {
+    const { driver, deliver, runs, loop } = await start({ prefetch: 2, concurrency: 1 })
+    const room = deliver(['a1', 'b1', 'c1'])
+    expect(room).toBeInstanceOf(Promise)
+    await until(() => runs.length === 1)
+    driver.beforeStop = () => room
+    await loop.close({ timeoutMs: 0 })
+    expect(driver.released).toEqual(['b1', 'c1'])
+  })
+})

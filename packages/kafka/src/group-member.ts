@@ -28,6 +28,7 @@ export interface MemberSettings {
   readonly maxWaitMs: number
   readonly fetchMaxBytes: number
   readonly fetchMaxPartitionBytes: number
+  readonly metadataMaxAgeMs: number
   /** Ids that members of this process had when their connection broke. */
   readonly memberIds: Map<string, string>
 }
@@ -78,6 +79,7 @@ export class GroupMember implements GroupHooks {
       maxWaitTimeInMs: settings.maxWaitMs,
       maxBytes: settings.fetchMaxBytes,
       maxBytesPerPartition: settings.fetchMaxPartitionBytes,
+      metadataMaxAge: settings.metadataMaxAgeMs,
       allowAutoTopicCreation: false,
       partitionAssigners: [this.#assigner()],
       retry: { ...MEMBER_RETRY, restartOnFailure: async () => false },

@@ -64,6 +64,8 @@ export const kafkaConsumerFields = {
   fetchMaxBytes: option.integer({ default: 10 * 1024 * 1024, min: 1024 }),
   /** Most bytes of one partition in one fetch (`max.partition.fetch.bytes`); about three times as much may wait in this process per partition. */
   fetchMaxPartitionBytes: option.integer({ default: 1024 * 1024, min: 1024 }),
+  /** How often partitions that were added to a topic are looked for, in milliseconds (`metadata.max.age.ms`). */
+  metadataMaxAgeMs: option.integer({ default: 300_000, min: 100 }),
   /** Shortest time between two commits of a partition, in milliseconds. */
   commitIntervalMs: option.integer({ default: 100, min: 0 }),
 }

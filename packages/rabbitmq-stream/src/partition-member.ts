@@ -1,6 +1,7 @@
 import {
   type ConsumerSink,
   type Delivery,
+  type OutOfRange,
   type PartitionAssignment,
   type PartitionLag,
   type PartitionPositions,
@@ -11,11 +12,11 @@ import { ActivePartition } from './active-partition.js'
 import type { ConsumerUpdate } from './client-patches/server-frames.js'
 import { Offset, type StreamClient, type SubscriptionHandle } from './client-patches/stream-client.js'
 import type { StreamConnection } from './client-patches/stream-connection.js'
-import { failure, partitionGone } from './errors.js'
+import { partitionGone } from './errors.js'
 import { GroupRecordStore, type GroupRecords } from './group-records.js'
 import type { StreamConsumerSettings } from './options.js'
 import type { Candidate } from './orphan-watch.js'
-import { firstOffsetOf, hasMessagesFrom, lagOf, resolvePosition } from './stream-positions.js'
+import { firstOffsetOf, hasMessagesFrom, lagOf, rangeOf, resolvePosition, type StreamRange } from './stream-positions.js'
 
 /** What the members of one driver share. */
 export interface MemberContext {
@@ -170,11 +171,7 @@ export class PartitionMember implements Candidate {
   async #activate(): Promise<void> {
     if (this.#stopped || this.#active !== undefined) return
     const records = await this.#store.load()
-    const start = records.position ?? (await this.#firstPosition(records))
-    if (records.position !== undefined) {
-      this.#context.sink.startIgnored(this.name.topic)
-      await this.#tellTrimmed(records.position)
-    }
+    const start = await this.#startOf(records)
     if (!this.#stopped) await this.#begin(records, start)
   }
 
@@ -204,42 +201,37 @@ export class PartitionMember implements Candidate {
     await active.subscribe()
   }
 
-  /** A new group begins where `from` says, and every member is to know. */
-  async #firstPosition(records: GroupRecords): Promise<number> {
-    const { topic, partition } = this.name
-    const from = startOf(this.#context.from, partition) ?? 'earliest'
-    // The broker forgets a position that retention has overtaken: then the group is not new, and begins at what is left.
-    const known = records.epoch !== 0
-    if (known)
-      this.#report(
-        `the position of partition ${partition} of '${topic}' was removed by retention: going on at the oldest message that is left`,
-      )
-    const start = await this.#resolve(known ? 'earliest' : from)
+  /** At the group's position; a new group begins where `from` says, and every member is to know. */
+  async #startOf({ position, epoch, started }: GroupRecords): Promise<number> {
+    const { client, sink, from } = this.#context
+    const { topic, partition, stream } = this.name
+    if (position !== undefined) {
+      sink.startIgnored(topic)
+      return (await firstOffsetOf(client, stream)) <= position ? position : this.#overtaken(String(position))
+    }
+    // The broker forgets a position that retention has overtaken: then the group is not new.
+    if (epoch !== 0) return this.#overtaken(started > 0 ? String(started) : 'of the group')
+    const start = await this.#resolve(startOf(from, partition) ?? 'earliest')
+    await this.#store.savePosition(start)
+    return start
+  }
+
+  /** Retention has removed what the group would have read next. */
+  async #overtaken(offset: string): Promise<number> {
+    const { client, sink } = this.#context
+    const { topic, partition, stream } = this.name
+    const range = await rangeOf(client, stream)
+    const policy = sink.outOfRange({ topic, partition, offset, ...heldIn(range) })
+    const start = policy === 'earliest' ? range.first : range.end
     await this.#store.savePosition(start)
     return start
   }
 
   #resolve(position: StartPosition): Promise<number> {
     const { topic, partition, stream } = this.name
-    return resolvePosition(this.#context.client, stream, position, (offset, { first, end, lastChunkAt }) => {
-      const held = lastChunkAt === undefined ? [] : [String(first), String(end - 1)]
-      return this.#context.sink.outOfRange({
-        topic,
-        partition,
-        offset: String(offset),
-        first: held[0],
-        last: held[1],
-      })
-    })
-  }
-
-  async #tellTrimmed(position: number): Promise<void> {
-    const first = await firstOffsetOf(this.#context.client, this.name.stream)
-    const { topic, partition } = this.name
-    if (first > position)
-      this.#report(
-        `offsets ${position} to ${first - 1} of partition ${partition} of '${topic}' were removed by retention before the group had read them`,
-      )
+    return resolvePosition(this.#context.client, stream, position, (offset, range) =>
+      this.#context.sink.outOfRange({ topic, partition, offset: String(offset), ...heldIn(range) }),
+    )
   }
 
   async #deactivate(): Promise<void> {
@@ -250,8 +242,11 @@ export class PartitionMember implements Candidate {
     if (this.#active === active) this.#active = undefined
     await active.release()
   }
+}
 
-  #report(problem: string): void {
-    this.#context.sink.report(failure('NOT_FOUND', problem, 'consume', this.name.topic))
-  }
+/** The offsets of the oldest and the newest message. */
+function heldIn({ first, end, lastChunkAt }: StreamRange): Pick<OutOfRange, 'first' | 'last'> {
+  return lastChunkAt === undefined
+    ? { first: undefined, last: undefined }
+    : { first: String(first), last: String(end - 1) }
 }

@@ -33,7 +33,7 @@ export async function firstOffsetOf(client: StreamClient, stream: string): Promi
 }
 
 /** What a stream holds. The broker's statistics know where the last chunk begins; only the chunk tells where it ends. */
-async function rangeOf(client: StreamClient, stream: string): Promise<StreamRange> {
+export async function rangeOf(client: StreamClient, stream: string): Promise<StreamRange> {
   const { first, lastChunk } = await chunksOf(client, stream)
   if (lastChunk < 0) return { first, end: first, lastChunkAt: undefined }
   const [chunk] = await readChunks(client, stream, Offset.last(), 1, () => true)

@@ -1,11 +1,21 @@
 import { faults } from '@streamswitch/testkit'
-import { startProxiedBroker } from '@streamswitch/testkit/faults'
+import { type ProxiedBroker, startProxiedBroker } from '@streamswitch/testkit/faults'
 import rabbitmqStream from '../src/index.js'
+import { streamMeans, TRIM_RETENTION } from './support/broker-means.js'
+
+let stand: ProxiedBroker
 
 faults({
   adapter: rabbitmqStream,
   module: new URL('../dist/index.js', import.meta.url).href,
-  stand: () => startProxiedBroker('rabbitmq-stream'),
+  async stand() {
+    stand = await startProxiedBroker('rabbitmq-stream')
+    return stand
+  },
+  means: streamMeans(() => stand.broker),
+  trimRetention: TRIM_RETENTION,
+  // Heartbeats of one second, missed twice.
+  sessionMs: 2_000,
   options: { heartbeatSeconds: 1, callTimeoutMs: 2_000 },
   producer: { publishTimeoutMs: 2_000, probeIntervalMs: 1_000 },
   consumer: { probeIntervalMs: 1_000 },

@@ -1,4 +1,4 @@
-import { FIELD, GROUP, IDS, NOW, Script, START } from './script.js'
+import { EVEN_WHEN_FULL, FIELD, GROUP, IDS, NOW, Script, START } from './script.js'
 
 /** Told by a fenced script to a member that no longer holds the partition. */
 export const FENCED = 'fenced'
@@ -9,13 +9,47 @@ if ARGV[1] ~= '' and redis.call('HGET', KEYS[2], 'token') ~= ARGV[1] then return
 `
 
 /**
+ * Tells whether entries were removed that a group hadn't read yet: more are gone than it has read. Where it isn't known how many these
+ * are (a group that was moved), nothing is told.
+ */
+const TRIMMED = `
+local function trimmed(stream, group)
+  local read = field(group, 'entries-read')
+  local info = redis.call('XINFO', 'STREAM', stream)
+  local added = field(info, 'entries-added')
+  if not read or not added or added - field(info, 'length') <= read then return nil end
+  local first, last = field(info, 'first-entry'), field(info, 'last-entry')
+  return {'outside', first and first[1] or '', last and last[1] or '', field(group, 'last-delivered-id')}
+end
+`
+
+/**
+ * Moves a group whose position was removed to what is left, so that it is told once.
+ * KEYS: stream. ARGV: group, 'earliest' or 'latest'.
+ */
+export const SKIP_TRIMMED = new Script(`${EVEN_WHEN_FULL}${GROUP}${IDS}${TRIMMED}
+local stream, group = KEYS[1], groupOf(KEYS[1], ARGV[1])
+local outside = group and trimmed(stream, group)
+if not outside then return 'ok' end
+local info = redis.call('XINFO', 'STREAM', stream)
+local added, length = field(info, 'entries-added'), field(info, 'length')
+if ARGV[2] == 'latest' or length == 0 then
+  redis.call('XGROUP', 'SETID', stream, ARGV[1], '$', 'ENTRIESREAD', added)
+else
+  redis.call('XGROUP', 'SETID', stream, ARGV[1], predecessor(outside[2]), 'ENTRIESREAD', added - length)
+end
+return 'ok'
+`)
+
+/**
  * Makes a group where it is missing: at the wanted start where it is new, where it was where it was lost.
  * KEYS: stream, lease. ARGV: group, start, provision, '1' where the group is known to have existed, format version, '1' where the start
  * names an entry.
  */
-export const ENSURE_GROUP = new Script(`${GROUP}${IDS}${START}
+export const ENSURE_GROUP = new Script(`${EVEN_WHEN_FULL}${GROUP}${IDS}${START}${TRIMMED}
 local stream, group, start = KEYS[1], ARGV[1], ARGV[2]
-if groupOf(stream, group) then return 'existed' end
+local existing = groupOf(stream, group)
+if existing then return trimmed(stream, existing) or 'existed' end
 local version = redis.call('HGET', KEYS[2], 'v')
 if version and tonumber(version) > tonumber(ARGV[5]) then return redis.error_reply('SSVERSION ' .. version) end
 if ARGV[3] ~= 'create' then return 'missing' end
@@ -41,7 +75,7 @@ return outcome
  * KEYS: stream, lease. ARGV: group, owner, leaseMs, format version.
  * Replies the epoch ('' where another holds it), the id up to which entries are suspect (or ''), and how many are pending.
  */
-export const TAKE = new Script(`${NOW}
+export const TAKE = new Script(`${EVEN_WHEN_FULL}${NOW}
 local lease = redis.call('HMGET', KEYS[2], 'v', 'owner', 'until', 'epoch', 'suspectTo')
 if lease[1] and tonumber(lease[1]) > tonumber(ARGV[4]) then return redis.error_reply('SSVERSION ' .. lease[1]) end
 local owner = lease[2]
@@ -62,7 +96,7 @@ return {epoch, suspectTo, pending[1]}
  * KEYS: stream and lease of each partition. ARGV: group, owner, leaseMs, then the token of each ('' for those of others).
  * Replies per partition the owner, '' where it is free, '${FENCED}' where it was this member's and no longer is.
  */
-export const HEARTBEAT = new Script(`${NOW}${GROUP}${IDS}
+export const HEARTBEAT = new Script(`${EVEN_WHEN_FULL}${NOW}${GROUP}${IDS}
 local owners = {}
 for index = 1, #KEYS / 2 do
   local stream, key, token = KEYS[index * 2 - 1], KEYS[index * 2], ARGV[3 + index]
@@ -91,7 +125,7 @@ return owners
  * Notes that a member lives or leaves, and tells the others when that changes who is one.
  * KEYS: members, changes. ARGV: owner, leaseMs, what it does: 'live', 'leave' or 'gave' (a partition back). Replies the live members.
  */
-export const MEMBERS = new Script(`${NOW}
+export const MEMBERS = new Script(`${EVEN_WHEN_FULL}${NOW}
 local changed
 if ARGV[3] == 'leave' then
   changed = redis.call('ZREM', KEYS[1], ARGV[1])
@@ -108,7 +142,7 @@ return redis.call('ZRANGE', KEYS[1], 0, -1)
 `)
 
 /** Gives a lease back. KEYS: stream, lease. ARGV: token. */
-export const RELEASE = new Script(`${FENCE}
+export const RELEASE = new Script(`${EVEN_WHEN_FULL}${FENCE}
 redis.call('HSET', KEYS[2], 'owner', '', 'until', '0', 'token', '')
 return 'ok'
 `)
@@ -122,7 +156,7 @@ export const STRAY = 'stray'
  * read took before it delivers anything newer.
  * KEYS: stream, lease. ARGV: token.
  */
-export const GUARD_READ = new Script(`
+export const GUARD_READ = new Script(`${EVEN_WHEN_FULL}
 local lease = redis.call('HMGET', KEYS[2], 'token', 'stray')
 if lease[1] ~= ARGV[1] then
   redis.call('HSET', KEYS[2], 'stray', '1')
@@ -134,7 +168,7 @@ return '${STRAY}'
 `)
 
 /** The last entry that a group has had. KEYS: stream. ARGV: group. */
-export const LAST_DELIVERED = new Script(`${GROUP}
+export const LAST_DELIVERED = new Script(`${EVEN_WHEN_FULL}${GROUP}
 local group = groupOf(KEYS[1], ARGV[1])
 return group and field(group, 'last-delivered-id') or '0-0'
 `)
@@ -143,13 +177,13 @@ return group and field(group, 'last-delivered-id') or '0-0'
  * Brings all pending entries of a partition to one consumer, whoever had them, a page at a time, and forgets those whose message
  * is gone. KEYS: stream, lease. ARGV: token, group, consumer, cursor. Replies the next cursor and how many were gone.
  */
-export const TAKE_PENDING = new Script(`${FENCE}
+export const TAKE_PENDING = new Script(`${EVEN_WHEN_FULL}${FENCE}
 local reply = redis.call('XAUTOCLAIM', KEYS[1], ARGV[2], ARGV[3], 0, ARGV[4], 'COUNT', 500, 'JUSTID')
 return {reply[1], #reply[3]}
 `)
 
 /** Settles entries. KEYS: stream, lease, attempts. ARGV: token, group, then ids. */
-export const ACK = new Script(`${FENCE}
+export const ACK = new Script(`${EVEN_WHEN_FULL}${FENCE}
 local counted = redis.call('EXISTS', KEYS[3]) == 1
 local settled = 0
 for first = 3, #ARGV, 1000 do
@@ -161,7 +195,7 @@ return settled
 `)
 
 /** Notes handler starts of an entry. KEYS: stream, lease, attempts. ARGV: token, id, attempts. */
-export const NOTE_ATTEMPT = new Script(`${FENCE}
+export const NOTE_ATTEMPT = new Script(`${EVEN_WHEN_FULL}${FENCE}
 redis.call('HSET', KEYS[3], ARGV[2], ARGV[3])
 return 'ok'
 `)
@@ -170,7 +204,7 @@ return 'ok'
  * Moves a group, and forgets what is pending. KEYS: stream, lease, attempts. ARGV: token, group, start, '1' where the start names an
  * entry.
  */
-export const SEEK = new Script(`${FIELD}${IDS}${START}${FENCE}
+export const SEEK = new Script(`${EVEN_WHEN_FULL}${FIELD}${IDS}${START}${FENCE}
 local start, outside = startIn(KEYS[1], ARGV[3], ARGV[4])
 if outside then return outside end
 while true do
@@ -190,7 +224,7 @@ return 'ok'
  * How far behind a group is. KEYS: stream. ARGV: group.
  * Replies undelivered entries (-1 where Redis can't tell), pending ones, and the last delivered id; nothing without stream or group.
  */
-export const LAG = new Script(`${GROUP}${IDS}
+export const LAG = new Script(`${EVEN_WHEN_FULL}${GROUP}${IDS}
 local group = groupOf(KEYS[1], ARGV[1])
 if not group then return false end
 local delivered = field(group, 'last-delivered-id')
@@ -206,7 +240,7 @@ return {behind, field(group, 'pending'), delivered}
 `)
 
 /** Counts entries after an id, a page at a time. KEYS: stream. ARGV: id. Replies how many and the last one's id. */
-export const COUNT_AFTER = new Script(`
+export const COUNT_AFTER = new Script(`${EVEN_WHEN_FULL}
 local count, from = 0, ARGV[1]
 for page = 1, 20 do
   local entries = redis.call('XRANGE', KEYS[1], '(' .. from, '+', 'COUNT', 100)
@@ -221,7 +255,7 @@ return {count, from}
  * With members that share a partition: keeps this member's unsettled entries from being claimed, and notes how far the group is.
  * KEYS: stream, lease. ARGV: group, consumer, format version, then ids.
  */
-export const KEEP = new Script(`${GROUP}${IDS}
+export const KEEP = new Script(`${EVEN_WHEN_FULL}${GROUP}${IDS}
 local mine = {}
 for index = 4, #ARGV do
   local entry = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[index], ARGV[index], 1)[1]
@@ -245,7 +279,7 @@ return 'ok'
 const GIVEN_BACK = 'streamswitch-given-back'
 
 /** Gives entries back, for anybody to claim at once. KEYS: stream. ARGV: group, consumer, then ids. */
-export const GIVE_BACK = new Script(`
+export const GIVE_BACK = new Script(`${EVEN_WHEN_FULL}
 for index = 3, #ARGV do
   local entry = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[index], ARGV[index], 1)[1]
   if entry and entry[2] == ARGV[2] then
@@ -260,7 +294,7 @@ return 'ok'
  * KEYS: stream, lease, attempts. ARGV: token (''), group, consumer, idle limit in ms, most entries.
  * Replies entries with their attempts: first those given back, then those of the dead.
  */
-export const CLAIM = new Script(`${FIELD}${FENCE}
+export const CLAIM = new Script(`${EVEN_WHEN_FULL}${FIELD}${FENCE}
 local stream, group, me = KEYS[1], ARGV[2], ARGV[3]
 local function claim(list)
   local ids = {}
@@ -282,7 +316,7 @@ return {returned, left}
 `)
 
 /** Removes a consumer that has nothing pending. KEYS: stream. ARGV: group, consumer. */
-export const LEAVE = new Script(`${FIELD}
+export const LEAVE = new Script(`${EVEN_WHEN_FULL}${FIELD}
 for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
   if field(consumer, 'name') == ARGV[2] and field(consumer, 'pending') == 0 then
     redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])

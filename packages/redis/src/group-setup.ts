@@ -6,7 +6,7 @@ import {
   startOf,
 } from '@streamswitch/core/driver'
 import type { Connection } from './connection.js'
-import { ENSURE_GROUP } from './group-scripts.js'
+import { ENSURE_GROUP, SKIP_TRIMMED } from './group-scripts.js'
 import type { Incarnation } from './incarnations.js'
 import { FORMAT_VERSION, type Partition, partitionsOf } from './keys.js'
 import { namesEntry, outsideOf, startId } from './position.js'
@@ -63,6 +63,12 @@ export class GroupSetup {
     const outside = outsideOf(reply)
     if (outside === undefined) return String(reply) as Outcome
     const { topic, number } = partition
+    const position = (reply as readonly Buffer[])[3]?.toString()
+    if (position !== undefined) {
+      const policy = this.#sink.outOfRange({ topic, partition: number, offset: position, ...outside })
+      await this.#connection.run(SKIP_TRIMMED, [partition.stream], [brokerGroup, policy])
+      return 'existed'
+    }
     const offset = typeof from === 'object' && 'offset' in from ? from.offset : ''
     return this.#make(partition, this.#sink.outOfRange({ topic, partition: number, offset, ...outside }), known)
   }

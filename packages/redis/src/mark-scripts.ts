@@ -1,5 +1,5 @@
 import { FENCE } from './group-scripts.js'
-import { Script } from './script.js'
+import { EVEN_WHEN_FULL, Script } from './script.js'
 
 /** A script's answers about one mark. */
 export const MARKED = { completed: 0, done: 1, busy: 2 } as const
@@ -45,7 +45,7 @@ return answers
 `)
 
 /** Extends claims. KEYS: marks. ARGV: how long in ms, then a token for each. Replies 1 for each that is still held, else 0. */
-export const EXTEND_MARKS = new Script(`${MARKS}
+export const EXTEND_MARKS = new Script(`${EVEN_WHEN_FULL}${MARKS}
 local answers = {}
 for index, key in ipairs(KEYS) do
   local state, holder = read(key)
@@ -57,14 +57,14 @@ return answers
 `)
 
 /** Marks messages as done. KEYS: marks. ARGV: token and how long to keep in ms, of each. Replies a number of {@link MARKED} for each. */
-export const COMPLETE_MARKS = new Script(`${MARKS}
+export const COMPLETE_MARKS = new Script(`${EVEN_WHEN_FULL}${MARKS}
 local answers = {}
 for index, key in ipairs(KEYS) do answers[index] = complete(key, ARGV[index * 2 - 1], ARGV[index * 2]) end
 return answers
 `)
 
 /** Gives claims back. KEYS: marks. ARGV: a token for each. */
-export const RELEASE_MARKS = new Script(`${MARKS}
+export const RELEASE_MARKS = new Script(`${EVEN_WHEN_FULL}${MARKS}
 for index, key in ipairs(KEYS) do
   local state, holder = read(key)
   if state == 'c' and holder == ARGV[index] then redis.call('DEL', key) end
@@ -78,7 +78,7 @@ return 'ok'
  * is of no interest) and how long to keep the mark in ms, of each entry.
  * Replies a number of {@link MARKED} for each; what is busy elsewhere was not settled.
  */
-export const ACK_MARKED = new Script(`${FENCE}${MARKS}
+export const ACK_MARKED = new Script(`${EVEN_WHEN_FULL}${FENCE}${MARKS}
 local counted = redis.call('EXISTS', KEYS[3]) == 1
 local answers, ids = {}, {}
 for index = 1, (#ARGV - 2) / 3 do

@@ -2,7 +2,7 @@ import type { ConsumerSpec } from '@streamswitch/core/driver'
 import type { Connection } from './connection.js'
 import type { Partition } from './keys.js'
 import type { RedisSettings } from './options.js'
-import { GROUP, IDS, NOW, Script } from './script.js'
+import { EVEN_WHEN_FULL, GROUP, IDS, NOW, Script } from './script.js'
 import { readRetention } from './topic.js'
 
 /**
@@ -10,7 +10,7 @@ import { readRetention } from './topic.js'
  * KEYS: stream. ARGV: maxAgeMs, maxBytes, maxMessages (0: none), abandonedGroupAfterMs (0: never), what the keys of leases of this
  * stream begin with: the group's name comes behind it.
  */
-const TRIM = new Script(`${NOW}${GROUP}${IDS}
+const TRIM = new Script(`${EVEN_WHEN_FULL}${NOW}${GROUP}${IDS}
 local stream = KEYS[1]
 if redis.call('EXISTS', stream) == 0 then return 0 end
 local maxAge, maxBytes, maxMessages, abandoned = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])

@@ -16,6 +16,12 @@ export class Script {
   }
 }
 
+/**
+ * Goes in front of what loops live by. A server that is out of memory (`maxmemory`) refuses whatever may need more, which would take the
+ * partitions from the very members that work off what fills it. What these scripts write is small, and doesn't add up.
+ */
+export const EVEN_WHEN_FULL = '#!lua flags=allow-oom\n'
+
 /** The server's clock in milliseconds; all members of a group go by it. */
 export const NOW = `
 local clock = redis.call('TIME')

@@ -1,13 +1,13 @@
 import { partitionConflict, StreamError, type TopicSpec, topicMissing } from '@streamswitch/core/driver'
 import type { Connection } from './connection.js'
 import { FORMAT_VERSION, metaKey } from './keys.js'
-import { Script } from './script.js'
+import { EVEN_WHEN_FULL, Script } from './script.js'
 
 /**
  * KEYS: metadata, the stream of the topic's own name.
  * ARGV: provision, partitions or '', format version, maxAgeMs or '', maxBytes or '', maxMessages or ''.
  */
-const PROVISION = new Script(`
+const PROVISION = new Script(`${EVEN_WHEN_FULL}
 local wanted = ARGV[2]
 local meta = redis.call('HMGET', KEYS[1], 'v', 'partitions')
 local found = meta[2]

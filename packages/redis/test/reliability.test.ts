@@ -1,11 +1,19 @@
 import { faults } from '@streamswitch/testkit'
-import { startProxiedBroker } from '@streamswitch/testkit/faults'
+import { type ProxiedBroker, startProxiedBroker } from '@streamswitch/testkit/faults'
 import redis from '../src/index.js'
+import { redisMeans } from './broker-means.js'
+
+let stand: ProxiedBroker
 
 faults({
   adapter: redis,
   module: new URL('../dist/index.js', import.meta.url).href,
-  stand: () => startProxiedBroker('redis'),
+  async stand() {
+    stand = await startProxiedBroker('redis')
+    return stand
+  },
+  means: redisMeans(() => stand.broker.url),
+  sessionMs: 1_500,
   options: { leaseMs: 1_500, heartbeatMs: 300, callTimeoutMs: 1_500 },
   producer: { publishTimeoutMs: 1_500, probeIntervalMs: 500 },
   consumer: { probeIntervalMs: 500 },

@@ -52,6 +52,11 @@ export class AssignedPartitions {
     this.#draining = true
   }
 
+  /** Lets drivers go on that wait for room: nothing is taken any more. */
+  stopWaiting(): void {
+    for (const partition of this.#partitions.values()) partition.wakeRoomWaiters()
+  }
+
   assign(assignments: readonly PartitionAssignment[]): void {
     const { outcomes, hooks, reports } = this.#settings
     const partitions = assignments.map((assignment) => new PartitionState(assignment, this.#acknowledgements))
@@ -101,7 +106,7 @@ export class AssignedPartitions {
       if (onlyGroup !== undefined && onlyGroup !== group) outcomes.disposeUnseen(delivery, partition)
     }
     outcomes.dispatcher.dispatch()
-    if (inbox.capacity(partition) > 0) return undefined
+    if (this.#draining || inbox.capacity(partition) > 0) return undefined
     if (!partition.pausedReported && inbox.isStalled(partition)) {
       partition.pausedReported = true
       reports.windowFull(partition)

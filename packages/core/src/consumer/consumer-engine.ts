@@ -161,7 +161,9 @@ export class ConsumerEngine {
     this.#outcomes.failures.stop()
     const started = performance.now()
     const driver = this.#session.driver
-    await driver?.stop()
+    const stopped = driver?.stop()
+    this.#partitions.stopWaiting()
+    await stopped
     await this.#partitions.close(timeoutMs, driver, hurry)
     this.#timeouts.stop()
     dedupe?.close()

@@ -65,6 +65,7 @@ export class ScriptedConsumerDriver implements ConsumerDriver {
   readonly committed: string[] = []
   failAcks: unknown
   beforeAck: () => Promise<void> = async () => {}
+  beforeStop: () => Promise<void> | undefined = () => undefined
   acksBegun = 0
   readonly attempts: { -readonly [Name in keyof AttemptJournal]: AttemptJournal[Name] }
   /** There where the script has lags to tell. */
@@ -107,7 +108,9 @@ export class ScriptedConsumerDriver implements ConsumerDriver {
     this.released.push(...deliveries.map((delivery) => delivery.id))
   }
 
-  async stop(): Promise<void> {}
+  async stop(): Promise<void> {
+    await this.beforeStop()
+  }
 
   async close(): Promise<void> {}
 }

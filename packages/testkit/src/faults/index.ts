@@ -16,6 +16,7 @@ export {
   type SentMessage,
 } from '../ledger/index.js'
 export { type ProxiedBroker, type ProxiedScheme, startProxiedBroker } from './proxied-broker.js'
+export { type RabbitmqResource, setRabbitmqAlarm } from './rabbitmq-alarm.js'
 export { type Direction, type Reach, TcpProxy, type TcpProxyOptions } from './tcp-proxy.js'
 export { startWorker, Worker } from './worker.js'
 export type { ConsumerRole, MakeHandler, MakeSettings, ProducerRole, WorkerSpec } from './worker-spec.js'

@@ -8,6 +8,7 @@ import {
   type Message,
   Transport,
 } from '@streamswitch/core'
+import { heldBytes } from './held-bytes.js'
 import { LedgerReader, LedgerWriter, recordHandler, recordSend } from '../ledger/index.js'
 import {
   type ConsumerRole,
@@ -94,9 +95,21 @@ async function consume(
     await own?.(message)
   }
   loop.handle(recordHandler(writer, handler, settings['ack'] === 'manual'))
+  loop.on('revoked', ({ partitions, how }) => {
+    if (partitions.length > 0) writer.write({ did: 'revoked', note: `${partitions.length} ${how}` })
+  })
+  loop.on('reconnecting', ({ error }) => writer.write({ did: 'reconnecting', note: error.message }))
   await loop.init()
   writer.write({ did: 'ready' })
+  const watch = role.memoryEveryMs === undefined ? undefined : writeMemory(writer, role.memoryEveryMs)
   await loop.run()
+  clearInterval(watch)
+}
+
+function writeMemory(writer: LedgerWriter, everyMs: number): NodeJS.Timeout {
+  const write = (): void => writer.write({ did: 'memory', bytes: heldBytes() })
+  write()
+  return setInterval(write, everyMs)
 }
 
 async function makeSettings(module: string | undefined, spec: WorkerSpec): Promise<Awaited<ReturnType<MakeSettings>>> {

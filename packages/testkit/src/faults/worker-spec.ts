@@ -53,6 +53,8 @@ export interface ConsumerRole extends Role {
   readonly handler?: string
   /** Module whose default export is a {@link MakeSettings}: options besides `settings`. */
   readonly settingsModule?: string
+  /** How often it collects garbage and writes down how much memory is left in use, in milliseconds. Default: never. */
+  readonly memoryEveryMs?: number
 }
 
 /** Makes options of a worker's loop that JSON can't hold, once per life. */

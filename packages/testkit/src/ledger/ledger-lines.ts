@@ -20,11 +20,25 @@ export type LedgerLine = LineOrigin &
         readonly abandoned?: boolean
         readonly code?: string
       }
-    | { readonly did: ProcessEvent; readonly pid?: number; readonly note?: string }
+    | { readonly did: ProcessEvent; readonly pid?: number; readonly note?: string; readonly bytes?: number }
   )
 
-/** What happens to a process as a whole; `of` says to which, where another one writes it down. */
-export type ProcessEvent = 'launched' | 'ready' | 'stopping' | 'stopped' | 'killed' | 'frozen' | 'resumed' | 'failure'
+/**
+ * What happens to a process as a whole; `process` and `life` say to which, where another one writes it down. `revoked` and
+ * `reconnecting` are events of its loop; `memory` tells in `bytes` what it holds after a garbage collection.
+ */
+export type ProcessEvent =
+  | 'launched'
+  | 'ready'
+  | 'stopping'
+  | 'stopped'
+  | 'killed'
+  | 'frozen'
+  | 'resumed'
+  | 'failure'
+  | 'revoked'
+  | 'reconnecting'
+  | 'memory'
 
 interface LineOrigin {
   /** The name of the process, the same after a restart. */

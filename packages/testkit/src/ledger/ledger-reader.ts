@@ -45,6 +45,8 @@ export class LedgerReader {
   readonly #unreadable: string[] = []
   /** Distinct messages that a handler has succeeded with. */
   readonly #done = new Set<string>()
+  /** Codes of sends that were refused, by id: the last one of each. */
+  readonly refusals = new Map<string, string>()
   #confirmed = 0
   #deduplicated = 0
 
@@ -138,6 +140,7 @@ export class LedgerReader {
         return this.#sent(line.id, line.key, line.at)
       case 'confirmed':
       case 'refused':
+        if (line.did === 'refused') this.refusals.set(line.id, line.code ?? 'unknown')
         return this.#outcome(line.id, line.did === 'confirmed', line.at)
       case 'deduplicated':
         this.#deduplicated += 1

@@ -1,13 +1,13 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Logger, Transport } from '@streamswitch/core'
+import { isStreamError, type Logger, type Producer, Transport } from '@streamswitch/core'
 import { uniqueName } from '../../conformance/names.js'
-import { LedgerReader, LedgerWriter, ledgerTime } from '../../ledger/index.js'
+import { LedgerReader, LedgerWriter, ledgerTime, recordSend } from '../../ledger/index.js'
 import { startWorker, type Worker } from '../worker.js'
 import type { ConsumerRole, ProducerRole, WorkerSpec } from '../worker-spec.js'
 import { Feed, type FeedShape } from './feed.js'
-import type { FaultServer, FaultSettings, FaultStand } from './settings.js'
+import type { BrokerMeans, FaultServer, FaultSettings, FaultStand, MeansTarget } from './settings.js'
 
 /** Load and limits of the suite; the bounds on duplicates are made of them. */
 export const PREFETCH = 50
@@ -17,6 +17,8 @@ export const HANDLER_MS = 2
 export const LATENCY_MS = 10
 const SEND_TIMEOUT_MS = 60_000
 const POLL_MS = 5
+const LAG_POLL_MS = 50
+const OVERFLOW_BYTES = 100_000
 
 /** The table that one fault is tried at: names of its own, a ledger, the processes that write it. */
 export class FaultBench {
@@ -32,6 +34,7 @@ export class FaultBench {
   readonly #transports: Transport[] = []
   readonly #workers: Worker[] = []
   readonly #feeds: Feed[] = []
+  #probes = 0
 
   constructor(settings: FaultSettings, stand: FaultStand) {
     this.settings = settings
@@ -66,21 +69,122 @@ export class FaultBench {
     }
   }
 
-  /** Producers of this process, connected. */
-  async feed(shape: FeedShape, settings: Readonly<Record<string, unknown>> = {}): Promise<Feed> {
+  /** What the broker's own tools can do. Cases that need them are declared where they are there. */
+  get means(): BrokerMeans {
+    if (this.settings.means === undefined) throw new Error('there are no means')
+    return this.settings.means
+  }
+
+  get target(): MeansTarget {
+    return { topic: this.topic, group: this.group, partitions: this.partitions }
+  }
+
+  /** A transport of this process, through the proxy; closed with the bench. */
+  transport(): Transport {
     const transport = new Transport(this.settings.adapter, this.stand.url, {
       environment: {},
       logger: this.#logger(),
       options: this.settings.options ?? {},
     })
     this.#transports.push(transport)
+    return transport
+  }
+
+  /** What the broker says the group has left, over all partitions; `undefined` while it knows of no such group or topic. */
+  async lag(transport: Transport): Promise<number | undefined> {
+    try {
+      const lags = await transport.admin.lag(transport.topicSpec(this.topic), transport.brokerGroup(this.group))
+      return lags.reduce((sum, { lag }) => sum + lag, 0)
+    } catch (error) {
+      if (isStreamError(error) && (error.code === 'NOT_FOUND' || error.retryable)) return undefined
+      throw error
+    }
+  }
+
+  /** Polls the lag until it is as expected; rejects after `timeoutMs` and says what it is instead. Resolves with it. */
+  async lagUntil(
+    transport: Transport,
+    expected: (lag: number | undefined) => boolean,
+    what: string,
+    timeoutMs: number,
+  ): Promise<number | undefined> {
+    const deadline = Date.now() + timeoutMs
+    for (;;) {
+      const lag = await this.lag(transport)
+      if (expected(lag)) return lag
+      if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms for: ${what}; the lag is ${lag}`)
+      await new Promise((resolve) => setTimeout(resolve, LAG_POLL_MS))
+    }
+  }
+
+  /** Lines of warnings and errors that processes have written so far. */
+  get reports(): number {
+    return this.#workers.reduce((sum, { logFile }) => sum + readFileSync(logFile, 'utf8').split('\n').length - 1, 0)
+  }
+
+  /** Everything that the feed may send now is sent, confirmed, handled and acked. */
+  async atRest(feed: Feed, transport: Transport, timeoutMs: number): Promise<void> {
+    await this.until(() => feed.resting, 'all that may be sent to have its outcome', timeoutMs)
+    await this.complete(timeoutMs)
+    await this.lagUntil(transport, (lag) => lag === 0, 'no lag once everything is handled', timeoutMs)
+  }
+
+  /** Producers of this process, connected. */
+  async feed(
+    shape: FeedShape,
+    settings: Readonly<Record<string, unknown>> = {},
+    payloadBytes?: number,
+  ): Promise<Feed> {
+    const transport = this.transport()
     const producers = Array.from({ length: shape.producers }, () =>
       transport.producer(this.topic, { ...this.producerSettings(), ...settings }),
     )
     await Promise.all(producers.map((producer) => producer.init()))
-    const feed = new Feed(producers, shape, this.#writer)
+    const feed = new Feed(producers, shape, this.#writer, payloadBytes)
     this.#feeds.push(feed)
     return feed
+  }
+
+  /** A producer for single sends that may fail. */
+  async prober(settings: object = {}): Promise<Producer> {
+    const producer = this.transport().producer(this.topic, { ...this.producerSettings(), ...settings })
+    await producer.init()
+    return producer
+  }
+
+  /** Sends one message. Resolves with the code of the error, `undefined` where it was confirmed. */
+  async probe(producer: Producer, timeoutMs: number, partition?: number): Promise<string | undefined> {
+    this.#probes += 1
+    const id = `probe/${this.#probes}`
+    const options = { id, key: id, timeoutMs, ...(partition === undefined ? {} : { partition }) }
+    if (await recordSend(this.#writer, producer, 'probe', options)) return undefined
+    return this.reader.refresh().refusals.get(id)
+  }
+
+  /** Sends about so many bytes more, evenly over the partitions. */
+  async overflow(bytes: number): Promise<void> {
+    const producer = await this.prober(
+      this.settings.trimRetention === undefined ? {} : { retention: this.settings.trimRetention },
+    )
+    const payload = 'x'.repeat(OVERFLOW_BYTES)
+    const sends = Array.from({ length: Math.ceil(bytes / OVERFLOW_BYTES) }, (_, index) =>
+      recordSend(this.#writer, producer, payload, {
+        id: `overflow/${index}`,
+        key: `overflow/${index}`,
+        partition: index % this.partitions,
+      }),
+    )
+    await Promise.all(sends)
+  }
+
+  /** Whether a worker has written such a line. */
+  logged(logFile: string, pattern: RegExp): boolean {
+    return pattern.test(readFileSync(logFile, 'utf8'))
+  }
+
+  /** Ids of the messages that are confirmed by now. */
+  confirmedIds(): string[] {
+    return this.reader.refresh().sends.flatMap(({ id, confirmed }) => (confirmed === true ? [id] : []))
   }
 
   /** Consumers `c1`, `c2`, …, each a process of its own, joined. */

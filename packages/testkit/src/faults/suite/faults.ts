@@ -1,15 +1,21 @@
 import { describe } from 'vitest'
+import { soak, soakPlan } from '../soak/soak.js'
+import { brokerExhausted } from './broker-exhausted.js'
 import { brokerKilled } from './broker-killed.js'
 import { connectionFaults } from './connection-faults.js'
 import { consumerFrozen } from './consumer-frozen.js'
 import { exitWhileUnreachable } from './exit-while-unreachable.js'
 import { FaultSuite } from './fault-suite.js'
+import { lagReported } from './lag-reported.js'
 import { consumerKilled, producerKilled } from './process-killed.js'
 import { resendsRecognised } from './resends-recognised.js'
 import type { FaultSettings } from './settings.js'
+import { slowConsumer } from './slow-consumer.js'
+import { topicChanged } from './topic-changed.js'
 
 /** The parts of the suite, in the order of the numbered demands. */
 const PARTS: readonly ((suite: FaultSuite) => void)[] = [
+  slowConsumer,
   brokerKilled,
   connectionFaults,
   consumerKilled,
@@ -17,18 +23,24 @@ const PARTS: readonly ((suite: FaultSuite) => void)[] = [
   resendsRecognised,
   exitWhileUnreachable,
   consumerFrozen,
+  topicChanged,
+  lagReported,
+  brokerExhausted,
 ]
 
 /**
  * Declares the fault suite for one adapter: call it at the top level of a vitest file of its own. Faults are real: processes are
  * killed and frozen, connections cut, at a stand that the suite starts for itself. After each the whole ledger is judged: nothing
  * confirmed is lost, nothing is out of order, duplicates and recovery stay within their bounds. Results are written as rows, see
- * `STREAMSWITCH_RELIABILITY_RESULTS`.
+ * `STREAMSWITCH_RELIABILITY_RESULTS`. With `STREAMSWITCH_SOAK_MINUTES` set, it declares that many minutes of random faults instead
+ * (`STREAMSWITCH_SOAK_SEED` chooses which).
  */
 export function faults(settings: FaultSettings): void {
   const suite = new FaultSuite(settings)
   describe(`${settings.adapter.name} under faults`, () => {
     suite.around()
-    for (const part of PARTS) part(suite)
+    const plan = soakPlan()
+    if (plan === undefined) for (const part of PARTS) part(suite)
+    else soak(suite, plan)
   })
 }

@@ -48,6 +48,11 @@ export class Feed {
     return this.#failed
   }
 
+  /** Everything that may be sent now has been, and has its outcome. */
+  get resting(): boolean {
+    return this.#sent >= this.#allowed && this.#open.size === 0
+  }
+
   /** Records that producers sent again. */
   get resent(): number {
     return this.producers.reduce((sum, producer) => sum + producer.stats().resent, 0)

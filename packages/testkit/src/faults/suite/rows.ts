@@ -16,6 +16,7 @@ export interface FaultRow {
   readonly confirmed?: number
   readonly handled?: number
   readonly lost?: number
+  readonly phantom?: number
   readonly duplicates?: number
   readonly duplicatesBound?: number
   readonly duplicatesFormula?: string

@@ -1,4 +1,5 @@
 import type { AdapterDefinition, TransportOptions } from '@streamswitch/core'
+import type { Retention } from '@streamswitch/core/driver'
 import type { TcpProxy } from '../tcp-proxy.js'
 
 /** What can be done to the process at the other end. */
@@ -7,6 +8,41 @@ export interface FaultServer {
   kill(): Promise<void>
   /** Starts it again on its data; resolves when it answers. */
   start(): Promise<void>
+}
+
+/** A topic and its group, as they are called on the broker. */
+export interface MeansTarget {
+  readonly topic: string
+  readonly group: string
+  readonly partitions: number
+}
+
+/** What is done to a broker and its topics by its own tools, behind the adapter's back. */
+export interface BrokerMeans {
+  /**
+   * Brings the broker to where it takes no message more: out of memory, an alarm, frozen. Resolves when it has been told.
+   */
+  exhaust(): Promise<void>
+  /** Ends that. */
+  relieve(): Promise<void>
+  /** While it is exhausted nothing can be read or acked either. */
+  readonly exhaustedAltogether?: boolean
+  /**
+   * Deletes a group, and its position. Left out: groups can't be deleted there. `groupsIdle`: only while they have no members.
+   */
+  deleteGroup?(target: MeansTarget): Promise<void>
+  readonly groupsIdle?: boolean
+  /**
+   * Removes the oldest messages of a topic, those at the group's position among them. Left out: messages that a group hasn't acked can't
+   * be removed from it. `overflow` sends about so many bytes more, for brokers that drop the oldest only by size.
+   */
+  trim?(target: MeansTarget, overflow: (bytes: number) => Promise<void>): Promise<void>
+  /** Gives a topic more partitions than it was made with. Left out: nothing can. */
+  addPartitions?(target: MeansTarget, count: number): Promise<void>
+  /** Longest time until all goes on after the broker takes messages again, in milliseconds. */
+  readonly exhaustedMs: number
+  /** The same after a topic, its group or its partitions were changed. */
+  readonly changedMs: number
 }
 
 /** Whom the faults happen to: a broker of one's own behind a proxy, or, without a broker, the place where receivers listen. */
@@ -69,4 +105,12 @@ export interface FaultSettings {
   /** How long a topic must exist until it survives the death of the broker, in milliseconds; default 0. */
   readonly ripeMs?: number
   readonly recovery: RecoveryBounds
+  /** What the tools of the stand's broker can do. Left out: there is no broker, and items 22 to 24 and the slow consumer are not declared. */
+  readonly means?: BrokerMeans
+  /** How topics are bounded that are trimmed, where `means.trim` needs it. */
+  readonly trimRetention?: Retention
+  /** The longest time after which the broker gives up a silent member, in milliseconds. A slow consumer must outlast it twice. */
+  readonly sessionMs?: number
+  /** What the client may hold for a loop besides core's inbox, in bytes: fetches on their way. Default 4 MiB. */
+  readonly fetchBytes?: number
 }

@@ -1,0 +1,19 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import type { BrokerHandle } from '../brokers/index.js'
+
+const run = promisify(execFile)
+
+/** What RabbitMQ is short of: AMQP's publishers are blocked by either, those of streams by the disk alone. */
+export type RabbitmqResource = 'memory' | 'disk'
+
+/** Commands that raise the alarm and, with what `startBroker` configures, end it. */
+const COMMANDS = {
+  memory: { raise: ['set_vm_memory_high_watermark', 'absolute', '1MB'], end: ['set_vm_memory_high_watermark', 'absolute', '2GB'] },
+  disk: { raise: ['set_disk_free_limit', '1000TB'], end: ['set_disk_free_limit', '200MB'] },
+} as const satisfies Record<RabbitmqResource, { readonly raise: readonly string[]; readonly end: readonly string[] }>
+
+/** Raises an alarm at a RabbitMQ, or ends it: it then blocks whoever publishes. Resolves when it has been told. */
+export async function setRabbitmqAlarm(broker: BrokerHandle, resource: RabbitmqResource, on: boolean): Promise<void> {
+  await run(broker.tool('rabbitmqctl'), [...COMMANDS[resource][on ? 'raise' : 'end']])
+}
