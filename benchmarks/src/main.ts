@@ -3,26 +3,22 @@ import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { measureCoreCost } from './core-cost.js'
 import { compare } from './harness.js'
-import { measureRequests } from './requests.js'
 import { SUITES, type SuiteName } from './suites.js'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { rounds: { type: 'string', default: '3' }, output: { type: 'string' } },
 })
-/** What is measured besides the comparisons of a transport. */
-const EXTRAS = ['core', 'request']
 const names = Object.keys(SUITES) as SuiteName[]
-const unknown = positionals.find((name) => !EXTRAS.includes(name) && !names.includes(name as SuiteName))
+const unknown = positionals.find((name) => name !== 'all' && name !== 'core' && !names.includes(name as SuiteName))
 const rounds = Number(values.rounds)
 if (unknown !== undefined || !Number.isInteger(rounds) || rounds < 1) {
-  console.error(`usage: main.js [--rounds N] [--output FILE] [${[...EXTRAS, ...names].join('|')} …]`)
+  console.error(`usage: main.js [--rounds N] [--output FILE] [all|core|${names.join('|')} …]`)
   process.exit(2)
 }
-const chosen = positionals.length === 0 ? [...EXTRAS, ...names] : positionals
+const chosen = positionals.length === 0 || positionals.includes('all') ? ['core', ...names] : positionals
 const report = [heading()]
 if (chosen.includes('core')) report.push(`### Core\n\n${await measureCoreCost()}\n`)
-if (chosen.includes('request')) report.push(`### Requests\n\n${await measureRequests((line) => console.error(line))}\n`)
 for (const name of names.filter((one) => chosen.includes(one))) {
   const suite = await SUITES[name]()
   for (const comparison of suite.comparisons)
