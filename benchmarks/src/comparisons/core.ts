@@ -52,7 +52,7 @@ function through(name: string, codec: 'bytes' | 'json', keyed: boolean): Case {
       const producer = transport.producer('orders', { codec: codec as 'json' })
       const value = codec === 'bytes' ? BYTES : VALUE
       const send = (index: number) => producer.send(value, keyed ? { key: `k${index & 1023}` } : undefined)
-      return timed(() => Promise.all([concurrently(messages, IN_FLIGHT, send), handled]))
+      return await timed(() => Promise.all([concurrently(messages, IN_FLIGHT, send), handled]))
     },
   }
 }

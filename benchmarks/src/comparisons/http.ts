@@ -123,7 +123,7 @@ function ours(): Case {
         await using transport = new Transport(http, origin, { environment: {} })
         const producer = transport.producer('orders', { codec: 'bytes' })
         await producer.init()
-        return timed(() => concurrently(messages, IN_FLIGHT, () => producer.send(PAYLOAD)))
+        return await timed(() => concurrently(messages, IN_FLIGHT, () => producer.send(PAYLOAD)))
       }),
   }
 }

@@ -9,7 +9,7 @@ export interface Request {
 export type Reply = Measured | { readonly problem: string } | { readonly ready: true }
 
 /** Longest time that one round may take, in milliseconds. */
-const ROUND_MS = 120_000
+const ROUND_MS = 60_000
 
 /** A process that runs one case, over all its rounds. */
 export class CaseProcess {

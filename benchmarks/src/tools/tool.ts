@@ -6,7 +6,7 @@ import type { Measured } from '../measuring/case.js'
 const execute = promisify(execFile)
 
 /** A tool may wait for ever for a broker that does not answer as it expects. In milliseconds. */
-const TOOL_MS = 90_000
+const TOOL_MS = 50_000
 
 /** Runs a tool of the brokers' and resolves with what it has printed. Rejects where it can't be had, with the reason. */
 export async function runTool(name: string, args: readonly string[]): Promise<string> {
