@@ -5,9 +5,9 @@ export type SuiteName = 'core' | 'redis' | 'kafka' | 'amqp' | 'rabbitmq-stream' 
 const address = (variable: string, fallback: string): string => process.env[variable] ?? fallback
 
 export const redisUrl = (): string => address('STREAMSWITCH_TEST_REDIS_URL', 'redis://127.0.0.1:6379')
-export const kafkaUrl = (): string => address('STREAMSWITCH_TEST_KAFKA_URL', 'kafka://127.0.0.1:9092')
+const kafkaUrl = (): string => address('STREAMSWITCH_TEST_KAFKA_URL', 'kafka://127.0.0.1:9092')
 export const amqpUrl = (): string => address('STREAMSWITCH_TEST_AMQP_URL', 'amqp://guest:guest@127.0.0.1:5672')
-export const rabbitmqStreamUrl = (): string =>
+const rabbitmqStreamUrl = (): string =>
   address('STREAMSWITCH_TEST_RABBITMQ_STREAM_URL', 'rabbitmq-stream://guest:guest@127.0.0.1:5552')
 
 /** By transport. Each is loaded when it is asked for, so that a benchmark of one needs one broker. */

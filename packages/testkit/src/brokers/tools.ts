@@ -44,7 +44,10 @@ function recipeOf(tool: string): InstallRecipe {
   if (tool.startsWith('redis-')) return redisRecipe
   if (tool.startsWith('rabbitmq')) return rabbitmqRecipe
   if (tool.startsWith('kafka-')) return kafkaRecipe()
-  throw new BrokerError('INVALID_ARGUMENT', `unknown tool ${tool}: there are kcat, wrk, perf-test, redis-…, rabbitmq… and kafka-…`)
+  throw new BrokerError(
+    'INVALID_ARGUMENT',
+    `unknown tool ${tool}: there are kcat, wrk, perf-test, redis-…, rabbitmq… and kafka-…`,
+  )
 }
 
 /**
