@@ -1,6 +1,3 @@
-/** Figures of one case, one per round. */
-export type Round = number[]
-
 /** The middle value; of an even number of rounds, the mean of the two in the middle. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((left, right) => left - right)
