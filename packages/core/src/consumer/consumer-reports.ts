@@ -76,7 +76,8 @@ export class ConsumerReports {
   }
 
   revoked(assignments: readonly PartitionAssignment[], how: 'graceful' | 'lost'): void {
-    this.logger.info(`${this.subject}: ${how === 'lost' ? 'lost' : 'handed over'} ${list(assignments)}`)
+    const names = list(assignments)
+    this.logger.info(how === 'lost' ? `${this.subject}: lost ${names}` : `${this.subject}: handed over ${names}`)
     this.#events.emit('revoked', { partitions: assignments, how })
   }
 
