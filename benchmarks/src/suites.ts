@@ -1,6 +1,6 @@
 import type { Comparison } from './measuring/case.js'
 
-export type SuiteName = 'core' | 'redis' | 'kafka' | 'amqp' | 'rabbitmq-stream' | 'http'
+export type SuiteName = 'core' | 'redis' | 'kafka' | 'amqp' | 'rabbitmq-stream' | 'http' | 'request'
 
 const address = (variable: string, fallback: string): string => process.env[variable] ?? fallback
 
@@ -19,4 +19,5 @@ export const SUITES: Readonly<Record<SuiteName, () => Promise<readonly Compariso
   'rabbitmq-stream': async () =>
     (await import('./comparisons/rabbitmq-stream.js')).rabbitmqStreamComparisons(rabbitmqStreamUrl()),
   http: async () => (await import('./comparisons/http.js')).httpComparisons(),
+  request: async () => (await import('./comparisons/requests.js')).requestComparisons(),
 }

@@ -1,12 +1,7 @@
 import { type AdapterDefinition, Transport } from '@streamswitch/core'
-import { concurrently, freshName, timed } from './harness.js'
+import { type Comparison, concurrently, freshName, type Measured, timed } from '../measuring/case.js'
 
 const SILENT = { debug: () => {}, info: () => {}, warn: () => {}, error: (line: string) => console.error(line) }
-/** Requests of one measurement, by how many are in flight. */
-const ROUNDS = [
-  { inFlight: 1, requests: 300 },
-  { inFlight: 100, requests: 5_000 },
-] as const
 
 interface Place {
   readonly url: string
@@ -36,22 +31,26 @@ const PLACES: Readonly<Record<string, Place>> = {
   http: { url: 'http://127.0.0.1:18099', load: async () => (await import('@streamswitch/http')).default },
 }
 
-/** Round trips per second, from `request` to the end of a reply of one part: caller and responder in one process. */
-export async function measureRequests(progress: (line: string) => void): Promise<string> {
-  const rows: string[] = []
-  for (const [name, place] of Object.entries(PLACES)) {
-    try {
-      const figures = await measure(await place.load(), place.url)
-      progress(`requests on ${name}: ${figures.join(', ')}/s`)
-      rows.push(`| ${name} | ${figures.join(' | ')} |`)
-    } catch (error) {
-      rows.push(`| ${name} | not measured: ${error instanceof Error ? error.message : String(error)} | |`)
-    }
-  }
-  return ['| transport | round trips/s, 1 in flight | 100 in flight |', '|---|---|---|', ...rows].join('\n')
+/** Round trips, from `request` to the end of a reply of one part: caller and responder in one process. */
+export function requestComparisons(): Comparison[] {
+  return [comparison(1, 300), comparison(100, 5_000)]
 }
 
-async function measure(adapter: AdapterDefinition, url: string): Promise<number[]> {
+function comparison(inFlight: number, messages: number): Comparison {
+  return {
+    title: `Requests, ${inFlight} in flight`,
+    about:
+      'Round trips from `request` to the end of a reply of one part, small JSON values, caller and responder in one process. No client library has requests of its own here: the transports stand beside memory.',
+    reference: 'memory',
+    cases: Object.entries(PLACES).map(([name, place]) => ({
+      name,
+      messages,
+      run: async (count) => measure(await place.load(), place.url, inFlight, count),
+    })),
+  }
+}
+
+async function measure(adapter: AdapterDefinition, url: string, inFlight: number, requests: number): Promise<Measured> {
   const open = (): Transport => new Transport(adapter, url, { environment: {}, logger: SILENT })
   await using answering = open()
   await using asking = open()
@@ -66,13 +65,10 @@ async function measure(adapter: AdapterDefinition, url: string): Promise<number[
     const reply = producer.request<number>(value)
     if ((await reply.read()) !== value + 1 || (await reply.read()) !== undefined) throw new Error('a wrong reply')
   }
-  const figures: number[] = []
-  for (const { inFlight, requests } of ROUNDS) {
-    await concurrently(Math.ceil(requests / 5), inFlight, ask)
-    const seconds = await timed(() => concurrently(requests, inFlight, ask))
-    figures.push(Math.round(requests / seconds))
-  }
+  // The first one opens what takes the replies.
+  await ask(0)
+  const measured = await timed(() => concurrently(requests, inFlight, ask))
   await Promise.all([loop.close(), producer.close()])
   await answering.admin.deleteTopic(answering.topicSpec(topic))
-  return figures
+  return measured
 }
