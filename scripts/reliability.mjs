@@ -152,7 +152,10 @@ function sectionOf(page, name) {
   return section
 }
 
-/** @param {string} name */
+/**
+ * @param {string} name
+ * @returns {[string, string]}
+ */
 function marksOf(name) {
   return [`<!-- ${name} -->`, `<!-- end of ${name} -->`]
 }
