@@ -16,7 +16,9 @@ faults({
   sessionMs: 3_000,
   options: { requestTimeoutMs: 2_000, connectionTimeoutMs: 2_000 },
   producer: { publishTimeoutMs: 3_000 },
-  consumer: { kafka: { sessionTimeoutMs: 3_000, heartbeatIntervalMs: 300, rebalanceTimeoutMs: 6_000, metadataMaxAgeMs: 1_000 } },
+  consumer: {
+    kafka: { sessionTimeoutMs: 3_000, heartbeatIntervalMs: 300, rebalanceTimeoutMs: 6_000, metadataMaxAgeMs: 1_000 },
+  },
   // An idempotent producer of kafkajs repeats a request once: the broker recognises it.
   driverRepeats: true,
   ackIntervalMs: 100,

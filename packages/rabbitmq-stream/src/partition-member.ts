@@ -16,7 +16,14 @@ import { partitionGone } from './errors.js'
 import { GroupRecordStore, type GroupRecords } from './group-records.js'
 import type { StreamConsumerSettings } from './options.js'
 import type { Candidate } from './orphan-watch.js'
-import { firstOffsetOf, hasMessagesFrom, lagOf, rangeOf, resolvePosition, type StreamRange } from './stream-positions.js'
+import {
+  firstOffsetOf,
+  hasMessagesFrom,
+  lagOf,
+  rangeOf,
+  resolvePosition,
+  type StreamRange,
+} from './stream-positions.js'
 
 /** What the members of one driver share. */
 export interface MemberContext {

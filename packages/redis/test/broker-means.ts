@@ -3,7 +3,11 @@ import { redisCli } from './redis-cli.js'
 
 /** What redis-cli can do to a server. */
 export function redisMeans(url: () => string): BrokerMeans {
-  const onEachStream = async (topic: string, partitions: number, command: (stream: string) => string[]): Promise<void> => {
+  const onEachStream = async (
+    topic: string,
+    partitions: number,
+    command: (stream: string) => string[],
+  ): Promise<void> => {
     for (let number = 0; number < partitions; number += 1) await redisCli(url(), command(`${topic}:${number}`))
   }
   return {

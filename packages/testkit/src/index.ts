@@ -12,5 +12,12 @@ export { effectivelyOnce } from './effectively-once/effectively-once.js'
 export type { EffectivelyOnceSettings } from './effectively-once/settings.js'
 export { faults } from './faults/suite/faults.js'
 export type { FaultRow } from './faults/suite/rows.js'
-export type { BrokerMeans, FaultServer, FaultSettings, FaultStand, MeansTarget, RecoveryBounds } from './faults/suite/settings.js'
+export type {
+  BrokerMeans,
+  FaultServer,
+  FaultSettings,
+  FaultStand,
+  MeansTarget,
+  RecoveryBounds,
+} from './faults/suite/settings.js'
 export { type TlsCasesSettings, type TlsMismatch, type TlsServer, tlsCases } from './tls/tls-cases.js'

@@ -43,6 +43,7 @@ export async function joinRaw(topic: string, group: string, name = 'raw'): Promi
     maxWaitMs: 100,
     fetchMaxBytes: 1_000_000,
     fetchMaxPartitionBytes: 1_000_000,
+    metadataMaxAgeMs: 300_000,
   }
   const member = await openConnection().member({ ...settings, group, name, topics: [topic] }, events)
   onTestFinished(() => member.close())

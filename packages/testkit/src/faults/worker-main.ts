@@ -8,8 +8,8 @@ import {
   type Message,
   Transport,
 } from '@streamswitch/core'
-import { heldBytes } from './held-bytes.js'
 import { LedgerReader, LedgerWriter, recordHandler, recordSend } from '../ledger/index.js'
+import { heldBytes } from './held-bytes.js'
 import {
   type ConsumerRole,
   type MakeHandler,

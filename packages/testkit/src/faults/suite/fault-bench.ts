@@ -130,11 +130,7 @@ export class FaultBench {
   }
 
   /** Producers of this process, connected. */
-  async feed(
-    shape: FeedShape,
-    settings: Readonly<Record<string, unknown>> = {},
-    payloadBytes?: number,
-  ): Promise<Feed> {
+  async feed(shape: FeedShape, settings: Readonly<Record<string, unknown>> = {}, payloadBytes?: number): Promise<Feed> {
     const transport = this.transport()
     const producers = Array.from({ length: shape.producers }, () =>
       transport.producer(this.topic, { ...this.producerSettings(), ...settings }),

@@ -59,6 +59,9 @@ export function lagReported(suite: FaultSuite): void {
     expect(given.size, 'messages that were given to the next member').toBe(left)
     expect(left, 'the lag in the middle').toBeGreaterThan(0)
     expect(left, 'the lag in the middle').toBeLessThan(total)
-    return { hit: `lag ${atZero}, ${left} and 0, as it was`, ...duplicatesBound(bench, { faults: 1, handlerMs: HANDLER_MS }) }
+    return {
+      hit: `lag ${atZero}, ${left} and 0, as it was`,
+      ...duplicatesBound(bench, { faults: 1, handlerMs: HANDLER_MS }),
+    }
   })
 }
