@@ -13,7 +13,7 @@ const COMMANDS = {
     raise: ['set_vm_memory_high_watermark', 'absolute', '1MB'],
     end: ['set_vm_memory_high_watermark', 'absolute', '2GB'],
   },
-  disk: { raise: ['set_disk_free_limit', '1000TB'], end: ['set_disk_free_limit', '200MB'] },
+  disk: { raise: ['set_disk_free_limit', '1000000GB'], end: ['set_disk_free_limit', '200MB'] },
 } as const satisfies Record<RabbitmqResource, { readonly raise: readonly string[]; readonly end: readonly string[] }>
 
 /** Raises an alarm at a RabbitMQ, or ends it: it then blocks whoever publishes. Resolves when it has been told. */

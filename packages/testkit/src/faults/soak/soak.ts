@@ -20,8 +20,11 @@ const KEYS_PER_PRODUCER = 8
 /** Ten times the messages of the suite's largest case, in one round; it ends before if its time is over. */
 const MESSAGES_PER_ROUND = 100_000
 const HANDLER_MS = 1
-/** Between two sends of a producer, so that a round fits into memory. */
-const SEND_PAUSE_MS = 1
+/**
+ * Between two sends of a producer, in milliseconds: consumers must keep up. Where they ack by hand, each message of a key waits for the
+ * answer to the ack before it.
+ */
+const SEND_PAUSE_MS = { auto: 4, manual: 25 } as const
 const CLOSE_TIMEOUT_MS = 20_000
 /** In how many of a hundred cases a fault comes before the last one is overcome, and with another one at its side. */
 const HASTE = 30
@@ -45,7 +48,7 @@ export function soak(suite: FaultSuite, { minutes, seed }: SoakPlan): void {
   for (let round = 1; round <= rounds; round += 1) {
     const title = `soak round ${round} of ${rounds}, seed ${seed}`
     suite.fault(round, title, roundMs + 5 * patienceMs, (bench) =>
-      soakRound(bench, new Randomness(seed * 1_000 + round), roundMs, patienceMs),
+      soakRound(bench, new Randomness(seed * 1_000 + round), roundMs, patienceMs, round % 2 === 0 ? 'manual' : 'auto'),
     )
   }
 }
@@ -61,8 +64,9 @@ async function soakRound(
   random: Randomness,
   roundMs: number,
   patienceMs: number,
+  ack: 'auto' | 'manual',
 ): Promise<FaultFinding> {
-  const scene = { ...(await employ(bench)), bench, random }
+  const scene = { ...(await employ(bench, ack)), bench, random }
   const ripeAt = Date.now() + (bench.settings.ripeMs ?? 0)
   await bench.until(() => Date.now() >= ripeAt, 'the topic to be old enough', patienceMs)
   const hits = new Map<string, number>()
@@ -93,14 +97,14 @@ async function soakRound(
 }
 
 /** Producers and consumers, each a process of its own. */
-async function employ(bench: FaultBench): Promise<Pick<FaultScene, 'producers' | 'consumers'>> {
+async function employ(bench: FaultBench, ack: 'auto' | 'manual'): Promise<Pick<FaultScene, 'producers' | 'consumers'>> {
   const members = bench.brokered ? CONSUMERS : 1
   const consumers = await Promise.all(
     Array.from({ length: members }, (_, index) =>
-      // Acked by hand, so that what the transport took is on record; given up never, since the dead are innocent.
+      // Acked by hand, it is on record what the transport took. Given up never: those who were killed are innocent.
       bench.consumer(`c${index + 1}`, {
         handlerMs: HANDLER_MS,
-        settings: { ack: 'manual', retry: { attempts: 1_000 } },
+        settings: { ack, retry: { attempts: 1_000 } },
       }),
     ),
   )
@@ -113,7 +117,7 @@ async function employ(bench: FaultBench): Promise<Pick<FaultScene, 'producers' |
         count,
         keys,
         window: WINDOW,
-        pauseMs: SEND_PAUSE_MS,
+        pauseMs: SEND_PAUSE_MS[ack],
         closeTimeoutMs: CLOSE_TIMEOUT_MS,
       })
     }),
