@@ -27,7 +27,6 @@ export interface Topic {
 /** Makes or checks a topic, as `spec.provision` says. */
 export async function openTopic(root: string, spec: TopicSpec): Promise<Topic> {
   const folder = topicFolder(root, spec.brokerTopic)
-  refuseRetention(spec)
   const existing =
     (await readPartitions(folder)) ?? (spec.provision === 'create' ? await makeTopic(root, folder, spec) : undefined)
   if (existing === undefined) {
@@ -136,15 +135,6 @@ async function syncFolder(folder: string): Promise<void> {
 /** Members that don't know yet may add files meanwhile: again, until nothing is left. */
 async function removeFolder(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 })
-}
-
-function refuseRetention(spec: TopicSpec): void {
-  const asked = Object.entries(spec.retention).filter(([, value]) => value !== undefined)
-  if (asked.length === 0 || spec.provision !== 'create') return
-  throw new StreamError(
-    `'${spec.topic}': files keep everything, so that retention (${asked.map(([name]) => name).join(', ')}) can't be set: leave it out`,
-    { code: 'UNSUPPORTED', transport: 'files', topic: spec.topic },
-  )
 }
 
 /** Names of all topics that begin with a prefix, as they are called on the broker. */
