@@ -3,16 +3,7 @@ import { dirname } from 'node:path'
 import { partitionConflict, StreamError, type TopicSpec, topicMissing } from '@streamswitch/core/driver'
 import { hasCode } from './errors.js'
 import { Lease } from './lease.js'
-import {
-  handoverFile,
-  logFile,
-  membersFolder,
-  ownerFolder,
-  temporaryName,
-  topicFile,
-  topicFolder,
-  writerFolder,
-} from './paths.js'
+import { logFile, temporaryName, topicFile, topicFolder, writerFolder } from './paths.js'
 
 const FORMAT = 1
 
@@ -69,18 +60,6 @@ export async function deleteTopic(root: string, spec: TopicSpec): Promise<void> 
   await removeFolder(doomed)
 }
 
-/** Makes a group whose members start at these positions. False where another member was faster. */
-export function makeGroup(folder: string, positions: readonly number[]): Promise<boolean> {
-  return makeFolder(folder, async (group) => {
-    await mkdir(membersFolder(group))
-    await writeFile(handoverFile(group), '')
-    for (const [partition, position] of positions.entries()) {
-      await mkdir(ownerFolder(group, partition))
-      await Lease.prepare(ownerFolder(group, partition), position)
-    }
-  })
-}
-
 /** UNAVAILABLE where the folder of all topics is missing. */
 export async function requireRoot(root: string, topic?: string): Promise<void> {
   const found = await stat(root).catch((error) => {
@@ -111,7 +90,7 @@ async function makeTopic(root: string, folder: string, spec: TopicSpec): Promise
 }
 
 /** Fills a folder under another name, then gives it its own: others see all of it or nothing, and one maker wins. */
-async function makeFolder(folder: string, fill: (temporary: string) => Promise<void>): Promise<boolean> {
+export async function makeFolder(folder: string, fill: (temporary: string) => Promise<void>): Promise<boolean> {
   const temporary = temporaryName(dirname(folder))
   await mkdir(temporary)
   try {
