@@ -32,7 +32,7 @@ export const adapter: AdapterDefinition = {
     attemptsSurviveRestart: false,
     publishDedupe: false,
     lag: true,
-    requestReply: false,
+    requestReply: true,
     multiProcess: true,
   },
   reconnects: 'core',

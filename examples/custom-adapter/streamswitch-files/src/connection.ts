@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import type { TopicSpec, TransportContext } from '@streamswitch/core/driver'
+import { type Logger, RESERVED_PREFIX, type TopicSpec, type TransportContext } from '@streamswitch/core/driver'
 import type { FilesSettings } from './options.js'
 import { PartitionWriter } from './partition-writer.js'
 import { logFile } from './paths.js'
@@ -11,10 +11,12 @@ export class Connection {
   readonly settings: FilesSettings
   /** Stands in lease files, for people: who holds it. */
   readonly owner: string
+  readonly #logger: Logger
   readonly #writers = new Map<string, PartitionWriter>()
 
   constructor(settings: FilesSettings, context: TransportContext) {
     this.settings = settings
+    this.#logger = context.logger
     this.owner = `${context.clientId} ${hostname()}/${process.pid}/${randomBytes(6).toString('base64url')}`
   }
 
@@ -24,6 +26,12 @@ export class Connection {
 
   /** Makes or checks a topic, as `spec.provision` says. */
   topic(spec: TopicSpec): Promise<Topic> {
+    const bounds = Object.entries(spec.retention).filter(([, bound]) => bound !== undefined)
+    // Core bounds its own topics, and deletes them when they are of no use any more.
+    if (bounds.length > 0 && spec.provision === 'create' && !spec.topic.startsWith(RESERVED_PREFIX)) {
+      const names = bounds.map(([name]) => name).join(', ')
+      this.#logger.warn(`'${spec.topic}' on files: logs keep everything, so that retention (${names}) has no effect`)
+    }
     return openTopic(this.folder, spec)
   }
 

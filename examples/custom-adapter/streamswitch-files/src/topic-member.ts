@@ -1,16 +1,14 @@
-import { stat } from 'node:fs/promises'
-import {
-  type ConsumerSink,
-  type ConsumerSpec,
-  type PartitionAssignment,
-  type PartitionLag,
-  type StartPosition,
-  StreamError,
-  startOf,
-  type TopicSpec,
+import type {
+  ConsumerSink,
+  ConsumerSpec,
+  PartitionAssignment,
+  PartitionLag,
+  StartPosition,
+  TopicSpec,
 } from '@streamswitch/core/driver'
 import type { Connection } from './connection.js'
-import { hasCode, lostPartition } from './errors.js'
+import { lostPartition } from './errors.js'
+import { openGroup } from './group.js'
 import { partitionLag } from './lag.js'
 import { Lease } from './lease.js'
 import { Membership } from './membership.js'
@@ -19,7 +17,7 @@ import { groupFolder, handoverFile, ownerFolder } from './paths.js'
 import { RecordCount } from './record-count.js'
 import { ChangeSignal } from './signal.js'
 import { positionOf, withinLog } from './start-position.js'
-import { makeGroup, type Topic } from './topics.js'
+import type { Topic } from './topics.js'
 
 /** A partition in this member's hands. */
 interface Held {
@@ -227,38 +225,5 @@ export class TopicMember {
 
   #fail(error: unknown): void {
     if (!this.#closed) this.#failed(error)
-  }
-}
-
-/** Makes the group where it is new, at the positions that `from` names, or tells that `from` comes too late. */
-async function openGroup(topic: Topic, topicSpec: TopicSpec, spec: ConsumerSpec, sink: ConsumerSink): Promise<void> {
-  const folder = groupFolder(topic.folder, spec.brokerGroup)
-  if (!(await exists(folder))) {
-    if ((topicSpec.groups ?? topicSpec.provision) !== 'create') {
-      throw new StreamError(
-        `group '${spec.group}' of '${topic.name}' does not exist, and 'provision' does not allow to make it`,
-        {
-          code: 'NOT_FOUND',
-          transport: 'files',
-          topic: topic.name,
-        },
-      )
-    }
-    const partitions = Array.from({ length: topic.partitions }, (_, partition) => partition)
-    const positions = await Promise.all(
-      partitions.map((partition) => positionOf(topic, partition, startOf(spec.from, partition), sink)),
-    )
-    if (await makeGroup(folder, positions)) return
-  }
-  if (spec.from !== undefined) sink.startIgnored(topic.name)
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path)
-    return true
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return false
-    throw error
   }
 }

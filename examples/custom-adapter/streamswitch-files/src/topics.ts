@@ -3,16 +3,7 @@ import { dirname } from 'node:path'
 import { partitionConflict, StreamError, type TopicSpec, topicMissing } from '@streamswitch/core/driver'
 import { hasCode } from './errors.js'
 import { Lease } from './lease.js'
-import {
-  handoverFile,
-  logFile,
-  membersFolder,
-  ownerFolder,
-  temporaryName,
-  topicFile,
-  topicFolder,
-  writerFolder,
-} from './paths.js'
+import { logFile, temporaryName, topicFile, topicFolder, writerFolder } from './paths.js'
 
 const FORMAT = 1
 
@@ -27,7 +18,6 @@ export interface Topic {
 /** Makes or checks a topic, as `spec.provision` says. */
 export async function openTopic(root: string, spec: TopicSpec): Promise<Topic> {
   const folder = topicFolder(root, spec.brokerTopic)
-  refuseRetention(spec)
   const existing =
     (await readPartitions(folder)) ?? (spec.provision === 'create' ? await makeTopic(root, folder, spec) : undefined)
   if (existing === undefined) {
@@ -70,18 +60,6 @@ export async function deleteTopic(root: string, spec: TopicSpec): Promise<void> 
   await removeFolder(doomed)
 }
 
-/** Makes a group whose members start at these positions. False where another member was faster. */
-export function makeGroup(folder: string, positions: readonly number[]): Promise<boolean> {
-  return makeFolder(folder, async (group) => {
-    await mkdir(membersFolder(group))
-    await writeFile(handoverFile(group), '')
-    for (const [partition, position] of positions.entries()) {
-      await mkdir(ownerFolder(group, partition))
-      await Lease.prepare(ownerFolder(group, partition), position)
-    }
-  })
-}
-
 /** UNAVAILABLE where the folder of all topics is missing. */
 export async function requireRoot(root: string, topic?: string): Promise<void> {
   const found = await stat(root).catch((error) => {
@@ -112,7 +90,7 @@ async function makeTopic(root: string, folder: string, spec: TopicSpec): Promise
 }
 
 /** Fills a folder under another name, then gives it its own: others see all of it or nothing, and one maker wins. */
-async function makeFolder(folder: string, fill: (temporary: string) => Promise<void>): Promise<boolean> {
+export async function makeFolder(folder: string, fill: (temporary: string) => Promise<void>): Promise<boolean> {
   const temporary = temporaryName(dirname(folder))
   await mkdir(temporary)
   try {
@@ -136,15 +114,6 @@ async function syncFolder(folder: string): Promise<void> {
 /** Members that don't know yet may add files meanwhile: again, until nothing is left. */
 async function removeFolder(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 })
-}
-
-function refuseRetention(spec: TopicSpec): void {
-  const asked = Object.entries(spec.retention).filter(([, value]) => value !== undefined)
-  if (asked.length === 0 || spec.provision !== 'create') return
-  throw new StreamError(
-    `'${spec.topic}': files keep everything, so that retention (${asked.map(([name]) => name).join(', ')}) can't be set: leave it out`,
-    { code: 'UNSUPPORTED', transport: 'files', topic: spec.topic },
-  )
 }
 
 /** Names of all topics that begin with a prefix, as they are called on the broker. */
