@@ -236,7 +236,10 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     if (signal?.aborted === true) return record.owner.failed(record, abortError(signal))
     this.#pipeline.submit(record, options?.timeoutMs)
     if (signal === undefined) return
-    signal.addEventListener('abort', () => this.#pipeline.abandon(record, abortError(signal)), { once: true })
+    const abort = (): void => this.#pipeline.abandon(record, abortError(signal))
+    signal.addEventListener('abort', abort, { once: true })
+    // A signal may outlive millions of sends, and would keep each of them.
+    record.onSettled = () => signal.removeEventListener('abort', abort)
   }
 
   #closedError(): StreamError {

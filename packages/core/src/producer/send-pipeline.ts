@@ -211,6 +211,7 @@ export class SendPipeline implements RouterHost {
 
   #settle(record: PendingRecord, error: StreamError | undefined): void {
     record.state = RecordState.Settled
+    record.onSettled?.()
     if (error === undefined) {
       this.#accepted += 1
       this.#lastFailure = undefined
