@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { resultTables, withResults } from '../reliability.mjs'
+import { resultTables, soakTable, withResults } from '../reliability.mjs'
+import { soakOptions } from '../soak.mjs'
 
 const row = {
   transport: 'redis',
@@ -46,4 +47,26 @@ test('a new run of one transport leaves what the page says of the others', () =>
 
 test('a page without a place for results is refused', () => {
   expect(() => withResults('# Reliability', [row])).toThrow('docs/reliability.md must have <!-- results -->')
+})
+
+test('a soak run has one table, a line for each round', () => {
+  const text = soakTable([
+    { ...row, item: 1, hit: '3 server killed', phantom: 0 },
+    { ...row, item: 2, outcome: 'failed', reason: 'lost' },
+  ])
+  expect(text).toContain(
+    '| redis | 1 | 3 server killed | passed | 2,000 | 2,000 | 2,000 | 0 | 0 | 15 of 1,400 | 0 | 0 | 2.2 s |',
+  )
+  expect(text).toContain('| **failed**: lost |')
+})
+
+test('what a soak run is asked for is checked, all problems together', () => {
+  expect(soakOptions(['--minutes', '5', '--seed', '7', '--transports', 'redis,amqp', '--output'])).toEqual({
+    minutes: 5,
+    seed: 7,
+    transports: ['redis', 'amqp'],
+    output: true,
+  })
+  expect(() => soakOptions(['--minutes', '0', '--seed', 'x'])).toThrow(/--minutes .*'0'.*--seed .*'x'/)
+  expect(() => soakOptions(['--hours', '1'])).toThrow(/usage: soak/)
 })
