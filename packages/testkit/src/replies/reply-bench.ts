@@ -16,7 +16,7 @@ import type { ReplyFaultSettings } from './settings.js'
 /** The shortest that a transport takes. */
 const REPLY_TTL_MS = 15_000
 const PARTITIONS = 4
-export const GROUP = 'answering'
+const GROUP = 'answering'
 
 /** The table that one fault is tried at: names of its own below a prefix of its own, and whoever asks and answers there. */
 export class ReplyBench {
