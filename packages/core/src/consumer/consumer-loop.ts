@@ -63,8 +63,8 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   readonly group: string
   readonly transport: Transport
   readonly #ownsTransport: boolean
-  /** The topics, or the pattern, as errors name them. */
-  readonly #label: string
+  /** The topics it was made for, with commas between them, or its pattern: how errors name it, and a runner that is given no other name. Never changes. */
+  readonly label: string
   readonly #topics: readonly string[]
   readonly #subscription: TopicSubscription | undefined
   readonly #engine: ConsumerEngine
@@ -90,13 +90,13 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     const { transport, ...rest } = options ?? {}
     this.#topics = isTopicPattern(topic) ? [] : typeof topic === 'string' ? [topic] : [...topic]
     if (isTopicPattern(topic)) requirePattern(topic.pattern, adapter.name)
-    this.#label = isTopicPattern(topic) ? topic.pattern : this.#topics.join(',')
+    this.label = isTopicPattern(topic) ? topic.pattern : this.#topics.join(',')
     this.group = options?.group
     requirePortableName('group', this.group, adapter.name)
-    const subject = `consumer ${this.#label}/${this.group}`
+    const subject = `consumer ${this.label}/${this.group}`
     const { common, own } = splitOptions(rest, consumerFields, adapter, 'consumerOptions', {
       subject,
-      topic: this.#label,
+      topic: this.label,
     })
     this.#ownsTransport = transport === undefined
     this.transport = transport ?? openByAdapter(adapter)
@@ -126,7 +126,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     }
     this.#engine = new ConsumerEngine({
       ...engine,
-      topic: this.#label,
+      topic: this.label,
       connect: (sink) => this.#subscription?.driver(sink) ?? this.transport.driver.consumer(engine.spec, sink),
       options: common,
       replies,
@@ -422,11 +422,11 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   }
 
   #error(code: ErrorCode, message: string, operation: string, cause?: unknown): StreamError {
-    return new StreamError(`consumer ${this.#label}/${this.group}: ${message}`, {
+    return new StreamError(`consumer ${this.label}/${this.group}: ${message}`, {
       code,
       cause,
       transport: this.transport?.name,
-      topic: this.#label,
+      topic: this.label,
       operation,
     })
   }
