@@ -236,6 +236,28 @@ describe('which loops a runner runs', () => {
     expect(Object.keys((await named.health()).loops)).toEqual(['a', 'other'])
   })
 
+  it('names loops by pattern by their patterns, before they have joined any topic', async () => {
+    const byPattern = (pattern: string): ConsumerLoop =>
+      scriptedTransport(new Script())
+        .consumer({ pattern }, { group: 'g' })
+        .handle(() => {})
+    const runner = new ConsumerRunner([byPattern('orders.*'), byPattern('invoices.*')], {
+      logger: SILENT,
+      environment: {},
+    })
+    const run = runner.run({ only: ['orders.*'] })
+    await until(() => runner.state === 'running')
+    expect((await runner.health()).loops).toMatchObject({
+      'orders.*': { state: 'running', topics: [] },
+      'invoices.*': { state: 'idle', chosen: false },
+    })
+    await runner.stop()
+    await run
+    expect(() => new ConsumerRunner([byPattern('*.eu'), byPattern('*.eu')])).toThrow(
+      "two loops are named '*.eu': *.eu/g on scripted and *.eu/g on scripted",
+    )
+  })
+
   it('takes factories and routers', async () => {
     const transport = scriptedTransport(new Script())
     const factory = new ConsumerFactory(scriptedTransport(new Script()), { group: 'g' })
@@ -316,6 +338,23 @@ describe('error policies', () => {
     failing.deliver('bad')
     await expect(run).rejects.toThrow("failing can't")
     await expect(well.loop.init()).rejects.toMatchObject({ code: 'CLOSED' })
+  })
+
+  it("'restart' skips the message, and the loop and its runner run on", async () => {
+    const made = make('a', 'restart')
+    const skipped: string[] = []
+    made.loop.on('skipped', ({ id }) => skipped.push(id))
+    const runner = runnerOf([made])
+    const run = runner.run()
+    await until(() => runner.state === 'running')
+    made.deliver('bad')
+    await vi.waitFor(() => expect(skipped).toEqual(['bad']))
+    made.deliver('good')
+    await until(() => made.script.consumer.acked.length === 2)
+    expect(made.seen).toEqual(['bad', 'good'])
+    expect(await runner.health()).toMatchObject({ live: true, ready: true, loops: { a: { state: 'running' } } })
+    await runner.stop()
+    await run
   })
 
   it('several failures are one AggregateError', async () => {

@@ -72,7 +72,7 @@ function has<Part>(part: unknown, ...members: readonly string[]): part is Part {
 }
 
 function named(loop: ConsumerLoop): NamedLoop {
-  return { name: loop.topics.join(','), loop }
+  return { name: loop.label, loop }
 }
 
 function namedLoops(loops: ReadonlyMap<string, ConsumerLoop>): NamedLoop[] {

@@ -104,7 +104,7 @@ export class RunnerParts {
     for (const { name, loop } of loops) {
       const known = this.#loops.get(name)
       if (known === undefined) continue
-      const of = (one: ConsumerLoop): string => `${one.topics.join(',')}/${one.group} on ${one.transport.name}`
+      const of = (one: ConsumerLoop): string => `${one.label}/${one.group} on ${one.transport.name}`
       throw runnerError(
         'CONFLICT',
         known.loop === loop

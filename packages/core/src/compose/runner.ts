@@ -39,7 +39,7 @@ export class ConsumerRunner implements AsyncDisposable {
 
   /**
    * @param parts - loops, by themselves or as `{ name, loop }`; factories; routers; and producers and transports, which are only
-   * closed at the end. A loop's name is its queue's, unless it is given another.
+   * closed at the end. A loop's name is its queue's, or what it receives (its topic, or its pattern), unless it is given another.
    *
    * Throws INVALID_ARGUMENT for a bad option or part, CONFLICT where two loops have one name.
    */

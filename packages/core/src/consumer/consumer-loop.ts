@@ -49,6 +49,8 @@ const FLUSH_MS = 500
  * key waiting, then the message goes to the group's dead letters.
  */
 export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, AsyncIterable<Message<T>> {
+  /** The topics it was made for, with commas between them, or its pattern: how errors name it, and a runner that is given no other name. Never changes. */
+  readonly label: string
   readonly group: string
   readonly transport: Transport
   readonly #parts: LoopParts
@@ -66,6 +68,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   /** Checks topic, group and options; no I/O. Throws INVALID_ARGUMENT with every problem, UNSUPPORTED for what the transport can't do. */
   constructor(adapter: AdapterDefinition, topic: TopicSelection, options: ConsumerLoopOptions<T>) {
     this.#parts = makeLoopParts(adapter, topic, options, (error) => this.#fail(error))
+    this.label = this.#parts.label
     this.group = this.#parts.group
     this.transport = this.#parts.transport
     this.#engine = this.#parts.engine

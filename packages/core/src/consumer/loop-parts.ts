@@ -25,6 +25,8 @@ type LoopError = (code: ErrorCode, message: string, operation: string, cause?: u
 
 /** What a loop is made from. */
 export interface LoopParts {
+  /** The topics, or the pattern, as errors name them. */
+  readonly label: string
   readonly group: string
   readonly transport: Transport
   /** The loop opened the transport for itself, and closes it. */
@@ -67,7 +69,6 @@ export function makeLoopParts<T>(
   const pattern = isTopicPattern(selection) ? selection : undefined
   const topics = isTopicPattern(selection) ? [] : typeof selection === 'string' ? [selection] : [...selection]
   if (pattern !== undefined) requirePattern(pattern.pattern, adapter.name)
-  /** The topics, or the pattern, as errors name them. */
   const topic = pattern?.pattern ?? topics.join(',')
   const group = given?.group
   requirePortableName('group', group, adapter.name)
@@ -113,7 +114,7 @@ export function makeLoopParts<T>(
   const stages = [dedupe?.stage, replies?.stage].filter((stage) => stage !== undefined)
   stages.push(...middlewareStages([...(transport.middleware.handle ?? []), ...options.middleware]))
   const ownsTransport = shared === undefined
-  return { group, transport, ownsTransport, topics, subscription, options, events, stages, engine, error }
+  return { label: topic, group, transport, ownsTransport, topics, subscription, options, events, stages, engine, error }
 }
 
 /** What options mean together, and on this transport. */

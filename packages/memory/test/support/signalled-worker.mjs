@@ -15,8 +15,12 @@ const HANDLERS = {
 
 registerAdapter(memory)
 const transport = await openTransport('memory://')
-const loop = transport.consumer('orders', { group: 'billing', deadLetter: false, retry: { attempts: 1 } })
-if (process.env.POLICY !== undefined) Object.defineProperty(loop, 'errorPolicy', { value: process.env.POLICY })
+const loop = transport.consumer('orders', {
+  group: 'billing',
+  deadLetter: false,
+  retry: { attempts: 1 },
+  errorPolicy: process.env.POLICY,
+})
 loop.handle({
   async consume() {
     say('handling')

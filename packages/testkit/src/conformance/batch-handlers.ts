@@ -1,4 +1,4 @@
-import { BatchError, type HandleBatchOptions, type Message, StreamError } from '@streamswitch/core'
+import { BatchError, type HandleBatchOptions, MemoryDedupeStore, type Message, StreamError } from '@streamswitch/core'
 import { expect } from 'vitest'
 import { type Bench, type MemberOptions, quickRetry } from './bench.js'
 import { Gate, within } from './collect.js'
@@ -47,6 +47,7 @@ export function batchHandlers(suite: Suite): void {
     order(suite)
     partial(suite)
     poison(suite)
+    deduplicated(suite)
     ends(suite)
   })
 }
@@ -229,6 +230,70 @@ function poison(suite: Suite): void {
     expect(done).toEqual(['1', '3'])
     expect(member.loop.stats()).toMatchObject({ deadLettered: 1 })
   })
+}
+
+function deduplicated(suite: Suite): void {
+  const modes = suite.has('manualAck') ? (['auto', 'manual'] as const) : (['auto'] as const)
+  for (const ack of modes) {
+    suite.test(
+      `with dedupe, ack: '${ack}': each message is in one batch, however often it was sent`,
+      {},
+      async (bench) => {
+        const { member, seen } = await batching(
+          bench,
+          (messages) => {
+            // Not awaited: an ack may wait for one that the handler has yet to get to.
+            if (ack === 'manual') for (const message of messages) void message.ack()
+          },
+          { maxMessages: 4, maxWaitMs: 100 },
+          { settings: { ack, dedupe: { store: new MemoryDedupeStore() } } },
+        )
+        const producer = bench.producer()
+        const ids = ['a1', 'a2', 'b1', 'b2', 'c1']
+        for (let round = 0; round < 3; round += 1)
+          for (const id of ids) void bench.ledger.send(producer, id, { id, key: id.slice(0, 1) })
+        await bench.ledger.allConfirmed()
+        const settled = (): number => member.loop.stats().handled + member.loop.stats().deduplicated
+        // Where the sender repeats, the receiver may recognise a repetition before any loop sees it.
+        const expected = suite.senderRetries ? ids.length : 3 * ids.length
+        await bench.until(
+          () => settled() >= expected && member.loop.stats().unsettled === 0,
+          'everything to be settled',
+        )
+        expect(seen.flatMap(({ ids: batch }) => batch).sort()).toEqual(ids)
+        expect(member.loop.stats()).toMatchObject({ handled: ids.length, retried: 0, conflicts: 0 })
+      },
+    )
+  }
+
+  suite.test(
+    'with dedupe: those of a failed batch are tried again, those that succeeded are not',
+    {},
+    async (bench) => {
+      let failures = 0
+      const body: Body = (messages) => {
+        const index = messages.findIndex(({ id }) => id === 'two')
+        if (index < 0 || failures > 0) return
+        failures += 1
+        throw new BatchError([{ index, error: new StreamError('not now', { code: 'UNAVAILABLE' }) }], messages.length, {
+          operation: 'handle',
+        })
+      }
+      const { member, seen } = await batching(
+        bench,
+        body,
+        { maxMessages: 3, maxWaitMs: 200 },
+        { settings: { dedupe: { store: new MemoryDedupeStore() } } },
+      )
+      const producer = bench.producer()
+      for (const id of ['one', 'two', 'three']) void bench.ledger.send(producer, id, { id, key: id })
+      await bench.until(() => member.loop.stats().acked === 3, 'all messages to be acked')
+      await bench.ledger.allConfirmed()
+      const starts = (id: string): number => seen.filter(({ ids }) => ids.includes(id)).length
+      expect([starts('one'), starts('two'), starts('three')]).toEqual([1, 2, 1])
+      expect(member.loop.stats()).toMatchObject({ handled: 3, deduplicated: 0, conflicts: 0 })
+    },
+  )
 }
 
 function ends(suite: Suite): void {

@@ -5,8 +5,9 @@ import { FailurePlan } from './failure-plan.js'
 import { load } from './load.js'
 import type { Suite } from './suite.js'
 
-const KEYS = Array.from({ length: 16 }, (_, index) => `key-${index}`)
-const MESSAGES = 60
+/** As many as it takes for each partition to have one, wherever a transport puts them: a member with a single partition has work, too. */
+const KEYS = Array.from({ length: 48 }, (_, index) => `key-${index}`)
+const MESSAGES = 20
 const SEED = 20_250_117
 
 /** Item 5: order per key, at high concurrency, with failures, with one and with several members. */
