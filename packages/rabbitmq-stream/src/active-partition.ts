@@ -9,7 +9,8 @@ import { PartitionFeed } from './partition-feed.js'
 
 /** Within this time of the last one, the next mark of what may be started is set ahead, so that a fast reader writes few of them. */
 const MARK_INTERVAL_MS = 100
-const MIN_LEAD = 250
+/** Small, and doubled while it is too little: what is marked and was never handed out, an heir runs one by one as well. */
+const MIN_LEAD = 16
 const MAX_LEAD = 1_000
 const PLAIN: DeliveryContext = {}
 
