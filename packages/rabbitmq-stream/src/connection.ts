@@ -1,6 +1,7 @@
 import { parseHostText, readSecret, readTls, type TransportContext } from '@streamswitch/core/driver'
 import { ConnectionGone } from './client-patches/server-error.js'
 import { type ClientEvents, SILENT, StreamClient } from './client-patches/stream-client.js'
+import { classifyError } from './errors.js'
 import type { StreamSettings } from './options.js'
 
 /** What a transport's drivers share: settings only, since each has a client of its own. */
@@ -17,8 +18,8 @@ const HOST_TIMEOUT_MS = 5_000
 const NO_EVENTS: ClientEvents = { closed() {}, confirmed() {}, refused() {}, streamChanged() {} }
 
 /**
- * Connects to the first host that answers, with credentials and certificates read now. Rejects with the last host's error, or
- * with the signal's reason once it aborts; then nothing is left open.
+ * Connects to the first host that answers, with credentials and certificates read now. Rejects with the last host's error, at
+ * once with one that another host can't help, or with the signal's reason once it aborts; then nothing is left open.
  */
 export async function openClient(
   source: ConnectionSource,
@@ -49,6 +50,7 @@ export async function openClient(
     try {
       return await connectWithin(client, `${host}:${port}`, signal)
     } catch (error) {
+      if (!classifyError(error, 'open').retryable) throw error
       last = error
     }
   }

@@ -226,6 +226,13 @@ describe('connecting always comes to an end', () => {
     await expect(producer.init()).rejects.toMatchObject({ code: 'UNAUTHENTICATED', retryable: false })
   })
 
+  test('a wrong password, and another host that is down: UNAUTHENTICATED', async () => {
+    const dead = await port((socket) => socket.destroy())
+    const url = BROKER_URL.replace(/guest:guest(@[^/?]+)/, `guest$1,127.0.0.1:${dead}`)
+    const producer = openStream({ password: 'wrong' }, url).producer('orders')
+    await expect(producer.init()).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
+  })
+
   test("a virtual host that doesn't exist: PERMISSION_DENIED, also with a name that isn't ASCII", async () => {
     for (const vhost of ['nowhere', 'nirgendwö']) {
       const producer = openStream({}, `${BROKER_URL}/${encodeURIComponent(vhost)}`).producer('orders')
