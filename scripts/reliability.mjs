@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { run, ScriptFailure } from './run.mjs'
 import { build } from './turbo.mjs'
 import { ROOT, workspacePackages } from './workspace.mjs'
@@ -34,12 +34,12 @@ const PAGE = 'docs/reliability.md'
 
 /**
  * Runs the fault suites of all packages that have one, or of those named by folder, one after the other, and writes what they
- * found into `docs/reliability.md`. Rejects when a case failed or was not run; the page is written all the same.
+ * found into `docs/reliability.md`; what the page says of the others stays. Rejects when a case failed or was not run; the page is
+ * written all the same.
  *
  * @param {readonly string[]} names
  */
 export async function runReliability(names) {
-  const folders = suiteFolders([])
   const chosen = suiteFolders(names)
   await build({ packages: ['./packages/*'], quiet: true })
   let failed = false
@@ -48,10 +48,49 @@ export async function runReliability(names) {
     const { code } = await run('pnpm', ['exec', 'vitest', 'run', SUITE], { cwd: join(ROOT, folder) })
     failed ||= code !== 0
   }
-  const rows = folders.flatMap((folder) => readRows(join(ROOT, folder, RESULTS)))
-  writeSection('results', resultTables(rows))
-  process.stdout.write(`\n${PAGE} has ${rows.length} rows\n`)
+  const rows = chosen.flatMap((folder) => suiteRows(folder))
+  const path = join(ROOT, PAGE)
+  writeFileSync(path, withResults(readFileSync(path, 'utf8'), rows))
+  process.stdout.write(`\n${PAGE} has ${rows.length} new rows\n`)
   if (failed) throw new ScriptFailure('')
+}
+
+/**
+ * What the suite of a package wrote. One that ended before it wrote anything must not leave the page as it was.
+ *
+ * @param {string} folder
+ * @returns {Row[]}
+ */
+function suiteRows(folder) {
+  const rows = readRows(join(ROOT, folder, RESULTS))
+  return rows.length === 0 ? [unknownRow(folder)] : rows
+}
+
+/**
+ * @param {string} folder
+ * @returns {Row}
+ */
+function unknownRow(folder) {
+  const reason = 'the suite ended without results'
+  return { transport: basename(folder), item: 0, fault: 'all', outcome: 'not run', reason }
+}
+
+/**
+ * The page with these results in place of earlier ones of the same transports.
+ *
+ * @param {string} page
+ * @param {readonly Row[]} rows
+ */
+export function withResults(page, rows) {
+  /** @type {Map<string, string>} */
+  const tables = new Map()
+  const old = sectionOf(page, 'results')
+  for (const table of [...old.split(/^(?=### )/m), ...resultTables(rows).split(/^(?=### )/m)]) {
+    const transport = /^### (.*)$/m.exec(table)?.[1]
+    if (transport !== undefined) tables.set(transport, table.trim())
+  }
+  const results = [...tables.keys()].toSorted().map((transport) => tables.get(transport))
+  return withSection(page, 'results', results.join('\n\n'))
 }
 
 /**
@@ -82,19 +121,43 @@ export function readRows(folder) {
 }
 
 /**
- * Puts a text into the page, between `<!-- name -->` and `<!-- end of name -->`.
+ * Puts a text into the page on disk, between `<!-- name -->` and `<!-- end of name -->`.
  *
  * @param {string} name
  * @param {string} section
  */
 export function writeSection(name, section) {
-  const [begin, end] = [`<!-- ${name} -->`, `<!-- end of ${name} -->`]
   const path = join(ROOT, PAGE)
-  const text = readFileSync(path, 'utf8')
-  const [before, rest] = text.split(begin)
-  const after = rest?.split(end)[1]
-  if (before === undefined || after === undefined) throw new ScriptFailure(`${PAGE} must have ${begin} and ${end}`)
-  writeFileSync(path, `${before}${begin}\n\n${section}\n\n${end}${after}`)
+  writeFileSync(path, withSection(readFileSync(path, 'utf8'), name, section))
+}
+
+/**
+ * @param {string} page
+ * @param {string} name
+ * @param {string} section
+ */
+function withSection(page, name, section) {
+  const [begin, end] = marksOf(name)
+  return page.replace(`${begin}${sectionOf(page, name)}${end}`, () => `${begin}\n\n${section}\n\n${end}`)
+}
+
+/**
+ * @param {string} page
+ * @param {string} name
+ */
+function sectionOf(page, name) {
+  const [begin, end] = marksOf(name)
+  const [section, after] = page.split(begin)[1]?.split(end) ?? []
+  if (section === undefined || after === undefined) throw new ScriptFailure(`${PAGE} must have ${begin} and ${end}`)
+  return section
+}
+
+/**
+ * @param {string} name
+ * @returns {[string, string]}
+ */
+function marksOf(name) {
+  return [`<!-- ${name} -->`, `<!-- end of ${name} -->`]
 }
 
 /**

@@ -16,8 +16,7 @@ const RESULTS = 'test-results'
 export function testedPackages(names) {
   const tested = workspacePackages().filter(
     ({ directory, manifest }) =>
-      manifest.scripts?.['test'] !== undefined &&
-      filesBelow(ROOT, `${directory}/test`, /\.test\.m?ts$|\.test\.mjs$/).length > 0,
+      manifest.scripts?.['test'] !== undefined && filesBelow(ROOT, directory, /\.test\.m?ts$|\.test\.mjs$/).length > 0,
   )
   for (const name of names) {
     if (!tested.some((one) => isCalled(one, name))) throw new ScriptFailure(`no package with tests is called ${name}`)

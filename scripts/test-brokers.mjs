@@ -4,7 +4,7 @@ import { build } from './turbo.mjs'
 import { ROOT } from './workspace.mjs'
 
 /**
- * Which brokers each suite needs, by the package's folder. An empty list: it starts its own; not named: it needs none.
+ * Which brokers each suite needs, by the package's folder. An empty list: it starts what it needs itself; not named: it needs nothing.
  * This is the only place where it is said: `test` starts these brokers, and `test:node24` runs the suites that aren't
  * named here.
  *
@@ -16,6 +16,7 @@ export const BROKERS_BY_SUITE = {
   'packages/amqp': ['rabbitmq'],
   'packages/rabbitmq-stream': ['rabbitmq'],
   'packages/testkit': [],
+  'examples/custom-adapter': [],
   'examples/flights': ['redis', 'kafka', 'rabbitmq'],
   'examples/mixed': ['kafka', 'rabbitmq'],
   'examples/two-way': ['redis', 'kafka', 'rabbitmq'],

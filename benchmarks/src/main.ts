@@ -1,45 +1,45 @@
 import { writeFileSync } from 'node:fs'
-import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
-import { measureCoreCost } from './core-cost.js'
-import { compare } from './harness.js'
-import { measureRequests } from './requests.js'
+import { machine } from './machine.js'
+import { compare } from './measuring/compare.js'
 import { SUITES, type SuiteName } from './suites.js'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { rounds: { type: 'string', default: '3' }, output: { type: 'string' } },
 })
-/** What is measured besides the comparisons of a transport. */
-const EXTRAS = ['core', 'request']
 const names = Object.keys(SUITES) as SuiteName[]
-const unknown = positionals.find((name) => !EXTRAS.includes(name) && !names.includes(name as SuiteName))
+const unknown = positionals.find((name) => name !== 'all' && !names.includes(name as SuiteName))
 const rounds = Number(values.rounds)
 if (unknown !== undefined || !Number.isInteger(rounds) || rounds < 1) {
-  console.error(`usage: main.js [--rounds N] [--output FILE] [${[...EXTRAS, ...names].join('|')} …]`)
+  console.error(`usage: main.js [--rounds N] [--output FILE] [all|${names.join('|')} …]`)
   process.exit(2)
 }
-const chosen = positionals.length === 0 ? [...EXTRAS, ...names] : positionals
-const report = [heading()]
-if (chosen.includes('core')) report.push(`### Core\n\n${await measureCoreCost()}\n`)
-if (chosen.includes('request')) report.push(`### Requests\n\n${await measureRequests((line) => console.error(line))}\n`)
+const chosen = positionals.length === 0 || positionals.includes('all') ? names : positionals
+const started = performance.now()
+const report: string[] = []
+const problems: string[] = []
 for (const name of names.filter((one) => chosen.includes(one))) {
-  const suite = await SUITES[name]()
-  for (const comparison of suite.comparisons)
-    report.push(await compare(comparison, rounds, (line) => console.error(line)))
-  for (const tool of suite.tools ?? []) report.push(await tool())
+  for (const [index, comparison] of (await SUITES[name]()).entries()) {
+    const compared = await compare(name, index, comparison, rounds, (line) => console.error(line))
+    report.push(compared.text)
+    problems.push(...compared.problems)
+  }
 }
-const text = report.join('\n')
+const text = [await heading(), ...report].join('\n')
 console.log(text)
-if (values.output !== undefined) writeFileSync(values.output, `${text}\n`)
+if (values.output !== undefined) writeFileSync(values.output, text)
+for (const problem of problems) console.error(`not measured: ${problem}`)
+process.exit()
 
-function heading(): string {
-  const [cpu] = cpus()
+async function heading(): Promise<string> {
+  const minutes = ((performance.now() - started) / 60_000).toFixed(1)
   return [
     '# Benchmark results',
     '',
-    `Written by \`pnpm benchmark\` on ${new Date().toISOString().slice(0, 10)}: Node.js ${process.version}, ${cpus().length} cores of ${cpu?.model.trim() ?? 'an unknown processor'}, ${process.platform}.`,
-    'Client and broker share the machine. Payload 1 KiB, 1000 sends in flight, medians of interleaved rounds after one warm-up round.',
+    ...(await machine()),
+    '',
+    `Payload 1 KiB, 1000 sends in flight, medians of ${rounds} interleaved rounds after a warm-up round, each case in a process of its own; ${minutes} minutes in all. [README.md](README.md) says what is compared and how to read it. The reference of a table, in bold, is the client library's best loop by hand.`,
     '',
   ].join('\n')
 }

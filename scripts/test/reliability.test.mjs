@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { resultTables, soakTable } from '../reliability.mjs'
+import { resultTables, soakTable, withResults } from '../reliability.mjs'
 import { soakOptions } from '../soak.mjs'
 
 const row = {
@@ -56,4 +56,17 @@ test('what a soak run is asked for is checked, all problems together', () => {
   })
   expect(() => soakOptions(['--minutes', '0', '--seed', 'x'])).toThrow(/--minutes .*'0'.*--seed .*'x'/)
   expect(() => soakOptions(['--hours', '1'])).toThrow(/usage: soak/)
+})
+
+test('a new run of one transport leaves what the page says of the others', () => {
+  const empty = 'Before.\n\n<!-- results -->\n<!-- end of results -->\nAfter.\n'
+  const other = { ...row, transport: 'amqp', duplicates: 7 }
+  const both = withResults(empty, [row, other])
+  const results = resultTables([row, other])
+  expect(both).toBe(`Before.\n\n<!-- results -->\n\n${results}\n\n<!-- end of results -->\nAfter.\n`)
+  expect(withResults(both, [{ ...row, duplicates: 16 }])).toBe(both.replace('15 of 1,400', '16 of 1,400'))
+})
+
+test('a page without a place for results is refused', () => {
+  expect(() => withResults('# Reliability', [row])).toThrow('docs/reliability.md must have <!-- results -->')
 })

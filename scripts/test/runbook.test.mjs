@@ -48,12 +48,15 @@ function messagesOfCore() {
     new Visitor({
       CallExpression({ callee, arguments: [first] }) {
         if (callee.type !== 'MemberExpression' || callee.property.type !== 'Identifier') return
-        if (['debug', 'info', 'warn', 'error'].includes(callee.property.name)) levels.set(first, callee.property.name)
+        const { name } = callee.property
+        if (!['debug', 'info', 'warn', 'error'].includes(name)) return
+        const said = first?.type === 'ConditionalExpression' ? [first.consequent, first.alternate] : [first]
+        for (const text of said) levels.set(text, name)
       },
       TemplateLiteral(node) {
         const parts = node.quasis.map(({ value }) => value.cooked ?? value.raw)
         // A template that is all gaps would match anything.
-        if (parts.join('').length < 12) return
+        if (parts.join('').length < 7) return
         const pattern = parts.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('.*')
         messages.push({ pattern: new RegExp(pattern), level: levels.get(node) })
       },
@@ -86,7 +89,7 @@ describe('runbook', () => {
 
   test('names every event of producers and loops, and no other', () => {
     const events = new Set([
-      ...interfaceDocs(sources, `${CORE}/producer/producer.ts`, 'ProducerEvents').keys(),
+      ...interfaceDocs(sources, `${CORE}/producer/producer-events.ts`, 'ProducerEvents').keys(),
       ...interfaceDocs(sources, `${CORE}/consumer/consumer-events.ts`, 'ConsumerEvents').keys(),
     ])
     expect(firstCells(runbook, '| event | of | when |').toSorted()).toEqual([...events].toSorted())

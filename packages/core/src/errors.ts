@@ -116,3 +116,9 @@ export function toStreamError(value: unknown, fallback: StreamErrorOptions): Str
   const message = value instanceof Error ? value.message : String(value)
   return new StreamError(message, { cause: value, ...fallback })
 }
+
+/** One line about anything thrown. */
+export function describe(error: unknown): string {
+  if (isStreamError(error)) return `${error.code}: ${error.message}`
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+}

@@ -72,19 +72,12 @@ export type { RequestOptions } from './feedback/request.js'
 export type { Logger } from './logger.js'
 export type { Handler, Headers, Listener, Message } from './message.js'
 export { isPortableName } from './names.js'
+export { type BatchEntry, batchEntry } from './producer/batch-entry.js'
 export type { SendReceipt } from './producer/pending-record.js'
-export {
-  type BatchEntry,
-  batchEntry,
-  Producer,
-  type ProducerClass,
-  type ProducerEvents,
-  type ProducerOptions,
-  type ProducerSettings,
-} from './producer/producer.js'
+export { Producer, type ProducerClass, type ProducerOptions, type ProducerSettings } from './producer/producer.js'
+export type { ProducerEvents, ProducerStats } from './producer/producer-events.js'
 export type { SendOptions } from './producer/producer-options.js'
 export type { OutgoingMessage, SendMiddleware } from './producer/send-middleware.js'
-export type { ProducerStats } from './producer/send-pipeline.js'
 export { OFFICIAL_ADAPTERS, type OfficialAdapter, type OfficialName } from './registry/official-adapters.js'
 export { availableAdapters, CONSUMER_LOOPS, PRODUCERS, registerAdapter } from './registry/registry.js'
 export type { Schema } from './schema.js'

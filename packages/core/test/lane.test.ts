@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { describe, expect, it } from 'vitest'
 import type { PublishBatch } from '../src/contract/record.js'
 import { StreamError } from '../src/errors.js'
@@ -27,6 +28,19 @@ describe('sending', () => {
     call.batch.acceptAll(2)
     call.finish()
     expect((await Promise.all(sends))[0]).toMatchObject({ topic: 'orders', partition: 2, offset: '40' })
+    await transport.close()
+  })
+
+  it('leaves nothing at a signal that outlives the send', async () => {
+    const { script, producer, transport } = start()
+    const { signal } = new AbortController()
+    const sends = ['a', 'b'].map((value) => producer.send(value, { signal }))
+    const call = await script.nextCall()
+    expect(getEventListeners(signal, 'abort')).toHaveLength(2)
+    call.batch.acceptAll()
+    call.finish()
+    await Promise.all(sends)
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0)
     await transport.close()
   })
 

@@ -10,6 +10,7 @@ import {
   type ReplyInboxSink,
   type ReplyInboxSpec,
   type ReplySenderSpec,
+  StreamError,
   type TopicSpec,
 } from '@streamswitch/core/driver'
 import { toDelivery } from './message.js'
@@ -100,6 +101,8 @@ class KafkaReplySender implements ProducerDriver {
   readonly #parts: ProducerParts
   readonly #spec: ReplySenderSpec
   readonly #producer: KafkaProducerDriver
+  readonly #closing = new AbortController()
+  #partitions = 0
 
   constructor(parts: ProducerParts, spec: ReplySenderSpec, sink: ProducerSink) {
     this.#parts = parts
@@ -108,7 +111,7 @@ class KafkaReplySender implements ProducerDriver {
   }
 
   async open(signal: AbortSignal): Promise<ProducerReady> {
-    await provision(this.#parts, this.#spec, signal)
+    this.#partitions = await provision(this.#parts, this.#spec, signal)
     return this.#producer.open(signal)
   }
 
@@ -117,11 +120,29 @@ class KafkaReplySender implements ProducerDriver {
     return Number.isSafeInteger(partition) && partition >= 0 ? partition : 0
   }
 
-  publish(batch: PublishBatch): Promise<void> {
+  async publish(batch: PublishBatch): Promise<void> {
+    try {
+      // A request may name any partition: one that doesn't exist would be tried until the handler's time is over.
+      if (batch.lane >= this.#partitions)
+        this.#partitions = await provision(this.#parts, this.#spec, this.#closing.signal)
+    } catch (error) {
+      return batch.failAll(error)
+    }
+    if (batch.lane >= this.#partitions) return batch.failAll(nobody(batch.lane))
     return this.#producer.publish(batch)
   }
 
   close(): Promise<void> {
+    this.#closing.abort()
     return this.#producer.close()
   }
+}
+
+function nobody(partition: number): StreamError {
+  return new StreamError(`nobody waits for the reply: the topic of replies has no partition ${partition}`, {
+    code: 'NOT_FOUND',
+    retryable: false,
+    transport: 'kafka',
+    operation: 'respond',
+  })
 }

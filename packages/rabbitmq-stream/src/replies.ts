@@ -15,6 +15,7 @@ import { type ConnectionSource, openClient } from './connection.js'
 import { NativeMessage, toDelivery } from './message.js'
 import type { StreamProducerSettings } from './options.js'
 import { StreamProducerDriver } from './producer.js'
+import { resolvePosition } from './stream-positions.js'
 import { ensureTopic, whenAvailable } from './topology.js'
 
 /** Chunks that the broker may send ahead. */
@@ -75,8 +76,11 @@ class StreamInbox implements ReplyInboxDriver {
     const client = await openClient(this.#source, this.#events(), signal)
     this.#client = client
     await ensureTopic(client, topicOf(this.#spec), this.#source)
-    const { position } = progress
-    const offset = position === undefined ? Offset.next() : Offset.offset(BigInt(position))
+    // A number from the start: after a loss, 'the next message' would leave out what came in between.
+    progress.position ??= await whenAvailable(signal, () =>
+      resolvePosition(client, brokerName, 'latest', () => 'latest'),
+    )
+    const offset = Offset.offset(BigInt(progress.position))
     const handle = await whenAvailable(signal, () =>
       client.subscribe(
         { stream: brokerName, offset, credit: CREDIT, consumerTag: `replies ${instance}` },

@@ -9,6 +9,7 @@ import {
 } from '@streamswitch/core/driver'
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
 import { isReply } from './errors.js'
+import { FetchBudget } from './fetch-budget.js'
 import type { RedisSettings } from './options.js'
 import type { Script } from './script.js'
 import { Seeds } from './seeds.js'
@@ -31,6 +32,8 @@ interface ConnectionRequest {
 export class Connector {
   readonly settings: RedisSettings
   readonly logger: Logger
+  /** Outlives connections: what one was too slow for, the next one isn't asked. */
+  readonly fetchBudget: FetchBudget
   readonly #clientId: string
   readonly #open = new Set<Connection>()
   readonly #seeds: Seeds
@@ -39,6 +42,7 @@ export class Connector {
   constructor(settings: RedisSettings, context: TransportContext) {
     this.settings = settings
     this.logger = context.logger
+    this.fetchBudget = new FetchBudget(settings.maxFetchBytes, settings.callTimeoutMs)
     this.#seeds = new Seeds(settings.hosts)
     this.#clientId = context.clientId.replaceAll(/[^\x21-\x7e]/g, '_')
   }

@@ -88,7 +88,7 @@ export class RedisConsumerDriver implements ConsumerDriver {
       sink: this.#sink,
       group: this.#spec.brokerGroup,
       consumer: ordered ? OWNER : this.#incarnation.id,
-      maxFetchBytes: settings.maxFetchBytes,
+      budget: this.#connector.fetchBudget,
       maxFetchEntries: FETCH_LIMITS[this.#spec.ordering],
     }
     this.#membership = ordered

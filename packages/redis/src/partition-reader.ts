@@ -2,6 +2,7 @@ import type { ConsumerSink, Delivery, PartitionAssignment } from '@streamswitch/
 import { StreamError } from '@streamswitch/core/driver'
 import type { Argument, Connection } from './connection.js'
 import { isReply } from './errors.js'
+import type { FetchBudget } from './fetch-budget.js'
 import { ACK, FENCED, GUARD_READ, LAST_DELIVERED, STRAY, TAKE_PENDING } from './group-scripts.js'
 import type { Partition } from './keys.js'
 import { type Pending, type RawEntry, readEntries } from './message.js'
@@ -15,7 +16,7 @@ export interface ReaderContext {
   readonly group: string
   /** The consumer that entries are pending for. */
   readonly consumer: string
-  readonly maxFetchBytes: number
+  readonly budget: FetchBudget
   /** Most entries of one fetch. */
   readonly maxFetchEntries: number
 }
@@ -125,23 +126,20 @@ export class PartitionReader {
 
   /** @param from - '>' for new entries, else the id to go on from among the pending ones. */
   async #fetch(from: string, room: number): Promise<readonly RawEntry[]> {
-    const { connection, group, consumer, maxFetchEntries, maxFetchBytes } = this.#context
-    const fitting = Math.max(1, Math.floor(maxFetchBytes / this.#averageBytes))
-    const read = [
-      'XREADGROUP',
-      'GROUP',
-      group,
-      consumer,
-      'COUNT',
-      Math.min(room, maxFetchEntries, fitting),
-      'STREAMS',
-      this.partition.stream,
-      from,
-    ]
+    const { connection, group, consumer, maxFetchEntries, budget } = this.#context
+    const fitting = Math.max(1, Math.floor(budget.bytes / this.#averageBytes))
+    const count = Math.min(room, maxFetchEntries, fitting)
+    const read = ['XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', this.partition.stream, from]
     const guarded = this.token !== '' && from === '>'
-    const [verdict, reply] = guarded
-      ? await connection.transaction([guardRead(this.#keys, this.token), read])
-      : [undefined, await connection.call(...(read as [string]))]
+    const asked = performance.now()
+    const answer = guarded
+      ? connection.transaction([guardRead(this.#keys, this.token), read])
+      : connection.call(...(read as [string])).then((only) => [undefined, only])
+    const [verdict, reply] = await answer.catch((error: unknown) => {
+      budget.failed(performance.now() - asked, count * this.#averageBytes)
+      throw error
+    })
+    budget.answered(performance.now() - asked)
     if (String(verdict) === FENCED) this.#fenced()
     if (String(verdict) === STRAY && !this.#stopped) {
       this.#stopped = true

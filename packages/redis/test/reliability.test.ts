@@ -17,6 +17,7 @@ faults({
   options: { leaseMs: 1_500, heartbeatMs: 300, callTimeoutMs: 1_500 },
   producer: { publishTimeoutMs: 1_500, probeIntervalMs: 500 },
   consumer: { probeIntervalMs: 500 },
+  marks: 'redis',
   // Acks are sent at once; the next ones gather until they are answered: a round trip, on a busy machine.
   ackIntervalMs: 100,
   recovery: {

@@ -20,4 +20,6 @@ export type {
   MeansTarget,
   RecoveryBounds,
 } from './faults/suite/settings.js'
+export { replyFaults } from './replies/reply-faults.js'
+export type { ReplyFaultSettings } from './replies/settings.js'
 export { type TlsCasesSettings, type TlsMismatch, type TlsServer, tlsCases } from './tls/tls-cases.js'

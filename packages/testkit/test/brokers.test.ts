@@ -12,7 +12,7 @@ import { openDataFolder, removeDataFolder } from '../src/brokers/data-folder.js'
 import { findComposeFile } from '../src/brokers/docker.js'
 import { ensureInstalled, findInstalled, type InstallRecipe } from '../src/brokers/install.js'
 import { upstreamVersion } from '../src/brokers/install-debian.js'
-import { javaMajorVersion } from '../src/brokers/kafka-install.js'
+import { javaMajorVersion } from '../src/brokers/install-maven.js'
 import { lockAddress, withMachineLock } from '../src/brokers/lock.js'
 import { describePortHolder, findFreePort, findPortHolder, isPortFree, listeningInodes } from '../src/brokers/ports.js'
 import {

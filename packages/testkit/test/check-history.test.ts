@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { checkHistory, type HandledMessage, type SentMessage } from '../src/ledger/check-history.js'
+import { checkHistory, type HandledMessage, NOTHING_WRONG, type SentMessage } from '../src/ledger/check-history.js'
 
 const KEYS = ['a', 'b', 'c']
 const MESSAGES = 5
@@ -25,16 +25,6 @@ function handledMessages(line: string): HandledMessage[] {
 }
 
 const CLEAN = 'a0 b0 c0 b1 a1 c1 c2 a2 b2 a3 b3 c3 a4 c4 b4'
-const NOTHING_WRONG = {
-  lost: [],
-  phantom: [],
-  duplicated: [],
-  reordered: [],
-  overlapping: [],
-  zombies: [],
-  settledTwice: [],
-  restarts: 0,
-}
 
 function verdict(line: string, gone?: ReadonlySet<string>) {
   return checkHistory(sentMessages(), handledMessages(line), gone)

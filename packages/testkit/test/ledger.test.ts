@@ -2,6 +2,7 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { NOTHING_WRONG } from '../src/ledger/check-history.js'
 import { LedgerReader } from '../src/ledger/ledger-reader.js'
 import { LedgerWriter, ledgerFile } from '../src/ledger/ledger-writer.js'
 
@@ -13,17 +14,7 @@ beforeEach(() => {
 
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-const CLEAN = {
-  lost: [],
-  phantom: [],
-  duplicated: [],
-  reordered: [],
-  overlapping: [],
-  zombies: [],
-  settledTwice: [],
-  restarts: 0,
-  torn: [],
-}
+const CLEAN = { ...NOTHING_WRONG, torn: [] }
 
 /** Three messages under one key, sent and confirmed by one process, handled and settled by another one. */
 function writeClean(): void {

@@ -1,31 +1,20 @@
-import { randomBytes } from 'node:crypto'
-import { hostname } from 'node:os'
 import { atMost } from '../at-most.js'
-import type { AdapterDefinition, ConsumerSpec } from '../contract/adapter.js'
+import type { AdapterDefinition } from '../contract/adapter.js'
 import type { PartitionAssignment, PartitionLag, StartPosition } from '../contract/consumer-driver.js'
-import { createDedupe } from '../dedupe/create-dedupe.js'
-import type { Dedupe } from '../dedupe/dedupe.js'
-import { dedupeProblem } from '../dedupe/dedupe-options.js'
-import { type ErrorCode, StreamError } from '../errors.js'
-import { Events, type LastError } from '../events.js'
-import { Replies } from '../feedback/replies.js'
+import { describe, type StreamError } from '../errors.js'
+import type { Events, LastError } from '../events.js'
 import type { Handler, Listener, Message } from '../message.js'
-import { requirePortableName } from '../names.js'
-import { splitOptions } from '../options/adapter-options.js'
 import { withSignal } from '../session.js'
-import { isTopicPattern, requirePattern, type TopicSelection } from '../topic-pattern.js'
-import { openByAdapter } from '../transport/open-transport.js'
+import type { TopicSelection } from '../topic-pattern.js'
 import { requireFor } from '../transport/requirements.js'
 import type { Transport } from '../transport/transport.js'
-import { ConsumerEngine } from './consumer-engine.js'
+import type { ConsumerEngine } from './consumer-engine.js'
 import type { ConsumerEvents, ConsumerStats } from './consumer-events.js'
-import { type ConsumerLoopOptions, type ConsumerOptionValues, consumerFields } from './consumer-options.js'
-import { DeadLetters } from './dead-letters.js'
-import { describe, type ErrorPolicy } from './failures.js'
+import type { ConsumerLoopOptions } from './consumer-options.js'
+import type { ErrorPolicy } from './failures.js'
 import type { BatchHandler } from './handler-batches.js'
-import type { HandlerStage } from './handler-chain.js'
-import { middlewareStages } from './handler-middleware.js'
 import { flushOf, handlerOf } from './listener.js'
+import { LoopEnd } from './loop-end.js'
 import {
   checkBatchHandler,
   checkHandler,
@@ -37,8 +26,8 @@ import {
   prepareHandler,
 } from './loop-handler.js'
 import { iterate } from './loop-iterator.js'
+import { type LoopParts, makeLoopParts } from './loop-parts.js'
 import { checkPosition } from './start-positions.js'
-import { TopicSubscription } from './topic-subscription.js'
 
 /** Makes loops of one transport. */
 export type ConsumerLoopClass = new <T = unknown>(
@@ -62,21 +51,10 @@ const FLUSH_MS = 500
 export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, AsyncIterable<Message<T>> {
   readonly group: string
   readonly transport: Transport
-  readonly #ownsTransport: boolean
-  /** The topics, or the pattern, as errors name them. */
-  readonly #label: string
-  readonly #topics: readonly string[]
-  readonly #subscription: TopicSubscription | undefined
+  readonly #parts: LoopParts
   readonly #engine: ConsumerEngine
   readonly #events: Events<ConsumerEvents>
-  readonly #finished: {
-    readonly promise: Promise<void>
-    readonly resolve: () => void
-    readonly reject: (error: StreamError) => void
-  }
-  /** What stands around the handler, outermost first: dedupe, replies, middleware. */
-  readonly #stages: HandlerStage[] = []
-  readonly #options: ConsumerOptionValues
+  readonly #end = new LoopEnd()
   #prepared: PreparedHandler | undefined
   #flush: (() => unknown) | undefined
   #failure: StreamError | undefined
@@ -87,59 +65,18 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
 
   /** Checks topic, group and options; no I/O. Throws INVALID_ARGUMENT with every problem, UNSUPPORTED for what the transport can't do. */
   constructor(adapter: AdapterDefinition, topic: TopicSelection, options: ConsumerLoopOptions<T>) {
-    const { transport, ...rest } = options ?? {}
-    this.#topics = isTopicPattern(topic) ? [] : typeof topic === 'string' ? [topic] : [...topic]
-    if (isTopicPattern(topic)) requirePattern(topic.pattern, adapter.name)
-    this.#label = isTopicPattern(topic) ? topic.pattern : this.#topics.join(',')
-    this.group = options?.group
-    requirePortableName('group', this.group, adapter.name)
-    const subject = `consumer ${this.#label}/${this.group}`
-    const { common, own } = splitOptions(rest, consumerFields, adapter, 'consumerOptions', {
-      subject,
-      topic: this.#label,
-    })
-    this.#ownsTransport = transport === undefined
-    this.transport = transport ?? openByAdapter(adapter)
-    if (isTopicPattern(topic)) this.#requireNoTopicOptions(common)
-    else if (this.#topics.length === 0) throw this.#invalid('topic: must name at least one topic')
-    if (common.from !== undefined) requireFor(adapter, 'replay', "'from'", 'configure')
-    if (common.ack === 'manual') requireFor(adapter, 'manualAck', "ack: 'manual'", 'configure')
-    const problem = dedupeProblem(rest.dedupe)
-    if (problem !== undefined) throw this.#invalid(problem)
-    this.#options = common
-    this.#events = new Events(this.transport.logger, subject)
-    const dedupe = this.#dedupe(common)
-    if (dedupe !== undefined) this.#stages.push(dedupe.stage)
-    const replies = common.replies ? new Replies(this.transport, this.group, common.replyCodec) : undefined
-    if (replies !== undefined) this.#stages.push(replies.stage)
-    this.#stages.push(...middlewareStages([...(this.transport.middleware.handle ?? []), ...common.middleware]))
-    this.#finished = deferred()
-    const engine = {
-      subject: `${subject} on ${this.transport.name}`,
-      transport: this.transport,
-      spec: this.#spec(common, own),
-      deadLetters: this.#deadLetters(common),
-    }
-    if (isTopicPattern(topic)) {
-      const { topicRefreshMs: refreshMs, connectTimeoutMs } = common
-      this.#subscription = new TopicSubscription({ ...engine, ...topic, refreshMs, connectTimeoutMs })
-    }
-    this.#engine = new ConsumerEngine({
-      ...engine,
-      topic: this.#label,
-      connect: (sink) => this.#subscription?.driver(sink) ?? this.transport.driver.consumer(engine.spec, sink),
-      options: common,
-      replies,
-      dedupe,
-      events: this.#events,
-      onFailure: (error) => this.#fail(error),
-    })
+    this.#parts = makeLoopParts(adapter, topic, options, (error) => this.#fail(error))
+    this.group = this.#parts.group
+    this.transport = this.#parts.transport
+    this.#engine = this.#parts.engine
+    this.#events = this.#parts.events
     this.transport.attach(this)
   }
 
   /** Topics that this loop receives; with a pattern, those that it has joined by now. */
   get topics(): readonly string[] {
-    return this.#subscription === undefined ? this.#topics : [...this.#subscription.joined]
+    const { subscription, topics } = this.#parts
+    return subscription === undefined ? topics : [...subscription.joined]
   }
 
   /**
@@ -178,7 +115,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
    * `handle` does.
    */
   handleBatch(handler: BatchHandler<T>, options: HandleBatchOptions = {}): this {
-    this.#prepare(checkBatchHandler(handler, options, this.#options), 'handleBatch', (around) =>
+    this.#prepare(checkBatchHandler(handler, options, this.#parts.options), 'handleBatch', (around) =>
       prepareBatchHandler(handler as BatchHandler, around, options),
     )
     return this
@@ -186,7 +123,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
 
   /** What happens when nothing else can help a message: what whoever runs several loops goes by when `run` rejects. */
   get errorPolicy(): ErrorPolicy {
-    return this.#options.errorPolicy
+    return this.#parts.options.errorPolicy
   }
 
   /**
@@ -197,14 +134,14 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     this.#requireOpen('run')
     if (this.#prepared === undefined)
       throw this.#invalid('run: there is no handler; call handle(async (message) => …) first')
-    if (this.#running) throw this.#error('CONFLICT', 'it runs already', 'run')
+    if (this.#running) throw this.#parts.error('CONFLICT', 'it runs already', 'run')
     this.#running = true
     const stop = (): void => void this.close()
     options.signal?.addEventListener('abort', stop, { once: true })
     try {
       if (options.signal?.aborted === true) return await this.close()
       await this.#start()
-      await this.#finished.promise
+      await this.#end.promise
       await this.#closing
     } finally {
       options.signal?.removeEventListener('abort', stop)
@@ -261,7 +198,8 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
         (where.topic === undefined || one.topic === where.topic) &&
         (where.partition === undefined || one.partition === where.partition),
     )
-    if (chosen.length === 0) throw this.#error('NOT_FOUND', `no such partition is assigned to this member`, 'seek')
+    if (chosen.length === 0)
+      throw this.#parts.error('NOT_FOUND', `no such partition is assigned to this member`, 'seek')
     for (const assignment of chosen)
       await this.#engine.seek(assignment, (driver) => driver.seek?.(assignment, checked.value) ?? Promise.resolve())
   }
@@ -271,7 +209,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     requireFor(this.transport.adapter, 'lag', 'lag()', 'lag')
     await this.init()
     const driver = this.#engine.driver()
-    if (driver?.lag === undefined) throw this.#error('UNAVAILABLE', 'not connected', 'lag')
+    if (driver?.lag === undefined) throw this.#parts.error('UNAVAILABLE', 'not connected', 'lag')
     return driver.lag()
   }
 
@@ -329,14 +267,14 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     prepare: (around: HandlerSurroundings) => PreparedHandler,
   ): void {
     if (problem !== undefined) throw this.#invalid(`${operation}: ${problem}`)
-    if (this.#prepared !== undefined) throw this.#error('CONFLICT', 'it has a handler already', operation)
-    this.#prepared = prepare({ stages: this.#stages, group: this.group })
+    if (this.#prepared !== undefined) throw this.#parts.error('CONFLICT', 'it has a handler already', operation)
+    this.#prepared = prepare({ stages: this.#parts.stages, group: this.group })
   }
 
   #fail(error: StreamError): void {
     this.#failure ??= error
     this.#events.emit('error', error)
-    this.#finished.reject(error)
+    this.#end.reject(error)
     void this.close()
   }
 
@@ -345,8 +283,8 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     await this.#engine.close(timeoutMs, signal)
     if (this.#running) await this.#flushListener(Math.max(FLUSH_MS, timeoutMs - (performance.now() - started)), signal)
     this.transport.detach(this)
-    if (this.#ownsTransport) await this.transport.close()
-    this.#finished.resolve()
+    if (this.#parts.ownsTransport) await this.transport.close()
+    this.#end.resolve()
   }
 
   /** After the last handler, while producers still send. A failure is told and holds nothing up. */
@@ -356,90 +294,18 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     const failed = (cause: unknown): void =>
       this.#events.emit(
         'error',
-        this.#error('UNKNOWN', `the listener's flush failed: ${describe(cause)}`, 'flush', cause),
+        this.#parts.error('UNKNOWN', `the listener's flush failed: ${describe(cause)}`, 'flush', cause),
       )
     const flushed = Promise.resolve().then(flush).catch(failed)
     await atMost(flushed, timeoutMs, signal)
   }
 
-  #spec(common: ConsumerOptionValues, own: unknown): ConsumerSpec {
-    const { retry, handlerTimeoutMs, handlerGraceMs } = common
-    return {
-      topics: this.#topics.map((topic) =>
-        this.transport.topicSpec(topic, { partitions: common.partitions, retention: common.retention }),
-      ),
-      group: this.group,
-      brokerGroup: this.transport.brokerGroup(this.group),
-      member: common.memberName ?? `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`,
-      ordering: common.ordering,
-      from: common.from,
-      prefetch: common.prefetch,
-      maxHandlingMs: (handlerTimeoutMs + handlerGraceMs + retry.maxDelayMs) * retry.attempts,
-      options: own,
-    }
-  }
-
-  #dedupe(common: ConsumerOptionValues): Dedupe | undefined {
-    return createDedupe(common.dedupe, {
-      transport: this.transport,
-      group: this.group,
-      marks: () => this.#engine.driver()?.marks,
-      report: (error) => this.#events.emit('error', error),
-    })
-  }
-
-  #deadLetters(common: ConsumerOptionValues): DeadLetters | undefined {
-    const { deadLetter } = common
-    if (deadLetter === false) return undefined
-    const { capabilities, deadLetterTransport, name } = this.transport
-    const target = deadLetterTransport ?? this.transport
-    if (deadLetterTransport === undefined && capabilities.deadLetters !== true) {
-      if (deadLetter === undefined) return undefined
-      throw this.#error(
-        'UNSUPPORTED',
-        `${name} keeps dead letters only ${String(capabilities.deadLetters)}: open it with deadLetterTransport, or leave deadLetter out`,
-        'configure',
-      )
-    }
-    const topic = typeof deadLetter === 'object' ? deadLetter.topic : undefined
-    return new DeadLetters(target, this.#topics, this.group, topic, (error) => this.#events.emit('error', error))
-  }
-
-  /** A pattern makes no topics: they keep what they were made with. */
-  #requireNoTopicOptions({ partitions, retention }: ConsumerOptionValues): void {
-    const given = Object.entries({ partitions, ...retention }).find(([, value]) => value !== undefined)
-    if (given !== undefined)
-      throw this.#invalid(`${given[0]}: a loop by pattern makes no topics; set it where they are made`)
-  }
-
   #requireOpen(operation: string): void {
     if (this.#failure !== undefined) throw this.#failure
-    if (this.#closing !== undefined) throw this.#error('CLOSED', 'the loop is closed', operation)
+    if (this.#closing !== undefined) throw this.#parts.error('CLOSED', 'the loop is closed', operation)
   }
 
   #invalid(message: string): StreamError {
-    return this.#error('INVALID_ARGUMENT', message, 'configure')
+    return this.#parts.error('INVALID_ARGUMENT', message, 'configure')
   }
-
-  #error(code: ErrorCode, message: string, operation: string, cause?: unknown): StreamError {
-    return new StreamError(`consumer ${this.#label}/${this.group}: ${message}`, {
-      code,
-      cause,
-      transport: this.transport?.name,
-      topic: this.#label,
-      operation,
-    })
-  }
-}
-
-function deferred(): { promise: Promise<void>; resolve: () => void; reject: (error: StreamError) => void } {
-  let resolve: () => void = () => {}
-  let reject: (error: StreamError) => void = () => {}
-  const promise = new Promise<void>((onResolve, onReject) => {
-    resolve = onResolve
-    reject = onReject
-  })
-  // run() may not be waiting: the error was emitted as well.
-  promise.catch(() => {})
-  return { promise, resolve, reject }
 }

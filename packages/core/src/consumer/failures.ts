@@ -1,38 +1,37 @@
 import { type Backoff, backoffDelayMs } from '../backoff.js'
-import type { ConsumerDriver } from '../contract/consumer-driver.js'
 import { Postponement } from '../dedupe/postponement.js'
-import { isStreamError } from '../errors.js'
-import type { Logger } from '../logger.js'
+import { describe, isStreamError } from '../errors.js'
+import type { Replies } from '../feedback/replies.js'
+import type { ConsumerReports } from './consumer-reports.js'
 import type { DeadLetters } from './dead-letters.js'
 import type { Delivery } from './delivery.js'
 import type { Dispatcher } from './dispatcher.js'
+import type { DriverSlot } from './driver-slot.js'
 import type { PartitionState } from './partition-state.js'
 import type { RetryTest } from './retry-test.js'
 
 /** What happens when nothing else can help a message: see the option. For the loop itself all but `restart` are `stop`. */
 export type ErrorPolicy = 'stop' | 'restart' | 'stop-runner' | 'stop-application'
 
-export interface FailureHost {
-  readonly subject: string
-  readonly logger: Logger
-  readonly dispatcher: Dispatcher
-  readonly deadLetters: DeadLetters | undefined
+export interface FailureSettings {
   readonly retry: Backoff & { readonly attempts: number; readonly when: RetryTest }
   readonly errorPolicy: ErrorPolicy
-  driver(): ConsumerDriver | undefined
+  readonly deadLetters: DeadLetters | undefined
+  readonly replies: Replies | undefined
+  readonly reports: ConsumerReports
+  readonly slot: DriverSlot
+  /** Ends the loop with this error. */
+  readonly fail: (error: unknown) => void
+}
+
+/** What failures ask of those who keep the messages. */
+export interface FailureHost {
+  readonly dispatcher: Pick<Dispatcher, 'suspend' | 'restart' | 'resume'>
   /** Settles the message although it failed: it is in the dead letters, or skipped. */
   dispose(delivery: Delivery, partition: PartitionState): void
   /** Takes the message out of this member's hands without settling it. */
   drop(delivery: Delivery, partition: PartitionState): void
-  /** Ends the loop with this error. */
-  fail(error: unknown): void
-  /** Ends the reply to a request with the error of its handling, which is not tried again. Never rejects; nothing to wait for where it is none. */
-  answerFailure(delivery: Delivery, error: unknown): Promise<void> | undefined
-  retried(): void
-  deadLettered(delivery: Delivery, error: unknown): void
-  skipped(delivery: Delivery, error: unknown): void
-  /** Messages that succeeded so far. */
-  readonly handledCount: number
+  /** A dead letter is no longer on its way. */
   idle(partition: PartitionState): void
 }
 
@@ -41,13 +40,15 @@ const POSTPONED: Backoff = { minDelayMs: 20, maxDelayMs: 1_000, factor: 2 }
 
 /** Decides what becomes of a failed attempt: another one after a backoff, the dead letters, or the error policy. */
 export class Failures {
+  readonly #settings: FailureSettings
   readonly #host: FailureHost
   readonly #timers = new Set<NodeJS.Timeout>()
   #stopped = false
   /** Messages that were skipped one after the other, and how many had succeeded when the last one was. */
   #skips = { inARow: 0, handled: -1 }
 
-  constructor(host: FailureHost) {
+  constructor(settings: FailureSettings, host: FailureHost) {
+    this.#settings = settings
     this.#host = host
   }
 
@@ -60,15 +61,14 @@ export class Failures {
 
   /** @param final - no further attempt can help: the message can't be decoded. */
   handle(delivery: Delivery, partition: PartitionState, error: unknown, final: boolean): void {
-    const host = this.#host
-    const { retry } = host
+    const { retry, slot, deadLetters } = this.#settings
     // Shutdown and disconnection never dead-letter: the message was not acked, and comes again.
-    if (this.#stopped || partition.gone.signal.aborted) return host.drop(delivery, partition)
+    if (this.#stopped || partition.gone.signal.aborted) return this.#host.drop(delivery, partition)
     if (error instanceof Postponement) return this.postpone(delivery, partition, error)
-    if (host.driver()?.redelivery === 'sender') return void this.#giveBackOrBury(delivery, partition, error, final)
+    if (slot.driver?.redelivery === 'sender') return void this.#giveBackOrBury(delivery, partition, error, final)
     const worthwhile = !isFinal(delivery, final) && delivery.attempt < retry.attempts && this.#isRetryable(error)
     if (worthwhile) return void this.#retryLater(delivery, partition, error)
-    if (host.deadLetters !== undefined) return void this.#deadLetter(delivery, partition, error, host.deadLetters)
+    if (deadLetters !== undefined) return void this.#deadLetter(delivery, partition, error, deadLetters)
     this.byPolicy(delivery, partition, error)
   }
 
@@ -78,53 +78,61 @@ export class Failures {
     delivery.unstart()
     delivery.postponed += 1
     const waitMs = Math.min(why.retryAfterMs ?? 0, backoffDelayMs(POSTPONED, delivery.postponed))
-    if (this.#host.driver()?.redelivery === 'sender') return void this.#giveBack(delivery, partition, why, waitMs)
+    if (this.#settings.slot.driver?.redelivery === 'sender')
+      return void this.#giveBack(delivery, partition, why, waitMs)
     dispatcher.suspend(delivery, partition)
     this.#later(waitMs, () => dispatcher.restart(delivery, partition))
   }
 
   /** Where nothing else can help: `restart` skips the message, every other policy ends the loop and leaves it unsettled. */
   byPolicy(delivery: Delivery, partition: PartitionState, error: unknown): void {
-    void this.#host.answerFailure(delivery, error)
-    if (this.#host.errorPolicy === 'restart') return this.#skipLater(delivery, partition, error)
+    void this.#answer(delivery, error)
+    if (this.#settings.errorPolicy === 'restart') return this.#skipLater(delivery, partition, error)
     this.#host.drop(delivery, partition)
-    this.#host.fail(error)
+    this.#settings.fail(error)
   }
 
   /** Its key waits meanwhile, the longer the more were skipped in a row: what fails everything must not empty the topic. */
   #skipLater(delivery: Delivery, partition: PartitionState, error: unknown): void {
-    const { dispatcher, retry, logger, subject, handledCount } = this.#host
+    const { retry, reports } = this.#settings
+    const { dispatcher } = this.#host
+    const handledCount = reports.counts.handled
     dispatcher.suspend(delivery, partition)
     if (this.#stopped) return
     this.#skips = { inARow: this.#skips.handled === handledCount ? this.#skips.inARow + 1 : 1, handled: handledCount }
     this.#later(backoffDelayMs(retry, this.#skips.inARow), () => {
       if (!dispatcher.resume(delivery, partition)) return
-      logger.error(`${subject}: skipping message ${delivery.id} after ${delivery.attempt} attempts: ${describe(error)}`)
-      this.#host.skipped(delivery, error)
+      reports.logger.error(
+        `${reports.subject}: skipping message ${delivery.id} after ${delivery.attempt} attempts: ${describe(error)}`,
+      )
+      reports.skipped(delivery, error)
       this.#host.dispose(delivery, partition)
     })
   }
 
   #isRetryable(error: unknown): boolean {
     try {
-      return this.#host.retry.when(error)
+      return this.#settings.retry.when(error)
     } catch (failure) {
-      this.#host.logger.error(`${this.#host.subject}: retry.when threw: ${describe(failure)}`)
+      const { logger, subject } = this.#settings.reports
+      logger.error(`${subject}: retry.when threw: ${describe(failure)}`)
       return true
     }
   }
 
   async #retryLater(delivery: Delivery, partition: PartitionState, error: unknown): Promise<void> {
-    const { retry, dispatcher, logger, subject } = this.#host
+    const { retry, reports, slot } = this.#settings
+    const { logger, subject } = reports
+    const { dispatcher } = this.#host
     dispatcher.suspend(delivery, partition)
     if (this.#stopped) return
-    this.#host.retried()
+    reports.counts.retried += 1
     const wait = waitFor(error, retry, delivery.attempt)
     logger.info(
       `${subject}: attempt ${delivery.attempt} of message ${delivery.id} failed, next in ${Math.round(wait)} ms: ${describe(error)}`,
     )
     try {
-      await this.#host.driver()?.attempts?.failed(partition.assignment, delivery, delivery.attempt)
+      await slot.driver?.attempts?.failed(partition.assignment, delivery, delivery.attempt)
     } catch (failure) {
       logger.warn(`${subject}: the failed attempt of message ${delivery.id} could not be noted: ${describe(failure)}`)
     }
@@ -146,18 +154,15 @@ export class Failures {
     error: unknown,
     deadLetters: DeadLetters,
   ): Promise<void> {
-    const { logger, subject } = this.#host
+    const { reports } = this.#settings
     partition.deadLettering += 1
     try {
-      await Promise.all([
-        deadLetters.write(delivery, error, partition.gone.signal),
-        this.#host.answerFailure(delivery, error),
-      ])
-      logger.warn(
-        `${subject}: message ${delivery.id} went to ${deadLetters.topicFor(delivery.topic)} after ${delivery.attempt} attempts: ${describe(error)}`,
+      await Promise.all([deadLetters.write(delivery, error, partition.gone.signal), this.#answer(delivery, error)])
+      reports.logger.warn(
+        `${reports.subject}: message ${delivery.id} went to ${deadLetters.topicFor(delivery.topic)} after ${delivery.attempt} attempts: ${describe(error)}`,
       )
       partition.deadLettering -= 1
-      this.#host.deadLettered(delivery, error)
+      reports.deadLettered(delivery, error)
       this.#host.dispose(delivery, partition)
     } catch {
       // Shutdown, or the partition went away: the original was never acked and comes again.
@@ -169,10 +174,10 @@ export class Failures {
 
   /** HTTP: the sender retries. Only what no retry can help, or has had all its attempts, goes to the dead letters, if there are any. */
   async #giveBackOrBury(delivery: Delivery, partition: PartitionState, error: unknown, final: boolean): Promise<void> {
-    const { deadLetters, retry } = this.#host
+    const { deadLetters, retry } = this.#settings
     const hopeless = isFinal(delivery, final) || delivery.attempt >= retry.attempts || !this.#isRetryable(error)
     if (hopeless && deadLetters !== undefined) return this.#deadLetter(delivery, partition, error, deadLetters)
-    if (hopeless) await this.#host.answerFailure(delivery, error)
+    if (hopeless) await this.#answer(delivery, error)
     return this.#giveBack(delivery, partition, error, hopeless ? undefined : waitFor(error, retry, delivery.attempt))
   }
 
@@ -182,14 +187,20 @@ export class Failures {
     error: unknown,
     retryAfterMs: number | undefined,
   ): Promise<void> {
-    const { logger, subject } = this.#host
+    const { reports, slot } = this.#settings
+    const { logger, subject } = reports
     logger.info(`${subject}: message ${delivery.id} failed and goes back to its sender: ${describe(error)}`)
     try {
-      await this.#host.driver()?.reject?.(partition.assignment, delivery, error, retryAfterMs)
+      await slot.driver?.reject?.(partition.assignment, delivery, error, retryAfterMs)
     } catch (failure) {
       logger.warn(`${subject}: the sender of message ${delivery.id} could not be told: ${describe(failure)}`)
     }
     this.#host.drop(delivery, partition)
+  }
+
+  /** Ends the reply to a request with the error of its handling, which is not tried again. Never rejects. */
+  #answer(delivery: Delivery, error: unknown): Promise<void> | undefined {
+    return delivery.replyTo === undefined ? undefined : this.#settings.replies?.failed(delivery, error)
   }
 }
 
@@ -201,10 +212,4 @@ function isFinal(delivery: Delivery, final: boolean): boolean {
 /** The wait before the next attempt: what the error asks for, else the loop's backoff. */
 function waitFor(error: unknown, retry: Backoff, attempt: number): number {
   return isStreamError(error) && error.retryAfterMs !== undefined ? error.retryAfterMs : backoffDelayMs(retry, attempt)
-}
-
-/** One line about anything thrown. */
-export function describe(error: unknown): string {
-  if (isStreamError(error)) return `${error.code}: ${error.message}`
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
 }

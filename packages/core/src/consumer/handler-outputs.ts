@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { StreamError } from '../errors.js'
 import type { Handler, Message } from '../message.js'
-import { BatchEntryOf } from '../producer/producer.js'
+import { BatchEntryOf } from '../producer/batch-entry.js'
 import type { SendOptions } from '../producer/producer-options.js'
 
 /** Takes what a handler puts out. The promise settles with the outcome. */

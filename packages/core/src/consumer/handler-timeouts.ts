@@ -1,14 +1,19 @@
 import type { StreamError } from '../errors.js'
+import type { ConsumerReports } from './consumer-reports.js'
 import { type Delivery, DeliveryState } from './delivery.js'
 import type { Dispatcher } from './dispatcher.js'
 import type { PartitionState } from './partition-state.js'
 
-export interface HandlerTimeoutsHost {
-  readonly dispatcher: Dispatcher
+export interface HandlerTimeoutsSettings {
   readonly handlerTimeoutMs: number
   readonly handlerGraceMs: number
-  partitions(): Iterable<PartitionState>
-  timeoutError(message: string): StreamError
+  readonly reports: ConsumerReports
+  readonly partitions: { all(): Iterable<PartitionState> }
+  readonly outcomes: HandlerTimeoutsHost
+}
+
+export interface HandlerTimeoutsHost {
+  readonly dispatcher: Dispatcher
   /** A handler was given up on. The error policy decides on its message where that isn't settled. */
   leftBehind(delivery: Delivery, partition: PartitionState, error: StreamError): void
 }
@@ -18,13 +23,13 @@ export interface HandlerTimeoutsHost {
  * ignores it is left behind after the grace period.
  */
 export class HandlerTimeouts {
-  readonly #host: HandlerTimeoutsHost
+  readonly #settings: HandlerTimeoutsSettings
   readonly #tickMs: number
   #timer: NodeJS.Timeout | undefined
 
-  constructor(host: HandlerTimeoutsHost, handlerTimeoutMs: number) {
-    this.#host = host
-    this.#tickMs = Math.min(1_000, Math.max(5, Math.floor(handlerTimeoutMs / 20)))
+  constructor(settings: HandlerTimeoutsSettings) {
+    this.#settings = settings
+    this.#tickMs = Math.min(1_000, Math.max(5, Math.floor(settings.handlerTimeoutMs / 20)))
   }
 
   start(): void {
@@ -37,11 +42,12 @@ export class HandlerTimeouts {
   }
 
   #sweep(): void {
-    const { dispatcher, handlerTimeoutMs, handlerGraceMs } = this.#host
+    const { handlerTimeoutMs, handlerGraceMs, partitions, outcomes } = this.#settings
+    const { dispatcher } = outcomes
     dispatcher.tick += 1
     const overdue = dispatcher.tick - Math.ceil(handlerTimeoutMs / this.#tickMs)
     const hopeless = overdue - Math.ceil(handlerGraceMs / this.#tickMs) - 1
-    for (const partition of this.#host.partitions()) {
+    for (const partition of partitions.all()) {
       const late =
         partition.running === 0
           ? []
@@ -56,19 +62,22 @@ export class HandlerTimeouts {
   #timeOut(delivery: Delivery, handlerTimeoutMs: number): void {
     delivery.timedOut = true
     delivery.abort(
-      this.#host.timeoutError(
-        `the handler of message ${delivery.id} took longer than ${handlerTimeoutMs} ms (handlerTimeoutMs)`,
-      ),
+      this.#error(`the handler of message ${delivery.id} took longer than ${handlerTimeoutMs} ms (handlerTimeoutMs)`),
     )
   }
 
   #leaveBehind(delivery: Delivery, partition: PartitionState): void {
-    const error = this.#host.timeoutError(
+    const { outcomes } = this.#settings
+    const error = this.#error(
       `the handler of message ${delivery.id} ignored its abort signal and is left behind; whatever it still does overlaps with other starts`,
     )
     const unsettled = delivery.state === DeliveryState.Running
-    this.#host.dispatcher.leaveBehind(delivery, partition)
-    this.#host.leftBehind(delivery, partition, error)
-    if (!unsettled) this.#host.dispatcher.release(delivery, partition)
+    outcomes.dispatcher.leaveBehind(delivery, partition)
+    outcomes.leftBehind(delivery, partition, error)
+    if (!unsettled) outcomes.dispatcher.release(delivery, partition)
+  }
+
+  #error(message: string): StreamError {
+    return this.#settings.reports.error('TIMEOUT', message, 'handle')
   }
 }

@@ -2,7 +2,7 @@ import type { PartitionAssignment } from '../contract/consumer-driver.js'
 import { Deque } from '../deque.js'
 import { type Delivery, DeliveryState } from './delivery.js'
 
-/** What deliveries ask of the dispatcher that runs them. */
+/** Who answers `ack()` and `nack()` of a partition's deliveries. */
 export interface PartitionOwner {
   acknowledge(delivery: Delivery, partition: PartitionState): Promise<void>
   negativeAcknowledge(delivery: Delivery, partition: PartitionState, reason: unknown): Promise<void>
@@ -45,8 +45,6 @@ export class PartitionState {
   pausedReported = false
   /** What can be settled: with individual settlement all that is done, with cumulative settlement its contiguous prefix. */
   done: Delivery[] = []
-  /** It is settled up to a place: what is done behind something unsettled waits in `tracked`. */
-  cumulative = false
   /** Aborts when the partition leaves this member, or a close runs out of time. */
   readonly gone = new AbortController()
   #roomWaiters: (() => void)[] = []
@@ -80,7 +78,6 @@ export class PartitionState {
   /** A delivery is done: it joins what can be settled, and the window moves on. Returns whether an earlier one holds its ack up. */
   settle(delivery: Delivery, settlement: 'individual' | 'cumulative'): boolean {
     delivery.state = DeliveryState.Settled
-    this.cumulative = settlement === 'cumulative'
     if (settlement === 'individual') this.done.push(delivery)
     const before = this.tracked.length
     for (let head = this.tracked.peek(); head !== undefined && hasLeft(head); head = this.tracked.peek()) {

@@ -1,5 +1,5 @@
 import { atMost } from '../at-most.js'
-import type { ConsumerSpec, TopicDiscovery, TopicSearch } from '../contract/adapter.js'
+import type { TopicDiscovery, TopicSearch } from '../contract/adapter.js'
 import type {
   AttemptJournal,
   ConsumerDriver,
@@ -12,16 +12,8 @@ import { toStreamError } from '../errors.js'
 import { withSignal } from '../session.js'
 import { deadlineSignal } from '../time.js'
 import type { Delivery } from './delivery.js'
+import { noteGone, type Part, PatternParts } from './pattern-parts.js'
 import type { TopicSubscription } from './topic-subscription.js'
-
-/** Topics that were joined together, through a driver of their own. */
-interface Part {
-  readonly spec: ConsumerSpec
-  readonly driver: ConsumerDriver
-  readonly assignments: Set<PartitionAssignment>
-  /** Topics of it that don't exist any more. */
-  readonly gone: Set<string>
-}
 
 /** Longest look at which topics there are when something has failed, in milliseconds. */
 const LOOK_MS = 2_000
@@ -34,8 +26,7 @@ const LOOK_MS = 2_000
 export class PatternDriver implements ConsumerDriver {
   readonly #subscription: TopicSubscription
   readonly #sink: ConsumerSink
-  readonly #parts = new Set<Part>()
-  readonly #partOf = new Map<PartitionAssignment, Part>()
+  readonly #parts = new PatternParts()
   readonly #ending = new AbortController()
   /** Says how drivers of this adapter settle. */
   #sample: ConsumerDriver | undefined
@@ -70,8 +61,8 @@ export class PatternDriver implements ConsumerDriver {
   }
 
   readonly #journal: AttemptJournal = {
-    starting: async (...what) => this.#driverOf(what[0])?.attempts?.starting(...what),
-    failed: async (...what) => this.#driverOf(what[0])?.attempts?.failed(...what),
+    starting: async (...what) => this.#parts.driverOf(what[0])?.attempts?.starting(...what),
+    failed: async (...what) => this.#parts.driverOf(what[0])?.attempts?.failed(...what),
   }
 
   async open(signal: AbortSignal): Promise<void> {
@@ -106,18 +97,18 @@ export class PatternDriver implements ConsumerDriver {
     error: unknown,
     retryAfterMs: number | undefined,
   ): Promise<void> {
-    await this.#driverOf(assignment)?.reject?.(assignment, delivery, error, retryAfterMs)
+    await this.#parts.driverOf(assignment)?.reject?.(assignment, delivery, error, retryAfterMs)
   }
 
   async release(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
-    await this.#driverOf(assignment)?.release?.(assignment, deliveries)
+    await this.#parts.driverOf(assignment)?.release?.(assignment, deliveries)
   }
 
   async seek(assignment: PartitionAssignment, position: StartPosition): Promise<void> {
-    const part = this.#partOf.get(assignment)
+    const part = this.#parts.of(assignment)
     await part?.driver.seek?.(assignment, position)
     // The driver has assigned the partition again, by another object.
-    if (part !== undefined) this.#forget(part, [assignment])
+    if (part !== undefined) this.#parts.forget(part, [assignment])
   }
 
   async lag(): Promise<readonly PartitionLag[]> {
@@ -140,7 +131,6 @@ export class PatternDriver implements ConsumerDriver {
     // A change that was on its way ends by the signal; what it had opened until then is closed by itself.
     await this.#changes
     this.#parts.clear()
-    this.#partOf.clear()
   }
 
   #endChanges(): void {
@@ -201,10 +191,14 @@ export class PatternDriver implements ConsumerDriver {
       assignments,
       gone: new Set(),
       driver: transport.driver.consumer(spec, {
-        assigned: (partitions) => this.#assigned(part, partitions),
+        assigned: (partitions) => {
+          this.#parts.assign(part, partitions)
+          // That one part has no partition says nothing where another has some.
+          if (partitions.length > 0 || this.#parts.ownNothing) this.#sink.assigned(partitions)
+        },
         revoked: async (partitions, how, deadlineMs) => {
           await this.#sink.revoked(partitions, how, deadlineMs)
-          this.#forget(part, partitions)
+          this.#parts.forget(part, partitions)
         },
         deliver: (assignment, deliveries) => this.#sink.deliver(assignment, deliveries),
         capacity: (assignment) => this.#sink.capacity(assignment),
@@ -245,31 +239,8 @@ export class PatternDriver implements ConsumerDriver {
 
   async #end(part: Part, how: 'graceful' | 'lost'): Promise<void> {
     await this.#sink.revoked([...part.assignments], how)
-    this.#parts.delete(part)
-    this.#forget(part, [...part.assignments])
+    this.#parts.remove(part)
     await part.driver.close()
-  }
-
-  // Whose a partition is.
-
-  #assigned(part: Part, partitions: readonly PartitionAssignment[]): void {
-    for (const assignment of partitions) {
-      part.assignments.add(assignment)
-      this.#partOf.set(assignment, part)
-    }
-    // That one part has no partition says nothing where another has some.
-    if (partitions.length > 0 || this.#partOf.size === 0) this.#sink.assigned(partitions)
-  }
-
-  #forget(part: Part, partitions: readonly PartitionAssignment[]): void {
-    for (const assignment of partitions) {
-      part.assignments.delete(assignment)
-      this.#partOf.delete(assignment)
-    }
-  }
-
-  #driverOf(assignment: PartitionAssignment): ConsumerDriver | undefined {
-    return this.#partOf.get(assignment)?.driver
   }
 
   /** Tells what drivers reported before this look at the topics, unless it comes from one that is gone. */
@@ -301,7 +272,7 @@ export class PatternDriver implements ConsumerDriver {
     assignment: PartitionAssignment,
     settle: (driver: ConsumerDriver) => Promise<void> | undefined,
   ): Promise<void> {
-    const part = this.#partOf.get(assignment)
+    const part = this.#parts.of(assignment)
     if (part === undefined) {
       const { topic, partition } = assignment
       throw this.#subscription.error(`partition ${partition} of '${topic}' is not this loop's any more`)
@@ -319,8 +290,4 @@ export class PatternDriver implements ConsumerDriver {
     const { subject, transport } = this.#subscription.settings
     transport.logger.info(`${subject}: ${what}`)
   }
-}
-
-function noteGone(part: Part, present: ReadonlySet<string>): void {
-  for (const { topic } of part.spec.topics) if (!present.has(topic)) part.gone.add(topic)
 }

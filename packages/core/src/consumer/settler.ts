@@ -2,28 +2,32 @@ import { backoffDelayMs, RECONNECT_BACKOFF } from '../backoff.js'
 import type { ConsumerDriver } from '../contract/consumer-driver.js'
 import { StreamError } from '../errors.js'
 import { nextTurn, wait } from '../time.js'
+import { rejectAckWaiters, resolveAckWaiters } from './ack-waiters.js'
+import type { ConsumerReports } from './consumer-reports.js'
 import { type Delivery, DeliveryState } from './delivery.js'
+import type { DriverSlot } from './driver-slot.js'
 import type { PartitionState } from './partition-state.js'
 
+/** What the settler tells of the messages that it carries. */
 export interface SettlerHost {
-  driver(): ConsumerDriver | undefined
-  classify(error: unknown, operation: string): StreamError
-  settled(count: number): void
   /** The driver has taken the ack of a message whose mark it was to make. True where it refused: the message is not settled after all. */
   refused(delivery: Delivery, partition: PartitionState): boolean
   /** The ack of a message can't be sent any more. */
   unsettled(delivery: Delivery): void
-  settleFailed(partition: PartitionState, error: StreamError): void
 }
 
 /** Carries what is done to the driver, coalesced: one ack or commit of a partition at a time, the rest gathers meanwhile. */
 export class Settler {
+  readonly #slot: DriverSlot
+  readonly #reports: ConsumerReports
   readonly #host: SettlerHost
   readonly #dirty = new Set<PartitionState>()
   readonly #flushing = new Map<PartitionState, Promise<void>>()
   #scheduled = false
 
-  constructor(host: SettlerHost) {
+  constructor(slot: DriverSlot, reports: ConsumerReports, host: SettlerHost) {
+    this.#slot = slot
+    this.#reports = reports
     this.#host = host
   }
 
@@ -40,7 +44,7 @@ export class Settler {
       this.#dirty.clear()
       for (const one of dirty) void this.#flush(one)
     }
-    const interval = this.#host.driver()?.settleIntervalMs ?? 0
+    const interval = this.#slot.driver?.settleIntervalMs ?? 0
     if (interval === 0) nextTurn(run)
     else setTimeout(run, interval)
   }
@@ -61,20 +65,13 @@ export class Settler {
     const heldUp = [...partition.tracked].filter(({ state }) => state === DeliveryState.Settled)
     for (const delivery of [...done, ...heldUp]) {
       this.#host.unsettled(delivery)
-      rejectWaiters(delivery, error)
-    }
-    if (!partition.cumulative) return
-    // Done, and still behind something that isn't: it never came to be sent.
-    for (const delivery of partition.tracked) {
-      if (delivery.state !== DeliveryState.Settled) continue
-      this.#host.unsettled(delivery)
-      rejectWaiters(delivery, error)
+      rejectAckWaiters(delivery, error)
     }
   }
 
   /** There is something to settle, and somebody to take it. Without a driver the partition is lost, and about to be discarded. */
   #pending(partition: PartitionState): boolean {
-    return partition.done.length > 0 && partition.phase !== 'closed' && this.#host.driver() !== undefined
+    return partition.done.length > 0 && partition.phase !== 'closed' && this.#slot.driver !== undefined
   }
 
   #flush(partition: PartitionState): Promise<void> {
@@ -91,7 +88,7 @@ export class Settler {
 
   async #settle(partition: PartitionState): Promise<void> {
     for (let attempt = 1; partition.phase !== 'closed'; attempt += 1) {
-      const driver = this.#host.driver()
+      const driver = this.#slot.driver
       const work = takeWork(partition, driver)
       if (work === undefined || driver === undefined) return
       try {
@@ -101,13 +98,13 @@ export class Settler {
           if (delivery.claim !== undefined && this.#host.refused(delivery, partition)) refused += 1
           else acked(delivery)
         }
-        this.#host.settled(work.deliveries.length - refused)
+        this.#reports.counts.acked += work.deliveries.length - refused
         return
       } catch (cause) {
-        const error = this.#host.classify(cause, 'ack')
+        const error = this.#reports.classify(cause, 'ack')
         partition.done = [...work.deliveries, ...partition.done]
         if (isClosed(partition)) return rejectAll(partition, error)
-        this.#host.settleFailed(partition, error)
+        this.#reports.settleFailed(partition, error)
         if (!error.retryable) return rejectAll(partition, error)
         await wait(backoffDelayMs(RECONNECT_BACKOFF, attempt))
       }
@@ -141,7 +138,7 @@ function isClosed(partition: PartitionState): boolean {
 function rejectAll(partition: PartitionState, error: StreamError): void {
   const done = partition.done
   partition.done = []
-  for (const delivery of done) rejectWaiters(delivery, error)
+  for (const delivery of done) rejectAckWaiters(delivery, error)
 }
 
 /** The error of an ack whose partition went away. */
@@ -160,13 +157,5 @@ export function goneError(partition: PartitionState): StreamError {
 
 function acked(delivery: Delivery): void {
   delivery.state = DeliveryState.Acked
-  const waiters = delivery.ackWaiters
-  delivery.ackWaiters = undefined
-  if (waiters !== undefined) for (const waiter of waiters) waiter.resolve()
-}
-
-function rejectWaiters(delivery: Delivery, error: StreamError): void {
-  const waiters = delivery.ackWaiters
-  delivery.ackWaiters = undefined
-  if (waiters !== undefined) for (const waiter of waiters) waiter.reject(error)
+  resolveAckWaiters(delivery)
 }

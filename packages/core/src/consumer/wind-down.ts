@@ -53,6 +53,7 @@ export class WindDown {
 
   /** A partition may have become quiet. */
   idle(): void {
+    if (this.#waiting.length === 0) return
     const waiting = this.#waiting
     this.#waiting = []
     for (const wake of waiting) wake()

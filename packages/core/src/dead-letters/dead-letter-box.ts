@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { deadLetterTopic } from '../consumer/dead-letters.js'
-import type { Delivery } from '../consumer/delivery.js'
 import type { TopicSpec } from '../contract/adapter.js'
-import { type ErrorCode, isStreamError, StreamError } from '../errors.js'
+import { type ErrorCode, StreamError } from '../errors.js'
 import { requirePortableName } from '../names.js'
 import type { OptionInput } from '../options/fields.js'
 import { readOptions } from '../options/resolve.js'
@@ -10,9 +9,10 @@ import { RecordSender } from '../producer/record-sender.js'
 import { requireFor } from '../transport/requirements.js'
 import type { Transport } from '../transport/transport.js'
 import { ROUTING_HEADERS } from '../wire/reserved-headers.js'
-import { type DeadLetterDetails, readDeadLetter, summaryOf } from './dead-letter.js'
+import { type DeadLetterDetails, summaryOf } from './dead-letter.js'
 import { deadLetterFields, listFields, selectionFields } from './dead-letter-options.js'
-import { DeadLetterReader } from './dead-letter-reader.js'
+import type { DeadLetterReader } from './dead-letter-reader.js'
+import { DeadLetterTopic } from './dead-letter-topic.js'
 import { type DeadLetterPage, PageGathering } from './page.js'
 import { AckRemoval, MarkerRemoval, placeOf, type Removal, settledPlace } from './removal.js'
 import { Taking } from './taking.js'
@@ -55,8 +55,7 @@ export class DeadLetterBox implements AsyncDisposable {
   readonly #transport: Transport
   /** What holds the dead letters. */
   readonly #keeper: Transport
-  readonly #spec: TopicSpec
-  readonly #timeoutMs: number
+  readonly #letters: DeadLetterTopic
   readonly #senders = new Map<string, RecordSender>()
   #turn: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | undefined
@@ -75,8 +74,7 @@ export class DeadLetterBox implements AsyncDisposable {
     if (this.#keeper === transport && transport.capabilities.deadLetters !== true)
       throw this.#error('UNSUPPORTED', `${transport.name} keeps none: open it with deadLetterTransport`, 'configure')
     requireFor(this.#keeper.adapter, 'lag', 'deadLetters()', 'configure')
-    this.#spec = this.#keeper.topicSpec(this.deadLetterTopic, { role: 'dead-letters' })
-    this.#timeoutMs = values.timeoutMs
+    this.#letters = new DeadLetterTopic(this.#keeper, this, values.timeoutMs)
     transport.attach(this)
   }
 
@@ -89,11 +87,11 @@ export class DeadLetterBox implements AsyncDisposable {
     const { limit, cursor, where } = readOptions(listFields, rest, this.#context('list'))
     const gathering = new PageGathering(limit, cursor)
     return this.#inTurn('list', async () => {
-      await this.#read(signal, async (reader) => {
+      await this.#letters.read(signal, async (reader) => {
         for await (const delivery of reader.deliveries()) {
           const settles = settledPlace(delivery)
           if (settles !== undefined) gathering.remove(settles)
-          const letter = this.#letter(delivery)
+          const letter = this.#letters.letterOf(delivery)
           if (letter !== undefined && where?.(summaryOf(letter)) !== false) gathering.add(placeOf(delivery), letter)
           if (gathering.complete && reader.driver.settlement === 'individual') return
         }
@@ -106,10 +104,10 @@ export class DeadLetterBox implements AsyncDisposable {
   show(id: string, options: Abortable = {}): Promise<DeadLetterDetails> {
     return this.#inTurn('show', async () => {
       const found = new Map<string, DeadLetterDetails>()
-      await this.#read(options.signal, async (reader) => {
+      await this.#letters.read(options.signal, async (reader) => {
         for await (const delivery of reader.deliveries()) {
           found.delete(settledPlace(delivery) ?? '')
-          const letter = this.#letter(delivery)
+          const letter = this.#letters.letterOf(delivery)
           if (letter?.id === id) found.set(placeOf(delivery), letter)
         }
       })
@@ -136,7 +134,7 @@ export class DeadLetterBox implements AsyncDisposable {
 
   /** Waits for the call that is at work, then closes what it has opened. Calls after it reject with CLOSED. Never rejects. */
   close(options: { readonly timeoutMs?: number } = {}): Promise<void> {
-    this.#closing ??= this.#close(options.timeoutMs ?? this.#timeoutMs)
+    this.#closing ??= this.#close(options.timeoutMs ?? this.#letters.timeoutMs)
     return this.#closing
   }
 
@@ -154,11 +152,11 @@ export class DeadLetterBox implements AsyncDisposable {
     return this.#inTurn(operation, async () => {
       const missing = new Set(ids)
       let count = 0
-      const marked = await this.#markedPlaces(signal)
-      await this.#read(signal, async (reader) => {
+      const marked = await this.#letters.markedPlaces(signal)
+      await this.#letters.read(signal, async (reader) => {
         const taking = new Taking(this.#removal(reader), use, (delivery) => {
           if (settledPlace(delivery) !== undefined || marked.has(placeOf(delivery))) return 'gone'
-          const letter = this.#letter(delivery)
+          const letter = this.#letters.letterOf(delivery)
           if (letter === undefined || !test(letter)) return 'stays'
           missing.delete(letter.id)
           return letter
@@ -187,55 +185,7 @@ export class DeadLetterBox implements AsyncDisposable {
 
   #removal(reader: DeadLetterReader): Removal {
     if (reader.driver.settlement === 'individual') return new AckRemoval(reader)
-    return new MarkerRemoval(reader, this.#sender(this.#keeper, this.#spec))
-  }
-
-  /** What a log's markers say is gone: they stand behind what they name, so they must be known before anything is taken. */
-  async #markedPlaces(signal: AbortSignal | undefined): Promise<ReadonlySet<string>> {
-    const marked = new Set<string>()
-    await this.#read(signal, async (reader) => {
-      if (reader.driver.settlement === 'individual') return
-      for await (const delivery of reader.deliveries()) {
-        const place = settledPlace(delivery)
-        if (place !== undefined) marked.add(place)
-      }
-    })
-    return marked
-  }
-
-  /** One reading of the topic. Where the topic doesn't exist there is nothing to read. */
-  async #read(signal: AbortSignal | undefined, work: (reader: DeadLetterReader) => Promise<void>): Promise<void> {
-    signal?.throwIfAborted()
-    if (!(await this.#exists())) return
-    const reader = new DeadLetterReader({
-      transport: this.#keeper,
-      topic: this.#spec,
-      timeoutMs: this.#timeoutMs,
-      signal,
-    })
-    try {
-      await reader.open()
-      if (reader.total > 0) await work(reader)
-    } finally {
-      await reader.close()
-    }
-  }
-
-  async #exists(): Promise<boolean> {
-    try {
-      await this.#keeper.admin.provision({ ...this.#spec, provision: 'verify' })
-      return true
-    } catch (error) {
-      if (isStreamError(error) && error.code === 'NOT_FOUND') return false
-      throw error
-    }
-  }
-
-  /** The dead letter that a record is; `undefined` for markers, and for those of other topics or groups in a shared topic. */
-  #letter(delivery: Delivery): DeadLetterDetails | undefined {
-    if (settledPlace(delivery) !== undefined) return undefined
-    const letter = readDeadLetter(delivery, this.topic, this.group)
-    return letter.origin.topic === this.topic && letter.origin.group === this.group ? letter : undefined
+    return new MarkerRemoval(reader, this.#sender(this.#keeper, this.#letters.spec))
   }
 
   #selector(

@@ -1,6 +1,6 @@
 import { type Delivery, DeliveryState } from '../consumer/delivery.js'
-import { isPromiseLike } from '../consumer/dispatcher.js'
 import type { HandlerStage } from '../consumer/handler-chain.js'
+import { isPromiseLike } from '../consumer/handler-starts.js'
 import { isStreamError } from '../errors.js'
 import type { Message } from '../message.js'
 import type { Claims } from './claims.js'

@@ -1,8 +1,8 @@
-import type { Delivery } from '../consumer/delivery.js'
-import { DeliveryState } from '../consumer/delivery.js'
+import { rejectAckWaiters } from '../consumer/ack-waiters.js'
+import type { ConsumerReports } from '../consumer/consumer-reports.js'
+import { type Delivery, DeliveryState } from '../consumer/delivery.js'
 import type { HandlerStage } from '../consumer/handler-chain.js'
 import type { PartitionState } from '../consumer/partition-state.js'
-import type { StreamError } from '../errors.js'
 import type { Message } from '../message.js'
 import { deadlineSignal } from '../time.js'
 import type { Claims } from './claims.js'
@@ -11,10 +11,8 @@ import type { DedupeMark } from './dedupe-store.js'
 import type { DedupeTransaction } from './dedupe-transaction.js'
 import type { Postponement } from './postponement.js'
 
-/** What dedupe asks of the engine. */
-export interface DedupeHost {
-  readonly manualAck: boolean
-  readonly started: boolean
+/** What dedupe asks of those who keep the messages. */
+export interface DedupeOutcomes {
   /** The message's mark is made: it is handled, and can be settled. */
   marked(delivery: Delivery, partition: PartitionState): void
   /** Settles a message that somebody else has handled. */
@@ -23,12 +21,17 @@ export interface DedupeHost {
   restart(delivery: Delivery, partition: PartitionState, why: Postponement): void
   /** A message that counted as handled was not settled by its ack: somebody else is at work on it. */
   takeBack(delivery: Delivery, partition: PartitionState, why: Postponement): void
-  /** A message that counted as handled was handled by somebody else. */
-  uncount(): void
+  /** A mark is no longer on its way. */
   idle(partition: PartitionState): void
-  fail(error: unknown): void
-  tellDuplicate(delivery: Delivery): void
-  tellConflict(delivery: Delivery, error: StreamError): void
+}
+
+/** The loop around it. */
+export interface DedupeHost {
+  readonly manualAck: boolean
+  readonly dispatcher: { readonly started: boolean }
+  readonly outcomes: DedupeOutcomes
+  readonly reports: Pick<ConsumerReports, 'counts' | 'duplicate' | 'conflict'>
+  readonly fail: (error: unknown) => void
 }
 
 /** What a loop with `dedupe` does besides handling: one object per loop, and none without the option. */
@@ -50,7 +53,7 @@ export class Dedupe implements DedupeStageHost {
     }
   }
 
-  /** Called by the engine, before anything is handled. */
+  /** Called before anything is handled. */
   bind(host: DedupeHost): void {
     this.#host = host
   }
@@ -60,19 +63,19 @@ export class Dedupe implements DedupeStageHost {
   }
 
   get started(): boolean {
-    return this.#host?.started === true
+    return this.#host?.dispatcher.started === true
   }
 
   duplicate(delivery: Delivery): void {
     this.#deduplicated += 1
     delivery.duplicate = true
-    this.#host?.tellDuplicate(delivery)
+    this.#host?.reports.duplicate(delivery)
     if (this.#host?.manualAck === true) delivery.ack().catch(() => {})
   }
 
   conflicted(delivery: Delivery, error: Postponement): void {
     this.#conflicts += 1
-    this.#host?.tellConflict(delivery, error)
+    this.#host?.reports.conflict(delivery, error)
   }
 
   fail(error: unknown): void {
@@ -128,9 +131,10 @@ export class Dedupe implements DedupeStageHost {
     const error = claims.conflict(delivery, refusal)
     delivery.refusal = undefined
     this.conflicted(delivery, error)
-    rejectWaiters(delivery, error)
-    this.#host?.uncount()
-    if (refusal === 'busy') this.#host?.takeBack(delivery, partition, error)
+    rejectAckWaiters(delivery, error)
+    // Its handler has succeeded, and somebody else's counts.
+    if (this.#host !== undefined) this.#host.reports.counts.handled -= 1
+    if (refusal === 'busy') this.#host?.outcomes.takeBack(delivery, partition, error)
     return refusal === 'busy'
   }
 
@@ -144,26 +148,21 @@ export class Dedupe implements DedupeStageHost {
     const answer = await claims.complete(delivery, partition.gone.signal).catch(() => undefined)
     partition.marking -= 1
     delivery.completing = false
-    if (answer === 'completed' && delivery.state === DeliveryState.Running) this.#host?.marked(delivery, partition)
+    if (answer === 'completed' && delivery.state === DeliveryState.Running)
+      this.#host?.outcomes.marked(delivery, partition)
     else if (answer === 'done' || answer === 'busy') {
       const error = claims.conflict(delivery, answer)
       this.conflicted(delivery, error)
-      rejectWaiters(delivery, error)
+      rejectAckWaiters(delivery, error)
       // While its handler is at work, which was told by ack(), the attempt goes on; it ends with the handler.
       if (delivery.handling) delivery.nacked = { reason: error }
       else if (delivery.state !== DeliveryState.Running) return
-      else if (answer === 'done') this.#host?.dispose(delivery, partition)
-      else this.#host?.restart(delivery, partition, error)
+      else if (answer === 'done') this.#host?.outcomes.dispose(delivery, partition)
+      else this.#host?.outcomes.restart(delivery, partition, error)
     }
-    this.#host?.idle(partition)
+    this.#host?.outcomes.idle(partition)
   }
 }
 
 /** How long marks of handlers that outlived their partition are tried to be made, in milliseconds. */
 const OUTLIVED_MS = 30_000
-
-function rejectWaiters(delivery: Delivery, error: StreamError): void {
-  const waiters = delivery.ackWaiters
-  delivery.ackWaiters = undefined
-  if (waiters !== undefined) for (const waiter of waiters) waiter.reject(error)
-}

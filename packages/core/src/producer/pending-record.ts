@@ -45,6 +45,8 @@ export class PendingRecord implements OutgoingRecord {
   /** Set by a single `send`. */
   resolve: ((receipt: SendReceipt) => void) | undefined = undefined
   reject: ((error: StreamError) => void) | undefined = undefined
+  /** Set by a send with a signal, to which it no longer listens once it has its outcome. */
+  onSettled: (() => void) | undefined = undefined
   readonly id: string
   readonly key: string | undefined
   readonly payload: Buffer | undefined

@@ -1,6 +1,6 @@
 import { type Codec, type CodecName, findCodec } from '../codec.js'
 import type { AdapterDefinition } from '../contract/adapter.js'
-import { type StreamError, toStreamError } from '../errors.js'
+import type { StreamError } from '../errors.js'
 import { Events, type LastError } from '../events.js'
 import type { Reply } from '../feedback/reply.js'
 import { type RequestOptions, Requests } from '../feedback/request.js'
@@ -9,13 +9,16 @@ import type { Schema } from '../schema.js'
 import { abortError, withSignal } from '../session.js'
 import { openByAdapter } from '../transport/open-transport.js'
 import type { Transport } from '../transport/transport.js'
+import { BatchEntryOf } from './batch-entry.js'
 import { BatchSend } from './batch-send.js'
+import { EncodingQueue } from './encoding-queue.js'
 import type { PendingRecord, RecordOwner, SendReceipt } from './pending-record.js'
+import type { ProducerEvents, ProducerStats } from './producer-events.js'
 import { type ProducerOptionInput, producerFields, type SendOptions } from './producer-options.js'
 import { type InternalSendOptions, RecordEncoder } from './record-encoder.js'
 import { SendChain } from './send-chain.js'
 import type { SendMiddleware } from './send-middleware.js'
-import { type ProducerStats, SendPipeline } from './send-pipeline.js'
+import { SendPipeline } from './send-pipeline.js'
 
 /** Options of a producer. Those of one adapter stand below its name: `{ redis: { … } }`; other adapters' may be carried along. */
 export interface ProducerSettings<T = unknown> extends ProducerOptionInput, OptionsByAdapter {
@@ -33,20 +36,6 @@ export interface ProducerOptions<T = unknown> extends ProducerSettings<T> {
 /** Makes producers of one transport. */
 export type ProducerClass = new <T = unknown>(topic: string, options?: ProducerOptions<T>) => Producer<T>
 
-export interface ProducerEvents {
-  /** The connection is there: for the first time, or `again`. */
-  ready: { readonly again: boolean }
-  /** The connection is lost. A new one is on its way; what is unconfirmed will be sent again. */
-  reconnecting: { readonly error: StreamError }
-  error: StreamError
-}
-
-/** One value of a `sendBatch` with options of its own. */
-export interface BatchEntry<T> {
-  readonly value: T
-  readonly options?: SendOptions
-}
-
 /** How long `close` waits for outcomes, in milliseconds, unless told otherwise. */
 const CLOSE_TIMEOUT_MS = 10_000
 
@@ -59,15 +48,13 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   readonly topic: string
   readonly transport: Transport
   readonly #ownsTransport: boolean
-  readonly #encoder: RecordEncoder
+  readonly #encoding: EncodingQueue
   readonly #pipeline: SendPipeline
   readonly #events: Events<ProducerEvents>
   readonly #single: RecordOwner
   #requests: Requests | undefined
   /** Where there is middleware, every send goes through it. */
   readonly #chain: SendChain | undefined
-  /** Set while a schema validates asynchronously: later sends queue behind it, so that order is kept. */
-  #encoding: Promise<void> | undefined
   #closing: Promise<void> | undefined
 
   /** Checks topic and options; no I/O. Throws INVALID_ARGUMENT with every problem. */
@@ -80,7 +67,7 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     this.topic = topic
     const spec = this.transport.topicSpec(topic, { partitions: common.partitions, retention: common.retention })
     this.#events = new Events(this.transport.logger, `producer ${topic}`)
-    this.#encoder = new RecordEncoder(topic, common)
+    this.#encoding = new EncodingQueue(new RecordEncoder(topic, common), this.transport.name, topic)
     this.#pipeline = new SendPipeline({
       transport: this.transport,
       spec,
@@ -186,7 +173,7 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   /** Resolves when every send made so far has its outcome, whatever it is. */
   async flush(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     if (this.#chain !== undefined) await withSignal(this.#chain.flush(), options.signal)
-    await this.#encoding
+    await this.#encoding.drained
     await withSignal(this.#pipeline.flush(), options.signal)
   }
 
@@ -240,39 +227,8 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     submit: (record: PendingRecord) => void,
     reject: (error: StreamError) => void,
   ): void {
-    const fail = (error: unknown): void =>
-      reject(
-        toStreamError(error, {
-          code: 'INVALID_ARGUMENT',
-          transport: this.transport.name,
-          topic: this.topic,
-          operation: 'send',
-        }),
-      )
-    if (this.#pipeline.closed) return fail(this.#closedError())
-    if (this.#encoding !== undefined)
-      return this.#queue(() => this.#encoder.encode(value, options, owner), submit, fail)
-    try {
-      const record = this.#encoder.encode(value, options, owner)
-      if (record instanceof Promise) this.#queue(() => record, submit, fail)
-      else submit(record)
-    } catch (error) {
-      fail(error)
-    }
-  }
-
-  #queue(
-    encode: () => PendingRecord | Promise<PendingRecord>,
-    submit: (record: PendingRecord) => void,
-    fail: (error: unknown) => void,
-  ): void {
-    const turn: Promise<void> = (this.#encoding ?? Promise.resolve())
-      .then(encode)
-      .then(submit, fail)
-      .then(() => {
-        if (this.#encoding === turn) this.#encoding = undefined
-      })
-    this.#encoding = turn
+    if (this.#pipeline.closed) return reject(this.#closedError())
+    this.#encoding.encode(value, options, owner, submit, reject)
   }
 
   #submit(record: PendingRecord, options: SendOptions | undefined): void {
@@ -280,7 +236,10 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     if (signal?.aborted === true) return record.owner.failed(record, abortError(signal))
     this.#pipeline.submit(record, options?.timeoutMs)
     if (signal === undefined) return
-    signal.addEventListener('abort', () => this.#pipeline.abandon(record, abortError(signal)), { once: true })
+    const abort = (): void => this.#pipeline.abandon(record, abortError(signal))
+    signal.addEventListener('abort', abort, { once: true })
+    // A signal may outlive millions of sends, and would keep each of them.
+    record.onSettled = () => signal.removeEventListener('abort', abort)
   }
 
   #closedError(): StreamError {
@@ -301,25 +260,9 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     const started = performance.now()
     this.#requests?.close()
     await this.#chain?.close(timeoutMs, signal)
-    await this.#encoding
+    await this.#encoding.drained
     await this.#pipeline.close(Math.max(0, timeoutMs - (performance.now() - started)), signal)
     this.transport.detach(this)
     if (this.#ownsTransport) await this.transport.close()
   }
-}
-
-/** @internal */
-export class BatchEntryOf<T> implements BatchEntry<T> {
-  readonly value: T
-  readonly options: SendOptions
-
-  constructor(value: T, options: SendOptions) {
-    this.value = value
-    this.options = options
-  }
-}
-
-/** A value of a `sendBatch` with its own options: `sendBatch(orders.map((order) => batchEntry(order, { key: order.id })))`. */
-export function batchEntry<T>(value: T, options: SendOptions): BatchEntryOf<T> {
-  return new BatchEntryOf(value, options)
 }

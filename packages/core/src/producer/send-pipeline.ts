@@ -9,27 +9,12 @@ import type { Transport } from '../transport/transport.js'
 import type { Lane } from './lane.js'
 import { LaneRouter, type RouterHost } from './lane-router.js'
 import { type PendingRecord, RecordState } from './pending-record.js'
+import type { ProducerStats } from './producer-events.js'
 import type { ProducerOptionValues } from './producer-options.js'
 import { SendBuffer } from './send-buffer.js'
 
 /** Failures of a lane in a row from which on they are logged as warnings. */
 const FAILURES_WORTH_A_WARNING = 3
-
-/** How a producer is doing. Counters start at 0 with the producer. */
-export interface ProducerStats {
-  readonly sent: number
-  readonly accepted: number
-  readonly failed: number
-  /** Records that were handed to a driver again after a failure. */
-  readonly resent: number
-  /** Records that have no outcome yet, and their bytes. */
-  readonly buffered: number
-  readonly bufferedBytes: number
-  /** Records that wait for room in the buffer. */
-  readonly waiting: number
-  readonly reconnects: number
-  readonly connected: boolean
-}
 
 export interface PipelineSettings {
   readonly transport: Transport
@@ -226,6 +211,7 @@ export class SendPipeline implements RouterHost {
 
   #settle(record: PendingRecord, error: StreamError | undefined): void {
     record.state = RecordState.Settled
+    record.onSettled?.()
     if (error === undefined) {
       this.#accepted += 1
       this.#lastFailure = undefined

@@ -3,27 +3,51 @@ import { join } from 'node:path'
 import { BrokerError } from './errors.js'
 import { ensureInstalled, type InstallLog, type InstallRecipe } from './install.js'
 import { unpackDebianPackages, writeLoaderShim } from './install-debian.js'
+import { fetchFromMaven, requireJava, writeJavaScript } from './install-maven.js'
 import { kafkaRecipe } from './kafka-install.js'
 import { rabbitmqRecipe } from './rabbitmq-install.js'
 import { redisRecipe } from './redis.js'
 
-/** kcat, a Kafka client on librdkafka: a foreign client to test against. */
-const kcatRecipe: InstallRecipe = {
-  name: 'kcat',
+const PERF_TEST_VERSION = '2.22.1'
+
+/** A Debian package that holds one program of its name. */
+function debianRecipe(name: string): InstallRecipe {
+  return {
+    name,
+    revision: 1,
+    async build(folder, log) {
+      const unpacked = await unpackDebianPackages(folder, [name], log)
+      await writeLoaderShim(unpacked, join(folder, 'bin', name), `usr/bin/${name}`)
+      return unpacked.version
+    },
+  }
+}
+
+/** RabbitMQ's load generator for AMQP 0-9-1; this is the newest that is on Maven Central. */
+const perfTestRecipe: InstallRecipe = {
+  name: 'perf-test',
   revision: 1,
+  version: PERF_TEST_VERSION,
   async build(folder, log) {
-    const unpacked = await unpackDebianPackages(folder, ['kcat'], log)
-    await writeLoaderShim(unpacked, join(folder, 'bin/kcat'), 'usr/bin/kcat')
-    return unpacked.version
+    await requireJava()
+    log(`perf-test: fetching ${PERF_TEST_VERSION} with Maven`)
+    await fetchFromMaven(folder, `PerfTest ${PERF_TEST_VERSION}`, [`com.rabbitmq:perf-test:${PERF_TEST_VERSION}`])
+    await writeJavaScript(folder, 'perf-test', 'com.rabbitmq.perf.PerfTest')
+    return PERF_TEST_VERSION
   },
 }
 
 function recipeOf(tool: string): InstallRecipe {
-  if (tool === 'kcat') return kcatRecipe
+  // kcat, a Kafka client on librdkafka: a foreign client to test against. wrk: load for HTTP.
+  if (tool === 'kcat' || tool === 'wrk') return debianRecipe(tool)
+  if (tool === 'perf-test') return perfTestRecipe
   if (tool.startsWith('redis-')) return redisRecipe
   if (tool.startsWith('rabbitmq')) return rabbitmqRecipe
   if (tool.startsWith('kafka-')) return kafkaRecipe()
-  throw new BrokerError('INVALID_ARGUMENT', `unknown tool ${tool}: there are kcat, redis-…, rabbitmq… and kafka-…`)
+  throw new BrokerError(
+    'INVALID_ARGUMENT',
+    `unknown tool ${tool}: there are kcat, wrk, perf-test, redis-…, rabbitmq… and kafka-…`,
+  )
 }
 
 /**

@@ -1,4 +1,5 @@
 import { expect } from 'vitest'
+import { NOTHING_WRONG } from '../ledger/check-history.js'
 import type { Bench } from './bench.js'
 
 interface Judged {
@@ -11,16 +12,7 @@ interface Judged {
 /** Where nothing died: everything sent was confirmed and handled once, per key in the order of sending and one at a time. */
 export async function expectExactlyOnceInOrder(bench: Bench, judged: Judged = {}): Promise<void> {
   await bench.ledger.allConfirmed()
-  expect(bench.verdict(judged.group, judged.topic, judged.gone)).toEqual({
-    lost: [],
-    phantom: [],
-    duplicated: [],
-    reordered: [],
-    overlapping: [],
-    zombies: [],
-    settledTwice: [],
-    restarts: 0,
-  })
+  expect(bench.verdict(judged.group, judged.topic, judged.gone)).toEqual(NOTHING_WRONG)
 }
 
 /**

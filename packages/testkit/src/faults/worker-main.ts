@@ -88,6 +88,7 @@ async function consume(
   const { group, handlerMs = 0 } = role
   const settings = { ...role.settings, ...(await makeSettings(role.settingsModule, spec)) }
   const loop = transport.consumer(spec.topic, { ...settings, group } as ConsumerSettings)
+  loop.on('deduplicated', ({ id }) => writer.write({ did: 'deduplicated', id }))
   const own = role.handler === undefined ? undefined : await makeHandler(role.handler, spec)
   const handler = async (message: Message): Promise<void> => {
     if (handlerMs > 0) await duration(handlerMs)
@@ -111,7 +112,7 @@ function writeMemory(writer: LedgerWriter, everyMs: number): NodeJS.Timeout {
   return setInterval(write, everyMs)
 }
 
-async function makeSettings(module: string | undefined, spec: WorkerSpec): Promise<ReturnType<MakeSettings>> {
+async function makeSettings(module: string | undefined, spec: WorkerSpec): Promise<Awaited<ReturnType<MakeSettings>>> {
   if (module === undefined) return {}
   const { default: make } = (await import(module)) as { readonly default: MakeSettings }
   return make(spec)

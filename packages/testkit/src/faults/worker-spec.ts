@@ -58,7 +58,9 @@ export interface ConsumerRole extends Role {
 }
 
 /** Makes options of a worker's loop that JSON can't hold, once per life. */
-export type MakeSettings = (spec: WorkerSpec) => Partial<Omit<ConsumerSettings, 'group'>>
+export type MakeSettings = (spec: WorkerSpec) => LoopSettings | Promise<LoopSettings>
+
+type LoopSettings = Partial<Omit<ConsumerSettings, 'group'>>
 
 /** Makes the handler of a worker, once per life. What it throws is a failed attempt. */
 export type MakeHandler = (spec: WorkerSpec) => Handler | Promise<Handler>

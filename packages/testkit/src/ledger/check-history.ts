@@ -41,6 +41,18 @@ export interface HistoryVerdict {
   readonly restarts: number
 }
 
+/** The verdict on a history in which everything was handled once, in order and one at a time. */
+export const NOTHING_WRONG: HistoryVerdict = {
+  lost: [],
+  phantom: [],
+  duplicated: [],
+  reordered: [],
+  overlapping: [],
+  zombies: [],
+  settledTwice: [],
+  restarts: 0,
+}
+
 /**
  * Judges the history of one group on one topic, per key: the first successful handlings of a key's messages must be in the order
  * of sending. A redelivered run restarts at an earlier message and goes on in order, so later successes of a message that has

@@ -6,6 +6,7 @@ export type LedgerLine = LineOrigin &
   (
     | { readonly did: 'send'; readonly id: string; readonly key?: string }
     | { readonly did: 'confirmed' | 'refused'; readonly id: string; readonly code?: string }
+    | { readonly did: 'deduplicated'; readonly id: string }
     | {
         readonly did: 'start'
         readonly handling: number

@@ -48,6 +48,7 @@ export class LedgerReader {
   /** Codes of sends that were refused, by id: the last one of each. */
   readonly refusals = new Map<string, string>()
   #confirmed = 0
+  #deduplicated = 0
 
   constructor(folder: string) {
     this.folder = folder
@@ -84,6 +85,11 @@ export class LedgerReader {
 
   get counts(): { readonly sent: number; readonly confirmed: number; readonly handled: number } {
     return { sent: this.#sends.size, confirmed: this.#confirmed, handled: this.#done.size }
+  }
+
+  /** How often a message came that its group had handled, and was recognised. */
+  get deduplicated(): number {
+    return this.#deduplicated
   }
 
   /** This message is confirmed, and a handler has succeeded with it. */
@@ -136,6 +142,9 @@ export class LedgerReader {
       case 'refused':
         if (line.did === 'refused') this.refusals.set(line.id, line.code ?? 'unknown')
         return this.#outcome(line.id, line.did === 'confirmed', line.at)
+      case 'deduplicated':
+        this.#deduplicated += 1
+        return
       case 'start':
         this.#handlings.set(handlingKey(line), {
           id: line.id,

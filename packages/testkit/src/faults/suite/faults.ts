@@ -8,6 +8,7 @@ import { exitWhileUnreachable } from './exit-while-unreachable.js'
 import { FaultSuite } from './fault-suite.js'
 import { lagReported } from './lag-reported.js'
 import { consumerKilled, producerKilled } from './process-killed.js'
+import { resendsRecognised } from './resends-recognised.js'
 import type { FaultSettings } from './settings.js'
 import { slowConsumer } from './slow-consumer.js'
 import { topicChanged } from './topic-changed.js'
@@ -19,6 +20,7 @@ const PARTS: readonly ((suite: FaultSuite) => void)[] = [
   connectionFaults,
   consumerKilled,
   producerKilled,
+  resendsRecognised,
   exitWhileUnreachable,
   consumerFrozen,
   topicChanged,

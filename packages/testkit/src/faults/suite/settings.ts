@@ -92,6 +92,8 @@ export interface FaultSettings {
   readonly consumer?: Readonly<Record<string, unknown>>
   /** Options of a producer, for a topic, under which the broker of the stand drops what it has stored already by `sequence`. Left out: it doesn't. */
   readonly publishDedupe?: (topic: string) => Readonly<Record<string, unknown>>
+  /** Where a group's `dedupe` keeps its marks: in the Redis of the stand (`RedisDedupeStore` of the adapter's module), or in an SQLite file. Default `sqlite`. */
+  readonly marks?: 'redis' | 'sqlite'
   /** The driver itself repeats once, on a new connection, what a lost one left open, so that no resend need be counted. Default false. */
   readonly driverRepeats?: boolean
   /** Default 4; 1 for a transport without partitions. */

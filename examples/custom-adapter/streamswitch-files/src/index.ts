@@ -1,0 +1,2 @@
+export { adapter as default, FilesConsumerLoop, FilesProducer } from './adapter.js'
+export type { FilesOptions } from './options.js'

@@ -1,0 +1,149 @@
+import type { ConsumerDriver, PartitionAssignment } from '../contract/consumer-driver.js'
+import { Acknowledgements } from './acknowledgements.js'
+import type { ConsumerReports } from './consumer-reports.js'
+import { type Delivery, DeliveryState } from './delivery.js'
+import type { DriverSlot } from './driver-slot.js'
+import type { Inbox } from './inbox.js'
+import type { Outcomes } from './outcomes.js'
+import type { PartitionHooks } from './partition-hooks.js'
+import { PartitionState } from './partition-state.js'
+import { goneError } from './settler.js'
+import type { StallWatch } from './stall-watch.js'
+import { abortHandlers, isUnsettled } from './wind-down.js'
+
+/** Longest wait for running handlers when a partition is handed over, unless the driver gives less, in milliseconds. */
+export const REVOCATION_MS = 10_000
+
+const TAKEN_AWAY = 'its partition was taken away'
+
+export interface AssignedPartitionsSettings {
+  /** The loop's own: messages for another group alone are settled unseen. */
+  readonly group: string
+  readonly outcomes: Outcomes
+  readonly inbox: Inbox
+  readonly slot: DriverSlot
+  readonly hooks: PartitionHooks
+  readonly reports: ConsumerReports
+  readonly stallWatch: Pick<StallWatch, 'delivered'>
+}
+
+/** The partitions in this member's hands: they come, get their deliveries and go as the driver says (see `ConsumerSink`). */
+export class AssignedPartitions {
+  readonly #settings: AssignedPartitionsSettings
+  readonly #acknowledgements: Acknowledgements
+  readonly #partitions = new Map<PartitionAssignment, PartitionState>()
+  #draining = false
+
+  constructor(settings: AssignedPartitionsSettings) {
+    this.#settings = settings
+    this.#acknowledgements = new Acknowledgements(settings.outcomes)
+  }
+
+  get assignments(): PartitionAssignment[] {
+    return [...this.#partitions.keys()]
+  }
+
+  all(): Iterable<PartitionState> {
+    return this.#partitions.values()
+  }
+
+  /** What comes from now on starts nothing: the loop closes. */
+  drain(): void {
+    this.#draining = true
+  }
+
+  /** Lets drivers go on that wait for room: nothing is taken any more. */
+  stopWaiting(): void {
+    for (const partition of this.#partitions.values()) partition.wakeRoomWaiters()
+  }
+
+  assign(assignments: readonly PartitionAssignment[]): void {
+    const { outcomes, hooks, reports } = this.#settings
+    const partitions = assignments.map((assignment) => new PartitionState(assignment, this.#acknowledgements))
+    for (const partition of partitions) {
+      if (this.#draining) partition.phase = 'draining'
+      this.#partitions.set(partition.assignment, partition)
+      outcomes.dispatcher.add(partition)
+    }
+    hooks.assigned(partitions)
+    reports.assigned(assignments)
+  }
+
+  /** Resolves once the partitions are let go: with `graceful` after their handlers, `deadlineMs` at most. */
+  async revoke(
+    assignments: readonly PartitionAssignment[],
+    how: 'graceful' | 'lost',
+    deadlineMs: number,
+  ): Promise<void> {
+    const { outcomes, slot, hooks, reports } = this.#settings
+    const partitions = assignments
+      .map((assignment) => this.#partitions.get(assignment))
+      .filter((partition) => partition !== undefined)
+    if (partitions.length === 0) return
+    if (how === 'graceful') {
+      const ended = outcomes.windDown.finish(partitions, deadlineMs, TAKEN_AWAY, slot.driver)
+      outcomes.dispatcher.hurry()
+      await ended
+    }
+    // The connection may have been lost while a handover was on its way: then the loss has been told already.
+    const closed = partitions.filter((partition) => this.#close(partition))
+    if (closed.length === 0) return
+    if (how === 'lost') void hooks.revoked(closed, 'lost')
+    reports.revoked(assignments, how)
+  }
+
+  /** Returns what the driver has to wait for before it delivers more; `undefined`: there is room. */
+  deliver(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> | undefined {
+    const { outcomes, inbox, group, reports, stallWatch } = this.#settings
+    const partition = this.#partitions.get(assignment)
+    if (partition === undefined || partition.phase !== 'open') return undefined
+    reports.counts.received += deliveries.length
+    partition.received += deliveries.length
+    stallWatch.delivered(assignment)
+    inbox.add(partition, deliveries)
+    for (const delivery of deliveries) {
+      const { onlyGroup } = delivery
+      if (onlyGroup !== undefined && onlyGroup !== group) outcomes.disposeUnseen(delivery, partition)
+    }
+    outcomes.dispatcher.dispatch()
+    if (this.#draining || inbox.capacity(partition) > 0) return undefined
+    if (!partition.pausedReported && inbox.isStalled(partition)) {
+      partition.pausedReported = true
+      reports.windowFull(partition)
+    }
+    return partition.whenRoom()
+  }
+
+  /** How many more deliveries fit. */
+  capacity(assignment: PartitionAssignment): number {
+    const partition = this.#partitions.get(assignment)
+    return partition === undefined ? 0 : this.#settings.inbox.capacity(partition)
+  }
+
+  /** Brings all work to its end and lets all partitions go: see `WindDown.finish`. */
+  async close(timeoutMs: number, driver: ConsumerDriver | undefined, hurry: AbortSignal | undefined): Promise<void> {
+    const { outcomes } = this.#settings
+    const partitions = [...this.#partitions.values()]
+    const reason = `the loop closed and its deadline of ${timeoutMs} ms has passed`
+    await outcomes.windDown.finish(partitions, timeoutMs, reason, driver, hurry)
+    for (const partition of partitions) this.#close(partition)
+  }
+
+  /** Forgets a partition and everything in it. False when that was done before. */
+  #close(partition: PartitionState): boolean {
+    const { outcomes, inbox } = this.#settings
+    if (partition.phase === 'closed') return false
+    partition.phase = 'closed'
+    this.#partitions.delete(partition.assignment)
+    outcomes.dispatcher.remove(partition)
+    abortHandlers(partition, TAKEN_AWAY)
+    for (const delivery of partition.tracked) {
+      inbox.remove(delivery)
+      if (isUnsettled(delivery)) delivery.state = DeliveryState.Dropped
+    }
+    outcomes.settler.discard(partition, goneError(partition))
+    partition.wakeRoomWaiters()
+    outcomes.idle(partition)
+    return true
+  }
+}

@@ -1,0 +1,150 @@
+import type { ConsumerSpec } from '../contract/adapter.js'
+import type { PartitionAssignment } from '../contract/consumer-driver.js'
+import { describe, type ErrorCode, StreamError } from '../errors.js'
+import type { Events } from '../events.js'
+import type { Logger } from '../logger.js'
+import type { Transport } from '../transport/transport.js'
+import type { ConsumerEvents } from './consumer-events.js'
+import type { Delivery } from './delivery.js'
+import type { PartitionState } from './partition-state.js'
+import { type Stall, stallError } from './stall-watch.js'
+
+export interface ReportSettings {
+  readonly subject: string
+  readonly transport: Transport
+  readonly spec: ConsumerSpec
+  readonly events: Events<ConsumerEvents>
+}
+
+/** Counts what happens in a loop and tells it: by events, in the log, and by errors in the loop's name. Decides nothing. */
+export class ConsumerReports {
+  readonly subject: string
+  readonly logger: Logger
+  readonly #transport: Transport
+  readonly #spec: ConsumerSpec
+  readonly #events: Events<ConsumerEvents>
+  readonly counts = { received: 0, handled: 0, retried: 0, deadLettered: 0, skipped: 0, acked: 0, overlaps: 0 }
+
+  constructor({ subject, transport, spec, events }: ReportSettings) {
+    this.subject = subject
+    this.logger = transport.logger
+    this.#transport = transport
+    this.#spec = spec
+    this.#events = events
+  }
+
+  error(code: ErrorCode, message: string, operation: string, cause?: unknown): StreamError {
+    return new StreamError(`${this.subject}: ${message}`, {
+      code,
+      transport: this.#transport.name,
+      topic: this.#spec.topics[0]?.topic,
+      operation,
+      cause,
+    })
+  }
+
+  /** What the transport's own error means. */
+  classify(cause: unknown, operation: string): StreamError {
+    return this.#transport.adapter.classifyError(cause, operation, this.#spec.topics[0]?.topic)
+  }
+
+  stallError(stall: Stall): StreamError {
+    return stallError(this.subject, this.#transport.name, stall)
+  }
+
+  report(error: StreamError): void {
+    this.#events.emit('error', error)
+  }
+
+  // Connection and partitions.
+
+  ready(again: boolean): void {
+    this.#events.emit('ready', { again })
+  }
+
+  reconnecting(error: StreamError): void {
+    this.#events.emit('reconnecting', { error })
+  }
+
+  assigned(assignments: readonly PartitionAssignment[]): void {
+    if (assignments.length > 0) this.logger.debug(`${this.subject}: assigned ${list(assignments)}`)
+    else
+      this.logger.warn(
+        `${this.subject}: joined, and there is no partition for it: members beyond the number of partitions wait idle (partitions)`,
+      )
+    this.#events.emit('assigned', { partitions: assignments })
+  }
+
+  revoked(assignments: readonly PartitionAssignment[], how: 'graceful' | 'lost'): void {
+    const names = list(assignments)
+    this.logger.info(how === 'lost' ? `${this.subject}: lost ${names}` : `${this.subject}: handed over ${names}`)
+    this.#events.emit('revoked', { partitions: assignments, how })
+  }
+
+  windowFull(partition: PartitionState): void {
+    const { topic, partition: number } = partition.assignment
+    const unsettled = partition.tracked.length
+    this.logger.warn(
+      `${this.subject}: partition ${number} of '${topic}' pauses: ${unsettled} messages wait behind unsettled ones (maxAheadMessages)`,
+    )
+    this.#events.emit('stalled', { topic, partition: number, reason: 'window', unsettled, backlog: 0 })
+  }
+
+  windowMoves({ assignment: { topic, partition } }: PartitionState): void {
+    this.#events.emit('recovered', { topic, partition, reason: 'window' })
+  }
+
+  stalled({ topic, partition, backlog }: Stall, unsettled: number): void {
+    this.#events.emit('stalled', { topic, partition, reason: 'delivery', unsettled, backlog })
+  }
+
+  recovered({ topic, partition }: Stall): void {
+    this.logger.info(`${this.subject}: partition ${partition} of '${topic}' is no longer stalled`)
+    this.#events.emit('recovered', { topic, partition, reason: 'delivery' })
+  }
+
+  // Messages.
+
+  deadLettered({ id, topic, attempt: attempts }: Delivery, error: unknown): void {
+    this.counts.deadLettered += 1
+    this.#events.emit('deadLetter', { id, topic, attempts, error })
+  }
+
+  skipped({ id, topic, attempt: attempts }: Delivery, error: unknown): void {
+    this.counts.skipped += 1
+    this.#events.emit('skipped', { id, topic, attempts, error })
+  }
+
+  duplicate({ id, topic, partition, offset }: Delivery): void {
+    this.logger.debug(`${this.subject}: message ${id} was handled before, and is acked without its handler`)
+    this.#events.emit('deduplicated', { id, topic, partition, offset })
+  }
+
+  conflict({ id, topic }: Delivery, error: StreamError): void {
+    this.logger.warn(`${this.subject}: ${error.code}: ${error.message}`)
+    this.#events.emit('conflict', { id, topic, error })
+  }
+
+  /** @param error - with which the handler ended; `undefined` where it succeeded. */
+  overlapped({ id }: Delivery, error: unknown): void {
+    this.counts.overlaps += 1
+    const outcome = error === undefined ? 'succeeded' : `failed (${describe(error)})`
+    this.logger.warn(
+      `${this.subject}: a handler of message ${id} ${outcome} after the message had left this loop's hands; another start of it may have overlapped`,
+    )
+  }
+
+  leftBehind(error: StreamError): void {
+    this.counts.overlaps += 1
+    this.report(error)
+  }
+
+  settleFailed({ assignment }: PartitionState, error: StreamError): void {
+    const message = `acks of partition ${assignment.partition} failed: ${error.message}`
+    this.report(this.error(error.code, message, 'ack', error))
+  }
+}
+
+function list(assignments: readonly PartitionAssignment[]): string {
+  return assignments.map(({ topic, partition }) => `${topic}/${partition}`).join(', ') || 'no partitions'
+}

@@ -1,0 +1,56 @@
+import type { Dedupe } from '../dedupe/dedupe.js'
+import type { AssignedPartitions } from './assigned-partitions.js'
+import type { ConsumerStats } from './consumer-events.js'
+import type { ConsumerReports } from './consumer-reports.js'
+import type { Dispatcher } from './dispatcher.js'
+import type { Inbox } from './inbox.js'
+import type { PartitionState } from './partition-state.js'
+import type { StallWatch } from './stall-watch.js'
+
+/** The parts of a loop that know how it is doing. */
+export interface StatisticsSources {
+  readonly reports: Pick<ConsumerReports, 'counts'>
+  readonly partitions: Pick<AssignedPartitions, 'all'>
+  readonly dispatcher: Pick<Dispatcher, 'running' | 'started' | 'hasRoom'>
+  readonly inbox: Inbox
+  readonly stallWatch: Pick<StallWatch, 'current'>
+  readonly session: { readonly driver: object | undefined; readonly reconnects: number }
+  readonly dedupe: Pick<Dedupe, 'counts'> | undefined
+}
+
+const NO_DUPLICATES = { deduplicated: 0, conflicts: 0 }
+
+/** How a loop is doing now. Computed when asked for: nothing of it but the counters costs anything before. */
+export function consumerStatistics(sources: StatisticsSources): ConsumerStats {
+  const { reports, dispatcher, inbox, session, dedupe } = sources
+  const stall = sources.stallWatch.current
+  const partitions = [...sources.partitions.all()]
+  const sum = (of: (partition: PartitionState) => number): number =>
+    partitions.reduce((total, partition) => total + of(partition), 0)
+  return {
+    ...reports.counts,
+    ...(dedupe?.counts ?? NO_DUPLICATES),
+    running: dispatcher.running,
+    waiting: sum((partition) => partition.inbox.length),
+    unsettled: sum((partition) => partition.tracked.length),
+    inboxBytes: inbox.bytes,
+    partitions: partitions.length,
+    reconnects: session.reconnects,
+    connected: session.driver !== undefined,
+    stalled: stall !== undefined,
+    stalledSince: stall?.since,
+    stallReason: stall?.reason,
+    heldUpBy: stall === undefined ? heldUpBy(partitions, sources) : 'transport',
+  }
+}
+
+/** What keeps messages from being started on this side of the transport. */
+function heldUpBy(
+  partitions: readonly PartitionState[],
+  { dispatcher, inbox }: StatisticsSources,
+): ConsumerStats['heldUpBy'] {
+  if (!dispatcher.started) return 'paused'
+  if (partitions.some((partition) => inbox.isStalled(partition))) return 'window'
+  const waiting = partitions.some((partition) => partition.inbox.length > 0)
+  return waiting && !dispatcher.hasRoom ? 'handlers' : undefined
+}

@@ -1,0 +1,122 @@
+import { StreamError } from '../errors.js'
+import type { Delivery } from './delivery.js'
+import type { DriverSlot } from './driver-slot.js'
+import { isGenerator, runGenerator } from './handler-outputs.js'
+import type { PreparedHandler } from './loop-handler.js'
+import type { PartitionState } from './partition-state.js'
+import type { ValueDecoder } from './value-decoder.js'
+
+export interface HandlerStartsSettings {
+  /** Most starts of a message. */
+  readonly attempts: number
+  readonly decoder: ValueDecoder
+  readonly slot: DriverSlot
+}
+
+/** What starts ask of the dispatcher. `run` tells a start's end from that of an earlier one of the same message. */
+export interface HandlerStartsHost {
+  readonly prepared: PreparedHandler | undefined
+  /** The start has ended well. */
+  returned(delivery: Delivery, partition: PartitionState, run: number): void
+  /** The start has failed. `final`: no other attempt can help. */
+  failed(delivery: Delivery, partition: PartitionState, run: number, error: unknown, final: boolean): void
+  /** The handler was never called: the start doesn't count. */
+  unstart(delivery: Delivery, partition: PartitionState): void
+}
+
+/**
+ * One start of a message's handler, from the note of it to its end: a suspect's start is put on record, the value decoded, the handler
+ * called, its promise or generator waited for. What can be done at once is done at once.
+ */
+export class HandlerStarts {
+  readonly #settings: HandlerStartsSettings
+  readonly #host: HandlerStartsHost
+
+  constructor(settings: HandlerStartsSettings, host: HandlerStartsHost) {
+    this.#settings = settings
+    this.#host = host
+  }
+
+  run(delivery: Delivery, partition: PartitionState): void {
+    const journal = delivery.suspect ? this.#settings.slot.driver?.attempts : undefined
+    if (journal === undefined) return this.#decode(delivery, partition)
+    const run = delivery.run
+    if (delivery.attempt > this.#settings.attempts) {
+      // Every start it had is on record, and each has ended with the death of its process: one more would end this one.
+      delivery.attempt -= 1
+      return this.#host.failed(delivery, partition, run, fatal(delivery), true)
+    }
+    journal.starting(partition.assignment, delivery, delivery.attempt).then(
+      () => {
+        if (delivery.run === run) this.#decode(delivery, partition)
+      },
+      (error: unknown) => this.#host.failed(delivery, partition, run, error, false),
+    )
+  }
+
+  #decode(delivery: Delivery, partition: PartitionState): void {
+    if (delivery.decoded) return this.#handle(delivery, partition)
+    const run = delivery.run
+    let pending: Promise<void> | undefined
+    try {
+      pending = this.#settings.decoder.decode(delivery)
+    } catch (error) {
+      return this.#host.failed(delivery, partition, run, error, true)
+    }
+    if (pending === undefined) return this.#handle(delivery, partition)
+    pending.then(
+      () => {
+        if (delivery.run === run) this.#handle(delivery, partition)
+      },
+      (error: unknown) => this.#host.failed(delivery, partition, run, error, true),
+    )
+  }
+
+  #handle(delivery: Delivery, partition: PartitionState): void {
+    const prepared = this.#host.prepared
+    // Paused or closing since the start, while the journal or the schema was asked: no handler is no success.
+    if (prepared === undefined) return this.#host.unstart(delivery, partition)
+    const run = delivery.run
+    let result: unknown
+    try {
+      result = prepared.handle(delivery)
+    } catch (error) {
+      return this.#host.failed(delivery, partition, run, error, false)
+    }
+    if (typeof result !== 'object' || result === null) return this.#host.returned(delivery, partition, run)
+    if (isPromiseLike(result)) return this.#waitFor(result, prepared, delivery, partition, run)
+    if (!isGenerator(result)) return this.#host.returned(delivery, partition, run)
+    this.#waitFor(runGenerator(delivery, result, prepared.forward), prepared, delivery, partition, run)
+  }
+
+  #waitFor(
+    result: PromiseLike<unknown>,
+    prepared: PreparedHandler,
+    delivery: Delivery,
+    partition: PartitionState,
+    run: number,
+  ): void {
+    result.then(
+      (value) => {
+        // An `async` function around a generator: nothing of it has run yet.
+        if (typeof value === 'object' && isGenerator(value))
+          this.#waitFor(runGenerator(delivery, value, prepared.forward), prepared, delivery, partition, run)
+        else this.#host.returned(delivery, partition, run)
+      },
+      (error: unknown) => this.#host.failed(delivery, partition, run, error, false),
+    )
+  }
+}
+
+function fatal(delivery: Delivery): StreamError {
+  return new StreamError(`message ${delivery.id} was at work alone ${delivery.attempt} times when the process died`, {
+    code: 'ABORTED',
+    retryable: false,
+    topic: delivery.topic,
+    operation: 'handle',
+  })
+}
+
+export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}

@@ -1,0 +1,165 @@
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import type { AdapterDefinition, ConsumerSpec } from '../contract/adapter.js'
+import { createDedupe } from '../dedupe/create-dedupe.js'
+import { dedupeProblem } from '../dedupe/dedupe-options.js'
+import { type ErrorCode, StreamError } from '../errors.js'
+import { Events } from '../events.js'
+import { Replies } from '../feedback/replies.js'
+import { requirePortableName } from '../names.js'
+import { splitOptions } from '../options/adapter-options.js'
+import { isTopicPattern, requirePattern, type TopicSelection } from '../topic-pattern.js'
+import { openByAdapter } from '../transport/open-transport.js'
+import { requireFor } from '../transport/requirements.js'
+import type { Transport } from '../transport/transport.js'
+import { ConsumerEngine } from './consumer-engine.js'
+import type { ConsumerEvents } from './consumer-events.js'
+import { type ConsumerLoopOptions, type ConsumerOptionValues, consumerFields } from './consumer-options.js'
+import { DeadLetters } from './dead-letters.js'
+import type { HandlerStage } from './handler-chain.js'
+import { middlewareStages } from './handler-middleware.js'
+import { TopicSubscription } from './topic-subscription.js'
+
+/** Makes an error in the loop's name. */
+type LoopError = (code: ErrorCode, message: string, operation: string, cause?: unknown) => StreamError
+
+/** What a loop is made from. */
+export interface LoopParts {
+  readonly group: string
+  readonly transport: Transport
+  /** The loop opened the transport for itself, and closes it. */
+  readonly ownsTransport: boolean
+  /** Those that it names; none with a pattern. */
+  readonly topics: readonly string[]
+  /** With a pattern: which topics there are. */
+  readonly subscription: TopicSubscription | undefined
+  readonly options: ConsumerOptionValues
+  readonly events: Events<ConsumerEvents>
+  /** What stands around the handler, outermost first: dedupe, replies, middleware. */
+  readonly stages: readonly HandlerStage[]
+  readonly engine: ConsumerEngine
+  readonly error: LoopError
+}
+
+/** What the parts that are made one after the other have in common. */
+interface Surroundings {
+  readonly subject: string
+  readonly group: string
+  readonly topics: readonly string[]
+  readonly transport: Transport
+  readonly options: ConsumerOptionValues
+  readonly events: Events<ConsumerEvents>
+  readonly error: LoopError
+}
+
+/**
+ * Checks topic, group and options, and puts a loop together; no I/O. Throws as the constructor of `ConsumerLoop` says.
+ *
+ * @param onFailure - the loop can't go on.
+ */
+export function makeLoopParts<T>(
+  adapter: AdapterDefinition,
+  selection: TopicSelection,
+  given: ConsumerLoopOptions<T>,
+  onFailure: (error: StreamError) => void,
+): LoopParts {
+  const { transport: shared, ...rest } = given ?? {}
+  const pattern = isTopicPattern(selection) ? selection : undefined
+  const topics = isTopicPattern(selection) ? [] : typeof selection === 'string' ? [selection] : [...selection]
+  if (pattern !== undefined) requirePattern(pattern.pattern, adapter.name)
+  /** The topics, or the pattern, as errors name them. */
+  const topic = pattern?.pattern ?? topics.join(',')
+  const group = given?.group
+  requirePortableName('group', group, adapter.name)
+  const subject = `consumer ${topic}/${group}`
+  const { common: options, own } = splitOptions(rest, consumerFields, adapter, 'consumerOptions', { subject, topic })
+  const transport = shared ?? openByAdapter(adapter)
+  const error: LoopError = (code, message, operation, cause) =>
+    new StreamError(`${subject}: ${message}`, { code, cause, transport: transport.name, topic, operation })
+  if (pattern === undefined && topics.length === 0)
+    throw error('INVALID_ARGUMENT', 'topic: must name at least one topic', 'configure')
+  checkOptions(adapter, pattern !== undefined, options, error)
+  const problem = dedupeProblem(rest.dedupe)
+  if (problem !== undefined) throw error('INVALID_ARGUMENT', problem, 'configure')
+
+  const events = new Events<ConsumerEvents>(transport.logger, subject)
+  const around: Surroundings = { subject, group, topics, transport, options, events, error }
+  const dedupe = createDedupe(options.dedupe, {
+    transport,
+    group,
+    marks: () => engine.driver()?.marks,
+    report: (failure) => events.emit('error', failure),
+  })
+  const replies = options.replies ? new Replies(transport, group, options.replyCodec) : undefined
+  const common = {
+    subject: `${subject} on ${transport.name}`,
+    transport,
+    spec: specOf(around, own),
+    deadLetters: deadLettersOf(around),
+  }
+  const { topicRefreshMs: refreshMs, connectTimeoutMs } = options
+  const subscription =
+    pattern === undefined ? undefined : new TopicSubscription({ ...common, ...pattern, refreshMs, connectTimeoutMs })
+  const engine: ConsumerEngine = new ConsumerEngine({
+    ...common,
+    topic,
+    connect: (sink) => subscription?.driver(sink) ?? transport.driver.consumer(common.spec, sink),
+    options,
+    replies,
+    dedupe,
+    events,
+    onFailure,
+  })
+  const stages = [dedupe?.stage, replies?.stage].filter((stage) => stage !== undefined)
+  stages.push(...middlewareStages([...(transport.middleware.handle ?? []), ...options.middleware]))
+  const ownsTransport = shared === undefined
+  return { group, transport, ownsTransport, topics, subscription, options, events, stages, engine, error }
+}
+
+/** What options mean together, and on this transport. */
+function checkOptions(
+  adapter: AdapterDefinition,
+  byPattern: boolean,
+  { from, ack, partitions, retention }: ConsumerOptionValues,
+  error: LoopError,
+): void {
+  if (byPattern) {
+    // It makes no topics: they keep what they were made with.
+    const given = Object.entries({ partitions, ...retention }).find(([, value]) => value !== undefined)
+    const what = `${given?.[0]}: a loop by pattern makes no topics; set it where they are made`
+    if (given !== undefined) throw error('INVALID_ARGUMENT', what, 'configure')
+  }
+  if (from !== undefined) requireFor(adapter, 'replay', "'from'", 'configure')
+  if (ack === 'manual') requireFor(adapter, 'manualAck', "ack: 'manual'", 'configure')
+}
+
+function specOf({ group, topics, transport, options }: Surroundings, own: unknown): ConsumerSpec {
+  const { retry, handlerTimeoutMs, handlerGraceMs, partitions, retention } = options
+  return {
+    topics: topics.map((topic) => transport.topicSpec(topic, { partitions, retention })),
+    group,
+    brokerGroup: transport.brokerGroup(group),
+    member: options.memberName ?? `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`,
+    ordering: options.ordering,
+    from: options.from,
+    prefetch: options.prefetch,
+    maxHandlingMs: (handlerTimeoutMs + handlerGraceMs + retry.maxDelayMs) * retry.attempts,
+    options: own,
+  }
+}
+
+/** `undefined`: the error policy decides on what can't be handled. */
+function deadLettersOf({ group, topics, transport, options, events, error }: Surroundings): DeadLetters | undefined {
+  const { deadLetter } = options
+  if (deadLetter === false) return undefined
+  const { capabilities, deadLetterTransport, name } = transport
+  if (deadLetterTransport === undefined && capabilities.deadLetters !== true) {
+    if (deadLetter === undefined) return undefined
+    const kept = String(capabilities.deadLetters)
+    const what = `${name} keeps dead letters only ${kept}: open it with deadLetterTransport, or leave deadLetter out`
+    throw error('UNSUPPORTED', what, 'configure')
+  }
+  const topic = typeof deadLetter === 'object' ? deadLetter.topic : undefined
+  const report = (failure: StreamError): void => events.emit('error', failure)
+  return new DeadLetters(deadLetterTransport ?? transport, topics, group, topic, report)
+}

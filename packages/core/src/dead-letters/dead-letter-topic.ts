@@ -1,0 +1,80 @@
+import type { Delivery } from '../consumer/delivery.js'
+import type { TopicSpec } from '../contract/adapter.js'
+import { isStreamError } from '../errors.js'
+import type { Transport } from '../transport/transport.js'
+import { type DeadLetterDetails, readDeadLetter } from './dead-letter.js'
+import { DeadLetterReader } from './dead-letter-reader.js'
+import { settledPlace } from './removal.js'
+
+/** Whose dead letters they are, and where they are. */
+interface Origin {
+  readonly topic: string
+  readonly group: string
+  readonly deadLetterTopic: string
+}
+
+/** A dead-letter topic as one group reads it: letters of others that share it are passed over. */
+export class DeadLetterTopic {
+  readonly spec: TopicSpec
+  /** Longest time for one reading, in milliseconds. */
+  readonly timeoutMs: number
+  readonly #keeper: Transport
+  readonly #origin: Origin
+
+  /** Throws INVALID_ARGUMENT where the topic's name is not portable. @param keeper - what holds the dead letters. */
+  constructor(keeper: Transport, origin: Origin, timeoutMs: number) {
+    this.#keeper = keeper
+    this.#origin = origin
+    this.spec = keeper.topicSpec(origin.deadLetterTopic, { role: 'dead-letters' })
+    this.timeoutMs = timeoutMs
+  }
+
+  /** What a log's markers say is gone: they stand behind what they name, so they must be known before anything is taken. */
+  async markedPlaces(signal: AbortSignal | undefined): Promise<ReadonlySet<string>> {
+    const marked = new Set<string>()
+    await this.read(signal, async (reader) => {
+      if (reader.driver.settlement === 'individual') return
+      for await (const delivery of reader.deliveries()) {
+        const place = settledPlace(delivery)
+        if (place !== undefined) marked.add(place)
+      }
+    })
+    return marked
+  }
+
+  /** One reading of the topic. Where the topic doesn't exist there is nothing to read. */
+  async read(signal: AbortSignal | undefined, work: (reader: DeadLetterReader) => Promise<void>): Promise<void> {
+    signal?.throwIfAborted()
+    if (!(await this.#exists())) return
+    const reader = new DeadLetterReader({
+      transport: this.#keeper,
+      topic: this.spec,
+      timeoutMs: this.timeoutMs,
+      signal,
+    })
+    try {
+      await reader.open()
+      if (reader.total > 0) await work(reader)
+    } finally {
+      await reader.close()
+    }
+  }
+
+  async #exists(): Promise<boolean> {
+    try {
+      await this.#keeper.admin.provision({ ...this.spec, provision: 'verify' })
+      return true
+    } catch (error) {
+      if (isStreamError(error) && error.code === 'NOT_FOUND') return false
+      throw error
+    }
+  }
+
+  /** The dead letter that a record is; `undefined` for markers, and for those of other topics or groups in a shared topic. */
+  letterOf(delivery: Delivery): DeadLetterDetails | undefined {
+    if (settledPlace(delivery) !== undefined) return undefined
+    const { topic, group } = this.#origin
+    const letter = readDeadLetter(delivery, topic, group)
+    return letter.origin.topic === topic && letter.origin.group === group ? letter : undefined
+  }
+}

@@ -1,0 +1,23 @@
+import type { SendOptions } from './producer-options.js'
+
+/** One value of a `sendBatch` with options of its own. */
+export interface BatchEntry<T> {
+  readonly value: T
+  readonly options?: SendOptions
+}
+
+/** @internal */
+export class BatchEntryOf<T> implements BatchEntry<T> {
+  readonly value: T
+  readonly options: SendOptions
+
+  constructor(value: T, options: SendOptions) {
+    this.value = value
+    this.options = options
+  }
+}
+
+/** A value of a `sendBatch` with its own options: `sendBatch(orders.map((order) => batchEntry(order, { key: order.id })))`. */
+export function batchEntry<T>(value: T, options: SendOptions): BatchEntryOf<T> {
+  return new BatchEntryOf(value, options)
+}
