@@ -160,6 +160,16 @@ describe('handlers of one key at the same time', () => {
     })
   })
 
+  test('one that began behind the new owner and outlived its revocation is a zombie as well', () => {
+    const history = [at('a0', 1, 4), at('a0', 2, 5, true), at('a1', 6, 7)]
+    expect(checkHistory(sent, history)).toMatchObject({ overlapping: [], zombies: ['a0'], duplicated: ['a0'] })
+  })
+
+  test('beside a zombie, two that nobody has revoked overlap all the same', () => {
+    const history = [at('a0', 1, 9, true), at('a0', 2, 5), at('a1', 3, 6)]
+    expect(checkHistory(sent, history)).toMatchObject({ overlapping: ['a1'], zombies: ['a0'] })
+  })
+
   test('different keys may overlap', () => {
     const other = { ...at('b0', 2, 4), key: 'b' }
     expect(

@@ -17,6 +17,8 @@ export interface HandledMessage {
   readonly endedAt: number | undefined
   /** The message left its member's hands (its signal was aborted) before the handler ended. */
   readonly abandoned: boolean
+  /** Where the record is stored that the message came from. Left out where that isn't known: all of an id are then taken for one record. */
+  readonly record?: string | undefined
   /** The transport has taken the ack of this very handling. Left out where that isn't known. */
   readonly settled?: boolean
 }
@@ -31,9 +33,12 @@ export interface HistoryVerdict {
   readonly duplicated: readonly string[]
   /** Its first success came after that of a message that was sent later with the same key. */
   readonly reordered: readonly string[]
-  /** Its handler started while another one of its key was at work. */
+  /** Its handler started while another one of its key was at work, and both had their message in their members' hands to the end. */
   readonly overlapping: readonly string[]
-  /** As `overlapping`, but the handler at work had been told to end, since its message had left its member's hands. No breach of order. */
+  /**
+   * Its handler started while another one of its key was at work, and the message of one of the two had left its member's hands: that one
+   * began before its member learned of it and ended after, whichever began first. No breach of order.
+   */
   readonly zombies: readonly string[]
   /** The transport took the acks of two handlings of it: the second one was not fenced. Each superfluous one counts. */
   readonly settledTwice: readonly string[]
@@ -78,7 +83,7 @@ export function checkHistory(
     phantom: handled.filter((one) => !isKnown(one)).map((one) => one.id),
     ...judgeOrder(successes, (id) => positions.get(id)?.position ?? -1),
     ...judgeOverlaps(handled),
-    settledTwice: repeated(handled.filter((one) => one.settled === true)),
+    settledTwice: judgeSettlements(handled),
   }
 }
 
@@ -109,12 +114,14 @@ function judgeOrder(
   return { duplicated, reordered, restarts }
 }
 
-/** Ids of all but the first of each id. */
-function repeated(handled: readonly HandledMessage[]): string[] {
+/** A message that its sender's resend has stored twice is settled once for each record, and so it should be. */
+function judgeSettlements(handled: readonly HandledMessage[]): string[] {
   const seen = new Set<string>()
-  return handled.flatMap(({ id }) => {
-    if (seen.has(id)) return [id]
-    seen.add(id)
+  return handled.flatMap(({ id, record, settled }) => {
+    if (settled !== true) return []
+    const settlement = JSON.stringify([id, record])
+    if (seen.has(settlement)) return [id]
+    seen.add(settlement)
     return []
   })
 }
@@ -134,7 +141,7 @@ function judgeOverlaps(handled: readonly HandledMessage[]): Pick<HistoryVerdict,
     const before = (running.get(handling.key) ?? []).filter(
       (one) => (one.endedAt ?? Number.MAX_SAFE_INTEGER) > handling.startedAt,
     )
-    if (before.some((one) => !one.abandoned)) overlapping.push(handling.id)
+    if (!handling.abandoned && before.some((one) => !one.abandoned)) overlapping.push(handling.id)
     else if (before.length > 0) zombies.push(handling.id)
     running.set(handling.key, [...before, handling])
   }

@@ -13,6 +13,9 @@ export type LedgerLine = LineOrigin &
         readonly id: string
         readonly key?: string
         readonly attempt: number
+        /** Where the record is stored that the message came from: two records of one id are a message that was stored twice. */
+        readonly partition?: number
+        readonly offset?: string
       }
     | {
         readonly did: 'succeeded' | 'failed' | 'settled' | 'unsettled'

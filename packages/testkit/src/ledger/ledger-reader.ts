@@ -152,6 +152,7 @@ export class LedgerReader {
           process: line.process,
           life: line.life,
           attempt: line.attempt,
+          record: line.offset === undefined ? undefined : `${line.partition}/${line.offset}`,
           startedAt: line.at,
           endedAt: undefined,
           outcome: 'running',

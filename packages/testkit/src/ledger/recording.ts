@@ -29,8 +29,8 @@ export function recordHandler(writer: LedgerWriter, handler: Handler, acks = fal
   return async (message: Message) => {
     started += 1
     const handling = started
-    const { id, key, attempt } = message
-    writer.write({ did: 'start', handling, id, attempt, ...(key === undefined ? {} : { key }) })
+    const { id, key, attempt, partition, offset } = message
+    writer.write({ did: 'start', handling, id, attempt, partition, offset, ...(key === undefined ? {} : { key }) })
     try {
       await handler(message)
     } catch (error) {
