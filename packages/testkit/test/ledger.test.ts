@@ -119,31 +119,41 @@ describe('the checker finds in a doctored ledger', () => {
 
   describe('a message that is settled twice', () => {
     /** Another handling of m2, of its record or of another one, settled as well. */
-    function handleAgain(partition: number, offset: string): void {
-      doctor('consumer', (lines) =>
-        lines.map((line) => line.replace('"id":"m2",', '"id":"m2","partition":0,"offset":"7",')),
-      )
+    function handleAgain(record?: { readonly partition: number; readonly offset: string }): void {
+      if (record !== undefined)
+        doctor('consumer', (lines) =>
+          lines.map((line) => line.replace('"id":"m2",', '"id":"m2","partition":0,"offset":"7",')),
+        )
       const other = new LedgerWriter(folder, 'other', 3)
-      other.write({ did: 'start', handling: 0, id: 'm2', key: 'k', attempt: 1, partition, offset })
+      other.write({ did: 'start', handling: 0, id: 'm2', key: 'k', attempt: 1, ...record })
       other.write({ did: 'succeeded', handling: 0 })
       other.write({ did: 'settled', handling: 0 })
     }
 
     test('of the same record', () => {
       writeClean()
-      handleAgain(0, '7')
+      handleAgain({ partition: 0, offset: '7' })
       expect(verdict()).toEqual({ ...CLEAN, duplicated: ['m2'], settledTwice: ['m2'] })
     })
 
     test('and not one that was stored twice, each of its records settled once: a duplicate only', () => {
       writeClean()
-      handleAgain(0, '8')
+      handleAgain({ partition: 0, offset: '8' })
+      expect(verdict()).toEqual({ ...CLEAN, duplicated: ['m2'] })
+    })
+
+    test('nor one that was resent, where records are not known', () => {
+      writeClean()
+      doctor('producer', (lines) =>
+        lines.map((line) => line.replace('"confirmed","id":"m2"', '"confirmed","id":"m2","resent":true')),
+      )
+      handleAgain()
       expect(verdict()).toEqual({ ...CLEAN, duplicated: ['m2'] })
     })
 
     test('nor one at the same position of another partition', () => {
       writeClean()
-      handleAgain(1, '7')
+      handleAgain({ partition: 1, offset: '7' })
       expect(verdict()).toEqual({ ...CLEAN, duplicated: ['m2'] })
     })
   })

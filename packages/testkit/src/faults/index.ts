@@ -5,6 +5,7 @@ export {
   type LedgerEntry,
   type LedgerHandling,
   type LedgerLine,
+  type HandlerRecording,
   LedgerReader,
   type LedgerSend,
   type LedgerVerdict,

@@ -5,6 +5,8 @@ export interface SentMessage {
   readonly key: string | undefined
   /** `true`: `send` resolved. `false`: it rejected, the message may be there all the same. `undefined`: no outcome yet. */
   readonly confirmed: boolean | undefined
+  /** It was sent more than once, by its caller or by the producer: the transport may have stored it more than once. Default false. */
+  readonly resent?: boolean
 }
 
 /** One start of a handler. The list of them is in the order of the starts. */
@@ -17,7 +19,7 @@ export interface HandledMessage {
   readonly endedAt: number | undefined
   /** The message left its member's hands (its signal was aborted) before the handler ended. */
   readonly abandoned: boolean
-  /** Where the record is stored that the message came from. Left out where that isn't known: all of an id are then taken for one record. */
+  /** Where the record is stored that the message came from. Left out where that isn't known. */
   readonly record?: string | undefined
   /** The transport has taken the ack of this very handling. Left out where that isn't known. */
   readonly settled?: boolean
@@ -83,7 +85,7 @@ export function checkHistory(
     phantom: handled.filter((one) => !isKnown(one)).map((one) => one.id),
     ...judgeOrder(successes, (id) => positions.get(id)?.position ?? -1),
     ...judgeOverlaps(handled),
-    settledTwice: judgeSettlements(handled),
+    settledTwice: judgeSettlements(handled, new Set(sent.filter(storedOnce).map(({ id }) => id))),
   }
 }
 
@@ -114,11 +116,19 @@ function judgeOrder(
   return { duplicated, reordered, restarts }
 }
 
-/** A message that its sender's resend has stored twice is settled once for each record, and so it should be. */
-function judgeSettlements(handled: readonly HandledMessage[]): string[] {
+/** For certain: what has no confirmation may have been resent before its sender died. */
+function storedOnce({ confirmed, resent }: SentMessage): boolean {
+  return confirmed === true && resent !== true
+}
+
+/**
+ * A message that a resend has stored twice is settled once for each record, and so it should be. Where records aren't known, only
+ * messages that were stored once can be judged.
+ */
+function judgeSettlements(handled: readonly HandledMessage[], single: ReadonlySet<string>): string[] {
   const seen = new Set<string>()
   return handled.flatMap(({ id, record, settled }) => {
-    if (settled !== true) return []
+    if (settled !== true || (record === undefined && !single.has(id))) return []
     const settlement = JSON.stringify([id, record])
     if (seen.has(settlement)) return [id]
     seen.add(settlement)

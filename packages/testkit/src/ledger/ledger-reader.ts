@@ -6,6 +6,7 @@ import type { LedgerLine, ProcessEvent } from './ledger-lines.js'
 /** A message as its senders know it, over all their lives. */
 export interface LedgerSend extends SentMessage {
   confirmed: boolean | undefined
+  resent: boolean
   /** How often a caller sent it: more than once where a restarted process sends what it has no confirmation of. */
   calls: number
   /** Of the first call, in microseconds. */
@@ -141,7 +142,7 @@ export class LedgerReader {
       case 'confirmed':
       case 'refused':
         if (line.did === 'refused') this.refusals.set(line.id, line.code ?? 'unknown')
-        return this.#outcome(line.id, line.did === 'confirmed', line.at)
+        return this.#outcome(line, line.did === 'confirmed')
       case 'deduplicated':
         this.#deduplicated += 1
         return
@@ -174,16 +175,29 @@ export class LedgerReader {
   #sent(id: string, key: string | undefined, at: number): void {
     const known = this.#sends.get(id)
     if (known === undefined)
-      this.#sends.set(id, { id, key, confirmed: undefined, calls: 1, sentAt: at, confirmedAt: undefined })
-    else known.calls += 1
+      this.#sends.set(id, {
+        id,
+        key,
+        confirmed: undefined,
+        resent: false,
+        calls: 1,
+        sentAt: at,
+        confirmedAt: undefined,
+      })
+    else {
+      known.calls += 1
+      known.resent = true
+    }
   }
 
-  #outcome(id: string, confirmed: boolean, at: number): void {
-    const send = this.#sends.get(id)
-    if (send === undefined || send.confirmed === true) return
+  #outcome(line: Extract<LedgerLine, { readonly did: 'confirmed' | 'refused' }>, confirmed: boolean): void {
+    const send = this.#sends.get(line.id)
+    if (send === undefined) return
+    send.resent ||= line.resent === true
+    if (send.confirmed === true) return
     send.confirmed = confirmed
     if (!confirmed) return
-    send.confirmedAt = at
+    send.confirmedAt = line.at
     this.#confirmed += 1
   }
 
