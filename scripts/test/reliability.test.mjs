@@ -52,9 +52,13 @@ test('what a soak run is asked for is checked, all problems together', () => {
     minutes: 5,
     seed: 7,
     transports: ['redis', 'amqp'],
+    parallel: 1,
     output: true,
   })
-  expect(() => soakOptions(['--minutes', '0', '--seed', 'x'])).toThrow(/--minutes .*'0'.*--seed .*'x'/)
+  expect(soakOptions(['--parallel', '3'])).toMatchObject({ minutes: 30, transports: [], parallel: 3, output: false })
+  expect(() => soakOptions(['--minutes', '0', '--seed', 'x', '--parallel', '0'])).toThrow(
+    /--minutes .*'0'.*--seed .*'x'.*--parallel .*'0'/,
+  )
   expect(() => soakOptions(['--hours', '1'])).toThrow(/usage: soak/)
 })
 

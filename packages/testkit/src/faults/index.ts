@@ -1,11 +1,11 @@
 export {
   checkHistory,
   type HandledMessage,
+  type HandlerRecording,
   type HistoryVerdict,
   type LedgerEntry,
   type LedgerHandling,
   type LedgerLine,
-  type HandlerRecording,
   LedgerReader,
   type LedgerSend,
   type LedgerVerdict,
