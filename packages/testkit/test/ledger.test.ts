@@ -236,4 +236,30 @@ describe('what became of processes', () => {
     a.write({ did: 'unsettled', handling: 1, code: 'ABORTED' })
     expect(verdict()).toEqual({ ...CLEAN, zombies: ['m0'], duplicated: ['m0'] })
   })
+
+  describe('a handling that began and ended after a thaw, while the new owner was at work', () => {
+    function thaw(told: boolean): void {
+      sentOnce()
+      const witness = new LedgerWriter(folder, 'a.witness', 1)
+      witness.writeOf('a', 2, { did: 'frozen' })
+      const b = new LedgerWriter(folder, 'b', 3)
+      b.write(start)
+      witness.writeOf('a', 2, { did: 'resumed' })
+      const a = new LedgerWriter(folder, 'a', 2)
+      a.write(start)
+      a.write({ did: 'succeeded', handling: 1 })
+      if (told) a.write({ did: 'revoked', note: '1 lost' })
+      b.write({ did: 'succeeded', handling: 1 })
+    }
+
+    test('is a zombie where its process was about to be told what it had lost', () => {
+      thaw(true)
+      expect(verdict()).toEqual({ ...CLEAN, zombies: ['m0'], duplicated: ['m0'] })
+    })
+
+    test('is an overlap where its process had lost nothing', () => {
+      thaw(false)
+      expect(verdict()).toEqual({ ...CLEAN, overlapping: ['m0'], duplicated: ['m0'] })
+    })
+  })
 })

@@ -3,6 +3,9 @@ import { join } from 'node:path'
 import { checkHistory, type HandledMessage, type HistoryVerdict, type SentMessage } from './check-history.js'
 import type { LedgerLine, ProcessEvent } from './ledger-lines.js'
 
+/** Longest time in which a process that was frozen is told what it has lost, in microseconds: heartbeats are due at once. */
+const LEARNS_WITHIN = 1_000_000
+
 /** A message as its senders know it, over all their lives. */
 export interface LedgerSend extends SentMessage {
   confirmed: boolean | undefined
@@ -69,7 +72,8 @@ export class LedgerReader {
   /** In the order of the starts, those of killed and frozen processes marked as what they are. */
   get handlings(): readonly LedgerHandling[] {
     const all = [...this.#handlings.values()].sort((left, right) => left.startedAt - right.startedAt)
-    for (const line of this.#processLines) {
+    const processes = this.processes
+    for (const line of processes) {
       const theirs = (one: LedgerHandling): boolean => one.process === line.process && one.life === line.life
       if (line.did === 'killed') {
         for (const one of all.filter((one) => theirs(one) && one.outcome === 'running')) {
@@ -78,8 +82,9 @@ export class LedgerReader {
         }
       }
       if (line.did !== 'frozen') continue
+      const unawareUntil = learningOfLoss(line, processes) ?? line.at
       for (const one of all.filter(theirs))
-        if (one.startedAt < line.at && (one.endedAt ?? Number.POSITIVE_INFINITY) > line.at) one.abandoned = true
+        if (one.startedAt < unawareUntil && (one.endedAt ?? Number.POSITIVE_INFINITY) > line.at) one.abandoned = true
     }
     return all
   }
@@ -213,6 +218,22 @@ export class LedgerReader {
       if (line.did === 'succeeded') this.#done.add(handling.id)
     }
   }
+}
+
+/**
+ * A process that was frozen past its lease goes on where it was until it is told: when it was told at last, or `undefined` where it
+ * had lost nothing.
+ */
+function learningOfLoss(frozen: ProcessLine, processes: readonly ProcessLine[]): number | undefined {
+  const later = processes.filter(
+    ({ process, life, at }) => process === frozen.process && life === frozen.life && at > frozen.at,
+  )
+  const resumed = later.find(({ did }) => did === 'resumed')
+  if (resumed === undefined) return undefined
+  return later.findLast(
+    ({ did, note, at }) =>
+      did === 'revoked' && note?.endsWith('lost') && at > resumed.at && at < resumed.at + LEARNS_WITHIN,
+  )?.at
 }
 
 function handlingKey(line: { readonly process: string; readonly life: number; readonly handling: number }): string {
