@@ -36,19 +36,6 @@ test('a case that was not run says so, and why', () => {
   expect(text).toContain('| **not run**: the broker is not ours |')
 })
 
-test('a new run of one transport leaves what the page says of the others', () => {
-  const empty = 'Before.\n\n<!-- results -->\n<!-- end of results -->\nAfter.\n'
-  const other = { ...row, transport: 'amqp', duplicates: 7 }
-  const both = withResults(empty, [row, other])
-  const results = resultTables([row, other])
-  expect(both).toBe(`Before.\n\n<!-- results -->\n\n${results}\n\n<!-- end of results -->\nAfter.\n`)
-  expect(withResults(both, [{ ...row, duplicates: 16 }])).toBe(both.replace('15 of 1,400', '16 of 1,400'))
-})
-
-test('a page without a place for results is refused', () => {
-  expect(() => withResults('# Reliability', [row])).toThrow('docs/reliability.md must have <!-- results -->')
-})
-
 test('a soak run has one table, a line for each round', () => {
   const text = soakTable([
     { ...row, item: 1, hit: '3 server killed', phantom: 0 },
@@ -65,8 +52,25 @@ test('what a soak run is asked for is checked, all problems together', () => {
     minutes: 5,
     seed: 7,
     transports: ['redis', 'amqp'],
+    parallel: 1,
     output: true,
   })
-  expect(() => soakOptions(['--minutes', '0', '--seed', 'x'])).toThrow(/--minutes .*'0'.*--seed .*'x'/)
+  expect(soakOptions(['--parallel', '3'])).toMatchObject({ minutes: 30, transports: [], parallel: 3, output: false })
+  expect(() => soakOptions(['--minutes', '0', '--seed', 'x', '--parallel', '0'])).toThrow(
+    /--minutes .*'0'.*--seed .*'x'.*--parallel .*'0'/,
+  )
   expect(() => soakOptions(['--hours', '1'])).toThrow(/usage: soak/)
+})
+
+test('a new run of one transport leaves what the page says of the others', () => {
+  const empty = 'Before.\n\n<!-- results -->\n<!-- end of results -->\nAfter.\n'
+  const other = { ...row, transport: 'amqp', duplicates: 7 }
+  const both = withResults(empty, [row, other])
+  const results = resultTables([row, other])
+  expect(both).toBe(`Before.\n\n<!-- results -->\n\n${results}\n\n<!-- end of results -->\nAfter.\n`)
+  expect(withResults(both, [{ ...row, duplicates: 16 }])).toBe(both.replace('15 of 1,400', '16 of 1,400'))
+})
+
+test('a page without a place for results is refused', () => {
+  expect(() => withResults('# Reliability', [row])).toThrow('docs/reliability.md must have <!-- results -->')
 })

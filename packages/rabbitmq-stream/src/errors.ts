@@ -5,7 +5,7 @@ import {
   StreamError,
   systemErrorMeaning,
 } from '@streamswitch/core/driver'
-import { ConnectionGone, ResponseCode, ServerError } from './client-patches/server-error.js'
+import { ConnectionGone, PublishersRefused, ResponseCode, ServerError } from './client-patches/server-error.js'
 
 export const TRANSPORT = 'rabbitmq-stream'
 
@@ -72,6 +72,7 @@ export function classifyError(native: unknown, operation: string, topic?: string
 
 function meaningOf(native: unknown): ErrorMeaning {
   if (native instanceof ServerError) return BY_RESPONSE_CODE[native.code] ?? { code: 'UNKNOWN' }
+  if (native instanceof PublishersRefused) return { code: 'RESOURCE_EXHAUSTED', advice: 'give it more disk space' }
   if (native instanceof ConnectionGone) return { code: 'UNAVAILABLE' }
   const code = typeof native === 'object' && native !== null ? (native as { readonly code?: unknown }).code : undefined
   if (typeof code === 'string') return BY_SYSTEM_CODE[code] ?? systemErrorMeaning(code) ?? { code: 'UNKNOWN' }

@@ -1,6 +1,12 @@
 import { StreamError } from '@streamswitch/core'
 import { describe, expect, test } from 'vitest'
-import { ConnectionGone, NoLeader, ResponseCode, ServerError } from '../src/client-patches/server-error.js'
+import {
+  ConnectionGone,
+  NoLeader,
+  PublishersRefused,
+  ResponseCode,
+  ServerError,
+} from '../src/client-patches/server-error.js'
 import { classifyError } from '../src/errors.js'
 
 const BY_RESPONSE: readonly (readonly [keyof typeof ResponseCode, string, boolean])[] = [
@@ -70,6 +76,13 @@ describe('classifyError', () => {
     })
     expect(classifyError(new NoLeader("stream 'orders' has no leader at the moment"), 'open')).toMatchObject({
       code: 'UNAVAILABLE',
+      retryable: true,
+    })
+  })
+
+  test('a broker that takes no publishers is RESOURCE_EXHAUSTED, and may take them later', () => {
+    expect(classifyError(new PublishersRefused('short of disk space'), 'open')).toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
       retryable: true,
     })
   })

@@ -116,5 +116,6 @@ test('a subscription that gets no messages while its connection lives is found, 
   expect(stalls[0]).toMatchObject({ topic, partition: 0, reason: 'delivery' })
   expect(recoveries[0]).toEqual({ topic, partition: 0, reason: 'delivery' })
   expect(loop.stats()).toMatchObject({ stalled: false, heldUpBy: undefined })
-  expect(loop.stats().reconnects).toBeGreaterThan(0)
+  // What the new connection brings may be handled before it counts as open.
+  await until(() => loop.stats().reconnects > 0)
 })

@@ -116,6 +116,28 @@ describe('a doctored history', () => {
   })
 })
 
+describe('a message that was settled twice where records are not known', () => {
+  const handled = handledMessages(CLEAN.replace('a1', 'a1 a1')).map((one) => ({ ...one, settled: true }))
+  const sentWith = (change: Partial<SentMessage>): SentMessage[] =>
+    sentMessages().map((message) => (message.id === 'a1' ? { ...message, ...change } : message))
+
+  test('is found where it was sent once', () => {
+    expect(checkHistory(sentMessages(), handled)).toMatchObject({ duplicated: ['a1'], settledTwice: ['a1'] })
+  })
+
+  test.each([{ resent: true }, { confirmed: false }, { confirmed: undefined }])(
+    'proves nothing where it may have been stored twice: %j',
+    (change) => {
+      expect(checkHistory(sentWith(change), handled)).toMatchObject({ duplicated: ['a1'], settledTwice: [] })
+    },
+  )
+
+  test('is found for all that where both come from one record', () => {
+    const known = handled.map((one) => ({ ...one, record: `0/${one.id}` }))
+    expect(checkHistory(sentWith({ resent: true }), known)).toMatchObject({ settledTwice: ['a1'] })
+  })
+})
+
 describe('redelivery', () => {
   test('a run that restarts at an earlier message and goes on in order duplicates, and reorders nothing', () => {
     const line = 'a0 a1 a2 a1 a2 a3 a4 b0 b1 b2 b3 b4 c0 c1 c2 c3 c4'
@@ -158,6 +180,16 @@ describe('handlers of one key at the same time', () => {
       duplicated: ['a0'],
       reordered: [],
     })
+  })
+
+  test('one that began behind the new owner and outlived its revocation is a zombie as well', () => {
+    const history = [at('a0', 1, 4), at('a0', 2, 5, true), at('a1', 6, 7)]
+    expect(checkHistory(sent, history)).toMatchObject({ overlapping: [], zombies: ['a0'], duplicated: ['a0'] })
+  })
+
+  test('beside a zombie, two that nobody has revoked overlap all the same', () => {
+    const history = [at('a0', 1, 9, true), at('a0', 2, 5), at('a1', 3, 6)]
+    expect(checkHistory(sent, history)).toMatchObject({ overlapping: ['a1'], zombies: ['a0'] })
   })
 
   test('different keys may overlap', () => {

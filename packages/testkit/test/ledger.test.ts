@@ -117,6 +117,47 @@ describe('the checker finds in a doctored ledger', () => {
     expect(verdict()).toEqual({ ...CLEAN, duplicated: ['m2'], settledTwice: ['m2'] })
   })
 
+  describe('a message that is settled twice', () => {
+    /** Another handling of m2, of its record or of another one, settled as well. */
+    function handleAgain(record?: { readonly partition: number; readonly offset: string }): void {
+      if (record !== undefined)
+        doctor('consumer', (lines) =>
+          lines.map((line) => line.replace('"id":"m2",', '"id":"m2","partition":0,"offset":"7",')),
+        )
+      const other = new LedgerWriter(folder, 'other', 3)
+      other.write({ did: 'start', handling: 0, id: 'm2', key: 'k', attempt: 1, ...record })
+      other.write({ did: 'succeeded', handling: 0 })
+      other.write({ did: 'settled', handling: 0 })
+    }
+
+    test('of the same record', () => {
+      writeClean()
+      handleAgain({ partition: 0, offset: '7' })
+      expect(verdict()).toEqual({ ...CLEAN, duplicated: ['m2'], settledTwice: ['m2'] })
+    })
+
+    test('and not one that was stored twice, each of its records settled once: a duplicate only', () => {
+      writeClean()
+      handleAgain({ partition: 0, offset: '8' })
+      expect(verdict()).toEqual({ ...CLEAN, duplicated: ['m2'] })
+    })
+
+    test('nor one that was resent, where records are not known', () => {
+      writeClean()
+      doctor('producer', (lines) =>
+        lines.map((line) => line.replace('"confirmed","id":"m2"', '"confirmed","id":"m2","resent":true')),
+      )
+      handleAgain()
+      expect(verdict()).toEqual({ ...CLEAN, duplicated: ['m2'] })
+    })
+
+    test('nor one at the same position of another partition', () => {
+      writeClean()
+      handleAgain({ partition: 1, offset: '7' })
+      expect(verdict()).toEqual({ ...CLEAN, duplicated: ['m2'] })
+    })
+  })
+
   test('a reorder', () => {
     writeClean()
     doctor('consumer', (lines) =>
@@ -194,5 +235,31 @@ describe('what became of processes', () => {
     a.write({ did: 'succeeded', handling: 1, abandoned: true })
     a.write({ did: 'unsettled', handling: 1, code: 'ABORTED' })
     expect(verdict()).toEqual({ ...CLEAN, zombies: ['m0'], duplicated: ['m0'] })
+  })
+
+  describe('a handling that began and ended after a thaw, while the new owner was at work', () => {
+    function thaw(told: boolean): void {
+      sentOnce()
+      const witness = new LedgerWriter(folder, 'a.witness', 1)
+      witness.writeOf('a', 2, { did: 'frozen' })
+      const b = new LedgerWriter(folder, 'b', 3)
+      b.write(start)
+      witness.writeOf('a', 2, { did: 'resumed' })
+      const a = new LedgerWriter(folder, 'a', 2)
+      a.write(start)
+      a.write({ did: 'succeeded', handling: 1 })
+      if (told) a.write({ did: 'revoked', note: '1 lost' })
+      b.write({ did: 'succeeded', handling: 1 })
+    }
+
+    test('is a zombie where its process was about to be told what it had lost', () => {
+      thaw(true)
+      expect(verdict()).toEqual({ ...CLEAN, zombies: ['m0'], duplicated: ['m0'] })
+    })
+
+    test('is an overlap where its process had lost nothing', () => {
+      thaw(false)
+      expect(verdict()).toEqual({ ...CLEAN, overlapping: ['m0'], duplicated: ['m0'] })
+    })
   })
 })

@@ -22,6 +22,11 @@ export class NoLeader extends ConnectionGone {
   override readonly name = 'NoLeader'
 }
 
+/** A disk alarm: the broker takes no publishers while it lasts, and says only that a precondition has failed. */
+export class PublishersRefused extends Error {
+  override readonly name = 'PublishersRefused'
+}
+
 /** Response codes of the stream protocol: https://github.com/rabbitmq/rabbitmq-server/blob/main/deps/rabbitmq_stream/docs/PROTOCOL.adoc */
 export const ResponseCode = {
   ok: 0x01,

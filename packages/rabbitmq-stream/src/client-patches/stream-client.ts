@@ -6,13 +6,16 @@ import { CreditRequest } from 'rabbitmq-stream-js-client/dist/requests/credit_re
 import { Offset } from 'rabbitmq-stream-js-client/dist/requests/subscribe_request.js'
 import { UnsubscribeRequest } from 'rabbitmq-stream-js-client/dist/requests/unsubscribe_request.js'
 import { type ClientInternals, LibraryClient, type LibraryLogger } from './library.js'
-import { ConnectionGone, NoLeader, ResponseCode } from './server-error.js'
+import { ConnectionGone, NoLeader, PublishersRefused, ResponseCode, ServerError } from './server-error.js'
 import type { ConsumerUpdate } from './server-frames.js'
 import { type ConnectionEvents, StreamConnection, type StreamConnectionParams } from './stream-connection.js'
 
 /** Subscriptions or publishers that one connection gets before another is opened: their ids have one byte. */
 const MAX_PER_CONNECTION = 250
 const BALANCER_ATTEMPTS = 50
+/** The broker refuses longer references with the same code as a disk alarm. */
+const MAX_REFERENCE_BYTES = 255
+const DISK_ALARM = 'the broker takes no messages: it is short of disk space (disk alarm)'
 
 /** What a driver wants to hear of its client. Chunks and updates go to their subscriptions. */
 export interface ClientEvents extends Pick<ConnectionEvents, 'closed' | 'confirmed' | 'refused' | 'streamChanged'> {}
@@ -101,6 +104,8 @@ export class StreamClient extends LibraryClient {
     const declared = await this.declarePublisher({
       stream,
       ...(reference === undefined ? {} : { publisherRef: reference }),
+    }).catch((error: unknown) => {
+      throw isDiskAlarm(error, reference) ? new PublishersRefused(DISK_ALARM) : error
     })
     const { connection, publisherId, publishingId } = declared as unknown as {
       connection: StreamConnection
@@ -254,3 +259,11 @@ function connectionParams(client: ClientInternals, params: StreamClientParams): 
 export const SILENT: LibraryLogger = { debug() {}, info() {}, warn() {}, error() {} }
 
 export { Offset }
+
+function isDiskAlarm(error: unknown, reference: string | undefined): boolean {
+  return (
+    error instanceof ServerError &&
+    error.code === ResponseCode.preconditionFailed &&
+    Buffer.byteLength(reference ?? '') <= MAX_REFERENCE_BYTES
+  )
+}

@@ -1,6 +1,7 @@
 export {
   checkHistory,
   type HandledMessage,
+  type HandlerRecording,
   type HistoryVerdict,
   type LedgerEntry,
   type LedgerHandling,

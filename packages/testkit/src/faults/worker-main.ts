@@ -88,13 +88,14 @@ async function consume(
   const { group, handlerMs = 0 } = role
   const settings = { ...role.settings, ...(await makeSettings(role.settingsModule, spec)) }
   const loop = transport.consumer(spec.topic, { ...settings, group } as ConsumerSettings)
+  const offsets = transport.capabilities.replay !== false
   loop.on('deduplicated', ({ id }) => writer.write({ did: 'deduplicated', id }))
   const own = role.handler === undefined ? undefined : await makeHandler(role.handler, spec)
   const handler = async (message: Message): Promise<void> => {
     if (handlerMs > 0) await duration(handlerMs)
     await own?.(message)
   }
-  loop.handle(recordHandler(writer, handler, settings['ack'] === 'manual'))
+  loop.handle(recordHandler(writer, handler, { acks: settings['ack'] === 'manual', offsets }))
   loop.on('revoked', ({ partitions, how }) => {
     if (partitions.length > 0) writer.write({ did: 'revoked', note: `${partitions.length} ${how}` })
   })

@@ -5,6 +5,8 @@ export interface SentMessage {
   readonly key: string | undefined
   /** `true`: `send` resolved. `false`: it rejected, the message may be there all the same. `undefined`: no outcome yet. */
   readonly confirmed: boolean | undefined
+  /** It was sent more than once, by its caller or by the producer: the transport may have stored it more than once. Default false. */
+  readonly resent?: boolean
 }
 
 /** One start of a handler. The list of them is in the order of the starts. */
@@ -17,6 +19,8 @@ export interface HandledMessage {
   readonly endedAt: number | undefined
   /** The message left its member's hands (its signal was aborted) before the handler ended. */
   readonly abandoned: boolean
+  /** Where the record is stored that the message came from. Left out where that isn't known. */
+  readonly record?: string | undefined
   /** The transport has taken the ack of this very handling. Left out where that isn't known. */
   readonly settled?: boolean
 }
@@ -31,9 +35,12 @@ export interface HistoryVerdict {
   readonly duplicated: readonly string[]
   /** Its first success came after that of a message that was sent later with the same key. */
   readonly reordered: readonly string[]
-  /** Its handler started while another one of its key was at work. */
+  /** Its handler started while another one of its key was at work, and both had their message in their members' hands to the end. */
   readonly overlapping: readonly string[]
-  /** As `overlapping`, but the handler at work had been told to end, since its message had left its member's hands. No breach of order. */
+  /**
+   * Its handler started while another one of its key was at work, and the message of one of the two had left its member's hands: that one
+   * began before its member learned of it and ended after, whichever began first. No breach of order.
+   */
   readonly zombies: readonly string[]
   /** The transport took the acks of two handlings of it: the second one was not fenced. Each superfluous one counts. */
   readonly settledTwice: readonly string[]
@@ -78,7 +85,7 @@ export function checkHistory(
     phantom: handled.filter((one) => !isKnown(one)).map((one) => one.id),
     ...judgeOrder(successes, (id) => positions.get(id)?.position ?? -1),
     ...judgeOverlaps(handled),
-    settledTwice: repeated(handled.filter((one) => one.settled === true)),
+    settledTwice: judgeSettlements(handled, new Set(sent.filter(storedOnce).map(({ id }) => id))),
   }
 }
 
@@ -109,12 +116,22 @@ function judgeOrder(
   return { duplicated, reordered, restarts }
 }
 
-/** Ids of all but the first of each id. */
-function repeated(handled: readonly HandledMessage[]): string[] {
+/** For certain: what has no confirmation may have been resent before its sender died. */
+function storedOnce({ confirmed, resent }: SentMessage): boolean {
+  return confirmed === true && resent !== true
+}
+
+/**
+ * A message that a resend has stored twice is settled once for each record, and so it should be. Where records aren't known, only
+ * messages that were stored once can be judged.
+ */
+function judgeSettlements(handled: readonly HandledMessage[], single: ReadonlySet<string>): string[] {
   const seen = new Set<string>()
-  return handled.flatMap(({ id }) => {
-    if (seen.has(id)) return [id]
-    seen.add(id)
+  return handled.flatMap(({ id, record, settled }) => {
+    if (settled !== true || (record === undefined && !single.has(id))) return []
+    const settlement = JSON.stringify([id, record])
+    if (seen.has(settlement)) return [id]
+    seen.add(settlement)
     return []
   })
 }
@@ -134,7 +151,7 @@ function judgeOverlaps(handled: readonly HandledMessage[]): Pick<HistoryVerdict,
     const before = (running.get(handling.key) ?? []).filter(
       (one) => (one.endedAt ?? Number.MAX_SAFE_INTEGER) > handling.startedAt,
     )
-    if (before.some((one) => !one.abandoned)) overlapping.push(handling.id)
+    if (!handling.abandoned && before.some((one) => !one.abandoned)) overlapping.push(handling.id)
     else if (before.length > 0) zombies.push(handling.id)
     running.set(handling.key, [...before, handling])
   }

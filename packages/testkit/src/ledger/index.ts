@@ -2,4 +2,4 @@ export { checkHistory, type HandledMessage, type HistoryVerdict, type SentMessag
 export { type LedgerEntry, type LedgerLine, ledgerTime, type ProcessEvent } from './ledger-lines.js'
 export { type LedgerHandling, LedgerReader, type LedgerSend, type LedgerVerdict } from './ledger-reader.js'
 export { LedgerWriter } from './ledger-writer.js'
-export { recordHandler, recordSend } from './recording.js'
+export { type HandlerRecording, recordHandler, recordSend } from './recording.js'

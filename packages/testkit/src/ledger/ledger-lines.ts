@@ -5,7 +5,13 @@
 export type LedgerLine = LineOrigin &
   (
     | { readonly did: 'send'; readonly id: string; readonly key?: string }
-    | { readonly did: 'confirmed' | 'refused'; readonly id: string; readonly code?: string }
+    | {
+        readonly did: 'confirmed' | 'refused'
+        readonly id: string
+        readonly code?: string
+        /** The producer sent records again while this one was open: it may be one of them. */
+        readonly resent?: boolean
+      }
     | { readonly did: 'deduplicated'; readonly id: string }
     | {
         readonly did: 'start'
@@ -13,6 +19,9 @@ export type LedgerLine = LineOrigin &
         readonly id: string
         readonly key?: string
         readonly attempt: number
+        /** Where the record is stored that the message came from; left out where the transport has no lasting positions. */
+        readonly partition?: number
+        readonly offset?: string
       }
     | {
         readonly did: 'succeeded' | 'failed' | 'settled' | 'unsettled'

@@ -3,9 +3,13 @@ import { join } from 'node:path'
 import { checkHistory, type HandledMessage, type HistoryVerdict, type SentMessage } from './check-history.js'
 import type { LedgerLine, ProcessEvent } from './ledger-lines.js'
 
+/** Longest time in which a process that was frozen is told what it has lost, in microseconds: heartbeats are due at once. */
+const LEARNS_WITHIN = 1_000_000
+
 /** A message as its senders know it, over all their lives. */
 export interface LedgerSend extends SentMessage {
   confirmed: boolean | undefined
+  resent: boolean
   /** How often a caller sent it: more than once where a restarted process sends what it has no confirmation of. */
   calls: number
   /** Of the first call, in microseconds. */
@@ -68,7 +72,8 @@ export class LedgerReader {
   /** In the order of the starts, those of killed and frozen processes marked as what they are. */
   get handlings(): readonly LedgerHandling[] {
     const all = [...this.#handlings.values()].sort((left, right) => left.startedAt - right.startedAt)
-    for (const line of this.#processLines) {
+    const processes = this.processes
+    for (const line of processes) {
       const theirs = (one: LedgerHandling): boolean => one.process === line.process && one.life === line.life
       if (line.did === 'killed') {
         for (const one of all.filter((one) => theirs(one) && one.outcome === 'running')) {
@@ -77,8 +82,9 @@ export class LedgerReader {
         }
       }
       if (line.did !== 'frozen') continue
+      const unawareUntil = learningOfLoss(line, processes) ?? line.at
       for (const one of all.filter(theirs))
-        if (one.startedAt < line.at && (one.endedAt ?? Number.POSITIVE_INFINITY) > line.at) one.abandoned = true
+        if (one.startedAt < unawareUntil && (one.endedAt ?? Number.POSITIVE_INFINITY) > line.at) one.abandoned = true
     }
     return all
   }
@@ -141,7 +147,7 @@ export class LedgerReader {
       case 'confirmed':
       case 'refused':
         if (line.did === 'refused') this.refusals.set(line.id, line.code ?? 'unknown')
-        return this.#outcome(line.id, line.did === 'confirmed', line.at)
+        return this.#outcome(line, line.did === 'confirmed')
       case 'deduplicated':
         this.#deduplicated += 1
         return
@@ -152,6 +158,7 @@ export class LedgerReader {
           process: line.process,
           life: line.life,
           attempt: line.attempt,
+          record: line.offset === undefined ? undefined : `${line.partition}/${line.offset}`,
           startedAt: line.at,
           endedAt: undefined,
           outcome: 'running',
@@ -173,16 +180,29 @@ export class LedgerReader {
   #sent(id: string, key: string | undefined, at: number): void {
     const known = this.#sends.get(id)
     if (known === undefined)
-      this.#sends.set(id, { id, key, confirmed: undefined, calls: 1, sentAt: at, confirmedAt: undefined })
-    else known.calls += 1
+      this.#sends.set(id, {
+        id,
+        key,
+        confirmed: undefined,
+        resent: false,
+        calls: 1,
+        sentAt: at,
+        confirmedAt: undefined,
+      })
+    else {
+      known.calls += 1
+      known.resent = true
+    }
   }
 
-  #outcome(id: string, confirmed: boolean, at: number): void {
-    const send = this.#sends.get(id)
-    if (send === undefined || send.confirmed === true) return
+  #outcome(line: Extract<LedgerLine, { readonly did: 'confirmed' | 'refused' }>, confirmed: boolean): void {
+    const send = this.#sends.get(line.id)
+    if (send === undefined) return
+    send.resent ||= line.resent === true
+    if (send.confirmed === true) return
     send.confirmed = confirmed
     if (!confirmed) return
-    send.confirmedAt = at
+    send.confirmedAt = line.at
     this.#confirmed += 1
   }
 
@@ -198,6 +218,22 @@ export class LedgerReader {
       if (line.did === 'succeeded') this.#done.add(handling.id)
     }
   }
+}
+
+/**
+ * A process that was frozen past its lease goes on where it was until it is told: when it was told at last, or `undefined` where it
+ * had lost nothing.
+ */
+function learningOfLoss(frozen: ProcessLine, processes: readonly ProcessLine[]): number | undefined {
+  const later = processes.filter(
+    ({ process, life, at }) => process === frozen.process && life === frozen.life && at > frozen.at,
+  )
+  const resumed = later.find(({ did }) => did === 'resumed')
+  if (resumed === undefined) return undefined
+  return later.findLast(
+    ({ did, note, at }) =>
+      did === 'revoked' && note?.endsWith('lost') && at > resumed.at && at < resumed.at + LEARNS_WITHIN,
+  )?.at
 }
 
 function handlingKey(line: { readonly process: string; readonly life: number; readonly handling: number }): string {

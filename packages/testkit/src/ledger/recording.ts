@@ -9,28 +9,40 @@ export async function recordSend(
   options: SendOptions & { readonly id: string },
 ): Promise<boolean> {
   const { id, key } = options
+  const { resent } = producer.stats()
+  const again = (): { readonly resent?: boolean } => (producer.stats().resent > resent ? { resent: true } : {})
   writer.write(key === undefined ? { did: 'send', id } : { did: 'send', id, key })
   try {
     await producer.send(value, options)
   } catch (error) {
-    writer.write({ did: 'refused', id, code: codeOf(error) })
+    writer.write({ did: 'refused', id, code: codeOf(error), ...again() })
     return false
   }
-  writer.write({ did: 'confirmed', id })
+  writer.write({ did: 'confirmed', id, ...again() })
   return true
 }
 
-/**
- * A handler that writes its start and its end down, and does what `handler` does in between. `acks`: it acks by hand and writes
- * down whether the transport took it, which needs `ack: 'manual'`.
- */
-export function recordHandler(writer: LedgerWriter, handler: Handler, acks = false): Handler {
+/** What a recording handler does besides. */
+export interface HandlerRecording {
+  /** It acks by hand and writes down whether the transport took it, which needs `ack: 'manual'`. Default false. */
+  readonly acks?: boolean
+  /** It writes down where the message is stored: for transports whose offsets last (capability `replay`). Default false. */
+  readonly offsets?: boolean
+}
+
+/** A handler that writes its start and its end down, and does what `handler` does in between. */
+export function recordHandler(
+  writer: LedgerWriter,
+  handler: Handler,
+  { acks = false, offsets = false }: HandlerRecording = {},
+): Handler {
   let started = 0
   return async (message: Message) => {
     started += 1
     const handling = started
-    const { id, key, attempt } = message
-    writer.write({ did: 'start', handling, id, attempt, ...(key === undefined ? {} : { key }) })
+    const { id, key, attempt, partition, offset } = message
+    const record = offsets ? { partition, offset } : {}
+    writer.write({ did: 'start', handling, id, attempt, ...record, ...(key === undefined ? {} : { key }) })
     try {
       await handler(message)
     } catch (error) {

@@ -27,9 +27,12 @@ export function brokerExhausted(suite: FaultSuite): void {
     await means.exhaust()
     let open: readonly string[]
     const refused: string[] = []
+    let late: Promise<Producer> | undefined
     try {
       feed.allow(1)
       for (const timeoutMs of PROBES_MS) refused.push(await refusal(bench, probe, timeoutMs))
+      late = bench.prober({ connectTimeoutMs: 2 * PROGRESS_MS })
+      late.catch(() => {})
       await bench.until(() => feed.unconfirmed.length >= PRODUCERS * WINDOW, 'all windows to be full', PROGRESS_MS)
       if (means.exhaustedAltogether !== true)
         await bench.handledAll(bench.confirmedIds(), 'what was confirmed to be handled meanwhile', PROGRESS_MS)
@@ -39,6 +42,8 @@ export function brokerExhausted(suite: FaultSuite): void {
     }
     const recoveryMs = await bench.handledAll(open, 'what had to wait', 2 * bound)
     await fed
+    expect(late, 'a producer that came meanwhile').toBeDefined()
+    if (late !== undefined) expect(await bench.probe(await late, PROGRESS_MS), 'what it was told').toBeUndefined()
     await bench.complete(PROGRESS_MS)
     expect(feed.failed, 'sends that were given up').toBe(0)
     return {
