@@ -129,8 +129,12 @@ function sendPause({ settings }: FaultBench, ack: 'auto' | 'manual'): number {
   return Math.max(SEND_PAUSE_MS.manual, Math.ceil((ACK_LEEWAY * settings.ackIntervalMs) / KEYS_PER_PRODUCER))
 }
 
-function chosen({ random }: FaultScene): readonly RandomFault[] {
-  if (random.chance(COMPANY)) return [random.pick(OUTER_FAULTS), random.pick(PROCESS_FAULTS)]
+function chosen({ bench, random }: FaultScene): readonly RandomFault[] {
+  if (random.chance(COMPANY)) {
+    const [outer, inner] = [random.pick(OUTER_FAULTS), random.pick(PROCESS_FAULTS)]
+    // One process can't be killed or frozen by two at a time.
+    return outer.killsServer === true && !bench.brokered ? [outer] : [outer, inner]
+  }
   return [random.pick([...OUTER_FAULTS, ...PROCESS_FAULTS])]
 }
 
