@@ -151,6 +151,20 @@ describe('the checker finds in a doctored ledger', () => {
       expect(verdict()).toEqual({ ...CLEAN, duplicated: ['m2'] })
     })
 
+    test('nor one whose first ack had no answer before the connection was lost', () => {
+      writeClean()
+      new LedgerWriter(folder, 'consumer', 2).write({ did: 'reconnecting', note: 'read ECONNRESET' })
+      handleAgain()
+      expect(verdict()).toEqual({ ...CLEAN, duplicated: ['m2'] })
+    })
+
+    test('but one whose ack was answered before the connection was lost', () => {
+      writeClean()
+      handleAgain({ partition: 0, offset: '7' })
+      new LedgerWriter(folder, 'consumer', 2).write({ did: 'reconnecting', note: 'read ECONNRESET' })
+      expect(verdict()).toEqual({ ...CLEAN, duplicated: ['m2'], settledTwice: ['m2'] })
+    })
+
     test('nor one at the same position of another partition', () => {
       writeClean()
       handleAgain({ partition: 1, offset: '7' })

@@ -6,6 +6,12 @@ import type { LedgerLine, ProcessEvent } from './ledger-lines.js'
 /** Longest time in which a process that was frozen is told what it has lost, in microseconds: heartbeats are due at once. */
 const LEARNS_WITHIN = 1_000_000
 
+/**
+ * How long before a lost connection (or a kill) an ack that nobody answers may have been written without arriving, in microseconds: a
+ * silent connection is found out late.
+ */
+const ACK_UNDER_WAY = 10_000_000
+
 /** A message as its senders know it, over all their lives. */
 export interface LedgerSend extends SentMessage {
   confirmed: boolean | undefined
@@ -26,6 +32,7 @@ export interface LedgerHandling extends HandledMessage {
   outcome: HandledMessage['outcome']
   abandoned: boolean
   settled: boolean
+  settledAt: number | undefined
   /** The error code of an ack that the transport did not take. */
   unsettledCode: string | undefined
 }
@@ -75,6 +82,8 @@ export class LedgerReader {
     const processes = this.processes
     for (const line of processes) {
       const theirs = (one: LedgerHandling): boolean => one.process === line.process && one.life === line.life
+      if (line.did === 'killed' || line.did === 'reconnecting')
+        for (const one of all.filter(theirs)) if (ackMayBeLost(one, line.at)) one.settled = false
       if (line.did === 'killed') {
         for (const one of all.filter((one) => theirs(one) && one.outcome === 'running')) {
           one.outcome = 'failed'
@@ -164,6 +173,7 @@ export class LedgerReader {
           outcome: 'running',
           abandoned: false,
           settled: false,
+          settledAt: undefined,
           unsettledCode: undefined,
         })
         return
@@ -209,8 +219,10 @@ export class LedgerReader {
   #handlingGoesOn(line: Extract<LedgerLine, { readonly did: 'succeeded' | 'failed' | 'settled' | 'unsettled' }>): void {
     const handling = this.#handlings.get(handlingKey(line))
     if (handling === undefined) return
-    if (line.did === 'settled') handling.settled = true
-    else if (line.did === 'unsettled') handling.unsettledCode = line.code
+    if (line.did === 'settled') {
+      handling.settled = true
+      handling.settledAt = line.at
+    } else if (line.did === 'unsettled') handling.unsettledCode = line.code
     else {
       handling.outcome = line.did
       handling.endedAt = line.at
@@ -218,6 +230,11 @@ export class LedgerReader {
       if (line.did === 'succeeded') this.#done.add(handling.id)
     }
   }
+}
+
+/** Where offsets don't last (AMQP), acks have no answer either: they have been written, no more. */
+function ackMayBeLost({ record, settledAt }: LedgerHandling, brokenAt: number): boolean {
+  return record === undefined && settledAt !== undefined && settledAt < brokenAt && brokenAt < settledAt + ACK_UNDER_WAY
 }
 
 /**

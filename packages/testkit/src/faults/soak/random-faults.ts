@@ -15,6 +15,8 @@ export interface FaultScene {
 /** One kind of fault. Resolves when it is over: what was killed runs again, the network is whole. */
 export interface RandomFault {
   readonly name: string
+  /** It kills the server, which without a broker is the receiving process. */
+  readonly killsServer?: true
   strike(scene: FaultScene): Promise<void>
 }
 
@@ -29,6 +31,7 @@ const DEFAULT_SESSION_MS = 2_000
 export const OUTER_FAULTS: readonly RandomFault[] = [
   {
     name: 'server killed',
+    killsServer: true,
     async strike({ bench, random }) {
       const server = bench.server()
       await server.kill()

@@ -20,11 +20,10 @@ const KEYS_PER_PRODUCER = 8
 /** Ten times the messages of the suite's largest case, in one round; it ends before if its time is over. */
 const MESSAGES_PER_ROUND = 100_000
 const HANDLER_MS = 1
-/**
- * Between two sends of a producer, in milliseconds: consumers must keep up. Where they ack by hand, each message of a key waits for the
- * answer to the ack before it.
- */
+/** Between two sends of a producer, in milliseconds: consumers must keep up, and catch up after a fault. */
 const SEND_PAUSE_MS = { auto: 4, manual: 25 } as const
+/** Where they ack by hand, each message of a key waits for the answer to the ack before it: keys have so many times as long. */
+const ACK_LEEWAY = 3
 const CLOSE_TIMEOUT_MS = 20_000
 /** In how many of a hundred cases a fault comes before the last one is overcome, and with another one at its side. */
 const HASTE = 30
@@ -117,7 +116,7 @@ async function employ(bench: FaultBench, ack: 'auto' | 'manual'): Promise<Pick<F
         count,
         keys,
         window: WINDOW,
-        pauseMs: SEND_PAUSE_MS[ack],
+        pauseMs: sendPause(bench, ack),
         closeTimeoutMs: CLOSE_TIMEOUT_MS,
       })
     }),
@@ -125,8 +124,17 @@ async function employ(bench: FaultBench, ack: 'auto' | 'manual'): Promise<Pick<F
   return { producers, consumers }
 }
 
-function chosen({ random }: FaultScene): readonly RandomFault[] {
-  if (random.chance(COMPANY)) return [random.pick(OUTER_FAULTS), random.pick(PROCESS_FAULTS)]
+function sendPause({ settings }: FaultBench, ack: 'auto' | 'manual'): number {
+  if (ack === 'auto') return SEND_PAUSE_MS.auto
+  return Math.max(SEND_PAUSE_MS.manual, Math.ceil((ACK_LEEWAY * settings.ackIntervalMs) / KEYS_PER_PRODUCER))
+}
+
+function chosen({ bench, random }: FaultScene): readonly RandomFault[] {
+  if (random.chance(COMPANY)) {
+    const [outer, inner] = [random.pick(OUTER_FAULTS), random.pick(PROCESS_FAULTS)]
+    // One process can't be killed or frozen by two at a time.
+    return outer.killsServer === true && !bench.brokered ? [outer] : [outer, inner]
+  }
   return [random.pick([...OUTER_FAULTS, ...PROCESS_FAULTS])]
 }
 
