@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { ScriptFailure } from './run.mjs'
 import { summariseTests } from './summarise-tests.mjs'
@@ -7,6 +7,7 @@ import { turbo } from './turbo.mjs'
 import { filesBelow, ROOT, workspacePackages } from './workspace.mjs'
 
 const RESULTS = 'test-results'
+const FAULTS = 'test/reliability.test.ts'
 
 /**
  * The packages that have tests, narrowed to those named by folder or package name.
@@ -34,8 +35,9 @@ function isCalled({ directory, manifest }, name) {
 
 /**
  * Brings up the brokers that the suites need, runs the suites and prints the sum. Rejects when a test failed or a suite
- * left no result. Suites run one after the other: on a small machine two of them, each with brokers that are killed and
- * frozen, would starve each other and miss deadlines for no fault of the code.
+ * left no result. Suites with faults run one after the other: on a small machine two of them, each with brokers that are
+ * killed and frozen, would starve each other and miss deadlines for no fault of the code. The others run beside them, one
+ * at a time.
  *
  * @param {readonly string[]} names Packages by name or folder; empty: all.
  * @param {{ fresh?: boolean }} [options] `fresh`: run also what has passed before, unchanged. Always so in CI.
@@ -50,7 +52,7 @@ export async function runTests(names, { fresh = isContinuousIntegration() } = {}
     await turbo(['build', ...filters, '--output-logs=errors-only'])
     await withBrokers(
       packages.map(({ directory }) => directory),
-      () => turbo(['test', ...filters, '--continue', '--concurrency=1', ...(fresh ? ['--force'] : [])]),
+      () => runLanes(packages, fresh),
     )
   } catch (error) {
     failure = error
@@ -59,6 +61,24 @@ export async function runTests(names, { fresh = isContinuousIntegration() } = {}
   process.stdout.write(`\n${summary.text}\n`)
   if (failure !== undefined) throw failure
   if (!summary.passed) throw new ScriptFailure('')
+}
+
+/**
+ * @param {readonly import('./workspace.mjs').WorkspacePackage[]} packages
+ * @param {boolean} fresh
+ */
+async function runLanes(packages, fresh) {
+  const hasFaults = (/** @type {import('./workspace.mjs').WorkspacePackage} */ { directory }) =>
+    existsSync(join(ROOT, directory, FAULTS))
+  const lanes = [packages.filter(hasFaults), packages.filter((one) => !hasFaults(one))]
+  // Everything is built; a lane that built again would do so under the tests of the other.
+  const options = ['--only', '--continue', '--concurrency=1', ...(fresh ? ['--force'] : [])]
+  const outcomes = await Promise.allSettled(
+    lanes
+      .filter((lane) => lane.length > 0)
+      .map((lane) => turbo(['test', ...lane.map(({ manifest }) => `--filter=${manifest.name}`), ...options])),
+  )
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
 }
 
 function isContinuousIntegration() {
