@@ -8,21 +8,13 @@ import { BROKERS_COMMAND } from './test-brokers.mjs'
 import { build, turbo } from './turbo.mjs'
 import { ROOT } from './workspace.mjs'
 
-const DEMO_PACKAGE = '@streamswitch/example-flights'
-const DEMO_ENTRY = 'examples/flights/dist/main.js'
-
 const CHECKS = ['typecheck', 'check', 'check:format', 'check:boundaries', 'check:adapters', 'check:unused']
 
 /** @type {Record<string, (args: string[]) => Promise<void>>} */
 const TASKS = {
-  async demo(args) {
-    await build({ packages: [DEMO_PACKAGE], quiet: true })
-    await mustRun(process.execPath, [join(ROOT, DEMO_ENTRY), ...args])
-  },
-  async 'demo:two-way'(args) {
-    await build({ packages: ['@streamswitch/example-two-way'], quiet: true })
-    await mustRun(process.execPath, [join(ROOT, 'examples/two-way/dist/main.js'), ...args])
-  },
+  demo: (args) => runExample('flights', args),
+  'demo:mixed': (args) => runExample('mixed', args),
+  'demo:two-way': (args) => runExample('two-way', args),
   build: () => build(),
   test: (args) => runTests(args),
   async 'test:repeat'(args) {
@@ -59,6 +51,17 @@ const TASKS = {
   async format() {
     await mustRun('pnpm', ['exec', 'biome', 'check', '--write', '.'])
   },
+}
+
+/**
+ * Builds an example with what it needs, and runs it.
+ *
+ * @param {string} name
+ * @param {string[]} args
+ */
+async function runExample(name, args) {
+  await build({ packages: [`@streamswitch/example-${name}`], quiet: true })
+  await mustRun(process.execPath, [join(ROOT, `examples/${name}/dist/main.js`), ...args])
 }
 
 /**
