@@ -18,6 +18,16 @@ import type { TopicSubscription } from './topic-subscription.js'
 /** Longest look at which topics there are when something has failed, in milliseconds. */
 const LOOK_MS = 2_000
 
+/** How many looks at the topics a report waits for. */
+const LOOKS_BEFORE_REPORT = 2
+
+interface HeldReport {
+  readonly part: Part
+  readonly error: unknown
+  /** Looks that began after it. */
+  looks: number
+}
+
 /**
  * Receives whatever topics a pattern takes. Those that are found together share a driver of the adapter's; topics that are added
  * later get another one beside it, so that what runs is not touched. When topics disappear, the driver that had them is wound
@@ -32,8 +42,8 @@ export class PatternDriver implements ConsumerDriver {
   #sample: ConsumerDriver | undefined
   #discovery: TopicDiscovery | undefined
   #timer: NodeJS.Timeout | undefined
-  /** What drivers reported since the last look at the topics: one that is being deleted causes errors that are none of the user's. */
-  #held: { readonly part: Part; readonly error: unknown }[] = []
+  /** What drivers reported lately: a topic that is being deleted causes errors that are none of the user's. */
+  #held: HeldReport[] = []
   /** A look at which topics there are, shared by those who want it at the same time. */
   #looking: Promise<string[]> | undefined
   /** Changes of the set of topics, one after the other. */
@@ -154,11 +164,12 @@ export class PatternDriver implements ConsumerDriver {
 
   async #refresh(): Promise<void> {
     const { refreshMs, subject, transport } = this.#subscription.settings
+    const held = [...this.#held]
     try {
       const present = new Set(await withSignal(this.#subscription.list(), this.#ending.signal))
       for (const part of this.#parts) noteGone(part, present)
       for (const part of [...this.#parts]) if (part.gone.size > 0) await this.#replace(part)
-      this.#tellHeld()
+      this.#tellHeld(held)
       const added = [...present].filter((topic) => !this.#subscription.joined.has(topic))
       if (added.length > 0) await this.#joinLate(added)
     } catch (error) {
@@ -209,7 +220,7 @@ export class PatternDriver implements ConsumerDriver {
         },
         report: (error) => {
           if (this.#discovery !== undefined) this.#sink.report(error)
-          else this.#held.push({ part, error })
+          else this.#held.push({ part, error, looks: 0 })
         },
       }),
     }
@@ -243,11 +254,16 @@ export class PatternDriver implements ConsumerDriver {
     await part.driver.close()
   }
 
-  /** Tells what drivers reported before this look at the topics, unless it comes from one that is gone. */
-  #tellHeld(): void {
-    const held = this.#held
-    this.#held = []
-    for (const { part, error } of held) if (this.#parts.has(part) && part.gone.size === 0) this.#sink.report(error)
+  /**
+   * Tells what drivers reported, unless it comes from a topic that is gone. The first look after a report may still find a topic whose
+   * deletion has begun; at the second one it has been there all the while.
+   */
+  #tellHeld(held: readonly HeldReport[]): void {
+    for (const report of held) report.looks += 1
+    const isLate = ({ looks }: HeldReport): boolean => looks >= LOOKS_BEFORE_REPORT
+    const [told, waiting] = [this.#held.filter(isLate), this.#held.filter((report) => !isLate(report))]
+    this.#held = waiting
+    for (const { part, error } of told) if (this.#parts.has(part) && part.gone.size === 0) this.#sink.report(error)
   }
 
   /** Where topics are gone, what remains of the part goes on without the others; any other loss is one of the whole driver. */
