@@ -100,6 +100,15 @@ export interface ConsumerGroup {
   recoverFromOffsetOutOfRange(error: { topic: string; partition: number }): Promise<void>
 }
 
+/** One connection, `src/network/connection.js`: what has arrived of a response and is not whole yet, and how much is needed to go on. */
+export interface Connection {
+  chunks: Buffer[]
+  bytesBuffered: number
+  bytesNeeded: number
+  isConnected(): boolean
+  connect(): Promise<unknown>
+}
+
 /** The requests of one connection: `src/network/requestQueue/index.js`. */
 export interface RequestQueue {
   readonly pending: readonly unknown[]
@@ -219,6 +228,7 @@ const load = createRequire(import.meta.url)
 
 export const consumerGroupPrototype = (load('kafkajs/src/consumer/consumerGroup.js') as { prototype: ConsumerGroup })
   .prototype
+export const connectionPrototype = (load('kafkajs/src/network/connection.js') as { prototype: Connection }).prototype
 export const requestQueuePrototype = (load('kafkajs/src/network/requestQueue/index.js') as { prototype: RequestQueue })
   .prototype
 export const produceProtocol = load('kafkajs/src/protocol/requests/produce/index.js') as ProduceProtocol

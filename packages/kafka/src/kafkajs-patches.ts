@@ -1,6 +1,8 @@
 import { decodeFetchResponse } from './fetch-response.js'
 import {
+  type Connection,
   type ConsumerGroup,
+  connectionPrototype,
   consumerGroupPrototype,
   type FetchDecoder,
   fetchDecoder,
@@ -43,10 +45,30 @@ const CHECK_INTERVAL_MS = 10
 
 /** Applies all patches. Later calls do nothing. */
 export function applyKafkajsPatches(): void {
+  patchOnce(connectionPrototype, patchReconnecting)
   patchOnce(requestQueuePrototype, patchRequestQueueTimers)
   patchOnce(consumerGroupPrototype, patchConsumerGroup)
   patchOnce(produceProtocol, patchProduceEncoding)
   patchOnce(fetchDecoder, patchFetchDecoding)
+}
+
+/** Bytes of the length that each response begins with. */
+const LENGTH_BYTES = 4
+
+/**
+ * Defect: a connection that connects again keeps what had arrived of a response when it was cut, and reads the new connection's
+ * bytes as its rest. What follows is read from the wrong place, and a read beyond the end throws where nobody catches it: the process ends.
+ */
+function patchReconnecting(prototype: Connection): void {
+  const { connect } = prototype
+  prototype.connect = function (this: Connection): Promise<unknown> {
+    if (!this.isConnected()) {
+      this.chunks = []
+      this.bytesBuffered = 0
+      this.bytesNeeded = LENGTH_BYTES
+    }
+    return connect.call(this)
+  }
 }
 
 /**

@@ -1,7 +1,9 @@
 import type { OutgoingRecord } from '@streamswitch/core/driver'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import {
+  type Connection,
   type ConsumerGroup,
+  connectionPrototype,
   consumerGroupPrototype,
   fetchDecoder,
   type ProduceParameters,
@@ -13,6 +15,7 @@ import { applyKafkajsPatches, GROUP_HOOKS, type GroupHooks } from '../src/kafkaj
 import { NativeRecord } from '../src/record-batch.js'
 
 const original = {
+  connect: connectionPrototype.connect,
   scheduleCheckPendingRequests: requestQueuePrototype.scheduleCheckPendingRequests,
   joinAndSync: consumerGroupPrototype.joinAndSync,
   fetch: consumerGroupPrototype.fetch,
@@ -22,6 +25,33 @@ const original = {
 }
 
 beforeAll(() => applyKafkajsPatches())
+
+describe('a connection that was cut in the middle of a response', () => {
+  function cut(connectionStatus: string): Connection {
+    const half = Buffer.from([0, 0, 0, 90, 1, 2])
+    return Object.assign(Object.create(connectionPrototype) as Connection, {
+      connectionStatus,
+      chunks: [half],
+      bytesBuffered: half.length,
+      bytesNeeded: 94,
+    })
+  }
+
+  it('kafkajs alone keeps the half for the next one', async () => {
+    const connection = cut('disconnected')
+    await original.connect.call(connection).catch(() => {})
+    expect(connection.bytesBuffered).toBe(6)
+  })
+
+  it('patched, it begins anew; one that is connected keeps what it has', async () => {
+    const connection = cut('disconnected')
+    await connection.connect().catch(() => {})
+    expect(connection).toMatchObject({ chunks: [], bytesBuffered: 0, bytesNeeded: 4 })
+    const connected = cut('connected')
+    await connected.connect()
+    expect(connected).toMatchObject({ bytesBuffered: 6, bytesNeeded: 94 })
+  })
+})
 
 describe('the timers of a request queue', () => {
   const queues: RequestQueue[] = []

@@ -199,7 +199,8 @@ function readProperties(reader: AmqpReader, parts: MessageParts): void {
     else if (field === PropertyField.replyTo) parts.replyTo = identifier(reader.value())
     else if (field === PropertyField.creationTime) {
       const time = reader.value()
-      if (time instanceof Date) parts.timestamp = time.getTime()
+      // A time beyond what a Date can hold is none.
+      if (time instanceof Date && !Number.isNaN(time.getTime())) parts.timestamp = time.getTime()
     } else reader.skip()
   }
 }
