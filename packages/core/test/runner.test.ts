@@ -80,7 +80,7 @@ describe('the life of a runner', () => {
     const run = runner.run()
     await until(() => well.script.consumers.length > 0)
     well.deliver('early')
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await until(() => well.loop.stats().waiting === 1)
     expect(well.seen).toEqual([])
     fail(new StreamError('no such user', { code: 'UNAUTHENTICATED' }))
     await expect(run).rejects.toMatchObject({ code: 'UNAUTHENTICATED' })
