@@ -59,10 +59,9 @@ async function prepare(instance: BrokerInstance): Promise<void> {
   const clusterId = randomBytes(16).toString('base64url')
   const { file, args, env } = javaCommand(instance, 'kafka.tools.StorageTool', [
     'format',
-    '-t',
-    clusterId,
-    '-c',
-    configurationFile(instance),
+    // In one argument: an id may begin with a dash, and alone it would be taken for an option.
+    `--cluster-id=${clusterId}`,
+    `--config=${configurationFile(instance)}`,
   ])
   await runProgram(file, args, 'Install it with: apt-get install default-jre-headless', { env, timeoutMs: 60_000 })
 }
