@@ -34,6 +34,16 @@ function isCalled({ directory, manifest }, name) {
 }
 
 /**
+ * One run of vitest: a package's suite, or that part of it with faults, or the rest.
+ *
+ * @typedef {object} Suite
+ * @property {string} name The package's.
+ * @property {boolean} faults Brokers are killed and frozen in it.
+ * @property {readonly string[]} args For vitest.
+ * @property {string} report Where it leaves its report, absolute.
+ */
+
+/**
  * Brings up the brokers that the suites need, runs the suites and prints the sum. Rejects when a test failed or a suite
  * left no result. Suites with faults run one after the other: on a small machine two of them, each with brokers that are
  * killed and frozen, would starve each other and miss deadlines for no fault of the code. The others run beside them, one
@@ -44,6 +54,7 @@ function isCalled({ directory, manifest }, name) {
  */
 export async function runTests(names, { fresh = isContinuousIntegration() } = {}) {
   const packages = testedPackages(names)
+  const suites = packages.flatMap(suitesOf)
   for (const { directory } of packages) rmSync(join(ROOT, directory, RESULTS), { recursive: true, force: true })
   /** @type {unknown} */
   let failure
@@ -52,33 +63,65 @@ export async function runTests(names, { fresh = isContinuousIntegration() } = {}
     await turbo(['build', ...filters, '--output-logs=errors-only'])
     await withBrokers(
       packages.map(({ directory }) => directory),
-      () => runLanes(packages, fresh),
+      () => runLanes(suites, fresh),
     )
   } catch (error) {
     failure = error
   }
-  const summary = summariseTests(packages.map(({ directory }) => join(ROOT, directory, RESULTS, 'vitest.json')))
+  const summary = summariseTests(suites.map(({ report }) => report))
   process.stdout.write(`\n${summary.text}\n`)
   if (failure !== undefined) throw failure
   if (!summary.passed) throw new ScriptFailure('')
 }
 
 /**
- * @param {readonly import('./workspace.mjs').WorkspacePackage[]} packages
+ * @param {import('./workspace.mjs').WorkspacePackage} one
+ * @returns {Suite[]}
+ */
+function suitesOf({ directory, manifest: { name } }) {
+  const report = (/** @type {string} */ file) => join(ROOT, directory, RESULTS, file)
+  const whole = { name, faults: false, args: [], report: report('vitest.json') }
+  if (!existsSync(join(ROOT, directory, FAULTS))) return [whole]
+  const onlyFaults = [FAULTS, `--outputFile.json=${RESULTS}/faults.json`]
+  return [
+    { name, faults: true, args: onlyFaults, report: report('faults.json') },
+    { ...whole, args: [`--exclude=${FAULTS}`] },
+  ]
+}
+
+/**
+ * Two lanes: one takes the suites with faults and, when there are no more, helps the other. Rejects with the first failure
+ * when all have run.
+ *
+ * @param {readonly Suite[]} suites
  * @param {boolean} fresh
  */
-async function runLanes(packages, fresh) {
-  const hasFaults = (/** @type {import('./workspace.mjs').WorkspacePackage} */ { directory }) =>
-    existsSync(join(ROOT, directory, FAULTS))
-  const lanes = [packages.filter(hasFaults), packages.filter((one) => !hasFaults(one))]
-  // Everything is built; a lane that built again would do so under the tests of the other.
-  const options = ['--only', '--continue', '--concurrency=1', ...(fresh ? ['--force'] : [])]
-  const outcomes = await Promise.allSettled(
-    lanes
-      .filter((lane) => lane.length > 0)
-      .map((lane) => turbo(['test', ...lane.map(({ manifest }) => `--filter=${manifest.name}`), ...options])),
-  )
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+async function runLanes(suites, fresh) {
+  const faults = suites.filter((suite) => suite.faults)
+  const tested = new Set(faults.map(({ name }) => name))
+  // The long ones first, so that the lanes end together: adapters have them.
+  const others = suites
+    .filter((suite) => !suite.faults)
+    .sort((a, b) => Number(tested.has(b.name)) - Number(tested.has(a.name)))
+  /** @type {unknown[]} */
+  const failures = []
+  const lane = async (/** @type {() => Suite | undefined} */ next) => {
+    for (let suite = next(); suite !== undefined; suite = next())
+      await runSuite(suite, fresh).catch((error) => failures.push(error))
+  }
+  await Promise.all([lane(() => faults.shift() ?? others.shift()), lane(() => others.shift())])
+  if (failures.length > 0) throw failures[0]
+}
+
+/**
+ * Everything is built; building again would do so under the tests of the other lane.
+ *
+ * @param {Suite} suite
+ * @param {boolean} fresh
+ */
+function runSuite({ name, args }, fresh) {
+  const passed = args.length === 0 ? [] : ['--', ...args]
+  return turbo(['test', `--filter=${name}`, '--only', ...(fresh ? ['--force'] : []), ...passed])
 }
 
 function isContinuousIntegration() {
