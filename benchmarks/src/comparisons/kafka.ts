@@ -4,6 +4,7 @@ import {
   type Case,
   type Comparison,
   concurrently,
+  CountingHandler,
   freshName,
   IN_FLIGHT,
   type Measured,
@@ -163,6 +164,7 @@ function naiveConsume(client: Kafka): Case {
 }
 
 function tunedConsume(client: Kafka): Case {
+  const handler = new CountingHandler()
   return {
     name: EACH_BATCH,
     messages: MESSAGES,
@@ -173,6 +175,7 @@ function tunedConsume(client: Kafka): Case {
         partitionsConsumedConcurrently: PARTITIONS,
         eachBatch: async ({ batch, resolveOffset }) => {
           begun()
+          for (const { value } of batch.messages) if (value !== null) handler.handle(value)
           resolveOffset(batch.lastOffset())
           await consumer.commitOffsets([
             { topic: batch.topic, partition: batch.partition, offset: String(BigInt(batch.lastOffset()) + 1n) },

@@ -4,6 +4,7 @@ import {
   type Case,
   type Comparison,
   concurrently,
+  CountingHandler,
   freshName,
   type Measured,
   PAYLOAD,
@@ -13,6 +14,7 @@ import { consumeCase, produceCase } from '../streamswitch.js'
 import { redisBenchmark } from '../tools/redis-benchmark.js'
 
 const BATCH = 500
+const FIELD = Buffer.from('payload')
 const LUA = 'ioredis by hand, tuned (Lua: 500 XADD per call, 2 calls in flight)'
 const OVERLAPPED = 'ioredis by hand, tuned (Buffers, XACK of 500 while the next read runs)'
 const APPEND = `for index = 1, #ARGV, 3 do
@@ -157,11 +159,13 @@ function tunedConsume(url: string): Case {
             >
           return timed(async () => {
             const acks: Promise<number>[] = []
+            const handler = new CountingHandler()
             let next = read()
-            for (let handled = 0; handled < messages; ) {
+            while (handler.messages < messages) {
               const entries = (await next)?.[0]?.[1] ?? []
               next = read()
-              handled += entries.length
+              for (const [, fields] of entries)
+                handler.handle(fields[fields.findIndex((name) => name.equals(FIELD)) + 1] as Buffer)
               acks.push(acker.xack(stream, 'bench', ...entries.map(([id]) => id)))
             }
             await Promise.all(acks)

@@ -28,6 +28,17 @@ export const PAYLOAD = Buffer.alloc(1024, 0x61)
 /** Sends in flight. */
 export const IN_FLIGHT = 1_000
 
+/** The handler of loops by hand, called for each message as Streamswitch's is: it looks at the payload, no more. */
+export class CountingHandler {
+  messages = 0
+  bytes = 0
+
+  handle(payload: Buffer): void {
+    this.messages += 1
+    this.bytes += payload.length
+  }
+}
+
 /** Begins to measure; the returned function tells what has passed since. */
 export function stopwatch(): () => Measured {
   const start = performance.now()
