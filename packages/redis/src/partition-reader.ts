@@ -82,16 +82,43 @@ export class PartitionReader {
 
   async #run(pending: Pending | undefined): Promise<void> {
     if (pending !== undefined) await this.#readPending(pending)
-    while (!this.#stopped) {
-      const claimed = await this.#events.claimed?.()
-      if (claimed !== undefined && claimed.length > 0) await this.#deliver(claimed)
-      const room = await this.#room()
-      if (room === 0 || this.#stopped) return
-      const entries = await this.#fetch('>', room)
-      if (this.#stopped) return
-      if (entries.length === 0) await this.#waitForMore()
-      else await this.#deliverEntries(entries, undefined)
+    let ahead: Promise<readonly RawEntry[]> | undefined
+    try {
+      while (!this.#stopped) {
+        const claimed = await this.#events.claimed?.()
+        if (claimed !== undefined && claimed.length > 0) await this.#deliver(claimed)
+        const entries = await (ahead ?? this.#fetchWithRoom())
+        ahead = undefined
+        if (this.#stopped) return
+        if (entries.length === 0) {
+          await this.#waitForMore()
+        } else {
+          ahead = this.#fetchAhead(entries.length)
+          await this.#deliverEntries(entries, undefined)
+        }
+      }
+    } finally {
+      await ahead?.catch(() => {})
     }
+  }
+
+  /** New entries, as many as fit, once any do. */
+  async #fetchWithRoom(): Promise<readonly RawEntry[]> {
+    const room = await this.#room()
+    return room === 0 || this.#stopped ? [] : this.#fetch('>', room)
+  }
+
+  /**
+   * What comes after entries that are about to be delivered: the server reads while handlers take their turn. Only the one owner of a
+   * partition asks ahead; in shared partitions it would take from the others what it can't handle yet.
+   */
+  #fetchAhead(delivering: number): Promise<readonly RawEntry[]> | undefined {
+    const room = this.#context.sink.capacity(this.assignment) - delivering
+    if (this.token === '' || room < delivering) return undefined
+    const ahead = this.#fetch('>', room)
+    // It may fail while handlers have their turn, before anybody waits for it.
+    ahead.catch(() => {})
+    return ahead
   }
 
   async #readPending(pending: Pending): Promise<void> {
