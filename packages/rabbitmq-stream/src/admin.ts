@@ -8,7 +8,7 @@ import {
   type TopicSpec,
   topicMissing,
 } from '@streamswitch/core/driver'
-import { ResponseCode } from './client-patches/server-error.js'
+import { ConnectionGone, NoLeader, ResponseCode } from './client-patches/server-error.js'
 import type { StreamClient } from './client-patches/stream-client.js'
 import { type ConnectionSource, openClient } from './connection.js'
 import { classifyError, failure, hasCode, TRANSPORT } from './errors.js'
@@ -99,14 +99,29 @@ export class StreamAdmin implements Admin {
 
   async #with<T>(operation: string, topic: string | undefined, work: (client: StreamClient) => Promise<T>): Promise<T> {
     try {
+      return await this.#repeatWhileCut(work)
+    } catch (error) {
+      throw classifyError(error, operation, topic)
+    }
+  }
+
+  /**
+   * The broker (4.0.5) ends the connection of whoever asks about a stream in the moment in which it is made or deleted; asked again,
+   * it answers. Every operation here can be repeated.
+   */
+  async #repeatWhileCut<T>(work: (client: StreamClient) => Promise<T>): Promise<T> {
+    let patience: AbortSignal | undefined
+    for (;;) {
       const client = await openClient(this.#source)
+      patience ??= AbortSignal.timeout(AVAILABLE_WITHIN_MS)
       try {
-        return await whenAvailable(AbortSignal.timeout(AVAILABLE_WITHIN_MS), () => work(client))
+        return await whenAvailable(patience, () => work(client))
+      } catch (error) {
+        const wasCut = error instanceof ConnectionGone && !(error instanceof NoLeader)
+        if (!wasCut || patience.aborted) throw error
       } finally {
         await client.close()
       }
-    } catch (error) {
-      throw classifyError(error, operation, topic)
     }
   }
 

@@ -32,6 +32,29 @@ const lagOf = async (transport: Transport, topic: string, group: string): Promis
   (await transport.admin.lag(transport.topicSpec(topic), transport.brokerGroup(group))).map(({ lag }) => lag)
 
 describe('positions', () => {
+  test('the lag of a topic that is made and deleted meanwhile is a number, or NOT_FOUND: the broker ends connections then', async () => {
+    const [topic, group] = [unique('topic'), unique('group')]
+    const transport = openStream()
+    const codes = new Set<string>()
+    let over = false
+    const ask = async (): Promise<void> => {
+      while (!over) await lagOf(transport, topic, group).catch((error: { code: string }) => codes.add(error.code))
+    }
+    const asking = [ask(), ask()]
+    for (let round = 0; round < 12; round += 1) {
+      const producer = transport.producer<number>(topic, { partitions: 1 + (round % 3) })
+      await producer.send(round)
+      const reading = await read(transport, topic, { group })
+      await until(() => reading.values.length === 1)
+      await reading.stop()
+      await producer.close()
+      await transport.admin.deleteTopic(transport.topicSpec(topic))
+    }
+    over = true
+    await Promise.all(asking)
+    expect([...codes]).toEqual(['NOT_FOUND'])
+  })
+
   test('lag is exact: empty, at offset 0, and with stored positions among the messages', async () => {
     const [topic, group] = [unique('topic'), unique('group')]
     const transport = openStream()

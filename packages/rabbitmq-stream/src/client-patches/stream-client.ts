@@ -146,8 +146,11 @@ export class StreamClient extends LibraryClient {
     }
   }
 
+  /** Ends a subscription, which the broker has done by itself where its stream was deleted. */
   async unsubscribe(handle: SubscriptionHandle): Promise<void> {
-    await handle.connection.sendAndWait(new UnsubscribeRequest(handle.subscriptionId))
+    await handle.connection.sendAndWait(new UnsubscribeRequest(handle.subscriptionId)).catch((error: unknown) => {
+      if (!(error instanceof ServerError && error.code === ResponseCode.subscriptionIdDoesNotExist)) throw error
+    })
     this.consumers.delete(handle.extendedId)
     handle.connection.releaseConsumerId(handle.subscriptionId)
   }
