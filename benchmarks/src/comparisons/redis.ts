@@ -3,8 +3,8 @@ import { Redis } from 'ioredis'
 import {
   type Case,
   type Comparison,
-  concurrently,
   CountingHandler,
+  concurrently,
   freshName,
   type Measured,
   PAYLOAD,

@@ -1,5 +1,7 @@
 import kafkajs from 'kafkajs'
+import { BeyondNumbers, ByteReader } from './byte-reader.js'
 import type { FetchedBatch, FetchedPartition, FetchedRecord, FetchResponse } from './kafkajs-internals.js'
+import { ReceivedRecord } from './received-record.js'
 
 /** Bytes of a batch before its records. */
 const HEAD_BYTES = 61
@@ -10,7 +12,7 @@ const LOG_APPEND_TIME = 0x08
 const TRANSACTIONAL = 0x10
 const CONTROL = 0x20
 
-/** Something that only kafkajs's own decoder can deal with: older formats, numbers beyond 2^53. */
+/** Something that only kafkajs's own decoder can deal with: older formats, other codecs. */
 class Unusual extends Error {}
 
 /**
@@ -19,7 +21,7 @@ class Unusual extends Error {}
  */
 export async function decodeFetchResponse(raw: Buffer): Promise<FetchResponse | undefined> {
   try {
-    const reader = new Reader(raw)
+    const reader = new ByteReader(raw)
     const clientSideThrottleTime = reader.int32()
     const errorCode = reader.int16()
     const sessionId = reader.int32()
@@ -32,12 +34,12 @@ export async function decodeFetchResponse(raw: Buffer): Promise<FetchResponse | 
     }
     return { throttleTime: 0, clientSideThrottleTime, errorCode, sessionId, responses }
   } catch (error) {
-    if (error instanceof Unusual) return undefined
+    if (error instanceof Unusual || error instanceof BeyondNumbers) return undefined
     throw error
   }
 }
 
-async function readPartition(reader: Reader): Promise<FetchedPartition> {
+async function readPartition(reader: ByteReader): Promise<FetchedPartition> {
   const partition = reader.int32()
   const errorCode = reader.int16()
   const highWatermark = String(reader.int64())
@@ -49,7 +51,7 @@ async function readPartition(reader: Reader): Promise<FetchedPartition> {
   }
   const preferredReadReplica = reader.int32()
   const size = reader.int32()
-  const messages = size <= 0 ? [] : await readBatches(new Reader(reader.bytes(size)))
+  const messages = size <= 0 ? [] : await readBatches(new ByteReader(reader.bytes(size)))
   return {
     partition,
     errorCode,
@@ -63,7 +65,7 @@ async function readPartition(reader: Reader): Promise<FetchedPartition> {
 }
 
 /** All records of all batches. The last batch may be cut off by the fetch's limit: it comes again. */
-async function readBatches(reader: Reader): Promise<FetchedRecord[]> {
+async function readBatches(reader: ByteReader): Promise<FetchedRecord[]> {
   const records: FetchedRecord[] = []
   while (reader.left >= HEAD_BYTES) {
     const firstOffset = reader.int64()
@@ -93,57 +95,42 @@ async function readBatches(reader: Reader): Promise<FetchedRecord[]> {
     }
     const count = reader.int32()
     const codec = attributes & CODEC_MASK
-    const body = codec === 0 ? reader : new Reader(await decompress(codec, reader.bytes(end - reader.at)))
-    const stamp = batch.timestampType === 1 ? batch.maxTimestamp : undefined
+    const rest = reader.bytes(end - reader.at)
+    const source = codec === 0 ? rest : await decompress(codec, rest)
+    const body = new ByteReader(source)
+    const stamp = batch.timestampType === 1 ? maxTimestamp : undefined
     for (let index = 0; index < count; index += 1)
-      records.push(readRecord(body, batch, firstOffset, firstTimestamp, stamp))
-    reader.at = end
+      records.push(readRecord(body, source, batch, firstOffset, firstTimestamp, stamp))
   }
   return records
 }
 
 function readRecord(
-  reader: Reader,
-  batchContext: FetchedBatch,
+  reader: ByteReader,
+  source: Buffer,
+  batch: FetchedBatch,
   firstOffset: number,
   firstTimestamp: number,
-  stamp: string | undefined,
-): FetchedRecord {
+  stamp: number | undefined,
+): ReceivedRecord {
   const end = reader.varint() + reader.at
   const attributes = reader.int8()
-  const timestamp = firstTimestamp + reader.varint()
-  const offset = firstOffset + reader.varint()
+  const time = firstTimestamp + reader.varint()
+  const position = firstOffset + reader.varint()
   const key = reader.nullableBytes()
   const value = reader.nullableBytes()
-  const headers = readHeaders(reader)
-  reader.at = end
-  return {
-    magicByte: MAGIC,
-    attributes,
-    timestamp: stamp ?? String(timestamp),
-    offset: String(offset),
-    key,
-    value,
-    headers,
-    isControlRecord: batchContext.isControlBatch,
-    batchContext,
-  }
+  const headersAt = reader.at
+  skipHeaders(reader)
+  if (reader.at !== end) throw new Unusual()
+  return new ReceivedRecord(batch, attributes, position, stamp ?? time, key, value, source, headersAt)
 }
 
-type HeaderValue = Buffer | null
-
-function readHeaders(reader: Reader): Record<string, HeaderValue | HeaderValue[]> {
-  const headers: Record<string, HeaderValue | HeaderValue[]> = {}
+/** They are read later; that they can be is seen now. */
+function skipHeaders(reader: ByteReader): void {
   for (let count = reader.varint(); count > 0; count -= 1) {
-    const name = reader.text(reader.varint())
-    const value = reader.nullableBytes()
-    const earlier = Object.hasOwn(headers, name) ? headers[name] : undefined
-    const all = earlier === undefined ? value : Array.isArray(earlier) ? [...earlier, value] : [earlier, value]
-    if (name === '__proto__')
-      Object.defineProperty(headers, name, { value: all, enumerable: true, configurable: true, writable: true })
-    else headers[name] = all
+    reader.skip(reader.varint())
+    reader.skip(Math.max(0, reader.varint()))
   }
-  return headers
 }
 
 type Codecs = Record<number, (() => { decompress(buffer: Buffer): Promise<Buffer> }) | undefined>
@@ -152,75 +139,4 @@ function decompress(codec: number, buffer: Buffer): Promise<Buffer> {
   const make = (kafkajs.CompressionCodecs as unknown as Codecs)[codec]
   if (make === undefined) throw new Unusual()
   return make().decompress(buffer)
-}
-
-class Reader {
-  at = 0
-  readonly #buffer: Buffer
-
-  constructor(buffer: Buffer) {
-    this.#buffer = buffer
-  }
-
-  get left(): number {
-    return this.#buffer.length - this.at
-  }
-
-  skip(bytes: number): void {
-    this.at += bytes
-  }
-
-  int8(): number {
-    this.at += 1
-    return this.#buffer.readInt8(this.at - 1)
-  }
-
-  int16(): number {
-    this.at += 2
-    return this.#buffer.readInt16BE(this.at - 2)
-  }
-
-  int32(): number {
-    this.at += 4
-    return this.#buffer.readInt32BE(this.at - 4)
-  }
-
-  int64(): number {
-    const value = this.int32() * 0x1_0000_0000 + this.#buffer.readUInt32BE(this.at)
-    this.at += 4
-    if (!Number.isSafeInteger(value)) throw new Unusual()
-    return value
-  }
-
-  /** A zigzag varint of up to 64 bits. */
-  varint(): number {
-    const first = this.#buffer[this.at] as number
-    this.at += 1
-    if (first < 0x80) return (first >>> 1) ^ -(first & 1)
-    let value = first & 0x7f
-    let factor = 0x80
-    for (let byte = 0x80; byte >= 0x80; factor *= 0x80) {
-      byte = this.#buffer[this.at] as number
-      this.at += 1
-      value += (byte & 0x7f) * factor
-    }
-    if (!Number.isSafeInteger(value)) throw new Unusual()
-    return value % 2 === 0 ? value / 2 : -(value + 1) / 2
-  }
-
-  bytes(length: number): Buffer {
-    this.at += length
-    return this.#buffer.subarray(this.at - length, this.at)
-  }
-
-  nullableBytes(): Buffer | null {
-    const length = this.varint()
-    return length < 0 ? null : this.bytes(length)
-  }
-
-  text(length: number): string {
-    if (length <= 0) return ''
-    this.at += length
-    return this.#buffer.toString('utf8', this.at - length, this.at)
-  }
 }

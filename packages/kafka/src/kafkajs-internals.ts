@@ -96,7 +96,7 @@ export interface ConsumerGroup {
   joinAndSync(): Promise<void>
   /** Does nothing without a `memberId`. */
   leave(): Promise<void>
-  fetch(nodeId: string): Promise<object[]>
+  fetch(nodeId: string): Promise<FetchedMessages[]>
   recoverFromOffsetOutOfRange(error: { topic: string; partition: number }): Promise<void>
 }
 
@@ -182,6 +182,11 @@ export interface FetchedRecord {
   readonly headers: Readonly<Record<string, Buffer | null | (Buffer | null)[]>>
   readonly isControlRecord: boolean
   readonly batchContext: FetchedBatch
+}
+
+/** What one fetch brought of a partition: `src/consumer/batch.js`. */
+export interface FetchedMessages {
+  messages: readonly FetchedRecord[]
 }
 
 export interface FetchedPartition {

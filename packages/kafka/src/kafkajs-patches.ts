@@ -5,6 +5,7 @@ import {
   connectionPrototype,
   consumerGroupPrototype,
   type FetchDecoder,
+  type FetchedMessages,
   fetchDecoder,
   type ProduceProtocol,
   produceProtocol,
@@ -12,6 +13,7 @@ import {
   requestQueuePrototype,
 } from './kafkajs-internals.js'
 import { isOurs, produceRequest } from './produce-request.js'
+import { plainRecord } from './received-record.js'
 
 /**
  * What is wrong in kafkajs 2.2.4 and put right here, each with its defect. Applied once per loaded kafkajs; consumers without
@@ -108,9 +110,9 @@ function patchConsumerGroup(prototype: ConsumerGroup): void {
     await hooks?.afterJoin(this)
   }
 
-  prototype.fetch = async function (this: ConsumerGroup, nodeId: string): Promise<object[]> {
+  prototype.fetch = async function (this: ConsumerGroup, nodeId: string): Promise<FetchedMessages[]> {
     const hooks = hooksOf(this)
-    if (hooks === undefined) return fetch.call(this, nodeId)
+    if (hooks === undefined) return plainBatches(await fetch.call(this, nodeId))
     const stamp = hooks.fetchStamp
     const batches = await fetch.call(this, nodeId)
     hooks.fetched(batches, stamp)
@@ -152,6 +154,12 @@ function patchProduceEncoding(produce: ProduceProtocol): void {
 function patchFetchDecoding(decoder: FetchDecoder): void {
   const { decode } = decoder
   decoder.decode = async (raw) => (await decodeFetchResponse(raw)) ?? decode(raw)
+}
+
+/** For a consumer of the user's own: records as kafkajs's decoder makes them. */
+function plainBatches(batches: FetchedMessages[]): FetchedMessages[] {
+  for (const batch of batches) batch.messages = batch.messages.map(plainRecord)
+  return batches
 }
 
 function hooksOf(group: ConsumerGroup): GroupHooks | undefined {

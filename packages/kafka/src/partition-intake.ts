@@ -2,7 +2,7 @@ import { type ConsumerSink, type Delivery, Deque, type PartitionAssignment } fro
 import type { KafkaMessage } from 'kafkajs'
 import { type CommitMetadata, encodeMetadata } from './commit-metadata.js'
 import type { Committable } from './commit-queue.js'
-import { toDelivery } from './message.js'
+import { offsetOf, toDelivery } from './message.js'
 import { PROCESS } from './process-name.js'
 import type { IntakeStart } from './start-offsets.js'
 
@@ -94,7 +94,7 @@ export class PartitionIntake implements Committable<Position> {
       this.#waitingBytes += sizeOf(message)
     }
     const last = messages.at(-1)
-    if (last !== undefined) this.#fetchedBelow = Number(last.offset) + 1
+    if (last !== undefined) this.#fetchedBelow = offsetOf(last) + 1
     this.#regulate()
     // Later, so that the next fetch is on its way before handlers take this turn of the event loop.
     if (!this.#scheduled) {
@@ -149,7 +149,7 @@ export class PartitionIntake implements Committable<Position> {
   /** The offset that is delivered next, as far as it is known: offsets may have gaps (compaction, transactions). */
   get #nextOffset(): number {
     const next = this.#waiting.peek()
-    return next === undefined ? this.#delivered : Number(next.offset)
+    return next === undefined ? this.#delivered : offsetOf(next)
   }
 
   #feed(): void {
@@ -175,7 +175,7 @@ export class PartitionIntake implements Committable<Position> {
     while (deliveries.length < room) {
       const message = this.#waiting.peek()
       if (message === undefined) break
-      const offset = Number(message.offset)
+      const offset = offsetOf(message)
       if (offset >= this.#announced) break
       this.#waiting.shift()
       this.#waitingBytes -= sizeOf(message)

@@ -13,7 +13,7 @@ import {
   StreamError,
   type TopicSpec,
 } from '@streamswitch/core/driver'
-import { toDelivery } from './message.js'
+import { offsetOf, toDelivery } from './message.js'
 import type { PartitionReader } from './partition-reader.js'
 import { KafkaProducerDriver, type ProducerParts } from './producer.js'
 
@@ -79,7 +79,7 @@ class KafkaInbox implements ReplyInboxDriver {
     progress.position = await reader.start(progress.position as number | undefined)
     reader.run(
       (message) => {
-        const offset = Number(message.offset)
+        const offset = offsetOf(message)
         progress.position = offset + 1
         if (message.key?.equals(key) !== true) return
         const { headers, bytes, timestamp } = toDelivery(message, offset, assignment, HISTORY)

@@ -2,7 +2,9 @@ import type { OutgoingRecord } from '@streamswitch/core/driver'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { decodeMetadata, encodeMetadata } from '../src/commit-metadata.js'
+import type { FetchedBatch } from '../src/kafkajs-internals.js'
 import { toDelivery } from '../src/message.js'
+import { plainRecord, ReceivedRecord } from '../src/received-record.js'
 import { encodeRecords, NativeRecord } from '../src/record-batch.js'
 
 const assignment = { topic: 'orders', partition: 0, epoch: 1 }
@@ -39,6 +41,48 @@ it('a foreign record, whatever its headers are, becomes a delivery of texts', ()
     }),
   )
 })
+
+it('a record is read from the bytes of a response as it is from the fields that kafkajs makes of them', () => {
+  const text = fc.oneof(
+    fc.constantFrom('__proto__', 'streamswitch-id', 'streamswitch-timestamp', 'streamswitch-reply-to', 'trace'),
+    fc.string({ unit: 'grapheme' }),
+  )
+  const value = fc.option(
+    fc.oneof(
+      fc.uint8Array(),
+      fc.string({ unit: 'grapheme' }).map((one) => Buffer.from(one)),
+    ),
+  )
+  fc.assert(
+    fc.property(fc.array(fc.tuple(text, value), { maxLength: 8 }), (headers) => {
+      const source = headerBytes(headers)
+      const batch = { magicByte: 2, isControlBatch: false } as FetchedBatch
+      const record = new ReceivedRecord(batch, 0, 7, 1_700_000_000_000, null, Buffer.from('x'), source, 0)
+      const read = (message: unknown) => {
+        const history = { priorAttempts: 0, suspect: false }
+        const { id, replyTo, timestamp, headers: texts } = toDelivery(message as never, 7, assignment, history)
+        return { id, replyTo, timestamp: Math.abs(timestamp - Date.now()) < 60_000 ? 'now' : timestamp, headers: texts }
+      }
+      expect(read(record)).toEqual(read(plainRecord(record)))
+    }),
+  )
+})
+
+/** Headers as they stand in a record of format 2: all lengths as zigzag varints. */
+function headerBytes(headers: readonly (readonly [string, Uint8Array | null])[]): Buffer {
+  const varint = (value: number): Buffer => {
+    const bytes: number[] = []
+    let rest = value < 0 ? -value * 2 - 1 : value * 2
+    for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest % 0x80) + 0x80)
+    return Buffer.from([...bytes, rest])
+  }
+  const sized = (bytes: Uint8Array | null): Buffer[] =>
+    bytes === null ? [varint(-1)] : [varint(bytes.length), Buffer.from(bytes)]
+  return Buffer.concat([
+    varint(headers.length),
+    ...headers.flatMap(([name, value]) => [...sized(Buffer.from(name)), ...sized(value)]),
+  ])
+}
 
 it('a record of any shape is encoded in as many bytes as were planned', () => {
   const record = fc.record({

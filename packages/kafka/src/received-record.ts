@@ -1,0 +1,79 @@
+import { ByteReader } from './byte-reader.js'
+import type { FetchedBatch, FetchedRecord } from './kafkajs-internals.js'
+
+type HeaderValue = Buffer | null
+
+/**
+ * A record where it lies in a Fetch response. It looks like what kafkajs makes of one, but headers, offset and timestamp are read
+ * when they are asked for: objects and texts that nobody looks at were a third of what receiving cost.
+ */
+export class ReceivedRecord implements FetchedRecord {
+  readonly batchContext: FetchedBatch
+  readonly attributes: number
+  /** The offset, as a number. */
+  readonly position: number
+  /** The timestamp, as a number. */
+  readonly time: number
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  /** Where the headers are: in `source`, from `headersAt` on. */
+  readonly source: Buffer
+  readonly headersAt: number
+
+  constructor(
+    batchContext: FetchedBatch,
+    attributes: number,
+    position: number,
+    time: number,
+    key: Buffer | null,
+    value: Buffer | null,
+    source: Buffer,
+    headersAt: number,
+  ) {
+    this.batchContext = batchContext
+    this.attributes = attributes
+    this.position = position
+    this.time = time
+    this.key = key
+    this.value = value
+    this.source = source
+    this.headersAt = headersAt
+  }
+
+  get magicByte(): number {
+    return this.batchContext.magicByte
+  }
+
+  get isControlRecord(): boolean {
+    return this.batchContext.isControlBatch
+  }
+
+  get offset(): string {
+    return String(this.position)
+  }
+
+  get timestamp(): string {
+    return String(this.time)
+  }
+
+  get headers(): Record<string, HeaderValue | HeaderValue[]> {
+    const reader = new ByteReader(this.source, this.headersAt)
+    const headers: Record<string, HeaderValue | HeaderValue[]> = {}
+    for (let count = reader.varint(); count > 0; count -= 1) {
+      const name = reader.text(reader.varint())
+      const value = reader.nullableBytes()
+      const earlier = Object.hasOwn(headers, name) ? headers[name] : undefined
+      const all = earlier === undefined ? value : Array.isArray(earlier) ? [...earlier, value] : [earlier, value]
+      if (name === '__proto__')
+        Object.defineProperty(headers, name, { value: all, enumerable: true, configurable: true, writable: true })
+      else headers[name] = all
+    }
+    return headers
+  }
+}
+
+/** As kafkajs's own decoder makes it: for consumers that aren't this adapter's, who may copy it. */
+export function plainRecord(record: FetchedRecord): FetchedRecord {
+  const { magicByte, attributes, timestamp, offset, key, value, headers, isControlRecord, batchContext } = record
+  return { magicByte, attributes, timestamp, offset, key, value, headers, isControlRecord, batchContext }
+}

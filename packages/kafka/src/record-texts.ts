@@ -1,0 +1,108 @@
+import { isUtf8 } from 'node:buffer'
+import { type Headers, WIRE_HEADERS } from '@streamswitch/core/driver'
+import type { KafkaMessage } from 'kafkajs'
+import { ByteReader } from './byte-reader.js'
+import { ReceivedRecord } from './received-record.js'
+
+/** What a record's headers say, as texts. Those that aren't UTF-8 are left to `native`; of a repeated header the last one counts. */
+export interface RecordTexts {
+  id: string | undefined
+  replyTo: string | undefined
+  timestamp: string | undefined
+  headers: Headers
+}
+
+type Place = 'id' | 'replyTo' | 'timestamp'
+
+/** Headers that have their own place in a delivery. Kafka itself holds key and tombstone. */
+const PLACES: ReadonlyMap<string, Place> = new Map([
+  [WIRE_HEADERS.id, 'id'],
+  [WIRE_HEADERS.replyTo, 'replyTo'],
+  [WIRE_HEADERS.timestamp, 'timestamp'],
+])
+
+/** Their names as bytes, by length, in which they differ. */
+const PLACES_BY_LENGTH = new Map(
+  [...PLACES].map(([name, place]) => [name.length, { name: Buffer.from(name), place }] as const),
+)
+
+const NO_HEADERS: Headers = Object.freeze({})
+
+/** Longest text that is looked at byte by byte: a call into the engine costs more. */
+const SHORT = 64
+
+export function textsOf(message: KafkaMessage): RecordTexts {
+  return message instanceof ReceivedRecord
+    ? textsOfBytes(message.source, message.headersAt)
+    : textsOfFields(message.headers ?? {})
+}
+
+function textsOfBytes(source: Buffer, headersAt: number): RecordTexts {
+  const texts: RecordTexts = { id: undefined, replyTo: undefined, timestamp: undefined, headers: NO_HEADERS }
+  const reader = new ByteReader(source, headersAt)
+  for (let count = reader.varint(); count > 0; count -= 1) {
+    const nameLength = reader.varint()
+    const nameAt = reader.at
+    reader.at += nameLength
+    const length = reader.varint()
+    const value = textAt(source, reader.at, length)
+    if (length > 0) reader.at += length
+    const place = placeAt(source, nameAt, nameLength)
+    if (place !== undefined) texts[place] = value
+    else setHeader(texts, source.toString('utf8', nameAt, nameAt + nameLength), value)
+  }
+  return texts
+}
+
+function textsOfFields(native: NonNullable<KafkaMessage['headers']>): RecordTexts {
+  const texts: RecordTexts = { id: undefined, replyTo: undefined, timestamp: undefined, headers: NO_HEADERS }
+  for (const name in native) {
+    const value = headerText(native[name])
+    const place = PLACES.get(name)
+    if (place !== undefined) texts[place] = value
+    else setHeader(texts, name, value)
+  }
+  return texts
+}
+
+function setHeader(texts: RecordTexts, name: string, value: string | undefined): void {
+  if (value === undefined) {
+    // An earlier one of this name counts no more.
+    if (Object.hasOwn(texts.headers, name)) delete (texts.headers as Record<string, string>)[name]
+    return
+  }
+  if (texts.headers === NO_HEADERS) texts.headers = {}
+  // A foreign header may be called `__proto__`.
+  if (name === '__proto__')
+    Object.defineProperty(texts.headers, name, { value, enumerable: true, configurable: true, writable: true })
+  else (texts.headers as Record<string, string>)[name] = value
+}
+
+/** The place that a name stands for. The names begin alike, so that they are compared from their ends. */
+function placeAt(source: Buffer, at: number, length: number): Place | undefined {
+  const known = PLACES_BY_LENGTH.get(length)
+  if (known === undefined) return undefined
+  for (let index = length - 1; index >= 0; index -= 1) if (source[at + index] !== known.name[index]) return undefined
+  return known.place
+}
+
+/** `undefined` for what is no text, or not there (`length` below 0). */
+function textAt(source: Buffer, at: number, length: number): string | undefined {
+  if (length < 0) return undefined
+  const end = at + length
+  if (length <= SHORT) {
+    let ascii = at
+    while (ascii < end && (source[ascii] as number) < 0x80) ascii += 1
+    if (ascii === end) return source.toString('latin1', at, end)
+  }
+  return isUtf8(source.subarray(at, end)) ? source.toString('utf8', at, end) : undefined
+}
+
+type HeaderValue = NonNullable<KafkaMessage['headers']>[string]
+
+function headerText(value: HeaderValue): string | undefined {
+  const last = Array.isArray(value) ? value.at(-1) : value
+  if (last === undefined || last === null) return undefined
+  if (typeof last === 'string') return last
+  return isUtf8(last) ? last.toString('utf8') : undefined
+}
