@@ -5,14 +5,15 @@ import { createServer } from 'node:net'
 import { Transport } from '@streamswitch/core'
 import http from '@streamswitch/http'
 import fastify from 'fastify'
-import { IN_FLIGHT } from '../measuring/case.js'
+import { CountingHandler, IN_FLIGHT } from '../measuring/case.js'
+import { unframed } from './http-frames.js'
 
 const [kind] = process.argv.slice(2)
 const port = kind === 'streamswitch' ? await receiveByLoop() : await receiveByHand(kind === 'batch')
 process.on('disconnect', () => process.exit())
 process.send?.({ port })
 
-function handle(_message: Uint8Array): void {}
+const handler = new CountingHandler()
 
 async function receiveByHand(batched: boolean): Promise<number> {
   const server = fastify({ bodyLimit: 16 * 1024 * 1024 })
@@ -20,14 +21,20 @@ async function receiveByHand(batched: boolean): Promise<number> {
   server.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
   server.post('/orders/bench', async (request, reply) => {
     const body = request.body as Buffer
-    if (!batched) handle(body)
-    else
-      for (let at = 0; at < body.length; ) {
-        const end = at + 4 + body.readUInt32BE(at)
-        handle(body.subarray(at + 4, end))
-        at = end
+    if (!batched) {
+      handler.handle(body)
+      return reply.code(204).send()
+    }
+    // Each message has its own outcome: a failed one must not repeat those beside it.
+    const failed: { id: string; error: string }[] = []
+    for (const message of unframed(body)) {
+      try {
+        handler.handle(message.payload)
+      } catch (error) {
+        failed.push({ id: message.id, error: String(error) })
       }
-    return reply.code(204).send()
+    }
+    return reply.send({ failed })
   })
   return Number(new URL(await server.listen({ host: '127.0.0.1', port: 0 })).port)
 }
@@ -36,7 +43,7 @@ async function receiveByLoop(): Promise<number> {
   const free = await freePort()
   const transport = new Transport(http, `http://127.0.0.1:${free}`, { environment: {} })
   const loop = transport.consumer<Uint8Array>('orders', { group: 'bench', codec: 'bytes', concurrency: IN_FLIGHT })
-  loop.handle((message) => handle(message.value))
+  loop.handle((message) => handler.handle(message.bytes as Buffer))
   void loop.run()
   await loop.init()
   return free

@@ -14,11 +14,12 @@ import {
   timed,
 } from '../measuring/case.js'
 import { wrkPosts } from '../tools/wrk.js'
+import { framed } from './http-frames.js'
 
 /** Messages of one request of the batch endpoint. */
 const BATCH = 500
 const CONNECTIONS = 50
-const BATCHED = `undici and fastify by hand, tuned (batch endpoint, ${BATCH} messages per request, 2 in flight)`
+const BATCHED = `undici and fastify by hand, tuned (batch endpoint, ${BATCH} messages with ids per request, an outcome for each, 2 in flight)`
 const PATH = '/orders/bench'
 
 /** undici by hand against a fastify server by hand; Streamswitch against its own receiving side. */
@@ -65,6 +66,11 @@ async function withReceiver(
 async function post(pool: Pool, body: Buffer): Promise<void> {
   const headers = { 'content-type': 'application/octet-stream' }
   const response = await pool.request({ method: 'POST', path: PATH, body, headers })
+  if (response.statusCode === 200) {
+    const { failed } = (await response.body.json()) as { failed: readonly unknown[] }
+    if (failed.length > 0) throw new Error(`${failed.length} messages have failed`)
+    return
+  }
   await response.body.dump()
   if (response.statusCode !== 204) throw new Error(`the receiver answered ${response.statusCode}`)
 }
@@ -92,10 +98,10 @@ function batched(): Case {
     run: (messages) =>
       withReceiver('batch', async (origin) => {
         const pool = new Pool(origin, { connections: inFlight, pipelining: 1 })
-        await post(pool, framed(1))
+        await post(pool, batchOf(1))
         const measured = await timed(() =>
           concurrently(Math.ceil(messages / BATCH), inFlight, (index) =>
-            post(pool, framed(Math.min(BATCH, messages - index * BATCH))),
+            post(pool, batchOf(Math.min(BATCH, messages - index * BATCH))),
           ),
         )
         await pool.close()
@@ -104,14 +110,16 @@ function batched(): Case {
   }
 }
 
-/** So many messages, each behind its length. */
-function framed(count: number): Buffer {
-  const body = Buffer.allocUnsafe(count * (4 + PAYLOAD.length))
-  for (let index = 0, at = 0; index < count; index += 1) {
-    at = body.writeUInt32BE(PAYLOAD.length, at)
-    at += PAYLOAD.copy(body, at)
-  }
-  return body
+let sent = 0
+
+/** So many messages. */
+function batchOf(count: number): Buffer {
+  return framed(
+    Array.from({ length: count }, () => {
+      sent += 1
+      return { id: `message-${sent}`, timestamp: Date.now(), payload: PAYLOAD }
+    }),
+  )
 }
 
 function ours(): Case {
