@@ -79,10 +79,10 @@ export class OrphanWatch {
     const signs = await candidate.signs()
     const seen = this.#seen.get(candidate)
     if (seen === undefined || seen.signs !== signs) {
-      this.#seen.set(candidate, { signs, since: Date.now(), periodMs: PERIOD_MS })
+      this.#seen.set(candidate, { signs, since: performance.now(), periodMs: PERIOD_MS })
       return false
     }
-    return Date.now() - seen.since >= SILENT_MS && candidate.hasBacklog()
+    return performance.now() - seen.since >= SILENT_MS && candidate.hasBacklog()
   }
 
   async #stepBack(orphaned: readonly Candidate[]): Promise<void> {
@@ -95,7 +95,7 @@ export class OrphanWatch {
     for (const candidate of still) {
       const seen = this.#seen.get(candidate)
       if (seen === undefined) continue
-      seen.since = Date.now()
+      seen.since = performance.now()
       seen.periodMs = Math.min(MAX_PERIOD_MS, seen.periodMs * 2)
     }
   }

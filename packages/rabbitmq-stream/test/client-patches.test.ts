@@ -399,6 +399,21 @@ describe('the pieces', () => {
     }
   })
 
+  test('a clock that is set forward is no silence', () => {
+    vi.useFakeTimers()
+    try {
+      const dead = vi.fn()
+      const heartbeat = new Heartbeat(() => {}, dead)
+      heartbeat.start(1_000)
+      vi.setSystemTime(Date.now() + 3_600_000)
+      vi.advanceTimersByTime(2_000)
+      expect(dead).not.toHaveBeenCalled()
+      heartbeat.stop()
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
   test('a password that is not ASCII is counted in bytes', () => {
     const frame = encodeRequest(new PlainAuthenticateRequest('ü', 'pässwörd'), 1)
     expect(frame.readUInt32BE(0)).toBe(frame.length - 4)
