@@ -156,7 +156,7 @@ export class AttemptStore {
   async #writeNow(): Promise<void> {
     if (this.#refused) return
     const { queue, control, shared } = this.#settings
-    if (Date.now() < this.#awayUntil) throw unanswered(`read ${queue}`, AWAY_MS)
+    if (performance.now() < this.#awayUntil) throw unanswered(`read ${queue}`, AWAY_MS)
     if (shared || this.#unread) await this.#merge()
     await this.#declare()
     const changes = this.#changes
@@ -214,7 +214,8 @@ export class AttemptStore {
     try {
       return await connection.withChannelAside(what, QUEUE_TIMEOUT_MS, run)
     } catch (error) {
-      if (!connection.gone && classifyError(error, what).code === 'UNAVAILABLE') this.#awayUntil = Date.now() + AWAY_MS
+      if (!connection.gone && classifyError(error, what).code === 'UNAVAILABLE')
+        this.#awayUntil = performance.now() + AWAY_MS
       throw error
     }
   }

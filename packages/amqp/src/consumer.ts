@@ -73,8 +73,8 @@ export class AmqpConsumerDriver implements ConsumerDriver {
   async #firstAssignment(signal: AbortSignal): Promise<void> {
     const none = (): boolean => this.#groups.every((group) => group.owns().length === 0)
     if (this.#groups.every((group) => !group.wantsAny)) return none() ? this.#sink.assigned([]) : undefined
-    const deadline = Date.now() + FIRST_ASSIGNMENT_MS
-    while (none() && Date.now() < deadline && !signal.aborted) await delay(5)
+    const deadline = performance.now() + FIRST_ASSIGNMENT_MS
+    while (none() && performance.now() < deadline && !signal.aborted) await delay(5)
   }
 
   async ack(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {

@@ -44,13 +44,13 @@ export async function readLag(query: LagQuery): Promise<PartitionLag[]> {
 async function askUnacked({ connection, control, names, asker, members }: LagQuery): Promise<Map<number, number>> {
   const name = `${asker}-${randomBytes(4).toString('hex')}`
   const answers = new Map<string, Readonly<Record<number, number>>>()
-  let heard = Date.now()
+  let heard = performance.now()
   await connection.withChannel('ask for the lag', async (channel) => {
     await listenOn(channel, names.memberQueue(name), names.members, (body) => {
       const notice = parseNotice(body)
       if (notice?.type !== 'count' || notice.to !== name) return
       answers.set(notice.instance, notice.unacked ?? {})
-      heard = Date.now()
+      heard = performance.now()
     })
     await control.publish(
       names.members,
@@ -58,9 +58,10 @@ async function askUnacked({ connection, control, names, asker, members }: LagQue
       writeNotice({ type: 'ask', instance: name, everyMs: 0, ready: false, owns: [] }),
       { persistent: false },
     )
-    const started = Date.now()
-    const enough = (): boolean => (members === undefined ? Date.now() - heard >= QUIET_MS : answers.size >= members)
-    while (!enough() && Date.now() - started < ANSWER_MS) await delay(5)
+    const started = performance.now()
+    const enough = (): boolean =>
+      members === undefined ? performance.now() - heard >= QUIET_MS : answers.size >= members
+    while (!enough() && performance.now() - started < ANSWER_MS) await delay(5)
   })
   const total = new Map<number, number>()
   for (const unacked of answers.values()) {

@@ -155,7 +155,7 @@ export class Membership {
     const known = this.#peers.has(notice.instance)
     if (!known) this.#compare(notice)
     this.#peers.set(notice.instance, {
-      lastSeen: Date.now(),
+      lastSeen: performance.now(),
       everyMs: notice.everyMs,
       ready: notice.ready,
       owns: new Set(notice.owns),
@@ -183,12 +183,13 @@ export class Membership {
     void this.#say('here')
     // Nobody can speak while the broker blocks publishers: silence means nothing then.
     if (this.#settings.control.connection?.blocked === true) {
-      for (const peer of this.#peers.values()) peer.lastSeen = Date.now()
+      for (const peer of this.#peers.values()) peer.lastSeen = performance.now()
       return
     }
     let gone = false
     for (const [instance, peer] of this.#peers) {
-      if (Date.now() - peer.lastSeen < SILENT_INTERVALS * Math.max(peer.everyMs, this.#settings.intervalMs)) continue
+      if (performance.now() - peer.lastSeen < SILENT_INTERVALS * Math.max(peer.everyMs, this.#settings.intervalMs))
+        continue
       this.#peers.delete(instance)
       gone = true
     }

@@ -97,6 +97,20 @@ describe('dispatch', () => {
     await loop.close({ timeoutMs: 0 })
   })
 
+  it("a suspect's ack waits for no others, also where its handler awaits it", async () => {
+    const { runs, names, deliver, driver, loop } = await start({ ack: 'manual' })
+    driver.settleIntervalMs = 3_600_000
+    void deliver(['a1', 'b1'], { suspect: true })
+    for (const name of ['a1', 'b1']) {
+      await until(() => names().includes(name))
+      const run = runs.at(-1) as Run
+      await run.message.ack()
+      run.resolve()
+    }
+    expect(driver.acked).toEqual(['a1', 'b1'])
+    await loop.close({ timeoutMs: 0 })
+  })
+
   it('never exceeds concurrency, and keeps to it when retries come due', async () => {
     const { runs, deliver, end, loop } = await start({ concurrency: 2 })
     deliver(['a1', 'b1', 'c1', 'd1'])

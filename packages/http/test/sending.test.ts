@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { Subscriber } from '../src/client/subscriber.js'
 import { Bed, consume, gate, until } from './support/bed.js'
 import { PlainReceiver } from './support/plain-receiver.js'
 
@@ -190,6 +191,30 @@ describe('sending to loops', () => {
     open()
     await Promise.all(sends)
     expect(starts).toBe(3)
+  })
+
+  it('a clock that is set forward makes no response late', async () => {
+    await using bed = new Bed()
+    const transport = await bed.open()
+    const { opened, open } = gate()
+    let starts = 0
+    await consume(transport, 'orders', 'g', () => {
+      starts += 1
+      return opened
+    })
+    const producer = transport.producer('orders')
+    const sent = producer.send(1)
+    await until(() => starts === 1, 'the handler to start')
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 3_600_000 })
+    const sweep = vi.spyOn(Subscriber.prototype, 'sweep')
+    onTestFinished(() => {
+      vi.useRealTimers()
+      sweep.mockRestore()
+    })
+    await until(() => sweep.mock.calls.length >= 2, 'a look at what is on its way')
+    open()
+    await sent
+    expect(producer.stats().resent).toBe(0)
   })
 
   it('a slow message holds up neither the others of its request nor those of other keys', async () => {

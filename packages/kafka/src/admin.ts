@@ -77,7 +77,7 @@ export class KafkaAdmin implements Admin {
         // kafkajs repeats a deletion that took effect but whose metadata came late.
         if (protocolError(error) !== 'UNKNOWN_TOPIC_OR_PARTITION') throw error
       }
-      for (const end = Date.now() + DELETED_WAIT_MS; Date.now() < end; ) {
+      for (const end = performance.now() + DELETED_WAIT_MS; performance.now() < end; ) {
         if ((await partitionCount(admin, spec.brokerTopic)) === undefined) return
         await new Promise((resolve) => setTimeout(resolve, DELETED_POLL_MS))
       }

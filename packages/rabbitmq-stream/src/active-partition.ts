@@ -40,7 +40,7 @@ export class ActivePartition {
   /** Messages below may have been started, by what is on record. */
   #mark: number
   #lead = 0
-  #markedAt = 0
+  #markedAt = Number.NEGATIVE_INFINITY
   #handedOut: number | undefined
   #passed: number
   #position: number
@@ -142,7 +142,7 @@ export class ActivePartition {
 
   #starting(last: number): void {
     if (last < this.#mark) return
-    const now = Date.now()
+    const now = performance.now()
     this.#lead = now - this.#markedAt < MARK_INTERVAL_MS ? Math.min(MAX_LEAD, Math.max(MIN_LEAD, this.#lead * 2)) : 0
     this.#markedAt = now
     this.#mark = last + 1 + this.#lead

@@ -4,6 +4,7 @@ import type { QueryOffsetResponse } from 'rabbitmq-stream-js-client/dist/respons
 import { ResponseCode } from './client-patches/server-error.js'
 import type { StreamConnection } from './client-patches/stream-connection.js'
 import { hasCode, newerFormat, notStored } from './errors.js'
+import type { Sight } from './orphan-watch.js'
 
 const FORMAT_SHIFT = 60n
 const FORMAT = 1n
@@ -98,11 +99,20 @@ export class GroupRecordStore {
     this.#write('alive', BigInt(Date.now()))
   }
 
-  /** What changes whenever the owner does anything. */
-  async signs(): Promise<string> {
-    const names = ['epoch', 'started', 'alone', 'alive']
-    const signs = await Promise.all([this.#query(this.#group), ...names.map((name) => this.#read(name))])
-    return signs.join(' ')
+  /** Those who wait for the partition are to step back. */
+  saveCall(): void {
+    this.#write('step-back', BigInt(Date.now()))
+  }
+
+  /** What those who wait look for. */
+  async look(): Promise<Sight> {
+    const names = ['epoch', 'started', 'alone', 'alive', 'step-back']
+    const [position, ...records] = await Promise.all([
+      this.#query(this.#group),
+      ...names.map((name) => this.#read(name)),
+    ])
+    const call = records.pop()
+    return { signs: [position, ...records].join(' '), call }
   }
 
   saveEpoch(epoch: number): void {

@@ -1,39 +1,44 @@
-import { setTimeout as delay } from 'node:timers/promises'
-
 /** How often members look, and how often owners at work show that they live, in milliseconds. */
 export const WATCH_INTERVAL_MS = 1_000
-/** No sign of life for this long, and work waiting: nobody owns the partition. */
+/** No sign of life for this long, and work waiting: nobody owns the partition. Each further time twice as long. */
 const SILENT_MS = 5_000
-/** All members step back at the same times, multiples of this; each further time twice as long apart. */
-const PERIOD_MS = 5_000
-const MAX_PERIOD_MS = 160_000
-/** How long they stay away: what their clocks may differ by. */
-const AWAY_MS = 1_000
+const MAX_SILENT_MS = 160_000
+/** How long members stay away: all others have looked by then, and have seen the call. */
+const AWAY_MS = 3 * WATCH_INTERVAL_MS
+
+/** What a candidate sees of its partition. */
+export interface Sight {
+  /** Changes whenever the owner does anything. */
+  readonly signs: string
+  /** Changes with each call to step back. */
+  readonly call: bigint | undefined
+}
 
 /** What the watch needs of a candidate for a partition. */
 export interface Candidate {
   /** True while it neither owns the partition nor is leaving. */
   readonly waiting: boolean
-  /** Changes whenever the owner does anything. */
-  signs(): Promise<string>
+  look(): Promise<Sight>
   /** There are messages that the group hasn't handled. */
   hasBacklog(): Promise<boolean>
+  /** Calls upon everybody who waits for the partition to step back. */
+  callBack(): void
   /** Gives up the candidacy. */
   stepBack(): Promise<void>
   /** Stands again. */
   join(): Promise<void>
 }
 
-interface Observation {
-  signs: string
-  since: number
-  periodMs: number
+interface Observation extends Sight {
+  /** By `performance.now()`. */
+  readonly since: number
+  readonly silentMs: number
 }
 
 /**
  * Finds partitions without an owner. When two members of a super stream's group end at once, RabbitMQ (4.0) may wait for ever for
- * the answer of a dead one, and activates nobody. It only forgets a group that has no member left: so all that wait step back
- * at the same moment, which they find by the clock.
+ * the answer of a dead one, and activates nobody. It only forgets a group that has no member left: so the one who finds it calls,
+ * and all that wait step back, for long enough that they are away at the same time.
  */
 export class OrphanWatch {
   readonly #candidates: readonly Candidate[]
@@ -71,32 +76,36 @@ export class OrphanWatch {
     this.#busy = false
   }
 
+  /** Found here, or by another one who has called since the last look. */
   async #isOrphaned(candidate: Candidate): Promise<boolean> {
     if (!candidate.waiting) {
       this.#seen.delete(candidate)
       return false
     }
-    const signs = await candidate.signs()
+    const sight = await candidate.look()
     const seen = this.#seen.get(candidate)
-    if (seen === undefined || seen.signs !== signs) {
-      this.#seen.set(candidate, { signs, since: Date.now(), periodMs: PERIOD_MS })
+    if (seen === undefined || seen.signs !== sight.signs) {
+      this.#seen.set(candidate, { ...sight, since: performance.now(), silentMs: SILENT_MS })
       return false
     }
-    return Date.now() - seen.since >= SILENT_MS && candidate.hasBacklog()
+    if (seen.call !== sight.call) return true
+    if (performance.now() - seen.since < seen.silentMs || !(await candidate.hasBacklog())) return false
+    candidate.callBack()
+    return true
   }
 
   async #stepBack(orphaned: readonly Candidate[]): Promise<void> {
-    const periodMs = Math.min(...orphaned.map((candidate) => this.#seen.get(candidate)?.periodMs ?? PERIOD_MS))
-    await delay(periodMs - (Date.now() % periodMs), undefined, { ref: false })
     const still = orphaned.filter((candidate) => candidate.waiting)
     await Promise.all(still.map((candidate) => candidate.stepBack()))
-    await delay(AWAY_MS, undefined, { ref: false })
-    await Promise.all(still.map((candidate) => candidate.join()))
-    for (const candidate of still) {
-      const seen = this.#seen.get(candidate)
-      if (seen === undefined) continue
-      seen.since = Date.now()
-      seen.periodMs = Math.min(MAX_PERIOD_MS, seen.periodMs * 2)
-    }
+    await new Promise<void>((resolve) => setTimeout(resolve, AWAY_MS).unref())
+    await Promise.all(still.map((candidate) => this.#standAgain(candidate)))
+  }
+
+  /** Calls of others who found the same count as seen. */
+  async #standAgain(candidate: Candidate): Promise<void> {
+    const silentMs = Math.min(MAX_SILENT_MS, 2 * (this.#seen.get(candidate)?.silentMs ?? SILENT_MS))
+    const sight = await candidate.look()
+    await candidate.join()
+    this.#seen.set(candidate, { ...sight, since: performance.now(), silentMs })
   }
 }

@@ -15,7 +15,7 @@ import type { StreamConnection } from './client-patches/stream-connection.js'
 import { partitionGone } from './errors.js'
 import { GroupRecordStore, type GroupRecords } from './group-records.js'
 import type { StreamConsumerSettings } from './options.js'
-import type { Candidate } from './orphan-watch.js'
+import type { Candidate, Sight } from './orphan-watch.js'
 import {
   firstOffsetOf,
   hasMessagesFrom,
@@ -93,8 +93,12 @@ export class PartitionMember implements Candidate {
     return !this.#stopped && this.#candidacy !== undefined && this.#active === undefined
   }
 
-  signs(): Promise<string> {
-    return this.#store.signs()
+  look(): Promise<Sight> {
+    return this.#store.look()
+  }
+
+  callBack(): void {
+    this.#store.saveCall()
   }
 
   async hasBacklog(): Promise<boolean> {

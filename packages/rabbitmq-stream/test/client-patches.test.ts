@@ -1,5 +1,6 @@
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
 import type { Message } from '@streamswitch/core'
+import { TcpProxy } from '@streamswitch/testkit/faults'
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { FrameReader } from '../src/client-patches/frame-reader.js'
 import { Heartbeat } from '../src/client-patches/heartbeat.js'
@@ -301,25 +302,14 @@ describe('a connection that ends', () => {
     const producer = openStream().producer<Uint8Array>(topic, { codec: 'bytes' })
     const count = 20
     await Promise.all(numbers(count).map((number) => producer.send(Buffer.alloc(50_000, number))))
-    let cut = 0
-    // Each of the first three connections ends some way into the first chunks.
-    const at = await port((socket) => {
-      const limit = cut < 3 ? 60_000 * (cut + 1) + 7 : Number.POSITIVE_INFINITY
-      cut += 1
-      const { hostname, port: brokerPort } = new URL(BROKER_URL)
-      const broker = connect(Number(brokerPort), hostname)
-      let passed = 0
-      broker.on('error', () => {})
-      broker.on('data', (data) => {
-        socket.write(data.subarray(0, Math.max(0, limit - passed)))
-        passed += data.length
-        if (passed >= limit) socket.end(() => broker.destroy())
-      })
-      socket.on('data', (data) => broker.write(data))
-      socket.on('close', () => broker.destroy())
-      broker.on('close', () => socket.destroy())
-    })
-    const through = openStream({}, `rabbitmq-stream://guest:guest@127.0.0.1:${at}?loadBalancer=true`)
+    const broker = new URL(BROKER_URL)
+    const proxy = await TcpProxy.start({ host: broker.hostname, port: Number(broker.port) })
+    onTestFinished(() => proxy.close())
+    const cut = (async () => {
+      // Some way into the first chunks, a little further each time.
+      for (const bytes of [60_007, 120_007, 180_007]) await proxy.resetAfter('to-client', bytes)
+    })()
+    const through = openStream({}, `rabbitmq-stream://guest:guest@127.0.0.1:${proxy.port}?loadBalancer=true`)
     const loop = through.consumer<Uint8Array>(topic, { group: unique('group'), codec: 'bytes', concurrency: 1 })
     const seen = new Set<number>()
     loop.handle(({ value }) => {
@@ -327,8 +317,8 @@ describe('a connection that ends', () => {
       seen.add(value[0] ?? -1)
     })
     const run = loop.run()
+    await cut
     await until(() => seen.size === count)
-    expect(cut, 'the fault has hit').toBeGreaterThan(3)
     await loop.close()
     await run
   })
@@ -403,6 +393,21 @@ describe('the pieces', () => {
       vi.advanceTimersByTime(1_000)
       expect(dead).toHaveBeenCalled()
       expect(sent).toBeGreaterThan(2)
+      heartbeat.stop()
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  test('a clock that is set forward is no silence', () => {
+    vi.useFakeTimers()
+    try {
+      const dead = vi.fn()
+      const heartbeat = new Heartbeat(() => {}, dead)
+      heartbeat.start(1_000)
+      vi.setSystemTime(Date.now() + 3_600_000)
+      vi.advanceTimersByTime(2_000)
+      expect(dead).not.toHaveBeenCalled()
       heartbeat.stop()
     } finally {
       vi.useRealTimers()

@@ -25,7 +25,7 @@ faults({
   // Streams younger than that are lost with the broker (RabbitMQ 4.0).
   ripeMs: 2_000,
   recovery: {
-    // Partitions that the broker leaves without an owner are found after 5 s of silence, and taken at the next multiple of 5 or 10 s.
+    // Partitions that the broker leaves without an owner are found after 5 s of silence, and taken 3 s later.
     brokerKilled: 25_000,
     connectionLost: 20_000,
     connectionSilent: 25_000,

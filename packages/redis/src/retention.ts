@@ -70,7 +70,7 @@ export class RetentionKeeper {
   readonly #settings: RedisSettings
   readonly #spec: ConsumerSpec
   readonly #bounds = new Map<string, Bounds>()
-  #last = 0
+  #last = Number.NEGATIVE_INFINITY
   #trimming = false
 
   constructor(connection: Connection, settings: RedisSettings, spec: ConsumerSpec) {
@@ -89,7 +89,7 @@ export class RetentionKeeper {
 
   /** Trims these partitions, if it is time. Never fails: what wasn't trimmed now is trimmed later. */
   keep(partitions: readonly Partition[]): void {
-    const now = Date.now()
+    const now = performance.now()
     if (this.#bounds.size === 0 || this.#trimming || now - this.#last < this.#settings.retentionIntervalMs) return
     this.#last = now
     this.#trimming = true

@@ -168,7 +168,9 @@ export class Outcomes
   #settle(delivery: Delivery, partition: PartitionState): boolean {
     this.#inbox.remove(delivery)
     const behind = partition.settle(delivery, this.#slot.driver?.settlement ?? 'individual')
-    if (partition.done.length > 0) this.settler.touch(partition)
+    // Nothing of the partition starts before the ack of a suspect is on record: it doesn't wait for others to share it.
+    if (delivery.suspect) void this.settler.drain(partition)
+    else if (partition.done.length > 0) this.settler.touch(partition)
     return behind
   }
 }

@@ -56,7 +56,7 @@ class ScriptedProducerDriver implements ProducerDriver {
 export class ScriptedConsumerDriver implements ConsumerDriver {
   readonly settlement: 'individual' | 'cumulative'
   readonly redelivery = 'core'
-  readonly settleIntervalMs = 0
+  settleIntervalMs = 0
   readonly sink: ConsumerSink
   readonly spec: ConsumerSpec
   readonly journal: string[] = []

@@ -93,8 +93,8 @@ export class Dispatch {
     const { error } = refusal
     if (error.code === 'NOT_FOUND' && error.retryable) {
       const progress = this.#host.progress.of(record)
-      progress.missingSince ??= Date.now()
-      if (Date.now() - progress.missingSince >= this.#host.notFoundGraceMs)
+      progress.missingSince ??= performance.now()
+      if (performance.now() - progress.missingSince >= this.#host.notFoundGraceMs)
         return { ...refusal, error: withError(error, { retryable: false }) }
     }
     // Another replica needn't be waited for.

@@ -19,8 +19,8 @@ export interface ExchangeEvents {
 
 /** One request and its response. Every event comes at most once, `line` apart; after `end` or `error` nothing comes. */
 export class Exchange implements Dispatcher.DispatchHandler {
-  /** When something was heard last. */
-  heardAt = Date.now()
+  /** When something was heard last, by `performance.now()`. */
+  heardAt = performance.now()
   readonly #events: ExchangeEvents
   #controller: Dispatcher.DispatchController | undefined
   #abortedBy: Error | undefined
@@ -60,7 +60,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.heardAt = Date.now()
+    this.heardAt = performance.now()
     if (this.#over || this.#kind === 'other') return
     if (this.#parts !== undefined) return this.#readParts(this.#parts, controller, chunk)
     const end = this.#kind === 'lines' ? chunk.lastIndexOf(10) : -1

@@ -104,7 +104,7 @@ export class HttpClient {
   }
 
   #sweep(): void {
-    const now = Date.now()
+    const now = performance.now()
     const busy = [...this.#subscribers.values()].filter((subscriber) => subscriber.busy)
     for (const subscriber of busy) subscriber.sweep(now)
     if (busy.length > 0) return

@@ -12,7 +12,7 @@ export interface Parcel extends Outgoing {
 /** Parcels that must arrive in this order: the next is not sent before the one ahead of it was accepted, or travels behind it in one request. */
 export class Run {
   readonly parcels: readonly Parcel[]
-  readonly queuedAt = Date.now()
+  readonly queuedAt = performance.now()
   /** Position of the first parcel that was not sent yet. */
   next = 0
   /** Its producer has closed. */

@@ -65,7 +65,7 @@ export class Subscriber implements RequestHost {
 
   /** Whether a replica should be preferred now. */
   get avoided(): boolean {
-    return this.#avoidUntil > Date.now()
+    return this.#avoidUntil > performance.now()
   }
 
   get busy(): boolean {
@@ -78,7 +78,7 @@ export class Subscriber implements RequestHost {
     this.#schedule()
   }
 
-  /** Gives up what has taken too long. */
+  /** Gives up what has taken too long. `now` is that of `performance.now()`. */
   sweep(now: number): void {
     const { responseTimeoutMs } = this.#host.limits
     for (const request of [...this.#requests]) {
@@ -124,7 +124,7 @@ export class Subscriber implements RequestHost {
   }
 
   refused(refusal: Refusal): void {
-    if (refusal.elsewhere) this.#avoidUntil = Date.now() + AVOID_MS
+    if (refusal.elsewhere) this.#avoidUntil = performance.now() + AVOID_MS
   }
 
   finished(request: OpenRequest): void {

@@ -95,7 +95,7 @@ async function listen(address: ListenAddress, settings: ServerSettings): Promise
 
 /** Lets responses out that are on their way, then drops whatever is still connected. */
 async function close(server: FastifyInstance): Promise<void> {
-  const deadline = Date.now() + CLOSE_MS
+  const deadline = performance.now() + CLOSE_MS
   let closed = false
   const closing = server.close().then(
     () => {
@@ -105,7 +105,7 @@ async function close(server: FastifyInstance): Promise<void> {
       closed = true
     },
   )
-  while (!closed && Date.now() < deadline) {
+  while (!closed && performance.now() < deadline) {
     server.server.closeIdleConnections()
     await Promise.race([closing, delay(20)])
   }

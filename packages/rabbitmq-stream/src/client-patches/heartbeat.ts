@@ -6,8 +6,8 @@ export class Heartbeat {
   readonly #send: () => void
   readonly #dead: (silentMs: number) => void
   #timer: NodeJS.Timeout | undefined
-  #received = Date.now()
-  #sent = Date.now()
+  #received = performance.now()
+  #sent = performance.now()
 
   /** @param send - writes a heartbeat frame. @param dead - nothing was heard for two intervals. */
   constructor(send: () => void, dead: (silentMs: number) => void) {
@@ -18,7 +18,7 @@ export class Heartbeat {
   /** @param intervalMs - as negotiated; 0: off. */
   start(intervalMs: number): void {
     if (intervalMs <= 0) return
-    this.#received = Date.now()
+    this.#received = performance.now()
     this.#timer = setInterval(() => this.#beat(intervalMs), intervalMs / 2)
     this.#timer.unref()
   }
@@ -28,15 +28,15 @@ export class Heartbeat {
   }
 
   heard(): void {
-    this.#received = Date.now()
+    this.#received = performance.now()
   }
 
   said(): void {
-    this.#sent = Date.now()
+    this.#sent = performance.now()
   }
 
   #beat(intervalMs: number): void {
-    const now = Date.now()
+    const now = performance.now()
     if (now - this.#received > 2 * intervalMs) return this.#dead(now - this.#received)
     if (now - this.#sent < intervalMs / 2) return
     this.#send()

@@ -54,7 +54,7 @@ export class StreamConnection extends LibraryConnection {
   readonly #frames = new FrameReader(MAX_RECEIVED_FRAME_BYTES)
   readonly #heartbeat = new Heartbeat(
     () => this.write(encodeRequest(new HeartbeatRequest())),
-    (silentMs) => this.fail(new ConnectionGone(`the broker was silent for ${silentMs} ms`)),
+    (silentMs) => this.fail(new ConnectionGone(`the broker was silent for ${Math.round(silentMs)} ms`)),
   )
   readonly #subscriptionIds = new Set<number>()
   #failure: Error | undefined

@@ -16,9 +16,9 @@ export async function launchCompanion(
 ): Promise<ProcessIdentity> {
   const logFile = join(dataDir, 'companion.log')
   const companion = await launch(command, dataDir, logFile, lifetime)
-  const deadline = Date.now() + START_TIMEOUT_MS
+  const deadline = performance.now() + START_TIMEOUT_MS
   while (!(await accepts(port))) {
-    if (!isRunning(companion) || Date.now() > deadline) {
+    if (!isRunning(companion) || performance.now() > deadline) {
       await killAndWait(companion)
       throw new BrokerError('UNAVAILABLE', `${command.file} does not listen on port ${port}:\n${lastLines(logFile)}`)
     }

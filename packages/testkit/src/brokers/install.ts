@@ -101,7 +101,7 @@ async function installLocked(recipe: InstallRecipe, log: InstallLog, cache: stri
   if (existing !== undefined) return existing
   mkdirSync(cache, { recursive: true })
   for (const entry of await removeUnfinished(recipe.name, cache)) log(`${recipe.name}: removed the unfinished ${entry}`)
-  const started = Date.now()
+  const started = performance.now()
   const partial = await mkdtemp(join(cache, `.${recipe.name}-${process.pid}.partial-`))
   try {
     const version = await recipe.build(partial, log)
@@ -111,7 +111,7 @@ async function installLocked(recipe: InstallRecipe, log: InstallLog, cache: stri
     // Only an installation of another revision can be in the way: the lock is ours, and the name is this version's.
     await rm(folder, { recursive: true, force: true })
     await rename(partial, folder)
-    log(`${recipe.name}: ${version} installed in ${((Date.now() - started) / 1000).toFixed(1)} s (${folder})`)
+    log(`${recipe.name}: ${version} installed in ${((performance.now() - started) / 1000).toFixed(1)} s (${folder})`)
     return { name: recipe.name, version, folder }
   } catch (error) {
     await rm(partial, { recursive: true, force: true })

@@ -88,14 +88,14 @@ export class LocalBroker implements BrokerHandle {
   async start(): Promise<void> {
     if (this.running) return this.ready()
     const { definition, instance, lifetime } = this.#parts
-    const deadline = Date.now() + definition.startTimeoutMs
+    const deadline = performance.now() + definition.startTimeoutMs
     await definition.prepare(instance)
     await this.#startCompanion()
     await this.#requireFreePorts()
     const broker = await launch(definition.command(instance), this.dataDir, this.logFile, lifetime)
     this.#remember({ ...this.#processes, broker })
     try {
-      await this.ready(deadline - Date.now())
+      await this.ready(Math.ceil(deadline - performance.now()))
       if (isWarm(this.dataDir)) {
         await definition.recover?.(instance, deadline)
       } else {
@@ -109,13 +109,14 @@ export class LocalBroker implements BrokerHandle {
   }
 
   async ready(timeoutMs: number = this.#parts.definition.startTimeoutMs): Promise<void> {
-    const deadline = Date.now() + timeoutMs
+    const deadline = performance.now() + timeoutMs
     for (;;) {
       try {
-        return await this.#parts.definition.check(this.ports, Math.max(1, Math.min(5000, deadline - Date.now())))
+        const left = Math.ceil(deadline - performance.now())
+        return await this.#parts.definition.check(this.ports, Math.max(1, Math.min(5000, left)))
       } catch (error) {
         if (!this.running) throw this.#failure('UNAVAILABLE', 'ended', error)
-        if (Date.now() >= deadline) throw this.#failure('TIMEOUT', `is not ready after ${timeoutMs} ms`, error)
+        if (performance.now() >= deadline) throw this.#failure('TIMEOUT', `is not ready after ${timeoutMs} ms`, error)
       }
       await delay(50)
     }

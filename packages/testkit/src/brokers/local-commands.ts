@@ -82,9 +82,9 @@ async function startNew(name: BrokerName, state: BrokerState, options: CliOption
 }
 
 async function started(broker: LocalBroker, word: string): Promise<string> {
-  const begin = Date.now()
+  const begin = performance.now()
   await broker.start()
-  return `${word} in ${((Date.now() - begin) / 1000).toFixed(1)} s: ${describe(broker)}`
+  return `${word} in ${((performance.now() - begin) / 1000).toFixed(1)} s: ${describe(broker)}`
 }
 
 function describe(broker: LocalBroker): string {

@@ -81,9 +81,9 @@ export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals)
 
 /** Resolves to true when the process has ended, to false when it still runs after `timeoutMs`. */
 async function waitForExit(identity: ProcessIdentity, timeoutMs: number): Promise<boolean> {
-  const deadline = Date.now() + timeoutMs
+  const deadline = performance.now() + timeoutMs
   while (isRunning(identity)) {
-    if (Date.now() >= deadline) return false
+    if (performance.now() >= deadline) return false
     await delay(10)
   }
   return true

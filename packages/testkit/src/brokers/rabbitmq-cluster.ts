@@ -62,7 +62,7 @@ export async function startRabbitmqCluster(
     for (const name of names)
       nodes.push(await createDefined(rabbitmqNode({ name, sharedEpmdPort }), { config: [...discovery, ...config] }))
     await Promise.all(nodes.map((node) => node.start()))
-    const deadline = Date.now() + START_TIMEOUT_MS
+    const deadline = performance.now() + START_TIMEOUT_MS
     for (const node of nodes) await awaitMembers(portOf(node.ports, 'management'), size, deadline)
     await warmUpStreams(nodes[0] as LocalBroker, deadline)
   } catch (error) {
@@ -103,7 +103,8 @@ async function awaitMembers(port: number, size: number, deadline: number): Promi
       messageOf,
     )
     if (seen === size) return
-    if (Date.now() > deadline) throw new BrokerError('TIMEOUT', `a node sees ${seen} of ${size} nodes of its cluster`)
+    if (performance.now() > deadline)
+      throw new BrokerError('TIMEOUT', `a node sees ${seen} of ${size} nodes of its cluster`)
     await delay(POLL_MS)
   }
 }

@@ -27,7 +27,7 @@ export async function warmUpStreams({ ports }: Pick<BrokerInstance, 'ports'>, de
     // Another user than guest was configured; then whoever did that has to wait before killing.
     if (answer === 401) return
     if (answer === 201 || answer === 204) break
-    if (Date.now() > deadline) throw new BrokerError('TIMEOUT', `RabbitMQ creates no stream: ${answer}`)
+    if (performance.now() > deadline) throw new BrokerError('TIMEOUT', `RabbitMQ creates no stream: ${answer}`)
     await delay(100)
   }
   await delay(COORDINATOR_SETTLE_MS)
@@ -36,9 +36,9 @@ export async function warmUpStreams({ ports }: Pick<BrokerInstance, 'ports'>, de
 
 /** Waits until all queues and streams run and the list of them no longer grows; gives up quietly after 5 s. */
 export async function awaitQueues({ ports }: BrokerInstance, deadline: number): Promise<void> {
-  const end = Math.min(deadline, Date.now() + RECOVERY_LIMIT_MS)
+  const end = Math.min(deadline, performance.now() + RECOVERY_LIMIT_MS)
   let previous: string | undefined
-  while (Date.now() < end) {
+  while (performance.now() < end) {
     const current = await runningQueues(portOf(ports, 'management'))
     if (current !== undefined && current === previous) return
     previous = current

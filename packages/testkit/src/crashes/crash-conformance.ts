@@ -159,9 +159,9 @@ async function openScene(settings: CrashSettings, atEnd: AtEnd, retry: Readonly<
   await worker.ended(START_MS)
 
   const until = async (condition: () => boolean, what: string, timeoutMs: number): Promise<void> => {
-    const deadline = Date.now() + timeoutMs
+    const deadline = performance.now() + timeoutMs
     while (!condition()) {
-      if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms for: ${what}`)
+      if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms for: ${what}`)
       await new Promise((resolve) => setTimeout(resolve, POLL_MS))
     }
   }
@@ -190,9 +190,9 @@ async function openScene(settings: CrashSettings, atEnd: AtEnd, retry: Readonly<
     letters: async () => (await box.list()).letters,
     /** Until the worker has died, or a dead letter is there. */
     async untilLetter(timeoutMs: number): Promise<void> {
-      const deadline = Date.now() + timeoutMs
+      const deadline = performance.now() + timeoutMs
       while (worker.running && (await box.list()).letters.length === 0)
-        if (Date.now() > deadline)
+        if (performance.now() > deadline)
           throw new Error(`waited ${timeoutMs} ms for a dead letter, or the death of the worker`)
     },
   }

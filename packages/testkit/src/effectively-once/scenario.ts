@@ -106,12 +106,13 @@ export class Scenario implements AsyncDisposable {
 
   /** Waits until a group has settled everything. */
   async settledAll(group: string): Promise<void> {
-    const deadline = Date.now() + this.#stepMs
+    const deadline = performance.now() + this.#stepMs
     for (;;) {
       const lag = await this.lag(group)
       if (lag === 0) return
       await duration(50)
-      if (Date.now() > deadline) throw new Error(`group ${group} has not settled ${lag} messages; ${this.#state()}`)
+      if (performance.now() > deadline)
+        throw new Error(`group ${group} has not settled ${lag} messages; ${this.#state()}`)
     }
   }
 

@@ -66,7 +66,7 @@ export class ProxyPipe {
   }
 
   #due(): number {
-    return Date.now() + this.#rules.delayMs
+    return performance.now() + this.#rules.delayMs
   }
 
   #add(item: Item): void {
@@ -83,7 +83,7 @@ export class ProxyPipe {
         })
         continue
       }
-      const wait = item.dueAt - Date.now()
+      const wait = item.dueAt - performance.now()
       if (wait > 0) await duration(wait)
       for (let silence = this.#silence(); silence !== undefined; silence = this.#silence()) await silence
       if (this.#over) return

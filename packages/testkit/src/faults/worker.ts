@@ -81,7 +81,7 @@ export class Worker implements AsyncDisposable {
    * it ends before, TIMEOUT after `timeoutMs` (default 20,000).
    */
   async ready(timeoutMs = 20_000): Promise<void> {
-    const deadline = Date.now() + timeoutMs
+    const deadline = performance.now() + timeoutMs
     const life = this.#identity?.pid
     const isReady = (): boolean =>
       this.#reader
@@ -89,7 +89,7 @@ export class Worker implements AsyncDisposable {
         .processes.some((line) => line.did === 'ready' && line.process === this.name && line.life === life)
     while (!isReady()) {
       if (!this.running) throw this.#failure('UNAVAILABLE', 'ended before it was ready')
-      if (Date.now() > deadline) throw this.#failure('TIMEOUT', `was not ready within ${timeoutMs} ms`)
+      if (performance.now() > deadline) throw this.#failure('TIMEOUT', `was not ready within ${timeoutMs} ms`)
       await new Promise((resolve) => setTimeout(resolve, POLL_MS))
     }
   }

@@ -66,12 +66,12 @@ async function soakRound(
   ack: 'auto' | 'manual',
 ): Promise<FaultFinding> {
   const scene = { ...(await employ(bench, ack)), bench, random }
-  const ripeAt = Date.now() + (bench.settings.ripeMs ?? 0)
-  await bench.until(() => Date.now() >= ripeAt, 'the topic to be old enough', patienceMs)
+  const ripeAt = performance.now() + (bench.settings.ripeMs ?? 0)
+  await bench.until(() => performance.now() >= ripeAt, 'the topic to be old enough', patienceMs)
   const hits = new Map<string, number>()
-  const endsAt = Date.now() + roundMs
+  const endsAt = performance.now() + roundMs
   let recoveryMs = 0
-  while (Date.now() < endsAt) {
+  while (performance.now() < endsAt) {
     await duration(random.between(100, 1_000))
     const faults = chosen(scene)
     for (const { name } of faults) hits.set(name, (hits.get(name) ?? 0) + 1)

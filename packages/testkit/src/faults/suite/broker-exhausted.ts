@@ -57,8 +57,8 @@ export function brokerExhausted(suite: FaultSuite): void {
 
 /** Sends until the broker doesn't take it: the alarm needs a moment until it holds. Resolves with the code. */
 async function refusal(bench: FaultBench, producer: Producer, timeoutMs: number): Promise<string> {
-  const deadline = Date.now() + PROGRESS_MS
-  while (Date.now() < deadline) {
+  const deadline = performance.now() + PROGRESS_MS
+  while (performance.now() < deadline) {
     const code = await bench.probe(producer, timeoutMs)
     if (code === undefined) continue
     expect(['RESOURCE_EXHAUSTED', 'TIMEOUT'], 'what senders are told').toContain(code)

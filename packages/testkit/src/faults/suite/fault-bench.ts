@@ -108,11 +108,11 @@ export class FaultBench {
     what: string,
     timeoutMs: number,
   ): Promise<number | undefined> {
-    const deadline = Date.now() + timeoutMs
+    const deadline = performance.now() + timeoutMs
     for (;;) {
       const lag = await this.lag(transport)
       if (expected(lag)) return lag
-      if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms for: ${what}; the lag is ${lag}`)
+      if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms for: ${what}; the lag is ${lag}`)
       await new Promise((resolve) => setTimeout(resolve, LAG_POLL_MS))
     }
   }

@@ -27,14 +27,14 @@ export function lagReported(suite: FaultSuite): void {
     await consumer.ended(PROGRESS_MS)
     const feed = await bench.feed({ producers: PRODUCERS, total, window: WINDOW, keysPerProducer: 3 })
     feed.allow(1)
-    const ripe = Date.now() + ripeMs
+    const ripe = performance.now() + ripeMs
     await feed.run()
     const atZero = await bench.lagUntil(transport, (lag) => lag === total, `a lag of ${total} at offset 0`, PROGRESS_MS)
     await consumer.start()
     const busy = (): boolean => bench.reader.counts.handled >= total / 3 && bench.runningAt(consumer).length > 0
     await bench.until(() => bench.reader.refresh() && busy(), 'handlers at work', PROGRESS_MS)
     await consumer.kill()
-    await bench.until(() => Date.now() >= ripe, 'the topic to be old enough to survive', 2 * ripeMs + 1_000)
+    await bench.until(() => performance.now() >= ripe, 'the topic to be old enough to survive', 2 * ripeMs + 1_000)
     const server = bench.server()
     await server.kill()
     await server.start()

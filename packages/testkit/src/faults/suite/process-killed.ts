@@ -2,6 +2,7 @@ import { expect } from 'vitest'
 import { load } from '../../conformance/load.js'
 import type { FaultBench } from './fault-bench.js'
 import { duplicatesBound, type FaultFinding, type FaultSuite } from './fault-suite.js'
+import { killAndRestart } from './producer-restart.js'
 
 const PRODUCERS = 4
 const WINDOW = 50
@@ -59,30 +60,15 @@ export function producerKilled(suite: FaultSuite): void {
 
 async function killProducer(bench: FaultBench, settings: object, deduped: boolean): Promise<FaultFinding> {
   const count = load(3_000)
-  const bound = bench.settings.recovery.producerRestarted
   await bench.consumers()
   const role = { count, keys: ['a', 'b', 'c', 'd', 'e', 'f'], window: WINDOW, sequence: deduped }
   const producer = await bench.producer('p', role, settings)
-  const underWay = (): boolean => bench.reader.refresh().counts.confirmed >= count / 3
-  await bench.until(underWay, 'a third of the sends', PROGRESS_MS)
-  await producer.kill()
-  const open = bench.reader
-    .refresh()
-    .sends.filter(({ confirmed }) => confirmed === undefined)
-    .map(({ id }) => id)
-  expect(open.length, 'sends without a confirmation when it was killed').toBeGreaterThan(0)
-  await producer.start()
-  const recoveryMs = await bench.handledAll(open, 'what had no confirmation', 2 * bound)
-  await bench.until(() => bench.reader.refresh().counts.sent === count, 'all to be sent', PROGRESS_MS)
-  await bench.complete(PROGRESS_MS)
-  expect(await producer.ended(PROGRESS_MS)).toEqual({ code: 0, signal: null })
-  const again = bench.reader.sends.filter(({ calls }) => calls > 1).length
-  expect(again, 'ids that were sent again').toBeGreaterThan(0)
+  const { hit, recoveryMs } = await killAndRestart(bench, producer, count, () => producer.kill())
   return {
-    hit: `${open.length} sends unconfirmed, ${again} ids sent again`,
+    hit,
     duplicatesBound: deduped ? 0 : WINDOW,
     duplicatesFormula: deduped ? '0: the broker recognises them' : `window ${WINDOW}`,
-    recoveryMs: Math.round(recoveryMs),
-    recoveryBoundMs: bound,
+    recoveryMs,
+    recoveryBoundMs: bench.settings.recovery.producerRestarted,
   }
 }

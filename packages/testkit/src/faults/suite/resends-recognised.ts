@@ -1,7 +1,7 @@
-import { expect } from 'vitest'
 import { load } from '../../conformance/load.js'
 import type { FaultBench } from './fault-bench.js'
 import type { FaultSuite } from './fault-suite.js'
+import { killAndRestart } from './producer-restart.js'
 
 const WINDOW = 50
 /**
@@ -31,30 +31,19 @@ export function resendsRecognised(suite: FaultSuite): void {
     await bench.consumers({ handlerMs: 0, settingsModule: MARKS[marks] })
     const keys = ['a', 'b', 'c', 'd', 'e', 'f']
     const producer = await bench.producer('p', { count, keys, window: WINDOW, pauseMs: PAUSE_MS })
-    await bench.until(() => bench.reader.refresh().counts.confirmed >= count / 3, 'a third of the sends', PROGRESS_MS)
-    bench.stand.proxy.silence('to-client')
-    await writtenAll(bench)
-    await producer.kill()
-    bench.stand.proxy.heal()
-    const open = bench.reader
-      .refresh()
-      .sends.filter(({ confirmed }) => confirmed === undefined)
-      .map(({ id }) => id)
-    expect(open.length, 'sends without a confirmation when it was killed').toBeGreaterThan(0)
-    await producer.start()
-    const recoveryMs = await bench.handledAll(open, 'what had no confirmation', 2 * bound)
-    await bench.until(() => bench.reader.refresh().counts.sent === count, 'all to be sent', PROGRESS_MS)
-    await bench.complete(PROGRESS_MS)
-    expect(await producer.ended(PROGRESS_MS)).toEqual({ code: 0, signal: null })
-    const again = bench.reader.sends.filter(({ calls }) => calls > 1).length
-    expect(again, 'ids that were sent again').toBeGreaterThan(0)
+    const { hit, recoveryMs } = await killAndRestart(bench, producer, count, async () => {
+      bench.stand.proxy.silence('to-client')
+      await writtenAll(bench)
+      await producer.kill()
+      bench.stand.proxy.heal()
+    })
     const recognised = (): number => bench.reader.refresh().deduplicated
     await bench.until(() => recognised() > 0, 'a message that comes again', PROGRESS_MS)
     return {
-      hit: `${open.length} sends unconfirmed, ${again} ids sent again, ${recognised()} messages recognised`,
+      hit: `${hit}, ${recognised()} messages recognised`,
       duplicatesBound: 0,
       duplicatesFormula: "0: the group's dedupe recognises them",
-      recoveryMs: Math.round(recoveryMs),
+      recoveryMs,
       recoveryBoundMs: bound,
     }
   })
