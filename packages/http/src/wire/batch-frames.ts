@@ -31,7 +31,7 @@ export function frameOverhead({ record }: Outgoing): number {
  * payload (32 bits, big-endian), the payload as it is.
  */
 export function encodeBatch(parcels: readonly Outgoing[]): Buffer {
-  const heads = parcels.map((parcel) => JSON.stringify(headOf(parcel)))
+  const heads = parcels.map(headText)
   let size = 0
   for (const [index, parcel] of parcels.entries())
     size += 8 + (heads[index] as string).length * 3 + (parcel.record.payload?.length ?? 0)
@@ -50,17 +50,19 @@ export function encodeBatch(parcels: readonly Outgoing[]): Buffer {
   return body.subarray(0, at)
 }
 
-function headOf({ record, attempt, except }: Outgoing): FrameHead {
-  return {
-    id: record.id,
-    ...(record.key === undefined ? undefined : { key: record.key }),
-    timestamp: record.timestamp,
-    ...(record.headers === undefined ? undefined : { headers: record.headers }),
-    ...(attempt === 1 ? undefined : { attempt: typeof attempt === 'number' ? attempt : Object.fromEntries(attempt) }),
-    resend: record.resends,
-    ...(except === undefined || except.length === 0 ? undefined : { except }),
-    ...(record.payload === undefined ? { tombstone: true as const } : undefined),
-  }
+/** A {@link FrameHead} as JSON. Written out: an object for each would cost more than all else here. */
+function headText({ record, attempt, except }: Outgoing): string {
+  let text = `{"id":${JSON.stringify(record.id)},"timestamp":${record.timestamp},"resend":${record.resends}`
+  if (record.key !== undefined) text += `,"key":${JSON.stringify(record.key)}`
+  if (record.headers !== undefined) text += `,"headers":${JSON.stringify(record.headers)}`
+  if (attempt !== 1) text += `,"attempt":${JSON.stringify(attemptOf(attempt))}`
+  if (except !== undefined && except.length > 0) text += `,"except":${JSON.stringify(except)}`
+  if (record.payload === undefined) text += ',"tombstone":true'
+  return `${text}}`
+}
+
+function attemptOf(attempt: AttemptNumbers): FrameHead['attempt'] {
+  return typeof attempt === 'number' ? attempt : Object.fromEntries(attempt)
 }
 
 /** Takes a body apart. Payloads are views of it. Throws INVALID_ARGUMENT that names the frame in which something is wrong. */
@@ -112,30 +114,31 @@ function parseHead(bytes: Buffer, index: number): FrameHead {
     throw malformed(index, 'its head is no JSON')
   }
   if (!isObject(head)) throw malformed(index, 'its head is no object')
-  const checks: Record<keyof FrameHead, boolean> = {
-    id: isTextOrMissing(head.id) && head.id !== '',
-    key: isTextOrMissing(head.key),
-    timestamp: head.timestamp === undefined || isCount(head.timestamp),
-    headers:
-      head.headers === undefined ||
-      (isObject(head.headers) && Object.values(head.headers).every((value) => typeof value === 'string')),
-    attempt:
-      head.attempt === undefined ||
-      isAttempt(head.attempt) ||
-      (isObject(head.attempt) && Object.values(head.attempt).every(isAttempt)),
-    resend: head.resend === undefined || isCount(head.resend),
-    except:
-      head.except === undefined ||
-      (Array.isArray(head.except) && head.except.every((group) => typeof group === 'string')),
-    tombstone: head.tombstone === undefined || head.tombstone === true,
-  }
-  const wrong = Object.entries(checks).find(([, right]) => !right)?.[0]
+  const wrong = wrongField(head)
   if (wrong !== undefined) throw malformed(index, `its '${wrong}' has the wrong type`)
   return head as FrameHead
 }
 
+function wrongField(head: { readonly [Field in keyof FrameHead]?: unknown }): keyof FrameHead | undefined {
+  const { id, key, timestamp, headers, attempt, resend, except, tombstone } = head
+  if (!isTextOrMissing(id) || id === '') return 'id'
+  if (!isTextOrMissing(key)) return 'key'
+  if (timestamp !== undefined && !isCount(timestamp)) return 'timestamp'
+  if (headers !== undefined && !(isObject(headers) && Object.values(headers).every(isText))) return 'headers'
+  if (attempt !== undefined && !isAttempt(attempt) && !(isObject(attempt) && Object.values(attempt).every(isAttempt)))
+    return 'attempt'
+  if (resend !== undefined && !isCount(resend)) return 'resend'
+  if (except !== undefined && !(Array.isArray(except) && except.every(isText))) return 'except'
+  if (tombstone !== undefined && tombstone !== true) return 'tombstone'
+  return undefined
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string'
+}
+
 function isTextOrMissing(value: unknown): boolean {
-  return value === undefined || typeof value === 'string'
+  return value === undefined || isText(value)
 }
 
 function isCount(value: unknown): boolean {
