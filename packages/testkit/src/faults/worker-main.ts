@@ -91,8 +91,10 @@ async function consume(
   const offsets = transport.capabilities.replay !== false
   loop.on('deduplicated', ({ id }) => writer.write({ did: 'deduplicated', id }))
   const own = role.handler === undefined ? undefined : await makeHandler(role.handler, spec)
+  const hurry = new AbortController()
+  process.once('SIGUSR2', () => hurry.abort())
   const handler = async (message: Message): Promise<void> => {
-    if (handlerMs > 0) await duration(handlerMs)
+    if (handlerMs > 0) await duration(handlerMs, undefined, { signal: hurry.signal }).catch(() => {})
     await own?.(message)
   }
   loop.handle(recordHandler(writer, handler, { acks: settings['ack'] === 'manual', offsets }))

@@ -44,6 +44,7 @@ export type ProcessEvent =
   | 'killed'
   | 'frozen'
   | 'resumed'
+  | 'hurried'
   | 'failure'
   | 'revoked'
   | 'reconnecting'
