@@ -4,6 +4,7 @@ import { brokerExhausted } from './broker-exhausted.js'
 import { brokerKilled } from './broker-killed.js'
 import { connectionFaults } from './connection-faults.js'
 import { consumerFrozen } from './consumer-frozen.js'
+import { deliveriesStop } from './deliveries-stop.js'
 import { exitWhileUnreachable } from './exit-while-unreachable.js'
 import { FaultSuite } from './fault-suite.js'
 import { lagReported } from './lag-reported.js'
@@ -18,6 +19,7 @@ const PARTS: readonly ((suite: FaultSuite) => void)[] = [
   slowConsumer,
   brokerKilled,
   connectionFaults,
+  deliveriesStop,
   consumerKilled,
   producerKilled,
   resendsRecognised,

@@ -19,6 +19,7 @@ const PREFETCH = 40
 const MAX_INBOX_BYTES = 2 * 1024 * 1024
 const MEMORY_EVERY_MS = 500
 const PACE_MS = 50
+const PROBE_INTERVAL_MS = 5_000
 /** What a process needs besides: code that is compiled late, buffers of sockets, numbers of all kinds. */
 const SLACK_BYTES = 12 * 1024 * 1024
 const FETCH_BYTES = 4 * 1024 * 1024
@@ -51,7 +52,13 @@ export function slowConsumer(suite: FaultSuite): void {
     const slow = await bench.consumer('slow', {
       handlerMs: SLOW.handlerMs,
       memoryEveryMs: MEMORY_EVERY_MS,
-      settings: { prefetch: PREFETCH, maxInboxBytes: MAX_INBOX_BYTES, concurrency: SLOW.concurrency },
+      settings: {
+        prefetch: PREFETCH,
+        maxInboxBytes: MAX_INBOX_BYTES,
+        concurrency: SLOW.concurrency,
+        // Sessions and heartbeats are what must hold here; a broker on a busy disk may answer a probe late.
+        probeIntervalMs: PROBE_INTERVAL_MS,
+      },
     })
     await bench.until(() => held(bench).length > 0, 'a first look at its memory', PROGRESS_MS)
     const [idle = 0] = held(bench)
