@@ -22,7 +22,7 @@ import { ROOT } from './workspace.mjs'
  * @typedef {object} RunOptionRules
  * @property {string} minutes Their default.
  * @property {string} usage
- * @property {import('node:util').ParseArgsOptionsConfig} [more] Options besides those of all long runs.
+ * @property {NonNullable<import('node:util').ParseArgsConfig['options']>} [more] Options besides those of all long runs.
  */
 
 /**
@@ -115,7 +115,7 @@ export function readRunOptions(args, { minutes, usage, more = {} }) {
 /**
  * @param {string[]} args
  * @param {string} usage
- * @param {import('node:util').ParseArgsOptionsConfig} options
+ * @param {NonNullable<import('node:util').ParseArgsConfig['options']>} options
  * @returns {Record<string, unknown>}
  */
 function parse(args, usage, options) {
