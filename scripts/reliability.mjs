@@ -171,7 +171,7 @@ export function soakTable(rows) {
       row.transport,
       `${row.item}`,
       row.hit ?? '',
-      row.outcome === 'passed' ? 'passed' : `**${row.outcome}**: ${row.reason ?? ''}`,
+      outcome(row, 'passed'),
       count(row.sent),
       count(row.confirmed),
       count(row.handled),
@@ -182,11 +182,36 @@ export function soakTable(rows) {
       count(row.settledTwice),
       seconds(row.recoveryMs),
     ]
-    return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
+    return line(cells)
   })
   return [
     '| transport | round | faults | outcome | sent | confirmed | handled | lost | phantom | duplicates, of at most | reordered | settled twice | slowest recovery |',
     '|---|---|---|---|---|---|---|---|---|---|---|---|---|',
+    ...lines,
+  ].join('\n')
+}
+
+/**
+ * One table of all transports with a slow consumer.
+ *
+ * @param {readonly Row[]} rows
+ */
+export function slowConsumerTable(rows) {
+  const lines = rows.map((row) =>
+    line([
+      row.transport,
+      outcome(row, row.hit),
+      count(row.sent),
+      count(row.confirmed),
+      count(row.handled),
+      count(row.lost),
+      count(row.duplicates),
+      count(row.reordered),
+    ]),
+  )
+  return [
+    '| transport | while it was slow, and afterwards | sent | confirmed | handled | lost | duplicates | reordered |',
+    '|---|---|---|---|---|---|---|---|',
     ...lines,
   ].join('\n')
 }
@@ -219,7 +244,7 @@ function tableOf(transport, rows) {
     const cells = [
       `${row.item}`,
       row.fault,
-      row.outcome === 'passed' ? (row.hit ?? '') : `**${row.outcome}**: ${row.reason ?? ''}`,
+      outcome(row, row.hit),
       count(row.sent),
       count(row.confirmed),
       count(row.handled),
@@ -229,7 +254,7 @@ function tableOf(transport, rows) {
       count(row.settledTwice),
       row.recoveryMs === undefined ? '' : `${seconds(row.recoveryMs)} of ${seconds(row.recoveryBoundMs)}`,
     ]
-    return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
+    return line(cells)
   })
   return [
     `### ${transport}`,
@@ -242,6 +267,19 @@ function tableOf(transport, rows) {
     '',
     ...formulas.map((formula, index) => `${index + 1}. ${formula}`),
   ].join('\n')
+}
+
+/** @param {readonly string[]} cells */
+function line(cells) {
+  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
+}
+
+/**
+ * @param {Row} row
+ * @param {string} [passed] What is said of one that passed.
+ */
+function outcome(row, passed = '') {
+  return row.outcome === 'passed' ? passed : `**${row.outcome}**: ${row.reason ?? ''}`
 }
 
 /** @param {number | undefined} number */

@@ -3,6 +3,7 @@ import { testOnOtherNodes } from './other-nodes.mjs'
 import { runReliability } from './reliability.mjs'
 import { mustRun, ScriptFailure } from './run.mjs'
 import { runTests } from './run-tests.mjs'
+import { runSlowConsumer } from './slow-consumer.mjs'
 import { runSoak } from './soak.mjs'
 import { BROKERS_COMMAND } from './test-brokers.mjs'
 import { build, turbo } from './turbo.mjs'
@@ -27,6 +28,7 @@ const TASKS = {
   },
   reliability: (args) => runReliability(args),
   soak: (args) => runSoak(args),
+  'slow-consumer': (args) => runSlowConsumer(args),
   'test:node24': (args) => testOnOtherNodes(args),
   async check() {
     // --continue and finally: one run names everything that is wrong, not just what was found first.

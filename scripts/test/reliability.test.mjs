@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { resultTables, soakTable, withResults } from '../reliability.mjs'
+import { resultTables, slowConsumerTable, soakTable, withResults } from '../reliability.mjs'
+import { slowConsumerOptions } from '../slow-consumer.mjs'
 import { soakOptions } from '../soak.mjs'
 
 const row = {
@@ -57,9 +58,33 @@ test('what a soak run is asked for is checked, all problems together', () => {
   })
   expect(soakOptions(['--parallel', '3'])).toMatchObject({ minutes: 30, transports: [], parallel: 3, output: false })
   expect(() => soakOptions(['--minutes', '0', '--seed', 'x', '--parallel', '0'])).toThrow(
-    /--minutes .*'0'.*--seed .*'x'.*--parallel .*'0'/,
+    /--minutes .*'0'.*--parallel .*'0'.*--seed .*'x'/,
   )
   expect(() => soakOptions(['--hours', '1'])).toThrow(/usage: soak/)
+})
+
+test('a run with a slow consumer has one table, a line for each transport', () => {
+  const text = slowConsumerTable([
+    { ...row, hit: '600 of 66,000 handled in 300 s' },
+    { ...row, transport: 'kafka', outcome: 'failed', reason: 'memory' },
+  ])
+  expect(text).toContain('| redis | 600 of 66,000 handled in 300 s | 2,000 | 2,000 | 2,000 | 0 | 15 | 0 |')
+  expect(text).toContain('| kafka | **failed**: memory |')
+})
+
+test('a run with a slow consumer takes the transports that have a broker', () => {
+  const transports = ['amqp', 'kafka', 'rabbitmq-stream', 'redis']
+  expect(slowConsumerOptions([])).toEqual({ minutes: 5, transports, parallel: 1, output: false })
+  expect(slowConsumerOptions(['--minutes', '0.5', '--transports', 'redis', '--parallel', '4', '--output'])).toEqual({
+    minutes: 0.5,
+    transports: ['redis'],
+    parallel: 4,
+    output: true,
+  })
+  expect(() => slowConsumerOptions(['--minutes', 'x', '--parallel', '0', '--transports', 'http,kafka'])).toThrow(
+    /--minutes .*'x'.*--parallel .*'0'.*http is none of/,
+  )
+  expect(() => slowConsumerOptions(['--seed', '1'])).toThrow(/usage: slow-consumer/)
 })
 
 test('a new run of one transport leaves what the page says of the others', () => {

@@ -21,6 +21,7 @@ faults({
   ackIntervalMs: 0,
   // Queues younger than that are lost with the broker (RabbitMQ 4.0).
   ripeMs: 2_000,
+  stall: { stallTimeoutMs: 3_000, recoveredMs: 15_000 },
   recovery: {
     brokerKilled: 12_000,
     connectionLost: 10_000,

@@ -236,6 +236,37 @@ describe('which loops a runner runs', () => {
     expect(Object.keys((await named.health()).loops)).toEqual(['a', 'other'])
   })
 
+  it.each([
+    ['orders,invoices', ['orders,invoices']],
+    [' orders , invoices,', ['orders,invoices']],
+    ['billing,orders,invoices', ['billing', 'orders,invoices']],
+    ['invoices, orders', ['invoices', 'orders']],
+    ['orders', ['orders']],
+    ['orders,invoices,orders', ['orders,invoices', 'orders']],
+    ['by night,by day', ['by night, by day']],
+  ])('finds names with commas in STREAMSWITCH_RUN: %s', async (variable, expected) => {
+    const over = (...topics: string[]): ConsumerLoop =>
+      scriptedTransport(new Script())
+        .consumer(topics, { group: 'g' })
+        .handle(() => {})
+    const named = { name: 'by night, by day', loop: over('audit') }
+    const loops = [over('orders', 'invoices'), over('billing'), over('orders'), over('invoices'), named]
+    const runner = new ConsumerRunner(loops, { logger: SILENT, environment: { STREAMSWITCH_RUN: variable } })
+    const run = runner.run()
+    await until(() => runner.state === 'running')
+    const { loops: health } = await runner.health()
+    const chosen = Object.keys(health).filter((name) => health[name]?.chosen)
+    expect(chosen.sort()).toEqual(expected.toSorted())
+    await runner.stop()
+    await run
+  })
+
+  it('says which part of STREAMSWITCH_RUN names no loop', async () => {
+    const environment = { STREAMSWITCH_RUN: 'orders,payments,billing' }
+    const runner = runnerOf([make('orders'), make('billing')], { environment })
+    await expect(runner.run()).rejects.toThrow('STREAMSWITCH_RUN names unknown loops: payments; it has orders, billing')
+  })
+
   it('names loops by pattern by their patterns, before they have joined any topic', async () => {
     const byPattern = (pattern: string): ConsumerLoop =>
       scriptedTransport(new Script())

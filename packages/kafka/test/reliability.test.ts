@@ -22,6 +22,7 @@ faults({
   // An idempotent producer of kafkajs repeats a request once: the broker recognises it.
   driverRepeats: true,
   ackIntervalMs: 100,
+  stall: { stallTimeoutMs: 1_000, recoveredMs: 15_000 },
   recovery: {
     brokerKilled: 15_000,
     connectionLost: 12_000,

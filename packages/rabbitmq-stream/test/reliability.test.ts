@@ -24,6 +24,7 @@ faults({
   ackIntervalMs: 250,
   // Streams younger than that are lost with the broker (RabbitMQ 4.0).
   ripeMs: 2_000,
+  stall: { stallTimeoutMs: 1_000, recoveredMs: 20_000 },
   recovery: {
     // Partitions that the broker leaves without an owner are found after 5 s of silence, and taken 3 s later.
     brokerKilled: 25_000,

@@ -21,7 +21,7 @@ export interface RunnerOptions {
   readonly transport?: TransportChoice
   /** The group of routes that name none. */
   readonly group?: string
-  /** In place of `process.env`. `STREAMSWITCH_RUN` names the loops to run, separated by commas. */
+  /** In place of `process.env`. `STREAMSWITCH_RUN` names the loops to run, separated by commas; of names with commas of their own the longest that fits counts. */
   readonly environment?: NodeJS.ProcessEnv
   /** Where to tell what happens. Default: warnings and errors to standard error. */
   readonly logger?: Logger
@@ -76,19 +76,37 @@ export function readRunnerOptions(options: RunnerOptions): RunnerOptionValues {
 
 /** Names of loops, and where they were given. */
 export interface Choice {
-  readonly names: readonly string[]
+  /** @param known - the names that loops have. */
+  names(known: Iterable<string>): readonly string[]
   readonly from: string
 }
 
 /** Which loops to run, by name; `undefined` for all. */
 export function chosenNames(only: readonly string[] | undefined, environment: NodeJS.ProcessEnv): Choice | undefined {
-  if (only !== undefined) return { names: only, from: 'only' }
-  const variable = environment.STREAMSWITCH_RUN ?? ''
-  const names = variable
+  if (only !== undefined) return { names: () => only, from: 'only' }
+  const parts = partsOf(environment.STREAMSWITCH_RUN ?? '')
+  return parts.length === 0 ? undefined : { names: (known) => namesIn(parts, known), from: 'STREAMSWITCH_RUN' }
+}
+
+/** Puts together again the names that have commas themselves: from left to right, the longest name that a loop has. */
+function namesIn(parts: readonly string[], known: Iterable<string>): string[] {
+  const whole = new Map([...known].map((name) => [partsOf(name).join(), name]))
+  const names: string[] = []
+  for (let at = 0; at < parts.length; ) {
+    let end = parts.length
+    while (end > at + 1 && !whole.has(parts.slice(at, end).join())) end -= 1
+    const part = parts.slice(at, end).join()
+    names.push(whole.get(part) ?? part)
+    at = end
+  }
+  return names
+}
+
+function partsOf(text: string): string[] {
+  return text
     .split(',')
-    .map((name) => name.trim())
-    .filter((name) => name !== '')
-  return names.length === 0 ? undefined : { names, from: 'STREAMSWITCH_RUN' }
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
 }
 
 export function runnerError(code: StreamError['code'], message: string, cause?: unknown): StreamError {

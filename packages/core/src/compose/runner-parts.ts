@@ -73,7 +73,8 @@ export class RunnerParts {
   /** Only these of the present loops are run; those that come later are, too. Throws INVALID_ARGUMENT for names that no loop has. */
   choose(choice: Choice | undefined): void {
     if (choice === undefined) return
-    const { names, from } = choice
+    const names = choice.names(this.#loops.keys())
+    const { from } = choice
     const unknown = names.filter((name) => !this.#loops.has(name))
     if (unknown.length > 0 || names.length === 0) {
       const near = nearestName(unknown[0] ?? '', this.#loops.keys())

@@ -5,6 +5,7 @@ import {
   type StartBrokerOptions,
   startBroker,
 } from '../brokers/index.js'
+import type { FramedProtocol } from './delivery-filter.js'
 import { TcpProxy } from './tcp-proxy.js'
 
 interface Place {
@@ -13,20 +14,24 @@ interface Place {
   readonly port: string
   /** Lines of configuration by which it tells clients this port in place of its own. */
   advertise(port: number): readonly string[]
+  /** Where the proxy can tell deliveries from everything else. */
+  readonly protocol?: FramedProtocol
 }
 
 const PLACES = {
   redis: { broker: 'redis', port: 'redis', advertise: () => [] },
-  amqp: { broker: 'rabbitmq', port: 'amqp', advertise: () => [] },
+  amqp: { broker: 'rabbitmq', port: 'amqp', advertise: () => [], protocol: 'amqp' },
   'rabbitmq-stream': {
     broker: 'rabbitmq',
     port: 'stream',
     advertise: (port) => [`stream.advertised_port = ${port}`],
+    protocol: 'rabbitmq-stream',
   },
   kafka: {
     broker: 'kafka',
     port: 'kafka',
     advertise: (port) => [`advertised.listeners=PLAINTEXT://127.0.0.1:${port}`],
+    protocol: 'kafka',
   },
 } as const satisfies Readonly<Record<string, Place>>
 
@@ -53,7 +58,8 @@ export async function startProxiedBroker(
 ): Promise<ProxiedBroker> {
   const place: Place = PLACES[scheme]
   const port = options.ports?.[place.port] ?? (await findFreePort())
-  const proxy = await TcpProxy.start({ port })
+  const { protocol } = place
+  const proxy = await TcpProxy.start({ port, ...(protocol === undefined ? {} : { protocol }) })
   try {
     const broker = await startBroker(place.broker, {
       ...options,

@@ -1,10 +1,13 @@
 import type { Socket } from 'node:net'
+import { DeliveryFilter, type FramedProtocol } from './delivery-filter.js'
 import { type Direction, type PipeRules, ProxyPipe } from './proxy-pipe.js'
 
 /** What a connection asks of its proxy. */
 export interface ConnectionOwner {
   readonly delayMs: number
   readonly bytesPerSecond: number | undefined
+  /** What is spoken on it, where deliveries are to be told from the rest. */
+  readonly protocol: FramedProtocol | undefined
   /** How many of so many bytes may pass before the reset that is due. */
   passing(direction: Direction, bytes: number): number
   passed(direction: Direction, bytes: number): boolean
@@ -18,12 +21,14 @@ export class ProxyConnection implements PipeRules {
   readonly #server: Socket
   readonly #pipes: Readonly<Record<Direction, ProxyPipe>>
   readonly #silences = new Map<Direction, { readonly over: Promise<void>; readonly end: () => void }>()
+  readonly #filter: DeliveryFilter | undefined
   #open = 2
 
   constructor(client: Socket, server: Socket, owner: ConnectionOwner) {
     this.#owner = owner
     this.#client = client
     this.#server = server
+    this.#filter = owner.protocol === undefined ? undefined : new DeliveryFilter(owner.protocol)
     this.#pipes = {
       'to-server': new ProxyPipe('to-server', client, server, this),
       'to-client': new ProxyPipe('to-client', server, client, this),
@@ -40,6 +45,20 @@ export class ProxyConnection implements PipeRules {
 
   get bytesPerSecond(): number | undefined {
     return this.#owner.bytesPerSecond
+  }
+
+  /** Bytes of deliveries that were swallowed. */
+  get swallowed(): number {
+    return this.#filter?.swallowed ?? 0
+  }
+
+  /** Swallows deliveries from now on. */
+  deafen(): void {
+    this.#filter?.deafen()
+  }
+
+  sift(direction: Direction, bytes: Buffer): Buffer {
+    return this.#filter?.sift(direction, bytes) ?? bytes
   }
 
   silence(direction: Direction): Promise<void> | undefined {

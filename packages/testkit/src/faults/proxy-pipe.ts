@@ -11,6 +11,8 @@ export interface PipeRules {
   readonly bytesPerSecond: number | undefined
   /** Pending while nothing may pass in this direction. */
   silence(direction: Direction): Promise<void> | undefined
+  /** What passes at all of what has come. */
+  sift(direction: Direction, bytes: Buffer): Buffer
   /** How many bytes of a piece may still pass before the connection is to be reset. */
   passing(direction: Direction, bytes: number): number
   /** So many bytes have passed. Returns whether the connection is to be reset now. */
@@ -40,7 +42,9 @@ export class ProxyPipe {
     this.#source = source
     this.#sink = sink
     this.#rules = rules
-    source.on('data', (bytes: Buffer) => {
+    source.on('data', (all: Buffer) => {
+      const bytes = rules.sift(direction, all)
+      if (bytes.length === 0) return
       this.#held += bytes.length
       if (this.#held > MAX_HELD_BYTES) source.pause()
       this.#add({ bytes, dueAt: this.#due() })

@@ -1,5 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { findFreePort } from '../brokers/ports.js'
+import type { FramedProtocol } from './delivery-filter.js'
 import { ProxyConnection } from './proxy-connection.js'
 import type { Direction } from './proxy-pipe.js'
 
@@ -13,6 +14,8 @@ export interface TcpProxyOptions {
   readonly host?: string
   /** Where the proxy listens on 127.0.0.1. Default: a free port. */
   readonly listenPort?: number
+  /** What is spoken there, unencrypted: needed by {@link TcpProxy.deafen} alone. */
+  readonly protocol?: FramedProtocol
 }
 
 /** Which connections a fault meets: those that exist, or new ones as well until `heal`. */
@@ -31,6 +34,7 @@ interface PendingReset {
 export class TcpProxy implements AsyncDisposable {
   readonly port: number
   readonly #target: { readonly host: string; readonly port: number }
+  readonly #protocol: FramedProtocol | undefined
   readonly #server: Server
   readonly #connections = new Set<ProxyConnection>()
   #refusing = false
@@ -39,11 +43,13 @@ export class TcpProxy implements AsyncDisposable {
   #delayMs = 0
   #bytesPerSecond: number | undefined
   #accepted = 0
+  #swallowed = 0
   readonly #carried: Record<Direction, number> = { 'to-server': 0, 'to-client': 0 }
 
   private constructor(port: number, options: TcpProxyOptions) {
     this.port = port
     this.#target = { host: options.host ?? '127.0.0.1', port: options.port }
+    this.#protocol = options.protocol
     this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (client) => this.#accept(client))
   }
 
@@ -104,6 +110,22 @@ export class TcpProxy implements AsyncDisposable {
     return this.#connections.size
   }
 
+  /**
+   * Swallows what the server delivers to the subscriptions of present connections that have got something so far, and nothing else:
+   * heartbeats, confirms and answers go on, and both ends believe that all is well. New subscriptions are served, except that Kafka
+   * has none: there it is all fetches of the connection. Returns how many connections there are. Throws where `protocol` wasn't given.
+   */
+  deafen(): number {
+    if (this.#protocol === undefined) throw new Error('a proxy can swallow deliveries only when it knows the protocol')
+    for (const connection of this.#connections) connection.deafen()
+    return this.#connections.size
+  }
+
+  /** Bytes of deliveries that were swallowed so far. */
+  get swallowed(): number {
+    return [...this.#connections].reduce((sum, { swallowed }) => sum + swallowed, this.#swallowed)
+  }
+
   /** Everything takes so many milliseconds longer, in both directions. */
   delay(delayMs: number): void {
     this.#delayMs = delayMs
@@ -158,9 +180,13 @@ export class TcpProxy implements AsyncDisposable {
       get bytesPerSecond() {
         return proxy.#bytesPerSecond
       },
+      protocol: this.#protocol,
       passing: (direction, bytes) => this.#passing(direction, bytes),
       passed: (direction, bytes) => this.#passed(direction, bytes),
-      ended: (one) => void this.#connections.delete(one),
+      ended: (one) => {
+        this.#connections.delete(one)
+        this.#swallowed += one.swallowed
+      },
     })
     this.#connections.add(connection)
     for (const direction of this.#silent) connection.silenceFrom(direction)

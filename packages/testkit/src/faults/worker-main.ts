@@ -2,6 +2,8 @@
 import { setTimeout as duration } from 'node:timers/promises'
 import {
   type AdapterDefinition,
+  type ConsumerLoop,
+  ConsumerRunner,
   type ConsumerSettings,
   type Handler,
   type Logger,
@@ -91,8 +93,10 @@ async function consume(
   const offsets = transport.capabilities.replay !== false
   loop.on('deduplicated', ({ id }) => writer.write({ did: 'deduplicated', id }))
   const own = role.handler === undefined ? undefined : await makeHandler(role.handler, spec)
+  const hurry = new AbortController()
+  process.once('SIGUSR2', () => hurry.abort())
   const handler = async (message: Message): Promise<void> => {
-    if (handlerMs > 0) await duration(handlerMs)
+    if (handlerMs > 0) await duration(handlerMs, undefined, { signal: hurry.signal }).catch(() => {})
     await own?.(message)
   }
   loop.handle(recordHandler(writer, handler, { acks: settings['ack'] === 'manual', offsets }))
@@ -100,11 +104,25 @@ async function consume(
     if (partitions.length > 0) writer.write({ did: 'revoked', note: `${partitions.length} ${how}` })
   })
   loop.on('reconnecting', ({ error }) => writer.write({ did: 'reconnecting', note: error.message }))
+  noteStalls(loop, writer)
   await loop.init()
   writer.write({ did: 'ready' })
   const watch = role.memoryEveryMs === undefined ? undefined : writeMemory(writer, role.memoryEveryMs)
   await loop.run()
   clearInterval(watch)
+}
+
+/** Writes stalls down with what a probe of the process's health is told at that moment. */
+function noteStalls(loop: ConsumerLoop, writer: LedgerWriter): void {
+  // Never run: it only tells how the loop is.
+  const runner = new ConsumerRunner([loop], { signals: [] })
+  const note = async (did: 'stalled' | 'recovered', reason: string): Promise<void> => {
+    const { live, loops } = await runner.health({ lag: false })
+    const why = Object.values(loops)[0]?.stallReason
+    writer.write({ did, note: `${reason}; ${live ? 'live' : 'not live'}${why === undefined ? '' : `: ${why}`}` })
+  }
+  loop.on('stalled', ({ reason }) => void note('stalled', reason))
+  loop.on('recovered', ({ reason }) => void note('recovered', reason))
 }
 
 function writeMemory(writer: LedgerWriter, everyMs: number): NodeJS.Timeout {

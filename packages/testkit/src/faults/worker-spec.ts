@@ -47,7 +47,7 @@ export interface ConsumerRole extends Role {
   readonly group: string
   /** Options of the loop; JSON only. With `ack: 'manual'` the worker acks by itself and writes down what became of it. */
   readonly settings?: Readonly<Record<string, unknown>>
-  /** How long a handler takes, in milliseconds; default 0. */
+  /** How long a handler takes, in milliseconds, until the worker is told to hurry; default 0. */
   readonly handlerMs?: number
   /** Module (package name or `file:` URL) whose default export is a {@link MakeHandler}: what is done besides. */
   readonly handler?: string

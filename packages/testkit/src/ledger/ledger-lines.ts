@@ -33,8 +33,8 @@ export type LedgerLine = LineOrigin &
   )
 
 /**
- * What happens to a process as a whole; `process` and `life` say to which, where another one writes it down. `revoked` and
- * `reconnecting` are events of its loop; `memory` tells in `bytes` what it holds after a garbage collection.
+ * What happens to a process as a whole; `process` and `life` say to which, where another one writes it down. `revoked`,
+ * `reconnecting`, `stalled` and `recovered` are events of its loop; `memory` tells in `bytes` what it holds after a garbage collection.
  */
 export type ProcessEvent =
   | 'launched'
@@ -44,9 +44,12 @@ export type ProcessEvent =
   | 'killed'
   | 'frozen'
   | 'resumed'
+  | 'hurried'
   | 'failure'
   | 'revoked'
   | 'reconnecting'
+  | 'stalled'
+  | 'recovered'
   | 'memory'
 
 interface LineOrigin {

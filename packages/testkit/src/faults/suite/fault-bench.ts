@@ -253,9 +253,9 @@ export class FaultBench {
     )
   }
 
-  /** Waits until everything confirmed is handled. */
-  async complete(timeoutMs: number): Promise<void> {
-    await this.until(() => this.reader.refresh().complete, 'everything that was confirmed to be handled', timeoutMs)
+  /** Waits until everything confirmed is handled. Resolves with the time that it took, in milliseconds. */
+  complete(timeoutMs: number): Promise<number> {
+    return this.until(() => this.reader.refresh().complete, 'everything that was confirmed to be handled', timeoutMs)
   }
 
   /** Ids of the messages that handlers of a worker are at work at. */

@@ -4,13 +4,14 @@ import { brokerExhausted } from './broker-exhausted.js'
 import { brokerKilled } from './broker-killed.js'
 import { connectionFaults } from './connection-faults.js'
 import { consumerFrozen } from './consumer-frozen.js'
+import { deliveriesStop } from './deliveries-stop.js'
 import { exitWhileUnreachable } from './exit-while-unreachable.js'
 import { FaultSuite } from './fault-suite.js'
 import { lagReported } from './lag-reported.js'
 import { consumerKilled, producerKilled } from './process-killed.js'
 import { resendsRecognised } from './resends-recognised.js'
 import type { FaultSettings } from './settings.js'
-import { slowConsumer } from './slow-consumer.js'
+import { slowConsumer, slowConsumerMs } from './slow-consumer.js'
 import { topicChanged } from './topic-changed.js'
 
 /** The parts of the suite, in the order of the numbered demands. */
@@ -18,6 +19,7 @@ const PARTS: readonly ((suite: FaultSuite) => void)[] = [
   slowConsumer,
   brokerKilled,
   connectionFaults,
+  deliveriesStop,
   consumerKilled,
   producerKilled,
   resendsRecognised,
@@ -33,14 +35,15 @@ const PARTS: readonly ((suite: FaultSuite) => void)[] = [
  * killed and frozen, connections cut, at a stand that the suite starts for itself. After each the whole ledger is judged: nothing
  * confirmed is lost, nothing is out of order, duplicates and recovery stay within their bounds. Results are written as rows, see
  * `STREAMSWITCH_RELIABILITY_RESULTS`. With `STREAMSWITCH_SOAK_MINUTES` set, it declares that many minutes of random faults instead
- * (`STREAMSWITCH_SOAK_SEED` chooses which).
+ * (`STREAMSWITCH_SOAK_SEED` chooses which); with `STREAMSWITCH_SLOW_CONSUMER_MINUTES`, the slow consumer alone, for that long.
  */
 export function faults(settings: FaultSettings): void {
   const suite = new FaultSuite(settings)
   describe(`${settings.adapter.name} under faults`, () => {
     suite.around()
     const plan = soakPlan()
-    if (plan === undefined) for (const part of PARTS) part(suite)
+    const parts = slowConsumerMs() === undefined ? PARTS : [slowConsumer]
+    if (plan === undefined) for (const part of parts) part(suite)
     else soak(suite, plan)
   })
 }

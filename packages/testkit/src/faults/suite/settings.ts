@@ -105,6 +105,11 @@ export interface FaultSettings {
   /** How long a topic must exist until it survives the death of the broker, in milliseconds; default 0. */
   readonly ripeMs?: number
   readonly recovery: RecoveryBounds
+  /**
+   * Where the proxy of the stand can swallow deliveries alone (`TcpProxy.deafen`): after how long loops take that for a stall, and the longest
+   * time until all goes on, in milliseconds. Left out: it can't.
+   */
+  readonly stall?: { readonly stallTimeoutMs: number; readonly recoveredMs: number }
   /** What the tools of the stand's broker can do. Left out: there is no broker, and items 22 to 24 and the slow consumer are not declared. */
   readonly means?: BrokerMeans
   /** How topics are bounded that are trimmed, where `means.trim` needs it. */
