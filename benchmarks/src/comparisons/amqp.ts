@@ -18,7 +18,7 @@ const QUORUM = { durable: true, arguments: { 'x-queue-type': 'quorum' } }
 const PREFETCH = 1_000
 const CONFIRMS = 'amqplib by hand, tuned (1000 confirms in flight)'
 const MULTIPLE = `amqplib by hand, tuned (prefetch ${PREFETCH}, ack multiple every ${PREFETCH / 2})`
-const MESSAGES = 40_000
+const MESSAGES = 60_000
 
 /** amqplib by hand on a quorum queue: one awaited confirm or ack per message, and the best loop that keeps the same guarantees. */
 export function amqpComparisons(url: string): Comparison[] {

@@ -32,14 +32,13 @@ export async function compare(
       for (const [number, { name, messages }] of comparison.cases.entries()) {
         const row = rows[number] as Row
         if (row.problem !== undefined) continue
-        const count = round === 0 ? Math.ceil(messages / 3) : messages
         const line = `${comparison.title}, round ${round} of ${rounds}: ${name}`
         try {
-          const measured = await (processes[number] as CaseProcess).run(count)
-          progress(`${line}: ${Math.round(count / measured.seconds)}/s`)
+          const measured = await (processes[number] as CaseProcess).run(messages)
+          progress(`${line}: ${Math.round(messages / measured.seconds)}/s`)
           if (round === 0) continue
-          row.rates.push(count / measured.seconds / 1_000)
-          if (measured.cpuSeconds !== undefined) row.cpu.push((measured.cpuSeconds * 1_000_000) / count)
+          row.rates.push(messages / measured.seconds / 1_000)
+          if (measured.cpuSeconds !== undefined) row.cpu.push((measured.cpuSeconds * 1_000_000) / messages)
         } catch (error) {
           row.problem = firstLine(messageOf(error))
           progress(`${line}: ${row.problem}`)

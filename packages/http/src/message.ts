@@ -122,18 +122,22 @@ export function toDeliveryFields(
   position: string,
   native: unknown,
 ): DeliveryFields {
-  const { [WIRE_HEADERS.replyTo]: replyTo, ...headers } = record.headers
+  const replyTo = record.headers[WIRE_HEADERS.replyTo]
   return {
     id: record.id,
     key: record.key,
     payload: record.payload,
-    headers: replyTo === undefined ? record.headers : headers,
+    headers: replyTo === undefined ? record.headers : withoutReplyTo(record.headers),
     timestamp: record.timestamp,
     position,
     replyTo,
     native,
     priorAttempts: attemptFor(record.attempt, group) - 1,
   }
+}
+
+function withoutReplyTo({ [WIRE_HEADERS.replyTo]: _replyTo, ...headers }: Headers): Headers {
+  return headers
 }
 
 export function attemptFor(attempt: AttemptNumbers, group: string): number {

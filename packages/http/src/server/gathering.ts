@@ -2,12 +2,8 @@ import type { InboundRecord } from '../message.js'
 import { type Outcome, type Problem, problems, worst } from '../wire/problem.js'
 import type { GroupInbox } from './group-inbox.js'
 
-/** What became of one record in every group that a request was for. */
-export interface RecordOutcome {
-  /** Who didn't accept it, by group; empty: everybody did. */
-  readonly refused: ReadonlyMap<string, Problem>
-  readonly accepted: readonly string[]
-}
+/** Who didn't accept a record, by group; empty: everybody did. */
+export type Refused = ReadonlyMap<string, Problem>
 
 /**
  * Hands the records of one request to the groups it is for and gathers the answers. In a group that keeps order, a record waits
@@ -15,26 +11,24 @@ export interface RecordOutcome {
  */
 export class Gathering {
   readonly #records: readonly InboundRecord[]
-  readonly #report: (index: number, outcome: RecordOutcome) => void
+  readonly #report: (index: number, refused: Refused) => void
   readonly #waiting: number[]
   readonly #refused: (Map<string, Problem> | undefined)[]
-  readonly #accepted: string[][]
   #abandoned = false
 
-  constructor(records: readonly InboundRecord[], report: (index: number, outcome: RecordOutcome) => void) {
+  constructor(records: readonly InboundRecord[], report: (index: number, refused: Refused) => void) {
     this.#records = records
     this.#report = report
     this.#waiting = new Array<number>(records.length).fill(0)
     this.#refused = new Array<Map<string, Problem> | undefined>(records.length).fill(undefined)
-    this.#accepted = records.map(() => [])
   }
 
   start(inboxes: readonly GroupInbox[]): void {
     for (const [index, record] of this.#records.entries()) {
-      const wanted = inboxes.filter(({ group }) => !record.except.includes(group)).length
+      const wanted = wantedGroups(record, inboxes).length
       this.#waiting[index] = wanted
       // Every group has it already.
-      if (wanted === 0) this.#report(index, { refused: NOBODY, accepted: [] })
+      if (wanted === 0) this.#report(index, NOBODY)
     }
     for (const inbox of inboxes) this.#startGroup(inbox)
   }
@@ -70,30 +64,33 @@ export class Gathering {
   }
 
   #answered(index: number, group: string, outcome: Outcome): void {
-    if (outcome === 'accepted') this.#accepted[index]?.push(group)
-    else {
+    if (outcome !== 'accepted') {
       const refused = this.#refused[index] ?? new Map<string, Problem>()
       refused.set(group, outcome)
       this.#refused[index] = refused
     }
     const left = (this.#waiting[index] as number) - 1
     this.#waiting[index] = left
-    if (left === 0)
-      this.#report(index, { refused: this.#refused[index] ?? NOBODY, accepted: this.#accepted[index] ?? [] })
+    if (left === 0) this.#report(index, this.#refused[index] ?? NOBODY)
   }
 }
 
-const NOBODY: ReadonlyMap<string, Problem> = new Map()
+const NOBODY: Refused = new Map()
 
-/** The problem that is told of a record: with those of each group where the request was for all of them. */
+function wantedGroups({ except }: InboundRecord, inboxes: readonly GroupInbox[]): readonly GroupInbox[] {
+  return except.length === 0 ? inboxes : inboxes.filter(({ group }) => !except.includes(group))
+}
+
+/** The problem that is told of a record: with the outcome in each of `groups`, where the request was for all of them. */
 export function toProblem(
-  { refused, accepted }: RecordOutcome,
-  forAllGroups: boolean,
+  refused: Refused,
+  record: InboundRecord,
+  groups: readonly GroupInbox[] | undefined,
 ): Problem & { readonly groups?: Record<string, Problem | { readonly status: number }> } {
   const problem = worst([...refused.values()]) ?? problems.internal()
-  if (!forAllGroups) return problem
-  const groups: Record<string, Problem | { readonly status: number }> = {}
-  for (const group of accepted) groups[group] = { status: 204 }
-  for (const [group, one] of refused) groups[group] = one
-  return { ...problem, groups }
+  if (groups === undefined) return problem
+  const outcomes = wantedGroups(record, groups).map(
+    ({ group }) => [group, refused.get(group) ?? { status: 204 }] as const,
+  )
+  return { ...problem, groups: Object.fromEntries(outcomes) }
 }

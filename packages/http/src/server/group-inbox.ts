@@ -14,26 +14,30 @@ export class Entry {
   readonly record: InboundRecord
   readonly member: GroupMember
   readonly #inbox: GroupInbox
-  readonly #answers: Answer[]
+  readonly #answer: Answer
+  /** Of those who have sent it again meanwhile. */
+  #others: Answer[] | undefined
   #settled = false
 
   constructor(record: InboundRecord, member: GroupMember, inbox: GroupInbox, answer: Answer) {
     this.record = record
     this.member = member
     this.#inbox = inbox
-    this.#answers = [answer]
+    this.#answer = answer
   }
 
   /** The same message came again while it is at work: it waits for the same outcome. */
   join(answer: Answer): void {
-    this.#answers.push(answer)
+    this.#others ??= []
+    this.#others.push(answer)
   }
 
   settle(outcome: Outcome): void {
     if (this.#settled) return
     this.#settled = true
     this.#inbox.settled(this, outcome)
-    for (const answer of this.#answers) answer(outcome)
+    this.#answer(outcome)
+    for (const answer of this.#others ?? []) answer(outcome)
   }
 }
 
@@ -140,6 +144,7 @@ export class GroupInbox {
   #choose({ key }: InboundRecord): GroupMember | undefined {
     const atWork = key === undefined ? undefined : this.#byKey.get(key)
     if (atWork !== undefined) return atWork.member
+    if (this.#members.length === 1) return this.#members[0]
     const open = this.#members.filter((member) => member.open)
     if (open.length < 2) return open[0]
     this.#turn += 1

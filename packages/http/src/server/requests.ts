@@ -5,6 +5,7 @@ import { BATCH_TYPE, BATCH_TYPE_FAMILY, decodeBatch } from '../wire/batch-frames
 import { problems } from '../wire/problem.js'
 import { OutcomeStream, sendProblem } from './answers.js'
 import { Gathering, toProblem } from './gathering.js'
+import type { GroupInbox } from './group-inbox.js'
 import type { Destination, Hub } from './hub.js'
 import { exchangeOf } from './reply-exchanges.js'
 
@@ -94,9 +95,9 @@ function answerOne(
 ): void {
   if (isTooLarge(record, limits)) return sendProblem(reply, problems.tooLarge(limits.maxPayloadBytes, 'payload'))
   const exchange = exchangeOf(record, request.headers.accept, reply)
-  const gathering = new Gathering([exchange?.record ?? record], (_index, outcome) => {
+  const gathering = new Gathering([exchange?.record ?? record], (_index, refused) => {
     if (exchange?.finish() === true) return
-    if (outcome.refused.size > 0) sendProblem(reply, toProblem(outcome, destination.group === undefined))
+    if (refused.size > 0) sendProblem(reply, toProblem(refused, record, groupsToTell(destination)))
     else reply.code(204).send()
   })
   gathering.start(destination.inboxes)
@@ -123,13 +124,18 @@ function answerBatch(
       positions.push(index)
     }
   }
-  const gathering = new Gathering(fitting, (at, outcome) => {
+  const gathering = new Gathering(fitting, (at, refused) => {
     const index = positions[at] as number
-    if (outcome.refused.size > 0) stream.refuse(index, toProblem(outcome, destination.group === undefined))
-    else stream.accept(index)
+    if (refused.size === 0) stream.accept(index)
+    else stream.refuse(index, toProblem(refused, fitting[at] as InboundRecord, groupsToTell(destination)))
   })
   reply.raw.once('close', () => gathering.abandon())
   gathering.start(destination.inboxes)
+}
+
+/** The outcome in each group is told where the request was for all of them. */
+function groupsToTell({ group, inboxes }: Destination): readonly GroupInbox[] | undefined {
+  return group === undefined ? inboxes : undefined
 }
 
 function isTooLarge(record: InboundRecord, limits: RequestLimits): boolean {
