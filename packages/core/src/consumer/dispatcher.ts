@@ -108,6 +108,11 @@ export class Dispatcher {
     this.#queue.remove(partition)
   }
 
+  /** What is to start next: see {@link StartQueue.upcoming}. Nothing while nothing may start. */
+  upcoming(most: number): readonly Delivery[] {
+    return this.started ? this.#queue.upcoming(most) : []
+  }
+
   /** Starts whatever may start. */
   dispatch(): void {
     if (this.#dispatching) {

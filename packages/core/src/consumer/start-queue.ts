@@ -51,6 +51,21 @@ export class StartQueue {
     return undefined
   }
 
+  /** Up to `most` of what comes next from the inboxes, whose turns are about equal; not what has to be alone. Changes nothing. */
+  upcoming(most: number): Delivery[] {
+    const open = this.#partitions.filter((partition) => mayStart(partition) && partition.inbox.length > 0)
+    const share = Math.ceil(most / open.length)
+    const found: Delivery[] = []
+    for (const { inbox } of open) {
+      for (let index = 0; index < share; index += 1) {
+        const delivery = inbox.at(index)
+        if (delivery === undefined || delivery.suspect) break
+        if (delivery.state === DeliveryState.Waiting) found.push(delivery)
+      }
+    }
+    return found
+  }
+
   /** The message is done with: the next of its key may start. */
   release(delivery: Delivery, partition: PartitionState): void {
     if (!this.#ordered || delivery.key === undefined) return
@@ -62,7 +77,7 @@ export class StartQueue {
 
   /** The next message of a partition's inbox that may start. Those whose key is at work line up behind it. */
   #take(partition: PartitionState, batches: HandlerBatches | undefined): Delivery | undefined {
-    if (partition.phase !== 'open' || partition.exclusive || partition.held) return undefined
+    if (!mayStart(partition)) return undefined
     for (let head = partition.inbox.peek(); head !== undefined; head = partition.inbox.peek()) {
       if (head.state !== DeliveryState.Waiting) {
         // Settled before it came to a start: it was another group's.
@@ -82,4 +97,8 @@ export class StartQueue {
     }
     return undefined
   }
+}
+
+function mayStart(partition: PartitionState): boolean {
+  return partition.phase === 'open' && !partition.exclusive && !partition.held
 }
