@@ -109,8 +109,8 @@ export class Dispatcher {
   }
 
   /** What is to start next: see {@link StartQueue.upcoming}. Nothing while nothing may start. */
-  upcoming(most: number): readonly Delivery[] {
-    return this.started ? this.#queue.upcoming(most) : []
+  upcoming(most: number, started: readonly Delivery[]): readonly Delivery[] {
+    return this.started ? this.#queue.upcoming(most, started) : []
   }
 
   /** Starts whatever may start. */

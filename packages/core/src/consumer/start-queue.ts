@@ -51,11 +51,24 @@ export class StartQueue {
     return undefined
   }
 
-  /** Up to `most` of what comes next from the inboxes, whose turns are about equal; not what has to be alone. Changes nothing. */
-  upcoming(most: number): Delivery[] {
+  /**
+   * What is to start next, not what has to be alone. Changes nothing.
+   *
+   * @param most - about how many, of each key that is at work and of all inboxes.
+   * @param started - messages at work or done by now, whose keys' next ones are looked for.
+   */
+  upcoming(most: number, started: readonly Delivery[]): Delivery[] {
+    const found: Delivery[] = []
+    for (const { nextOfKey, partitionState } of started) {
+      if (nextOfKey === undefined || partitionState === undefined || !mayStart(partitionState)) continue
+      let next: Delivery | undefined = nextOfKey
+      for (let count = 0; next !== undefined && count < most; count += 1) {
+        found.push(next)
+        next = next.nextOfKey
+      }
+    }
     const open = this.#partitions.filter((partition) => mayStart(partition) && partition.inbox.length > 0)
     const share = Math.ceil(most / open.length)
-    const found: Delivery[] = []
     for (const { inbox } of open) {
       for (let index = 0; index < share; index += 1) {
         const delivery = inbox.at(index)

@@ -12,10 +12,10 @@ const HORIZON_MS = 50
 export interface ClaimsAheadHost {
   readonly claimMs: number
   make(delivery: Delivery): DedupeClaim
-  /** What starts next, in its order; some of it may have been claimed already. */
-  upcoming(most: number): readonly Delivery[]
-  /** Gives a claim back. */
-  release(claim: DedupeClaim): void
+  /** What starts next: behind messages that were started, and from the inboxes. Some of it may have been claimed already. */
+  upcoming(most: number, started: readonly Delivery[]): readonly Delivery[]
+  /** Gives a claim back. Never rejects. */
+  release(claim: DedupeClaim): Promise<void>
   /** A call for more is worth its while. */
   hurry(): void
 }
@@ -27,6 +27,7 @@ export interface ClaimsAheadHost {
 export class ClaimsAhead {
   readonly #host: ClaimsAheadHost
   readonly #entries = new Map<Delivery, ClaimAhead>()
+  readonly #giving = new Set<Promise<void>>()
   /** How long a claim counts, from before it was asked for: well below `claimMs`, so that its first extension comes in time. */
   readonly #freshMs: number
   readonly #horizonMs: number
@@ -62,21 +63,13 @@ export class ClaimsAhead {
     this.#target = target
     this.#giveBackOld()
     const entries: ClaimAhead[] = []
-    const add = (delivery: Delivery): void => {
-      if (this.#entries.size >= target || this.#entries.has(delivery)) return
+    for (const delivery of this.#host.upcoming(target, started)) {
+      if (this.#entries.size >= target) break
+      if (this.#entries.has(delivery)) continue
       const entry = new ClaimAhead(this.#host, delivery, now + this.#freshMs)
       this.#entries.set(delivery, entry)
       entries.push(entry)
     }
-    // The next of a key are in no inbox any more: they stand behind the one that is at work.
-    for (const first of started) {
-      let next = first.nextOfKey
-      for (let count = 0; next !== undefined && count < target; count += 1) {
-        add(next)
-        next = next.nextOfKey
-      }
-    }
-    for (const delivery of this.#host.upcoming(target)) add(delivery)
     return entries
   }
 
@@ -84,26 +77,35 @@ export class ClaimsAhead {
   giveBack(partition: PartitionState | undefined): void {
     for (const [delivery, entry] of this.#entries) {
       if (partition !== undefined && delivery.partitionState !== partition) continue
-      this.#entries.delete(delivery)
-      entry.giveBack()
+      this.#giveBack(delivery, entry)
     }
+  }
+
+  /** Resolves once the store has taken what was given back so far. Never rejects. */
+  async givenBack(): Promise<void> {
+    await Promise.all(this.#giving)
+  }
+
+  #giveBack(delivery: Delivery, entry: ClaimAhead): void {
+    this.#entries.delete(delivery)
+    const giving = entry.giveBack().finally(() => this.#giving.delete(giving))
+    this.#giving.add(giving)
   }
 
   /** What waits behind a slow one must take no room from what needn't, and is better held by nobody. */
   #giveBackOld(): void {
     for (const [delivery, entry] of this.#entries) {
       if (entry.fresh || entry.arriving) return
-      this.#entries.delete(delivery)
-      entry.giveBack()
+      this.#giveBack(delivery, entry)
     }
   }
 
   /** A message that starts has its double among those that wait, by whose claim it is held up: gives that back. True where there is one. */
   giveWay({ topic, id }: DedupeClaim): boolean {
     for (const [delivery, entry] of this.#entries) {
-      if (entry.answer !== 'claimed' || entry.item.id !== id || entry.item.topic !== topic) continue
-      this.#entries.delete(delivery)
-      entry.giveBack()
+      const { item, answer } = entry
+      if (answer !== 'claimed' || item.id !== id || item.topic !== topic) continue
+      this.#giveBack(delivery, entry)
       return true
     }
     return false
@@ -115,10 +117,10 @@ export class ClaimAhead implements Caller<DedupeClaim, ClaimAnswer> {
   readonly item: DedupeClaim
   /** `undefined`: not there yet, or the store couldn't give one. */
   answer: ClaimAnswer | undefined = undefined
+  /** The store has been asked, or is about to be, and hasn't answered. */
   arriving = true
   readonly #host: ClaimsAheadHost
   readonly #until: number
-  #givenBack = false
   #waiter: (() => void) | undefined
 
   constructor(host: ClaimsAheadHost, delivery: Delivery, until: number) {
@@ -127,7 +129,7 @@ export class ClaimAhead implements Caller<DedupeClaim, ClaimAnswer> {
     this.item = host.make(delivery)
   }
 
-  /** The answer may be gone by: it is as good as none when it is older than that. */
+  /** The answer still holds. */
   get fresh(): boolean {
     return performance.now() < this.#until
   }
@@ -140,14 +142,13 @@ export class ClaimAhead implements Caller<DedupeClaim, ClaimAnswer> {
     })
   }
 
-  giveBack(): void {
-    this.#givenBack = true
-    if (this.answer === 'claimed') this.#host.release(this.item)
+  async giveBack(): Promise<void> {
+    if (this.arriving) await this.arrival()
+    if (this.answer === 'claimed') await this.#host.release(this.item)
   }
 
   resolve(answer: ClaimAnswer): void {
     this.answer = answer
-    if (this.#givenBack) this.giveBack()
     this.#arrived()
   }
 

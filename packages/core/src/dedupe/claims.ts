@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { backoffDelayMs, RECONNECT_BACKOFF } from '../backoff.js'
 import type { Delivery } from '../consumer/delivery.js'
-import { StreamError, toStreamError } from '../errors.js'
 import type { PartitionState } from '../consumer/partition-state.js'
+import { StreamError, toStreamError } from '../errors.js'
 import { wait } from '../time.js'
 import { type ClaimAhead, ClaimsAhead } from './claims-ahead.js'
 import type { ClaimAnswer, CompletionAnswer, DedupeClaim, DedupeStore, MarkSettlement } from './dedupe-store.js'
@@ -21,7 +21,7 @@ export interface ClaimsSettings {
   /** What the present driver has to say about marks. */
   marks(): MarkSettlement | undefined
   /** What is to start next, as far as that is known; nothing while nothing may start. */
-  upcoming(most: number): readonly Delivery[]
+  upcoming(most: number, started: readonly Delivery[]): readonly Delivery[]
   /** The store can't answer. */
   report(error: StreamError): void
 }
@@ -66,8 +66,7 @@ export class Claims {
   }
 
   async #ask(delivery: Delivery, ahead: ClaimAhead | undefined): Promise<ClaimAnswer> {
-    await ahead?.arrival()
-    // Not gone by, it is as good as one that was asked for now.
+    if (ahead?.arriving === true) await ahead.arrival()
     let answer = ahead?.fresh === true ? ahead.answer : undefined
     // By the same token: where it is held still, it is held anew.
     const claim = ahead?.item ?? this.#make(delivery)
@@ -94,11 +93,9 @@ export class Claims {
     this.#ahead?.giveBack(partition)
   }
 
-  /** Resolves when nothing is on its way that was claimed ahead or given back. Never rejects. */
+  /** Resolves once others may have what was given back. Never rejects. */
   async givenBack(): Promise<void> {
-    if (this.#ahead === undefined) return
-    await this.#claiming.settled()
-    await this.#releasing.settled()
+    await this.#ahead?.givenBack()
   }
 
   /** The message's mark goes to the broker with its ack. */
@@ -129,12 +126,16 @@ export class Claims {
     const claim = delivery.claim
     if (claim === undefined) return
     this.forget(delivery)
-    this.#release(claim)
+    void this.#release(claim)
   }
 
-  #release(claim: DedupeClaim): void {
-    // A store that can't answer forgets the claim by itself when it runs out.
-    this.#releasing.ask(claim).catch((cause: unknown) => this.#settings.report(this.#storeError(cause)))
+  async #release(claim: DedupeClaim): Promise<void> {
+    try {
+      await this.#releasing.ask(claim)
+    } catch (cause) {
+      // A store that can't answer forgets the claim by itself when it runs out.
+      this.#settings.report(this.#storeError(cause))
+    }
   }
 
   /** Holds the claim no longer; unless it was completed it runs out by itself. */

@@ -27,7 +27,6 @@ export function createDedupe(options: OptionValues<typeof dedupeFields>, context
   })
   if (transaction !== undefined) return new Dedupe(transaction, markOf)
   if (store === undefined) return undefined
-  const upcoming = (most: number) => dedupe.upcoming(most)
   const claims = new Claims({
     store,
     ttlMs,
@@ -36,7 +35,7 @@ export function createDedupe(options: OptionValues<typeof dedupeFields>, context
     group,
     topicName,
     marks,
-    upcoming,
+    upcoming: (most, started) => dedupe.upcoming(most, started),
     report,
   })
   const dedupe: Dedupe = new Dedupe(claims, markOf)

@@ -32,7 +32,11 @@ export function claimingStage(claims: Claims, host: DedupeStageHost): HandlerSta
     return claimed(delivery, answer, next)
   }
 
-  async function claimed(delivery: Delivery, asked: ClaimAnswer | Promise<ClaimAnswer>, next: Handler): Promise<unknown> {
+  async function claimed(
+    delivery: Delivery,
+    asked: ClaimAnswer | Promise<ClaimAnswer>,
+    next: Handler,
+  ): Promise<unknown> {
     const { run } = delivery
     let answer: ClaimAnswer
     try {

@@ -140,8 +140,8 @@ export class Dedupe implements DedupeStageHost {
   }
 
   /** What is to start next. */
-  upcoming(most: number): readonly Delivery[] {
-    return this.#host?.dispatcher.upcoming(most) ?? []
+  upcoming(most: number, started: readonly Delivery[]): readonly Delivery[] {
+    return this.#host?.dispatcher.upcoming(most, started) ?? []
   }
 
   /** Of this partition, or of any, nothing may start any more: gives back what was claimed ahead. */

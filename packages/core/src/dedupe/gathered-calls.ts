@@ -14,7 +14,6 @@ export class GatheredCalls<Item, Answer> {
   readonly #more: (() => readonly Caller<Item, Answer>[]) | undefined
   #waiting: Caller<Item, Answer>[] = []
   #active = false
-  #ended: Promise<void> | undefined
 
   /**
    * @param call - takes a list and answers in its order.
@@ -28,20 +27,13 @@ export class GatheredCalls<Item, Answer> {
     this.#more = more
   }
 
-  /** A call is under way, or about to begin. */
-  get active(): boolean {
-    return this.#active
-  }
-
   /** Resolves with the item's answer; rejects as the call does that took it along. */
   ask(item: Item): Promise<Answer> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject })
       if (this.#active) return
       this.#active = true
-      queueMicrotask(() => {
-        this.#ended = this.#work()
-      })
+      queueMicrotask(() => void this.#work())
     })
   }
 
@@ -49,12 +41,7 @@ export class GatheredCalls<Item, Answer> {
   hurry(): void {
     if (this.#active) return
     this.#active = true
-    this.#ended = this.#work()
-  }
-
-  /** Resolves when no call is under way any more. Never rejects. */
-  async settled(): Promise<void> {
-    while (this.#active) await this.#ended
+    void this.#work()
   }
 
   async #work(): Promise<void> {
