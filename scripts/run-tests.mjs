@@ -50,11 +50,15 @@ function isCalled({ directory, manifest }, name) {
  * at a time.
  *
  * @param {readonly string[]} names Packages by name or folder; empty: all.
- * @param {{ fresh?: boolean }} [options] `fresh`: run also what has passed before, unchanged. Always so in CI.
+ * @param {{ fresh?: boolean, file?: string | undefined }} [options] `fresh`: run also what has passed before, unchanged. Always
+ *   so in CI. `file`: this file of each package that has it, nothing else.
  */
-export async function runTests(names, { fresh = isContinuousIntegration() } = {}) {
-  const packages = testedPackages(names)
-  const suites = packages.flatMap(suitesOf)
+export async function runTests(names, { fresh = isContinuousIntegration(), file } = {}) {
+  const packages = testedPackages(names).filter(
+    ({ directory }) => file === undefined || existsSync(join(ROOT, directory, file)),
+  )
+  if (packages.length === 0) throw new ScriptFailure(`no such package has a file ${file}`)
+  const suites = packages.flatMap((one) => (file === undefined ? suitesOf(one) : [fileOf(one, file)]))
   for (const { directory } of packages) rmSync(join(ROOT, directory, RESULTS), { recursive: true, force: true })
   /** @type {unknown} */
   let failure
@@ -87,6 +91,15 @@ function suitesOf({ directory, manifest: { name } }) {
     { name, faults: true, args: onlyFaults, report: report('faults.json') },
     { ...whole, args: [`--exclude=${FAULTS}`] },
   ]
+}
+
+/**
+ * @param {import('./workspace.mjs').WorkspacePackage} one
+ * @param {string} file
+ * @returns {Suite}
+ */
+function fileOf({ directory, manifest: { name } }, file) {
+  return { name, faults: file === FAULTS, args: [file], report: join(ROOT, directory, RESULTS, 'vitest.json') }
 }
 
 /**

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { testOnOtherNodes } from './other-nodes.mjs'
 import { runReliability } from './reliability.mjs'
 import { mustRun, ScriptFailure } from './run.mjs'
@@ -18,14 +19,7 @@ const TASKS = {
   'demo:two-way': (args) => runExample('two-way', args),
   build: () => build(),
   test: (args) => runTests(args),
-  async 'test:repeat'(args) {
-    const times = Number(args[0] ?? 10)
-    if (!Number.isInteger(times) || times < 1) throw new ScriptFailure('usage: test:repeat [times] [package...]')
-    for (let round = 1; round <= times; round += 1) {
-      process.stdout.write(`\nround ${round} of ${times}\n`)
-      await runTests(args.slice(1), { fresh: true })
-    }
-  },
+  'test:repeat': repeatTests,
   reliability: (args) => runReliability(args),
   soak: (args) => runSoak(args),
   'slow-consumer': (args) => runSlowConsumer(args),
@@ -53,6 +47,28 @@ const TASKS = {
   async format() {
     await mustRun('pnpm', ['exec', 'biome', 'check', '--write', '.'])
   },
+}
+
+/**
+ * `[times] [package...] [--file test/FILE.test.ts]`: the suites, or one file of each, so many times in a row. Ends with the first
+ * round in which something fails.
+ *
+ * @param {readonly string[]} args
+ */
+async function repeatTests(args) {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: { file: { type: 'string' } },
+  })
+  const [first = '10', ...names] = positionals
+  const times = Number(first)
+  if (!Number.isInteger(times) || times < 1)
+    throw new ScriptFailure('usage: test:repeat [times] [package...] [--file test/FILE.test.ts]')
+  for (let round = 1; round <= times; round += 1) {
+    process.stdout.write(`\nround ${round} of ${times}\n`)
+    await runTests(names, { fresh: true, file: values.file })
+  }
 }
 
 /**

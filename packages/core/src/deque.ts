@@ -25,6 +25,11 @@ export class Deque<T> {
     return this.#length === 0 ? undefined : this.#ring[this.#head]
   }
 
+  /** @param index - 0 is the first. */
+  at(index: number): T | undefined {
+    return index < this.#length ? this.#ring[(this.#head + index) & (this.#ring.length - 1)] : undefined
+  }
+
   shift(): T | undefined {
     if (this.#length === 0) return undefined
     const value = this.#ring[this.#head]

@@ -20,6 +20,7 @@ import { connectorOf } from './transports.js'
  * with its transport. May be shared by any number of loops.
  */
 export class RedisDedupeStore implements DedupeStore {
+  readonly claimsAhead = true
   /** @internal */
   readonly connector: Connector
   #connection: Promise<Connection> | undefined

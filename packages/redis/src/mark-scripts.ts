@@ -9,14 +9,16 @@ export const MARKED = { completed: 0, done: 1, busy: 2 } as const
  * not guess what it means.
  */
 const MARKS = `
-local function read(key)
-  local value = redis.call('GET', key)
+local function parse(value)
   if not value then return nil end
   if string.sub(value, 1, 1) ~= '1' then error('SSVERSION ' .. string.sub(value, 1, 1)) end
   return string.sub(value, 2, 2), string.sub(value, 3)
 end
+local function read(key) return parse(redis.call('GET', key)) end
 local function complete(key, token, ttlMs)
-  local state, holder = read(key)
+  local value = redis.call('GET', key)
+  local state, holder
+  if value ~= '1c' .. token then state, holder = parse(value) end
   if state and holder ~= token then return state == 'd' and ${MARKED.done} or ${MARKED.busy} end
   redis.call('SET', key, '1d' .. token, 'PX', ttlMs)
   return ${MARKED.completed}
@@ -31,11 +33,14 @@ export const CLAIM_MARKS = new Script(`${MARKS}
 local answers = {}
 for index, key in ipairs(KEYS) do
   local token = ARGV[index + 1]
-  local state, holder = read(key)
-  if not state or (state == 'c' and holder == token) then
-    redis.call('SET', key, '1c' .. token, 'PX', ARGV[1])
+  local mark = '1c' .. token
+  local value = redis.call('SET', key, mark, 'NX', 'GET', 'PX', ARGV[1])
+  if not value then
     answers[index] = -2
-  elseif state == 'd' then
+  elseif value == mark then
+    redis.call('PEXPIRE', key, ARGV[1])
+    answers[index] = -2
+  elseif parse(value) == 'd' then
     answers[index] = -1
   else
     answers[index] = math.max(0, redis.call('PTTL', key))

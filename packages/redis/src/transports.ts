@@ -17,9 +17,19 @@ export function connectorOf(driver: TransportDriver | undefined): Connector | un
 
 /** True where both mean the same database of the same server, as far as their addresses tell. */
 export function sameServer(one: Connector, other: Connector): boolean {
-  const place = ({ settings: { hosts, database } }: Connector): string =>
-    `${hosts.map(address).sort().join(',')}/${database}`
   return one === other || place(one) === place(other)
+}
+
+/** Asked for with every message. */
+const PLACES = new WeakMap<Connector, string>()
+
+function place(connector: Connector): string {
+  const known = PLACES.get(connector)
+  if (known !== undefined) return known
+  const { hosts, database } = connector.settings
+  const made = `${hosts.map(address).sort().join(',')}/${database}`
+  PLACES.set(connector, made)
+  return made
 }
 
 function address(seed: string): string {

@@ -82,6 +82,7 @@ export class AssignedPartitions {
     if (partitions.length === 0) return
     if (how === 'graceful') {
       const ended = outcomes.windDown.finish(partitions, deadlineMs, TAKEN_AWAY, slot.driver)
+      for (const partition of partitions) outcomes.giveBack(partition)
       outcomes.dispatcher.hurry()
       await ended
     }
@@ -136,6 +137,7 @@ export class AssignedPartitions {
     partition.phase = 'closed'
     this.#partitions.delete(partition.assignment)
     outcomes.dispatcher.remove(partition)
+    outcomes.giveBack(partition)
     abortHandlers(partition, TAKEN_AWAY)
     for (const delivery of partition.tracked) {
       inbox.remove(delivery)

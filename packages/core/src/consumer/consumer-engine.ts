@@ -67,7 +67,9 @@ export class ConsumerEngine {
     const inbox = new Inbox(options)
     const fail = (error: unknown): void => this.#fail(error)
     const hooks = this.#hooks()
-    const beforeLeaving = (leaving: readonly PartitionState[]): Promise<void> => hooks.revoked(leaving, 'graceful')
+    const beforeLeaving = async (leaving: readonly PartitionState[]): Promise<void> => {
+      await Promise.all([hooks.revoked(leaving, 'graceful'), dedupe?.givenBack()])
+    }
     const outcomes = new Outcomes({
       options,
       reports,
@@ -121,7 +123,7 @@ export class ConsumerEngine {
   }
 
   pause(): void {
-    this.#outcomes.dispatcher.stop()
+    this.#stopStarting()
   }
 
   stats(): ConsumerStats {
@@ -157,7 +159,7 @@ export class ConsumerEngine {
     this.#closing = true
     this.#partitions.drain()
     this.#stallWatch.stop()
-    this.#outcomes.dispatcher.stop()
+    this.#stopStarting()
     this.#outcomes.failures.stop()
     const started = performance.now()
     const driver = this.#session.driver
@@ -169,6 +171,11 @@ export class ConsumerEngine {
     dedupe?.close()
     await this.#session.close()
     await deadLetters?.close(Math.max(0, timeoutMs - (performance.now() - started)))
+  }
+
+  #stopStarting(): void {
+    this.#outcomes.dispatcher.stop()
+    this.#settings.dedupe?.giveBack()
   }
 
   #connection(): Session<ConsumerDriver, void> {

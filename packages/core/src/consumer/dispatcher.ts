@@ -108,6 +108,11 @@ export class Dispatcher {
     this.#queue.remove(partition)
   }
 
+  /** What is to start next: see {@link StartQueue.upcoming}. Nothing while nothing may start. */
+  upcoming(most: number, started: readonly Delivery[]): readonly Delivery[] {
+    return this.started ? this.#queue.upcoming(most, started) : []
+  }
+
   /** Starts whatever may start. */
   dispatch(): void {
     if (this.#dispatching) {

@@ -133,6 +133,11 @@ export class Outcomes
     this.#dedupe?.failed(delivery)
   }
 
+  /** Nothing of the partition is started any more. */
+  giveBack(partition: PartitionState): void {
+    this.#dedupe?.giveBack(partition)
+  }
+
   overlapped(delivery: Delivery, error: unknown): void {
     // Its handler was never called.
     if (error instanceof Postponement) return

@@ -51,6 +51,34 @@ export class StartQueue {
     return undefined
   }
 
+  /**
+   * What is to start next, not what has to be alone. Changes nothing.
+   *
+   * @param most - about how many, of each key that is at work and of all inboxes.
+   * @param started - messages at work or done by now, whose keys' next ones are looked for.
+   */
+  upcoming(most: number, started: readonly Delivery[]): Delivery[] {
+    const found: Delivery[] = []
+    for (const { nextOfKey, partitionState } of started) {
+      if (nextOfKey === undefined || partitionState === undefined || !mayStart(partitionState)) continue
+      let next: Delivery | undefined = nextOfKey
+      for (let count = 0; next !== undefined && count < most; count += 1) {
+        found.push(next)
+        next = next.nextOfKey
+      }
+    }
+    const open = this.#partitions.filter((partition) => mayStart(partition) && partition.inbox.length > 0)
+    const share = Math.ceil(most / open.length)
+    for (const { inbox } of open) {
+      for (let index = 0; index < share; index += 1) {
+        const delivery = inbox.at(index)
+        if (delivery === undefined || delivery.suspect) break
+        if (delivery.state === DeliveryState.Waiting) found.push(delivery)
+      }
+    }
+    return found
+  }
+
   /** The message is done with: the next of its key may start. */
   release(delivery: Delivery, partition: PartitionState): void {
     if (!this.#ordered || delivery.key === undefined) return
@@ -62,7 +90,7 @@ export class StartQueue {
 
   /** The next message of a partition's inbox that may start. Those whose key is at work line up behind it. */
   #take(partition: PartitionState, batches: HandlerBatches | undefined): Delivery | undefined {
-    if (partition.phase !== 'open' || partition.exclusive || partition.held) return undefined
+    if (!mayStart(partition)) return undefined
     for (let head = partition.inbox.peek(); head !== undefined; head = partition.inbox.peek()) {
       if (head.state !== DeliveryState.Waiting) {
         // Settled before it came to a start: it was another group's.
@@ -82,4 +110,8 @@ export class StartQueue {
     }
     return undefined
   }
+}
+
+function mayStart(partition: PartitionState): boolean {
+  return partition.phase === 'open' && !partition.exclusive && !partition.held
 }

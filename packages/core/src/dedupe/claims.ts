@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { backoffDelayMs, RECONNECT_BACKOFF } from '../backoff.js'
 import type { Delivery } from '../consumer/delivery.js'
+import type { PartitionState } from '../consumer/partition-state.js'
 import { StreamError, toStreamError } from '../errors.js'
 import { wait } from '../time.js'
+import { type ClaimAhead, ClaimsAhead } from './claims-ahead.js'
 import type { ClaimAnswer, CompletionAnswer, DedupeClaim, DedupeStore, MarkSettlement } from './dedupe-store.js'
 import { GatheredCalls } from './gathered-calls.js'
 import { Postponement } from './postponement.js'
@@ -18,6 +20,8 @@ export interface ClaimsSettings {
   topicName(topic: string): string
   /** What the present driver has to say about marks. */
   marks(): MarkSettlement | undefined
+  /** What is to start next, as far as that is known; nothing while nothing may start. */
+  upcoming(most: number, started: readonly Delivery[]): readonly Delivery[]
   /** The store can't answer. */
   report(error: StreamError): void
 }
@@ -28,6 +32,8 @@ export class Claims {
   readonly #owner = randomBytes(9).toString('base64url')
   readonly #held = new Map<DedupeClaim, Delivery>()
   readonly #claiming: GatheredCalls<DedupeClaim, ClaimAnswer>
+  readonly #ahead: ClaimsAhead | undefined
+  readonly #topicNames = new Map<string, string>()
   readonly #completing: GatheredCalls<DedupeClaim, CompletionAnswer>
   readonly #releasing: GatheredCalls<DedupeClaim, undefined>
   #count = 0
@@ -38,7 +44,9 @@ export class Claims {
   constructor(settings: ClaimsSettings) {
     const { store, claimMs } = settings
     this.#settings = settings
-    this.#claiming = new GatheredCalls((claims) => store.claim(claims, claimMs))
+    this.#ahead = store.claimsAhead === true ? this.#claimsAhead() : undefined
+    const more = this.#ahead === undefined ? undefined : () => this.#ahead?.more() ?? []
+    this.#claiming = new GatheredCalls((claims) => store.claim(claims, claimMs), more)
     this.#completing = new GatheredCalls((claims) => store.complete(claims))
     this.#releasing = new GatheredCalls(async (claims): Promise<readonly undefined[]> => {
       await store.release(claims)
@@ -47,21 +55,47 @@ export class Claims {
   }
 
   /**
-   * Tries to make the message this loop's own. With `claimed` the delivery carries the claim. Rejects with a
-   * {@link Postponement} where the store can't answer, or with the store's error where asking again can't help.
+   * Tries to make the message this loop's own; at once where it was claimed ahead. With `claimed` the delivery carries the claim. Rejects
+   * with a {@link Postponement} where the store can't answer, or with the store's error where asking again can't help.
    */
-  async take(delivery: Delivery): Promise<ClaimAnswer> {
-    const claim = this.#make(delivery)
-    let answer: ClaimAnswer
-    try {
-      answer = await this.#claiming.ask(claim)
-    } catch (cause) {
-      throw this.#unanswered(cause, delivery)
+  take(delivery: Delivery): ClaimAnswer | Promise<ClaimAnswer> {
+    const ahead = this.#ahead?.take(delivery)
+    if (ahead?.fresh === true && (ahead.answer === 'claimed' || ahead.answer === 'done'))
+      return this.#taken(delivery, ahead.item, ahead.answer)
+    return this.#ask(delivery, ahead)
+  }
+
+  async #ask(delivery: Delivery, ahead: ClaimAhead | undefined): Promise<ClaimAnswer> {
+    if (ahead?.arriving === true) await ahead.arrival()
+    let answer = ahead?.fresh === true ? ahead.answer : undefined
+    // By the same token: where it is held still, it is held anew.
+    const claim = ahead?.item ?? this.#make(delivery)
+    if (answer !== 'claimed' && answer !== 'done') {
+      try {
+        answer = await this.#claiming.ask(claim)
+      } catch (cause) {
+        throw this.#unanswered(cause, delivery)
+      }
     }
+    if (typeof answer === 'object' && this.#ahead?.giveWay(claim) === true) return { busyForMs: 0 }
+    return this.#taken(delivery, claim, answer)
+  }
+
+  #taken(delivery: Delivery, claim: DedupeClaim, answer: ClaimAnswer): ClaimAnswer {
     if (answer !== 'claimed') return answer
     delivery.claim = claim
     this.#hold(claim, delivery)
     return answer
+  }
+
+  /** Gives back what was claimed ahead and isn't started, of one partition or of all. */
+  giveBack(partition: PartitionState | undefined): void {
+    this.#ahead?.giveBack(partition)
+  }
+
+  /** Resolves once others may have what was given back. Never rejects. */
+  async givenBack(): Promise<void> {
+    await this.#ahead?.givenBack()
   }
 
   /** The message's mark goes to the broker with its ack. */
@@ -92,8 +126,16 @@ export class Claims {
     const claim = delivery.claim
     if (claim === undefined) return
     this.forget(delivery)
-    // A store that can't answer forgets the claim by itself when it runs out.
-    this.#releasing.ask(claim).catch((cause: unknown) => this.#settings.report(this.#storeError(cause)))
+    void this.#release(claim)
+  }
+
+  async #release(claim: DedupeClaim): Promise<void> {
+    try {
+      await this.#releasing.ask(claim)
+    } catch (cause) {
+      // A store that can't answer forgets the claim by itself when it runs out.
+      this.#settings.report(this.#storeError(cause))
+    }
   }
 
   /** Holds the claim no longer; unless it was completed it runs out by itself. */
@@ -111,17 +153,38 @@ export class Claims {
     this.#held.clear()
   }
 
+  #claimsAhead(): ClaimsAhead {
+    const { claimMs, upcoming } = this.#settings
+    return new ClaimsAhead({
+      claimMs,
+      upcoming,
+      make: (delivery) => this.#make(delivery),
+      release: (claim) => this.#release(claim),
+      hurry: () => this.#claiming.hurry(),
+    })
+  }
+
   #make(delivery: Delivery): DedupeClaim {
-    const { topicName, group, ttlMs, marks } = this.#settings
+    const { store, group, ttlMs, marks } = this.#settings
+    const settlement = marks()
     this.#count += 1
     return {
-      topic: topicName(delivery.topic),
+      topic: this.#topicName(delivery.topic),
       group,
       id: delivery.id,
-      place: this.ridesWithAck() ? marks()?.place(delivery.topic, delivery.partition) : undefined,
+      place: settlement?.takes(store) === true ? settlement.place(delivery.topic, delivery.partition) : undefined,
       token: `${this.#owner}${this.#count.toString(36)}`,
       ttlMs,
     }
+  }
+
+  #topicName(topic: string): string {
+    let name = this.#topicNames.get(topic)
+    if (name === undefined) {
+      name = this.#settings.topicName(topic)
+      this.#topicNames.set(topic, name)
+    }
+    return name
   }
 
   #hold(claim: DedupeClaim, delivery: Delivery): void {

@@ -27,6 +27,17 @@ export function createDedupe(options: OptionValues<typeof dedupeFields>, context
   })
   if (transaction !== undefined) return new Dedupe(transaction, markOf)
   if (store === undefined) return undefined
-  const claims = new Claims({ store, ttlMs, claimMs, transport: transport.name, group, topicName, marks, report })
-  return new Dedupe(claims, markOf)
+  const claims = new Claims({
+    store,
+    ttlMs,
+    claimMs,
+    transport: transport.name,
+    group,
+    topicName,
+    marks,
+    upcoming: (most, started) => dedupe.upcoming(most, started),
+    report,
+  })
+  const dedupe: Dedupe = new Dedupe(claims, markOf)
+  return dedupe
 }

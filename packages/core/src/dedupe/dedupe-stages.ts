@@ -2,9 +2,9 @@ import { type Delivery, DeliveryState } from '../consumer/delivery.js'
 import type { HandlerStage } from '../consumer/handler-chain.js'
 import { isPromiseLike } from '../consumer/handler-starts.js'
 import { isStreamError } from '../errors.js'
-import type { Message } from '../message.js'
+import type { Handler, Message } from '../message.js'
 import type { Claims } from './claims.js'
-import type { DedupeMark } from './dedupe-store.js'
+import type { ClaimAnswer, DedupeMark } from './dedupe-store.js'
 import { type DedupeTransaction, misuse } from './dedupe-transaction.js'
 import { Postponement } from './postponement.js'
 
@@ -24,18 +24,32 @@ const PAUSED_MS = 20
 
 /** The stage around a handler that lets it have only what its group hasn't handled, and only while no other handler is at work on it. */
 export function claimingStage(claims: Claims, host: DedupeStageHost): HandlerStage {
-  return (next) => async (message) => {
+  return (next) => (message) => {
     const delivery = message as Delivery
+    const answer = claims.take(delivery)
+    if (answer === 'claimed') return next(message)
+    if (answer === 'done') return host.duplicate(delivery)
+    return claimed(delivery, answer, next)
+  }
+
+  async function claimed(
+    delivery: Delivery,
+    asked: ClaimAnswer | Promise<ClaimAnswer>,
+    next: Handler,
+  ): Promise<unknown> {
     const { run } = delivery
-    const answer = await claims.take(delivery).catch((error: unknown) => {
+    let answer: ClaimAnswer
+    try {
+      answer = await asked
+    } catch (error) {
       // Asking again can't help, and without an answer nothing may be handled.
       if (!(error instanceof Postponement)) host.fail(error)
       throw error instanceof Postponement ? error : claims.busy(delivery, PAUSED_MS)
-    })
+    }
     const current = delivery.run === run && delivery.handling && delivery.state === DeliveryState.Running
     if (answer === 'done') return current ? host.duplicate(delivery) : undefined
     if (answer !== 'claimed') throw claims.busy(delivery, answer.busyForMs)
-    if (current && host.started && !delivery.timedOut) return next(message)
+    if (current && host.started && !delivery.timedOut) return next(delivery)
     claims.release(delivery)
     throw claims.busy(delivery, PAUSED_MS)
   }

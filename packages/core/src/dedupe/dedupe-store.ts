@@ -41,6 +41,12 @@ export type CompletionAnswer = 'completed' | 'done' | 'busy'
  * repeats them where the error is retryable, and one that was carried out before must then answer the same (by its token).
  */
 export interface DedupeStore {
+  /**
+   * True: messages that wait in a loop are claimed ahead of their start, so that it needn't wait for an answer; worth it where a
+   * call takes a while. A claim may then be given back, or run out, without its message having been started, and is asked for again by
+   * its own token where it has waited long. Default false: a message is claimed when it starts.
+   */
+  readonly claimsAhead?: boolean
   /** Claims for `claimMs` what is neither done nor held by a claim that hasn't run out. */
   claim(claims: readonly DedupeClaim[], claimMs: number): Promise<readonly ClaimAnswer[]>
   /** Holds claims for `claimMs` from now on. `false` for one that isn't held any more. */

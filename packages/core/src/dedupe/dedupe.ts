@@ -1,6 +1,7 @@
 import { rejectAckWaiters } from '../consumer/ack-waiters.js'
 import type { ConsumerReports } from '../consumer/consumer-reports.js'
 import { type Delivery, DeliveryState } from '../consumer/delivery.js'
+import type { Dispatcher } from '../consumer/dispatcher.js'
 import type { HandlerStage } from '../consumer/handler-chain.js'
 import type { PartitionState } from '../consumer/partition-state.js'
 import type { Message } from '../message.js'
@@ -28,7 +29,7 @@ export interface DedupeOutcomes {
 /** The loop around it. */
 export interface DedupeHost {
   readonly manualAck: boolean
-  readonly dispatcher: { readonly started: boolean }
+  readonly dispatcher: Pick<Dispatcher, 'started' | 'upcoming'>
   readonly outcomes: DedupeOutcomes
   readonly reports: Pick<ConsumerReports, 'counts' | 'duplicate' | 'conflict'>
   readonly fail: (error: unknown) => void
@@ -136,6 +137,21 @@ export class Dedupe implements DedupeStageHost {
     if (this.#host !== undefined) this.#host.reports.counts.handled -= 1
     if (refusal === 'busy') this.#host?.outcomes.takeBack(delivery, partition, error)
     return refusal === 'busy'
+  }
+
+  /** What is to start next. */
+  upcoming(most: number, started: readonly Delivery[]): readonly Delivery[] {
+    return this.#host?.dispatcher.upcoming(most, started) ?? []
+  }
+
+  /** Of this partition, or of any, nothing may start any more: gives back what was claimed ahead. */
+  giveBack(partition?: PartitionState): void {
+    this.#claims?.giveBack(partition)
+  }
+
+  /** Resolves once others may have what was given back. Never rejects. */
+  async givenBack(): Promise<void> {
+    await this.#claims?.givenBack()
   }
 
   close(): void {

@@ -1,7 +1,8 @@
-interface Caller<Item, Answer> {
+/** Who wants an answer about an item. */
+export interface Caller<Item, Answer> {
   readonly item: Item
-  readonly resolve: (answer: Answer) => void
-  readonly reject: (error: unknown) => void
+  resolve(answer: Answer): void
+  reject(error: unknown): void
 }
 
 /** Most items of one call. */
@@ -10,12 +11,20 @@ const MOST = 1_000
 /** Makes one call of many: what is asked for in one turn of the event loop, or while a call is under way, goes together in the next. */
 export class GatheredCalls<Item, Answer> {
   readonly #call: (items: readonly Item[]) => Promise<readonly Answer[]>
+  readonly #more: (() => readonly Caller<Item, Answer>[]) | undefined
   #waiting: Caller<Item, Answer>[] = []
   #active = false
 
-  /** @param call - takes a list and answers in its order. */
-  constructor(call: (items: readonly Item[]) => Promise<readonly Answer[]>) {
+  /**
+   * @param call - takes a list and answers in its order.
+   * @param more - what each call takes along besides.
+   */
+  constructor(
+    call: (items: readonly Item[]) => Promise<readonly Answer[]>,
+    more?: () => readonly Caller<Item, Answer>[],
+  ) {
     this.#call = call
+    this.#more = more
   }
 
   /** Resolves with the item's answer; rejects as the call does that took it along. */
@@ -28,16 +37,25 @@ export class GatheredCalls<Item, Answer> {
     })
   }
 
+  /** Makes a call at once, of what there is to take along; nothing where one is under way. */
+  hurry(): void {
+    if (this.#active) return
+    this.#active = true
+    void this.#work()
+  }
+
   async #work(): Promise<void> {
-    while (this.#waiting.length > 0) {
+    do {
       const callers = this.#waiting.splice(0, MOST)
+      if (this.#more !== undefined) callers.push(...this.#more())
+      if (callers.length === 0) break
       try {
         const answers = await this.#call(callers.map((caller) => caller.item))
         for (const [index, caller] of callers.entries()) caller.resolve(answers[index] as Answer)
       } catch (error) {
         for (const caller of callers) caller.reject(error)
       }
-    }
+    } while (this.#waiting.length > 0)
     this.#active = false
   }
 }
