@@ -60,6 +60,7 @@ export type {
 export { Deque } from './deque.js'
 export { type ErrorCode, isStreamError, StreamError, type StreamErrorOptions, toStreamError } from './errors.js'
 export { formatReplyAddress, requestIdOf } from './feedback/reply-address.js'
+export { FetchBudget, type MeasuredFetch } from './fetch-budget.js'
 export { bracketed, environmentText, type HostAddress, hostTexts, parseHostText } from './host-address.js'
 export type { Logger } from './logger.js'
 export type { Handler, Headers, Listener, Message } from './message.js'
