@@ -6,6 +6,7 @@ import {
   readSecret,
   readTls,
   StreamError,
+  signOfLife,
   type TransportContext,
 } from '@streamswitch/core/driver'
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
@@ -206,25 +207,9 @@ export class Connection {
     return this.client.stream.bytesRead
   }
 
-  /**
-   * Resolves when the server has shown that it lives: by its answer to this, or by anything else that arrives before. Behind an answer
-   * that takes long on a slow link there is none to a PING.
-   */
-  async probe(): Promise<void> {
-    const { stream } = this.client
-    let arrived: () => void = () => {}
-    const sign = new Promise<void>((resolve) => {
-      arrived = resolve
-      stream.once('data', resolve)
-    })
-    const answer = this.call('PING')
-    try {
-      await Promise.race([answer, sign])
-    } finally {
-      stream.off('data', arrived)
-      // Its own failure, later, is told as that of the connection.
-      answer.catch(() => {})
-    }
+  /** Resolves when the server has shown that it lives: by its answer, or by anything else that arrives before. */
+  probe(): Promise<void> {
+    return signOfLife(this.client.stream, this.call('PING'))
   }
 
   /** Sends a command; replies keep their bytes. */
