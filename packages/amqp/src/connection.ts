@@ -1,5 +1,14 @@
 import type { Socket } from 'node:net'
-import { atMost, type HostAddress, parseHostText, readSecret, readTls, withSignal } from '@streamswitch/core/driver'
+import {
+  answerDeadline,
+  atMost,
+  type HostAddress,
+  parseHostText,
+  readSecret,
+  readTls,
+  signOfLife,
+  withSignal,
+} from '@streamswitch/core/driver'
 import { type Channel, type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
 import { classifyError, unanswered } from './errors.js'
 import type { AmqpSettings } from './options.js'
@@ -10,6 +19,8 @@ const TLS_PORT = 5671
 const HOST_TIMEOUT_MS = 5_000
 /** Longest time for a polite goodbye, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 2_000
+/** A heartbeat's frame, which says no more than that there is somebody. */
+const HEARTBEAT_BYTES = 8
 
 /** Who wants to hear what becomes of a connection. All calls are cheap and never throw. */
 export interface ConnectionListener {
@@ -67,9 +78,12 @@ export class AmqpConnection {
     return () => this.#listeners.delete(listener)
   }
 
-  /** Waits for the broker's answer, for `callTimeoutMs` at most; the time stands still while the broker blocks publishers. */
+  /**
+   * Waits for the broker's answer, for `callTimeoutMs`, and up to six times as long while deliveries arrive, which it may stand behind. The time
+   * stands still while the broker blocks publishers.
+   */
   async call<T>(what: string, answer: Promise<T>): Promise<T> {
-    let timer: NodeJS.Timeout | undefined
+    let answered: (() => void) | undefined
     let unlisten: (() => void) | undefined
     const failure = new Promise<never>((_resolve, reject) => {
       const expire = (): void => {
@@ -79,7 +93,7 @@ export class AmqpConnection {
         reject(error)
       }
       const arm = (): void => {
-        timer = setTimeout(expire, this.#callTimeoutMs)
+        answered = answerDeadline(() => this.#socket?.bytesRead ?? 0, this.#callTimeoutMs, expire)
       }
       arm()
       unlisten = this.listen({ lost: (error) => reject(error) })
@@ -87,9 +101,15 @@ export class AmqpConnection {
     try {
       return await Promise.race([answer, failure])
     } finally {
-      clearTimeout(timer)
+      answered?.()
       unlisten?.()
     }
+  }
+
+  /** Settles as the answer to a probe does, or resolves before, when anything but a heartbeat arrives. */
+  async signOfLife(answer: Promise<unknown>): Promise<void> {
+    const socket = this.#socket
+    await (socket === undefined ? answer : signOfLife(socket, answer, HEARTBEAT_BYTES))
   }
 
   /** A channel of one's own. `closed` is told once when it ends, whoever ended it, and whether the whole connection did. */

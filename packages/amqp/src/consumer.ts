@@ -36,6 +36,7 @@ export class AmqpConsumerDriver implements ConsumerDriver {
   #connection: AmqpConnection | undefined
   #groups: GroupConsumer[] = []
   #lost = false
+  #checking: Promise<unknown> | undefined
   #closing: Promise<void> | undefined
 
   constructor(shared: Shared, spec: ConsumerSpec, sink: ConsumerSink) {
@@ -89,8 +90,15 @@ export class AmqpConsumerDriver implements ConsumerDriver {
     return (await Promise.all(this.#groups.map((group) => group.lag()))).flat()
   }
 
+  /** What a check finds counts, also when it comes after another sign of life. */
   async probe(): Promise<void> {
-    await Promise.all(this.#groups.map((group) => group.probe()))
+    if (this.#checking === undefined) {
+      this.#checking = Promise.all(this.#groups.map((group) => group.probe())).finally(() => {
+        this.#checking = undefined
+      })
+      this.#checking.catch((error: unknown) => this.#lose(error))
+    }
+    await this.#connection?.signOfLife(this.#checking)
   }
 
   async stop(): Promise<void> {

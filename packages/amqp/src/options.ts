@@ -24,7 +24,7 @@ export const amqpFields = {
   vhost: option.text({ default: '/', environment: 'AMQP_VHOST' }),
   /** Seconds between heartbeats; a silent peer is given up after two to three of them. The broker may ask for less. */
   heartbeatSeconds: option.integer({ default: 5, min: 1, max: 3_600 }),
-  /** Longest time for one call to the broker, in milliseconds; then the connection counts as dead. Doesn't run while the broker blocks publishers. */
+  /** Longest time for one call to the broker, in milliseconds; then the connection counts as dead. Up to six times as long while deliveries arrive. Doesn't run while the broker blocks publishers. */
   callTimeoutMs: option.integer({ default: 10_000, min: 100, max: 600_000 }),
   /** Largest payload, in bytes: the broker's `max_message_size`. */
   maxPayloadBytes: option.integer({ default: 16 * 1024 * 1024, min: 1 }),

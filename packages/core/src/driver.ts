@@ -1,6 +1,7 @@
 /**
  * The door for adapters: everything an adapter needs and may use. What isn't exported here is core's own.
  */
+export { answerDeadline } from './answer-deadline.js'
 export { atMost } from './at-most.js'
 export { type Backoff, backoffDelayMs, RECONNECT_BACKOFF } from './backoff.js'
 export { ConsumerLoop, type ConsumerLoopClass } from './consumer/consumer-loop.js'
@@ -60,6 +61,7 @@ export type {
 export { Deque } from './deque.js'
 export { type ErrorCode, isStreamError, StreamError, type StreamErrorOptions, toStreamError } from './errors.js'
 export { formatReplyAddress, requestIdOf } from './feedback/reply-address.js'
+export { FetchBudget, type MeasuredFetch } from './fetch-budget.js'
 export { bracketed, environmentText, type HostAddress, hostTexts, parseHostText } from './host-address.js'
 export type { Logger } from './logger.js'
 export type { Handler, Headers, Listener, Message } from './message.js'
@@ -77,6 +79,7 @@ export { Producer, type ProducerClass, type ProducerOptions } from './producer/p
 export { OFFICIAL_ADAPTERS, officialIdentity } from './registry/official-adapters.js'
 export { readSecret, type Secret, secretOption } from './secret.js'
 export { withSignal } from './session.js'
+export { signOfLife } from './sign-of-life.js'
 export { type ErrorMeaning, systemErrorMeaning } from './system-errors.js'
 export { readTls, type TlsSettings, tlsFields } from './tls.js'
 export { partitionConflict, topicMissing } from './topic-errors.js'

@@ -1,9 +1,10 @@
-import { atMost, type Logger, withSignal } from '@streamswitch/core/driver'
+import { atMost, type FetchBudget, type Logger, withSignal } from '@streamswitch/core/driver'
 import type { Admin, Kafka } from 'kafkajs'
 import { GroupMember, type MemberEvents, type MemberSettings } from './group-member.js'
 import { KafkajsClient } from './kafkajs-client.js'
+import { fetchBudget, type MemberMemory } from './member-memory.js'
 import type { KafkaValues } from './options.js'
-import { PartitionReader } from './partition-reader.js'
+import { PARTITION_FETCH_BYTES, PartitionReader } from './partition-reader.js'
 import type { Place } from './places.js'
 import { Publisher, type PublisherSettings } from './publisher.js'
 
@@ -20,14 +21,15 @@ export class KafkaConnection {
   readonly #options: KafkaValues
   readonly #clientId: string
   readonly #logger: Logger
-  /** Ids of members whose connection broke: coming back under the old id spares the group the wait for its session. */
-  readonly #memberIds = new Map<string, string>()
+  readonly #members = new Map<string, MemberMemory>()
+  readonly #readerBudget: FetchBudget
   #latest: Kafka | undefined
 
   constructor(options: KafkaValues, clientId: string, logger: Logger) {
     this.#options = options
     this.#clientId = clientId
     this.#logger = logger
+    this.#readerBudget = fetchBudget(PARTITION_FETCH_BYTES, options.requestTimeoutMs)
   }
 
   /** The kafkajs client made last. */
@@ -50,7 +52,7 @@ export class KafkaConnection {
 
   /** Opens a reader of one partition, without a group. */
   async reader(place: Place, signal: AbortSignal): Promise<PartitionReader> {
-    const reader = new PartitionReader(await this.#client(), place)
+    const reader = new PartitionReader(await this.#client(), place, this.#readerBudget)
     try {
       await reader.open(signal)
       return reader
@@ -60,9 +62,19 @@ export class KafkaConnection {
     }
   }
 
-  /** Makes a member of a group; `open` connects it. */
-  async member(settings: Omit<MemberSettings, 'memberIds'>, events: MemberEvents): Promise<GroupMember> {
-    return new GroupMember(await this.#client(), { ...settings, memberIds: this.#memberIds }, events)
+  /** Makes a member of a group; `open` connects it. `name`: under which it is remembered when its connection breaks. */
+  async member(name: string, settings: Omit<MemberSettings, 'memory'>, events: MemberEvents): Promise<GroupMember> {
+    const memory = this.#members.get(name) ?? {
+      id: undefined,
+      fetchBudget: fetchBudget(settings.fetchMaxBytes, settings.sessionTimeoutMs, this.#options.requestTimeoutMs),
+    }
+    this.#members.set(name, memory)
+    return new GroupMember(await this.#client(), { ...settings, memory }, events)
+  }
+
+  /** A member has left for good: nothing of it is of use to a successor. */
+  forget(name: string): void {
+    this.#members.delete(name)
   }
 
   /**

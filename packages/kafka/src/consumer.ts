@@ -78,10 +78,11 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
   }
 
   async open(signal: AbortSignal): Promise<void> {
-    const { options, brokerGroup, member, topics } = this.#spec
+    const { options, brokerGroup, topics } = this.#spec
     for (const topic of topics) await this.#parts.admin.provision(topic, signal)
     this.#member = await this.#parts.connection.member(
-      { ...options, group: brokerGroup, name: `${brokerGroup}/${member}`, topics: [...this.#topics.keys()] },
+      this.#name,
+      { ...options, group: brokerGroup, topics: [...this.#topics.keys()] },
       this,
     )
     // Closed meanwhile: nobody would close what is opened from here on.
@@ -133,7 +134,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     if (!this.#lost) await this.#endCleanly()
     this.#stopIntakes()
     await this.#member?.close()
-    if (!this.#lost) this.#member?.forget()
+    if (!this.#lost) this.#parts.connection.forget(this.#name)
     this.#lost = true
   }
 
@@ -249,6 +250,10 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
 
   get #positions(): Positions {
     return this.#positionsOfMember as Positions
+  }
+
+  get #name(): string {
+    return `${this.#spec.brokerGroup}/${this.#spec.member}`
   }
 
   #topicName(brokerTopic: string): string {

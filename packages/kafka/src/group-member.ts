@@ -1,4 +1,4 @@
-import { atMost, withSignal } from '@streamswitch/core/driver'
+import { atMost, type MeasuredFetch, withSignal } from '@streamswitch/core/driver'
 import kafkajs, { type Consumer, type KafkaMessage, type PartitionAssigner } from 'kafkajs'
 import { protocolError } from './errors.js'
 import { FetchWait } from './fetch-wait.js'
@@ -7,6 +7,7 @@ import type { KafkajsClient } from './kafkajs-client.js'
 import type { ConsumerGroup } from './kafkajs-internals.js'
 import { GROUP_HOOKS, type GroupHooks } from './kafkajs-patches.js'
 import { onceLed } from './leadership.js'
+import type { MemberMemory } from './member-memory.js'
 import { byTopic, type Generation, generationOf, type Place, placeKey } from './places.js'
 import { rangeAssigner } from './range-assigner.js'
 import { Watchdog } from './watchdog.js'
@@ -19,8 +20,6 @@ const DISCONNECT_MS = 4_000
 
 export interface MemberSettings {
   readonly group: string
-  /** Names this member towards `memberIds`. */
-  readonly name: string
   readonly topics: readonly string[]
   readonly sessionTimeoutMs: number
   readonly heartbeatIntervalMs: number
@@ -29,8 +28,7 @@ export interface MemberSettings {
   readonly fetchMaxBytes: number
   readonly fetchMaxPartitionBytes: number
   readonly metadataMaxAgeMs: number
-  /** Ids that members of this process had when their connection broke. */
-  readonly memberIds: Map<string, string>
+  readonly memory: MemberMemory
 }
 
 /** What a member tells its driver. Awaited where a promise is returned. */
@@ -178,11 +176,6 @@ export class GroupMember implements GroupHooks {
     this.#client.cut()
   }
 
-  /** The broker has taken the departure: the id is of no use to a successor. */
-  forget(): void {
-    this.#settings.memberIds.delete(this.#settings.name)
-  }
-
   // Called by the patched consumer group.
 
   async beforeJoin(group: ConsumerGroup): Promise<void> {
@@ -199,7 +192,7 @@ export class GroupMember implements GroupHooks {
     this.fetchStamp += 1
     if (this.#ended) return
     this.#joined = true
-    if (group.memberId !== null) this.#settings.memberIds.set(this.#settings.name, group.memberId)
+    if (group.memberId !== null) this.#settings.memory.id = group.memberId
     this.#joining.stop()
     this.#fetchWait.clear()
     // Pauses outlive a generation in kafkajs.
@@ -213,6 +206,10 @@ export class GroupMember implements GroupHooks {
     } catch (error) {
       this.#fail(error)
     }
+  }
+
+  fetching(): MeasuredFetch {
+    return this.#settings.memory.fetchBudget.begin(() => this.#client.arrivedBytes, this.#fetchWait.ms)
   }
 
   fetched(batches: readonly object[], stamp: number): void {
@@ -236,8 +233,14 @@ export class GroupMember implements GroupHooks {
   #adopt(group: ConsumerGroup): void {
     if (this.#group === group) return
     this.#group = group
-    group.memberId ??= this.#settings.memberIds.get(this.#settings.name) ?? null
-    Object.defineProperty(group, 'maxWaitTime', { get: () => this.#fetchWait.ms })
+    const { memory, fetchMaxPartitionBytes } = this.#settings
+    group.memberId ??= memory.id ?? null
+    // kafkajs asks for the partitions in another order each time, so that none is always behind those that use the budget up.
+    Object.defineProperties(group, {
+      maxWaitTime: { get: () => this.#fetchWait.ms },
+      maxBytes: { get: () => memory.fetchBudget.bytes },
+      maxBytesPerPartition: { get: () => Math.min(fetchMaxPartitionBytes, memory.fetchBudget.bytes) },
+    })
   }
 
   /** Ends the old generation: with the handlers' leave as long as the broker still counts this member in. */

@@ -15,13 +15,11 @@ const CONNECTION_RETRY = { retries: 1, initialRetryTime: 100, maxRetryTime: 300 
 /** One kafkajs client with sockets that can be cut: made for one driver, thrown away with it. */
 export class KafkajsClient {
   readonly kafka: Kafka
-  readonly #sockets: Set<net.Socket>
-  readonly #state: { cut: boolean }
+  readonly #sockets: Sockets
 
-  private constructor(kafka: Kafka, sockets: Set<net.Socket>, state: { cut: boolean }) {
+  private constructor(kafka: Kafka, sockets: Sockets) {
     this.kafka = kafka
     this.#sockets = sockets
-    this.#state = state
   }
 
   /** Reads credentials and certificates, anew each time. No connection is made yet. Rejects with UNAUTHENTICATED or INVALID_ARGUMENT where they can't be had. */
@@ -30,8 +28,7 @@ export class KafkajsClient {
     registerCodecs()
     const password = await readSecret(options.password, 'kafka')
     const ssl = options.tls ? await readTls(options, 'kafka') : undefined
-    const sockets = new Set<net.Socket>()
-    const state = { cut: false }
+    const sockets: Sockets = { open: new Set(), cut: false, closedBytes: 0 }
     const config: KafkaConfig = {
       clientId,
       brokers: [...options.brokers],
@@ -40,21 +37,36 @@ export class KafkajsClient {
       retry: CONNECTION_RETRY,
       logLevel: kafkajs.logLevel.WARN,
       logCreator: () => (entry) => logger.debug(`kafkajs ${entry.namespace}: ${entry.log.message}`),
-      socketFactory: (request) => openSocket(request, sockets, state),
+      socketFactory: (request) => openSocket(request, sockets),
       ...(ssl === undefined ? {} : { ssl: { ...ssl } }),
       ...(options.username === undefined || password === undefined
         ? {}
         : { sasl: { mechanism: options.saslMechanism, username: options.username, password } as SASLOptions }),
     }
-    return new KafkajsClient(new kafkajs.Kafka(config), sockets, state)
+    return new KafkajsClient(new kafkajs.Kafka(config), sockets)
+  }
+
+  /** How many bytes brokers have sent so far, on all connections. */
+  get arrivedBytes(): number {
+    let bytes = this.#sockets.closedBytes
+    for (const socket of this.#sockets.open) bytes += socket.bytesRead
+    return bytes
   }
 
   /** Ends every connection at once, with whatever waits for its answers, and every later one as soon as it is tried. */
   cut(): void {
-    this.#state.cut = true
-    for (const socket of this.#sockets) socket.destroy(cutError())
-    this.#sockets.clear()
+    this.#sockets.cut = true
+    for (const socket of this.#sockets.open) socket.destroy(cutError())
   }
+}
+
+/** The connections of one client. */
+interface Sockets {
+  readonly open: Set<net.Socket>
+  /** New ones end as soon as they are tried. */
+  cut: boolean
+  /** What has arrived on those that are closed. */
+  closedBytes: number
 }
 
 /** kafkajs doesn't hear of a socket that ends without an error: its requests would wait until they time out. */
@@ -70,11 +82,7 @@ interface SocketRequest {
 }
 
 /** kafkajs's own factory leaves Nagle's algorithm on, which holds small requests back. */
-function openSocket(
-  { host, port, ssl, onConnect }: SocketRequest,
-  sockets: Set<net.Socket>,
-  state: { readonly cut: boolean },
-): net.Socket {
+function openSocket({ host, port, ssl, onConnect }: SocketRequest, sockets: Sockets): net.Socket {
   const name = net.isIP(host) === 0 ? { servername: host } : {}
   const socket =
     ssl === null || ssl === undefined
@@ -82,8 +90,11 @@ function openSocket(
       : tls.connect({ host, port, ...name, ...ssl }, onConnect)
   socket.setNoDelay(true)
   socket.setKeepAlive(true, KEEP_ALIVE_MS)
-  sockets.add(socket)
-  socket.once('close', () => sockets.delete(socket))
-  if (state.cut) socket.destroy(cutError())
+  sockets.open.add(socket)
+  socket.once('close', () => {
+    sockets.open.delete(socket)
+    sockets.closedBytes += socket.bytesRead
+  })
+  if (sockets.cut) socket.destroy(cutError())
   return socket
 }

@@ -84,6 +84,8 @@ export interface ConsumerGroup {
   readonly groupId: string
   readonly assigners: readonly object[]
   readonly maxWaitTime: number
+  readonly maxBytes: number
+  readonly maxBytesPerPartition: number
   memberId: string | null
   generationId: number | null
   coordinator: Coordinator | null

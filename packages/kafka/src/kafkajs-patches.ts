@@ -1,3 +1,4 @@
+import type { MeasuredFetch } from '@streamswitch/core/driver'
 import { decodeFetchResponse } from './fetch-response.js'
 import {
   type Connection,
@@ -28,6 +29,8 @@ export interface GroupHooks {
   beforeJoin(group: ConsumerGroup): Promise<void>
   /** Awaited after the member got its partitions and before the first fetch of the new generation. */
   afterJoin(group: ConsumerGroup): Promise<void>
+  /** A fetch is asked for now; told how it ended. */
+  fetching(): MeasuredFetch
   /** Takes note of which stamp batches were fetched under. */
   fetched(batches: readonly object[], stamp: number): void
   /** Awaited in place of kafkajs's silent reset. */
@@ -114,9 +117,16 @@ function patchConsumerGroup(prototype: ConsumerGroup): void {
     const hooks = hooksOf(this)
     if (hooks === undefined) return plainBatches(await fetch.call(this, nodeId))
     const stamp = hooks.fetchStamp
-    const batches = await fetch.call(this, nodeId)
-    hooks.fetched(batches, stamp)
-    return batches
+    const measured = hooks.fetching()
+    try {
+      const batches = await fetch.call(this, nodeId)
+      hooks.fetched(batches, stamp)
+      return batches
+    } finally {
+      // kafkajs may join anew within a fetch.
+      if (hooks.fetchStamp === stamp) measured.ended()
+      else measured.dropped()
+    }
   }
 
   prototype.recoverFromOffsetOutOfRange = async function (

@@ -60,7 +60,7 @@ export const kafkaConsumerFields = {
   rebalanceTimeoutMs: option.integer({ default: 60_000, min: 1_000 }),
   /** How long the broker may hold a fetch back while there is nothing to give, in milliseconds (`fetch.max.wait.ms`). */
   maxWaitMs: option.integer({ default: 250, min: 1 }),
-  /** Most bytes of one fetch (`fetch.max.bytes`). A single larger message is delivered all the same. */
+  /** Most bytes of one fetch (`fetch.max.bytes`); behind a slow link it asks for less. A single larger batch is delivered all the same. */
   fetchMaxBytes: option.integer({ default: 10 * 1024 * 1024, min: 1024 }),
   /** Most bytes of one partition in one fetch (`max.partition.fetch.bytes`); about three times as much may wait in this process per partition. */
   fetchMaxPartitionBytes: option.integer({ default: 1024 * 1024, min: 1024 }),

@@ -1,4 +1,4 @@
-import { atMost, withSignal } from '@streamswitch/core/driver'
+import { atMost, type FetchBudget, withSignal } from '@streamswitch/core/driver'
 import type { KafkaMessage } from 'kafkajs'
 import type { KafkajsClient } from './kafkajs-client.js'
 import { type Cluster, makeCluster } from './kafkajs-internals.js'
@@ -6,7 +6,8 @@ import type { Place } from './places.js'
 
 /** How long a fetch waits for data, in milliseconds: the longest time that closing may have to wait. */
 const FETCH_WAIT_MS = 1_000
-const FETCH_BYTES = 4 * 1024 * 1024
+/** Most bytes of one fetch. */
+export const PARTITION_FETCH_BYTES = 4 * 1024 * 1024
 const DISCONNECT_MS = 2_000
 
 /** Reads one partition without a group: nothing is committed, nobody rebalances. */
@@ -14,13 +15,15 @@ export class PartitionReader {
   readonly #client: KafkajsClient
   readonly #cluster: Cluster
   readonly #place: Place
+  readonly #budget: FetchBudget
   #offset = 0
   #loop: Promise<void> | undefined
   #closed = false
 
-  constructor(client: KafkajsClient, place: Place) {
+  constructor(client: KafkajsClient, place: Place, budget: FetchBudget) {
     this.#client = client
     this.#place = place
+    this.#budget = budget
     this.#cluster = makeCluster(client.kafka)
   }
 
@@ -60,14 +63,17 @@ export class PartitionReader {
     if (nodeId === undefined) throw new Error(`partition ${partition} of '${topic}' has no leader`)
     const broker = await this.#cluster.findBroker({ nodeId })
     while (!this.#closed) {
-      const { responses } = await broker.fetch({
+      const maxBytes = this.#budget.bytes
+      const measured = this.#budget.begin(() => this.#client.arrivedBytes, FETCH_WAIT_MS)
+      const fetched = broker.fetch({
         maxWaitTime: FETCH_WAIT_MS,
         minBytes: 1,
-        maxBytes: FETCH_BYTES,
+        maxBytes,
         isolationLevel: 1,
-        topics: [{ topic, partitions: [{ partition, fetchOffset: String(this.#offset), maxBytes: FETCH_BYTES }] }],
+        topics: [{ topic, partitions: [{ partition, fetchOffset: String(this.#offset), maxBytes }] }],
         rackId: '',
       })
+      const { responses } = await fetched.finally(() => measured.ended())
       for (const { messages } of responses.flatMap((response) => response.partitions)) {
         for (const message of messages) {
           const offset = Number(message.offset)

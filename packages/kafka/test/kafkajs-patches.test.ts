@@ -111,6 +111,7 @@ describe('a consumer group', () => {
       await Promise.resolve()
       steps.push('after')
     },
+    fetching: () => ({ ended: () => steps.push('ended'), dropped: () => steps.push('dropped') }),
     fetched: (batches, at) => steps.push(`${batches.length} batches of ${at}`),
     outOfRange: async (topic, partition) => {
       steps.push(`out of range: ${topic}/${partition}`)
@@ -118,14 +119,14 @@ describe('a consumer group', () => {
   }
 
   /** A group as far as the patched methods look at it; joining and fetching themselves are replaced. */
-  function group(assigners: readonly object[]): ConsumerGroup {
+  function group(assigners: readonly object[], stampsPerFetch = 1): ConsumerGroup {
     const retrier = async (): Promise<void> => {
       steps.push('join')
     }
     // Without metadata a fetch ends early, with no batches.
     const cluster = {
       refreshMetadataIfNecessary: async () => {
-        stamp += 1
+        stamp += stampsPerFetch
         throw Object.assign(new Error('nothing to fetch'), { name: 'KafkaJSBrokerNotFound' })
       },
       refreshMetadata: async () => {},
@@ -164,7 +165,12 @@ describe('a consumer group', () => {
     stamp = 7
     await group([{ [GROUP_HOOKS]: hooks }]).fetch('0')
     expect(stamp).toBe(8)
-    expect(steps).toEqual(['0 batches of 7'])
+    expect(steps).toEqual(['0 batches of 7', 'dropped'])
+  })
+
+  it('patched, measures a fetch that is nothing but a fetch', async () => {
+    await group([{ [GROUP_HOOKS]: hooks }], 0).fetch('0')
+    expect(steps.at(-1)).toBe('ended')
   })
 
   it('patched, leaves a position that is gone to the hooks instead of resetting it silently', async () => {

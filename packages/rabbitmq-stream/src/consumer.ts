@@ -96,7 +96,7 @@ export class StreamConsumerDriver implements ConsumerDriver {
   async probe(): Promise<void> {
     const connections = (await this.#client?.connections()) ?? []
     const streams = this.#members.map(({ name }) => name.stream)
-    await Promise.all(connections.map((connection) => connection.sendAndWait(new MetadataRequest({ streams }))))
+    await Promise.all(connections.map((connection) => connection.probe(new MetadataRequest({ streams }))))
   }
 
   async close(): Promise<void> {

@@ -29,7 +29,7 @@ export const streamFields = {
   loadBalancer: option.flag({ default: false }),
   /** Seconds between heartbeats; a silent peer is given up after two of them. The broker may ask for less. */
   heartbeatSeconds: option.integer({ default: 10, min: 1, max: 3_600 }),
-  /** Longest time for one call to the broker, in milliseconds; then the connection counts as dead. */
+  /** Longest time for one call to the broker, in milliseconds; then the connection counts as dead. Up to six times as long while chunks arrive. */
   callTimeoutMs: option.integer({ default: 10_000, min: 100, max: 600_000 }),
   /** Largest payload, in bytes. Streams take frames of 1 MiB by default, everything included. */
   maxPayloadBytes: option.integer({ default: MAX_PAYLOAD_BYTES, min: 1, max: MAX_PAYLOAD_BYTES }),

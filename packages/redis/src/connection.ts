@@ -1,21 +1,25 @@
 import { isIP } from 'node:net'
 import {
+  FetchBudget,
   type HostAddress,
   type Logger,
   readSecret,
   readTls,
   StreamError,
+  signOfLife,
   type TransportContext,
 } from '@streamswitch/core/driver'
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
 import { isReply } from './errors.js'
-import { FetchBudget } from './fetch-budget.js'
 import type { RedisSettings } from './options.js'
 import type { Script } from './script.js'
 import { Seeds } from './seeds.js'
 
 /** Longest time for one of several hosts to take the connection, in milliseconds; then the next one is tried. */
 const HOST_TIMEOUT_MS = 5_000
+
+/** Fetches take a quarter of a deadline: what waits behind one may do so a few times, and a link may get slower between two of them. */
+const SHARE_OF_FETCHES = 4
 
 export type Argument = string | Buffer | number
 
@@ -42,7 +46,9 @@ export class Connector {
   constructor(settings: RedisSettings, context: TransportContext) {
     this.settings = settings
     this.logger = context.logger
-    this.fetchBudget = new FetchBudget(settings.maxFetchBytes, settings.callTimeoutMs)
+    // What waits behind an answer is other calls, and the heartbeat after next, which is not sent before the last one is answered.
+    const shortestMs = Math.min(settings.callTimeoutMs, settings.leaseMs)
+    this.fetchBudget = new FetchBudget(settings.maxFetchBytes, shortestMs / SHARE_OF_FETCHES)
     this.#seeds = new Seeds(settings.hosts)
     this.#clientId = context.clientId.replaceAll(/[^\x21-\x7e]/g, '_')
   }
@@ -182,6 +188,7 @@ async function requirePrimary(connection: Connection): Promise<void> {
 export class Connection {
   readonly client: Redis
   readonly #closed: () => void
+  #over = false
   #lost: ((error: unknown) => void) | undefined
 
   constructor(client: Redis, closed: () => void, lost: (error: unknown) => void) {
@@ -193,6 +200,16 @@ export class Connection {
       reason = error
     })
     client.once('end', () => this.fail(reason))
+  }
+
+  /** How many bytes the server has sent so far. */
+  get arrivedBytes(): number {
+    return this.client.stream.bytesRead
+  }
+
+  /** Resolves when the server has shown that it lives: by its answer, or by anything else that arrives before. */
+  probe(): Promise<void> {
+    return signOfLife(this.client.stream, this.call('PING'))
   }
 
   /** Sends a command; replies keep their bytes. */
@@ -236,7 +253,10 @@ export class Connection {
     lost?.(error)
   }
 
+  /** Later calls do nothing: each command that fails with the connection brings one. */
   close(): void {
+    if (this.#over) return
+    this.#over = true
     this.#lost = undefined
     this.#closed()
     this.client.disconnect()

@@ -145,7 +145,7 @@ export class RedisConsumerDriver implements ConsumerDriver {
   }
 
   async probe(): Promise<void> {
-    await this.#connection?.call('PING')
+    await this.#connection?.probe()
   }
 
   async close(): Promise<void> {

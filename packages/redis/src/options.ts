@@ -33,7 +33,7 @@ export const redisFields = {
   callTimeoutMs: option.integer({ default: 10_000, min: 10, max: 600_000 }),
   /** Largest payload, in bytes. The server's own limit is `proto-max-bulk-len`, 512 MiB by default. */
   maxPayloadBytes: option.integer({ default: 64 * 1024 * 1024, min: 1, max: 512 * 1024 * 1024 - 1024 }),
-  /** About how many bytes one fetch brings. At least one message comes, whatever its size. */
+  /** Most bytes of one fetch, about; behind a slow link it brings less. At least one message comes, whatever its size. */
   maxFetchBytes: option.integer({ default: 4 * 1024 * 1024, min: 1024, max: 256 * 1024 * 1024 }),
   /** How long a member may be silent before others take its partitions, in milliseconds. All members of a group should have the same. At least twice `heartbeatMs`. */
   leaseMs: option.integer({ default: 6_000, min: 200, max: 600_000 }),

@@ -1,8 +1,7 @@
-import type { ConsumerSink, Delivery, PartitionAssignment } from '@streamswitch/core/driver'
+import type { ConsumerSink, Delivery, FetchBudget, PartitionAssignment } from '@streamswitch/core/driver'
 import { StreamError } from '@streamswitch/core/driver'
 import type { Argument, Connection } from './connection.js'
 import { isReply } from './errors.js'
-import type { FetchBudget } from './fetch-budget.js'
 import { ACK, FENCED, GUARD_READ, LAST_DELIVERED, STRAY, TAKE_PENDING } from './group-scripts.js'
 import type { Partition } from './keys.js'
 import { type Pending, type RawEntry, readEntries } from './message.js'
@@ -158,15 +157,11 @@ export class PartitionReader {
     const count = Math.min(room, maxFetchEntries, fitting)
     const read = ['XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', this.partition.stream, from]
     const guarded = this.token !== '' && from === '>'
-    const asked = performance.now()
+    const measured = budget.begin(() => connection.arrivedBytes)
     const answer = guarded
       ? connection.transaction([guardRead(this.#keys, this.token), read])
       : connection.call(...(read as [string])).then((only) => [undefined, only])
-    const [verdict, reply] = await answer.catch((error: unknown) => {
-      budget.failed(performance.now() - asked, count * this.#averageBytes)
-      throw error
-    })
-    budget.answered(performance.now() - asked)
+    const [verdict, reply] = await answer.finally(() => measured.ended())
     if (String(verdict) === FENCED) this.#fenced()
     if (String(verdict) === STRAY && !this.#stopped) {
       this.#stopped = true

@@ -97,7 +97,7 @@ export class RedisProducerDriver implements ProducerDriver {
   }
 
   async probe(): Promise<void> {
-    await this.#connection?.call('PING')
+    await this.#connection?.probe()
   }
 
   async close(): Promise<void> {

@@ -145,7 +145,7 @@ class RedisReplySender implements ProducerDriver {
   }
 
   async probe(): Promise<void> {
-    await this.#connection?.call('PING')
+    await this.#connection?.probe()
   }
 
   async close(): Promise<void> {

@@ -45,7 +45,7 @@ export async function joinRaw(topic: string, group: string, name = 'raw'): Promi
     fetchMaxPartitionBytes: 1_000_000,
     metadataMaxAgeMs: 300_000,
   }
-  const member = await openConnection().member({ ...settings, group, name, topics: [topic] }, events)
+  const member = await openConnection().member(name, { ...settings, group, topics: [topic] }, events)
   onTestFinished(() => member.close())
   await member.open(AbortSignal.timeout(15_000))
   return {

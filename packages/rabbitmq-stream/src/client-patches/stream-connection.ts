@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { answerDeadline, signOfLife } from '@streamswitch/core/driver'
 import type { ConnectionParams } from 'rabbitmq-stream-js-client/dist/connection.js'
 import { CloseRequest } from 'rabbitmq-stream-js-client/dist/requests/close_request.js'
 import { HeartbeatRequest } from 'rabbitmq-stream-js-client/dist/requests/heartbeat_request.js'
@@ -24,6 +25,8 @@ import {
 /** Far above the largest chunk that a broker makes. */
 const MAX_RECEIVED_FRAME_BYTES = 256 * 1024 * 1024
 const CLOSE_TIMEOUT_MS = 1_000
+/** A heartbeat's frame, which says no more than that there is somebody. */
+const HEARTBEAT_BYTES = 8
 
 /** What happens on a connection. */
 export interface ConnectionEvents extends ServerFrames<StreamConnection> {
@@ -33,14 +36,15 @@ export interface ConnectionEvents extends ServerFrames<StreamConnection> {
 
 export interface StreamConnectionParams extends ConnectionParams {
   readonly events: ConnectionEvents
-  /** Longest wait for the answer to a request, in milliseconds; then the connection counts as dead. */
+  /** Longest silence while a request waits for its answer, in milliseconds; then the connection counts as dead. */
   readonly requestTimeoutMs: number
 }
 
 interface PendingRequest {
   readonly resolve: (response: Response) => void
   readonly reject: (error: Error) => void
-  readonly timer: NodeJS.Timeout
+  /** Ends its deadline. */
+  readonly answered: () => void
 }
 
 /**
@@ -119,8 +123,8 @@ export class StreamConnection extends LibraryConnection {
     this.setupCompleted = false
     this.#heartbeat.stop()
     this.socket.destroy()
-    for (const { reject, timer } of this.#pending.values()) {
-      clearTimeout(timer)
+    for (const { reject, answered } of this.#pending.values()) {
+      answered()
       reject(error)
     }
     this.#pending.clear()
@@ -150,6 +154,11 @@ export class StreamConnection extends LibraryConnection {
     return answer as Promise<T>
   }
 
+  /** Resolves when the broker has shown that it works: by its answer to the request, or by anything but a heartbeat that arrives before. */
+  probe(request: Request): Promise<void> {
+    return signOfLife(this.socket, this.sendAndWait(request), HEARTBEAT_BYTES)
+  }
+
   override waitResponse(expected: { readonly correlationId: number; readonly key: number }): Promise<Response> {
     const early = this.#early.get(expected.correlationId)
     if (early === undefined) return this.#answer(expected.correlationId, 'Tune')
@@ -162,11 +171,12 @@ export class StreamConnection extends LibraryConnection {
     if (failure !== undefined) return Promise.reject(failure)
     return new Promise((resolve, reject) => {
       const { requestTimeoutMs } = this.#settings
-      const timer = setTimeout(
-        () => this.fail(new ConnectionGone(`no answer to ${action} within ${requestTimeoutMs} ms`)),
+      const answered = answerDeadline(
+        () => this.socket.bytesRead,
         requestTimeoutMs,
+        () => this.fail(new ConnectionGone(`no answer to ${action} within ${requestTimeoutMs} ms`)),
       )
-      this.#pending.set(correlationId, { resolve, reject, timer })
+      this.#pending.set(correlationId, { resolve, reject, answered })
     })
   }
 
@@ -179,7 +189,7 @@ export class StreamConnection extends LibraryConnection {
   #take(correlationId: number): PendingRequest | undefined {
     const pending = this.#pending.get(correlationId)
     this.#pending.delete(correlationId)
-    if (pending !== undefined) clearTimeout(pending.timer)
+    pending?.answered()
     return pending
   }
 

@@ -41,16 +41,22 @@ export class FaultSuite {
 
   /**
    * Declares one case. When its body is through, the whole ledger is judged: nothing lost, nothing out of order, no phantom,
-   * nothing settled twice, duplicates and recovery within their bounds.
+   * nothing settled twice, duplicates and recovery within their bounds. `changes`: settings that are others in this case.
    */
-  fault(item: number, fault: string, timeoutMs: number, body: (bench: FaultBench) => Promise<FaultFinding>): void {
+  fault(
+    item: number,
+    fault: string,
+    timeoutMs: number,
+    body: (bench: FaultBench) => Promise<FaultFinding>,
+    changes: Partial<FaultSettings> = {},
+  ): void {
     test(`${item}: ${fault}`, { timeout: timeoutMs }, async () => {
       const row = { transport: this.settings.adapter.name, item, fault }
       if (typeof this.#stand === 'string') {
         this.#rows.push({ ...row, outcome: 'not run', reason: this.#stand })
         throw new Error(`not run: ${this.#stand}`)
       }
-      const bench = new FaultBench(this.settings, this.#stand)
+      const bench = new FaultBench({ ...this.settings, ...changes }, this.#stand)
       let measured: Partial<FaultRow> = {}
       let failed = true
       try {

@@ -12,6 +12,7 @@ import { consumerKilled, producerKilled } from './process-killed.js'
 import { resendsRecognised } from './resends-recognised.js'
 import type { FaultSettings } from './settings.js'
 import { slowConsumer, slowConsumerMs } from './slow-consumer.js'
+import { slowLink } from './slow-link.js'
 import { topicChanged } from './topic-changed.js'
 
 /** The parts of the suite, in the order of the numbered demands. */
@@ -19,6 +20,7 @@ const PARTS: readonly ((suite: FaultSuite) => void)[] = [
   slowConsumer,
   brokerKilled,
   connectionFaults,
+  slowLink,
   deliveriesStop,
   consumerKilled,
   producerKilled,

@@ -58,6 +58,11 @@ export class Feed {
     return this.producers.reduce((sum, producer) => sum + producer.stats().resent, 0)
   }
 
+  /** Connections that producers have made again. */
+  get reconnects(): number {
+    return this.producers.reduce((sum, producer) => sum + producer.stats().reconnects, 0)
+  }
+
   /** Resolves right after so many sends are confirmed, with the next ones just written; rejects after `timeoutMs`. */
   async reached(count: number, timeoutMs: number): Promise<void> {
     if (this.#confirmed < count) {

@@ -1,24 +1,7 @@
 import { TcpProxy } from '@streamswitch/testkit/faults'
 import { expect, onTestFinished, test } from 'vitest'
-import { FetchBudget } from '../src/fetch-budget.js'
 import { openRedis, unique, until } from './bench.js'
 import { brokerUrl } from './broker-url.js'
-
-const KIB = 1024
-
-test('a fetch that the deadline cut off is a quarter next time, and grows back while answers are fast', () => {
-  const budget = new FetchBudget(64 * KIB, 1_000)
-  budget.failed(499, 64 * KIB)
-  expect(budget.bytes, 'a connection that was refused at once says nothing').toBe(64 * KIB)
-  budget.failed(1_000, 64 * KIB)
-  expect(budget.bytes).toBe(16 * KIB)
-  budget.answered(250)
-  expect(budget.bytes, 'slow enough').toBe(16 * KIB)
-  for (let fetch = 0; fetch < 5; fetch += 1) budget.answered(249)
-  expect(budget.bytes, 'never above the limit').toBe(64 * KIB)
-  for (let fetch = 0; fetch < 9; fetch += 1) budget.failed(1_000, 16 * KIB)
-  expect(budget.bytes, 'of what was asked for, and never nothing').toBe(KIB)
-})
 
 test('a link too slow for a whole fetch within the deadline: the loop gets on all the same', {
   timeout: 60_000,
