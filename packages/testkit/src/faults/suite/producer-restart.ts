@@ -5,6 +5,30 @@ import type { FaultBench } from './fault-bench.js'
 import type { FaultFinding } from './fault-suite.js'
 
 const PROGRESS_MS = load(30_000)
+/** So many looks in a row at bytes that don't get more: what was written has passed. */
+const QUIET_POLLS = 10
+
+/** Kills a producer when its sends have arrived, a full `window` of them, and no confirmation has come back. */
+export async function killUnconfirmed(bench: FaultBench, producer: Worker, window: number): Promise<void> {
+  bench.stand.proxy.silence('to-client')
+  await writtenAll(bench, window)
+  await producer.kill()
+  bench.stand.proxy.heal()
+}
+
+/** Waits until the producer, which gets no answer, has sent what its window allows, and the proxy has passed all of it on. */
+async function writtenAll(bench: FaultBench, window: number): Promise<void> {
+  let passed = -1
+  let quiet = 0
+  const isQuiet = (): boolean => {
+    const { sent, confirmed } = bench.reader.refresh().counts
+    const now = bench.stand.proxy.carried['to-server']
+    quiet = sent - confirmed >= window && now === passed ? quiet + 1 : 0
+    passed = now
+    return quiet >= QUIET_POLLS
+  }
+  await bench.until(isQuiet, 'a full window of sends without confirmation', PROGRESS_MS)
+}
 
 /**
  * Kills a producer in the midst of its `count` sends, by `kill`, and starts it again: what had no confirmation it sends under the
