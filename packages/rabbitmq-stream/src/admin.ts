@@ -8,13 +8,21 @@ import {
   type TopicSpec,
   topicMissing,
 } from '@streamswitch/core/driver'
-import { ConnectionGone, NoLeader, ResponseCode } from './client-patches/server-error.js'
+import { ConnectionGone, NoLeader } from './client-patches/server-error.js'
 import type { StreamClient } from './client-patches/stream-client.js'
 import { type ConnectionSource, openClient } from './connection.js'
-import { classifyError, failure, hasCode, TRANSPORT } from './errors.js'
+import { classifyError, failure, TRANSPORT } from './errors.js'
 import { GroupRecordStore } from './group-records.js'
 import { lagOf } from './stream-positions.js'
-import { ensureTopic, findFinished, findTopic, LOCK_STREAM, whenAvailable } from './topology.js'
+import {
+  deleteTopic,
+  ensureTopic,
+  existingStreams,
+  findSuperStream,
+  findTopic,
+  LOCK_STREAM,
+  whenAvailable,
+} from './topology.js'
 
 const MANAGEMENT_PORT = 15_672
 const MANAGEMENT_TIMEOUT_MS = 10_000
@@ -51,15 +59,19 @@ export class StreamAdmin implements Admin {
     streams.delete(prefix + LOCK_STREAM)
     return this.#with('topics', undefined, async (client) => {
       const topics: TopicInfo[] = []
-      const half = new Set([...streams].map(superStreamOf).filter((name) => name !== undefined))
-      for (const name of superStreams) half.delete(name)
-      for (const name of [...superStreams, ...half].filter((one) => one.startsWith(prefix))) {
-        const found = half.has(name) ? await findFinished(client, name, prefix) : await findTopic(client, name)
-        if (found?.superStream === undefined) continue
+      const half = [...streams].map(superStreamOf).filter((name) => name !== undefined)
+      for (const name of new Set([...superStreams, ...half])) {
+        if (!name.startsWith(prefix)) continue
+        const found = await findSuperStream(client, name, prefix, streams)
+        if (found === undefined) continue
         for (const stream of found.streams) streams.delete(stream)
         topics.push({ topic: name.slice(prefix.length), partitions: found.streams.length })
       }
-      const plain = [...streams].filter((name) => name.startsWith(prefix))
+      // What looks like a partition may be one of a super stream that was deleted since the listing.
+      const own = [...streams].filter((name) => name.startsWith(prefix))
+      const unlike = own.filter((name) => superStreamOf(name) === undefined)
+      const alike = own.filter((name) => superStreamOf(name) !== undefined)
+      const plain = [...unlike, ...(await existingStreams(client, alike))]
       return [...topics, ...plain.map((name) => ({ topic: name.slice(prefix.length), partitions: 1 }))]
     })
   }
@@ -84,17 +96,8 @@ export class StreamAdmin implements Admin {
   }
 
   async deleteTopic(spec: TopicSpec): Promise<void> {
-    await this.#with('deleteTopic', spec.topic, async (client) => {
-      const topology = await findTopic(client, spec.brokerTopic)
-      if (topology === undefined) return
-      const deletion =
-        topology.superStream === undefined
-          ? client.deleteStream({ stream: spec.brokerTopic })
-          : client.deleteSuperStream({ streamName: spec.brokerTopic })
-      await deletion.catch((error: unknown) => {
-        if (!hasCode(error, ResponseCode.streamDoesNotExist)) throw error
-      })
-    })
+    const { prefix } = this.#source.context
+    await this.#with('deleteTopic', spec.topic, (client) => deleteTopic(client, spec.brokerTopic, prefix))
   }
 
   async #with<T>(operation: string, topic: string | undefined, work: (client: StreamClient) => Promise<T>): Promise<T> {

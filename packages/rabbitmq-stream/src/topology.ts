@@ -36,7 +36,7 @@ export async function ensureTopic(
 ): Promise<Topology> {
   const spec = bindingKeys === undefined ? wanted : { ...wanted, partitions: bindingKeys.length }
   const existing = await findComplete(client, spec)
-  if (existing?.superStream === undefined) await refusePartition(client, spec)
+  if (existing?.superStream === undefined) await refusePartition(client, spec, source.context.prefix)
   if (existing !== undefined) return checked(existing, spec)
   if (spec.provision !== 'create') throw topicMissing(TRANSPORT, spec.topic)
   const settled = streamArguments(spec.retention, source.settings)
@@ -81,21 +81,62 @@ async function createSuperStream(
   }
 }
 
-/** As {@link findTopic}, once nobody is making it any more: until then partitions of a super stream look like topics of their own. */
-export async function findFinished(
+/**
+ * A super stream with all its partitions, also one that is being made now; `undefined` where there is none.
+ *
+ * @param streams - streams that there are: one that looks like a partition and isn't among its partitions tells that it may be unfinished.
+ */
+export async function findSuperStream(
   client: StreamClient,
   brokerTopic: string,
   prefix: string,
+  streams: ReadonlySet<string>,
 ): Promise<Topology | undefined> {
+  const isMissingIn = (found: Topology): boolean =>
+    [...streams].some((stream) => stream.startsWith(`${brokerTopic}-`) && !found.streams.includes(stream))
+  let found = await findTopic(client, brokerTopic)
+  if (found?.superStream === undefined || isMissingIn(found)) found = await findFinished(client, brokerTopic, prefix)
+  return found?.superStream === undefined ? undefined : found
+}
+
+/** As {@link findTopic}, once nobody is making or deleting it any more: until then partitions of a super stream look like topics of their own. */
+function findFinished(client: StreamClient, brokerTopic: string, prefix: string): Promise<Topology | undefined> {
+  return alone(client, brokerTopic, prefix, () => findTopic(client, brokerTopic))
+}
+
+/** Deletes a topic with all its partitions; one that isn't there is no error. */
+export async function deleteTopic(client: StreamClient, brokerTopic: string, prefix: string): Promise<void> {
+  const topology = await findTopic(client, brokerTopic)
+  if (topology === undefined) return
+  const deleting =
+    topology.superStream === undefined
+      ? client.deleteStream({ stream: brokerTopic })
+      : alone(client, brokerTopic, prefix, () => client.deleteSuperStream({ streamName: brokerTopic }))
+  await deleting.catch((error: unknown) => {
+    if (!hasCode(error, ResponseCode.streamDoesNotExist)) throw error
+  })
+}
+
+/** While nobody makes or deletes the super stream of that name. */
+async function alone<T>(client: StreamClient, brokerTopic: string, prefix: string, work: () => Promise<T>): Promise<T> {
   // Without the stream of locks no super stream was ever made here.
   const release = await acquireLock(client, prefix + LOCK_STREAM, `create:${brokerTopic}`, LOCK_WAIT_MS).catch(
     () => undefined,
   )
   try {
-    return await findTopic(client, brokerTopic)
+    return await work()
   } finally {
     await release?.()
   }
+}
+
+/** Which of these streams are there now. */
+export async function existingStreams(client: StreamClient, streams: readonly string[]): Promise<string[]> {
+  if (streams.length === 0) return []
+  const found = await client.queryMetadata({ streams: [...streams] })
+  return found
+    .filter(({ responseCode }) => responseCode !== ResponseCode.streamDoesNotExist)
+    .map(({ streamName }) => streamName)
 }
 
 /** Somebody else made it in between: what counts is what it looks like now. */
@@ -106,27 +147,39 @@ function unlessMade(error: unknown): true {
 
 /** The topic as it is, or `undefined` where there is none. */
 export async function findTopic(client: StreamClient, brokerTopic: string): Promise<Topology | undefined> {
-  const partitions = await client.queryPartitions({ superStream: brokerTopic }).catch((error: unknown) => {
-    if (hasCode(error, ResponseCode.streamDoesNotExist)) return []
-    throw error
-  })
+  const partitions = (await partitionsOf(client, brokerTopic)) ?? []
   if (partitions.length > 0) return { streams: partitions, superStream: brokerTopic }
   const [metadata] = await client.queryMetadata({ streams: [brokerTopic] })
   if (metadata === undefined || metadata.responseCode === ResponseCode.streamDoesNotExist) return undefined
   return { streams: [brokerTopic], superStream: undefined }
 }
 
+/** Partitions of a super stream, `undefined` where there is none. While it is being made, it is there without them. */
+async function partitionsOf(client: StreamClient, superStream: string): Promise<readonly string[] | undefined> {
+  try {
+    return await client.queryPartitions({ superStream })
+  } catch (error) {
+    if (hasCode(error, ResponseCode.streamDoesNotExist)) return undefined
+    throw error
+  }
+}
+
 /**
  * Rejects with CONFLICT where a topic's stream is a partition of a super stream. Should one group consume it by itself and as a
  * partition, RabbitMQ 4.0.5 has no case for that: its stream coordinator crashes, and again at each start, until its data is removed.
  */
-async function refusePartition(client: StreamClient, { topic, brokerTopic }: TopicSpec): Promise<void> {
+async function refusePartition(client: StreamClient, spec: TopicSpec, prefix: string): Promise<void> {
+  const { topic, brokerTopic } = spec
   for (let end = brokerTopic.indexOf('-'); end > 0; end = brokerTopic.indexOf('-', end + 1)) {
-    const parent = await findTopic(client, brokerTopic.slice(0, end))
-    if (parent?.superStream === undefined || !parent.streams.includes(brokerTopic)) continue
+    const parent = brokerTopic.slice(0, end)
+    let streams = await partitionsOf(client, parent)
+    if (streams === undefined) continue
+    // What isn't among them yet may be when it is finished.
+    if (!streams.includes(brokerTopic)) streams = (await findFinished(client, parent, prefix))?.streams ?? []
+    if (!streams.includes(brokerTopic)) continue
     throw failure(
       'CONFLICT',
-      `topic '${topic}' is a partition of the super stream '${parent.superStream}': use that as the topic`,
+      `topic '${topic}' is a partition of the super stream '${parent}': use that as the topic`,
       'open',
       topic,
     )

@@ -31,6 +31,46 @@ async function read(
 const lagOf = async (transport: Transport, topic: string, group: string): Promise<number[]> =>
   (await transport.admin.lag(transport.topicSpec(topic), transport.brokerGroup(group))).map(({ lag }) => lag)
 
+describe('a super stream that is being made', () => {
+  test('is listed with its partitions or not at all, and none of them is taken as a topic of its own', async () => {
+    const prefix = unique('prefix')
+    const transport = openStream({ prefix })
+    let over = false
+    const listed = new Set<string>()
+    const look = async (): Promise<void> => {
+      while (!over) for (const { topic } of await transport.admin.topics()) listed.add(topic)
+    }
+    const codes = new Set<string>()
+    const join = async (topic: string): Promise<void> => {
+      const other = openStream({ provision: 'verify', prefix })
+      // A group of its own: in one that has the super stream as well, what is tested here would end the broker's coordinator.
+      const loop = other.consumer(`${topic}-0`, { group: unique('group') })
+      await loop.init().catch((error: { code: string }) => codes.add(error.code))
+      if (loop.assignments.length > 0) codes.add('assigned')
+      await loop.close()
+    }
+    const looking = look()
+    for (let round = 0; round < 12; round += 1) {
+      const topic = unique('super')
+      const producer = transport.producer(topic, { partitions: 8 })
+      const made = producer.init()
+      await until(async () => {
+        await join(topic)
+        return codes.has('CONFLICT')
+      })
+      await made
+      await producer.close()
+      await transport.admin.deleteTopic(transport.topicSpec(topic))
+      codes.delete('CONFLICT')
+    }
+    over = true
+    await looking
+    expect([...listed].filter((topic) => /^super-.*-\d+$/.test(topic))).toEqual([])
+    expect(listed.size).toBeGreaterThan(0)
+    expect([...codes].filter((code) => code !== 'NOT_FOUND')).toEqual([])
+  })
+})
+
 describe('positions', () => {
   test('the lag of a topic that is made and deleted meanwhile is a number, or NOT_FOUND: the broker ends connections then', async () => {
     const [topic, group] = [unique('topic'), unique('group')]
