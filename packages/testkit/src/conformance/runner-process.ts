@@ -18,7 +18,12 @@ export class RunnerProcess implements AsyncDisposable {
   private constructor(child: ChildProcess, bench: Bench) {
     this.#child = child
     this.#bench = bench
-    this.ended = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | string)
+    // What it said last may come after its end is known.
+    const silent = once(child, 'disconnect')
+    this.ended = once(child, 'exit').then(async ([code, signal]) => {
+      await silent
+      return (code ?? signal) as number | string
+    })
     child.on('message', (line: string) => {
       this.lines.push(line)
       bench.watch.changed()
