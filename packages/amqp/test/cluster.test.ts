@@ -72,7 +72,8 @@ test('the node that everybody is connected to, and that leads the queues, is kil
   await expect.poll(() => isComplete(sender, handled), WAIT).toBe(true)
   expect(expectCompleteInOrder(sender, handled)).toBeLessThanOrEqual(PREFETCH * PARTITIONS + WINDOW)
   expect(sender.failed).toEqual([])
-  for (const member of members) expect(member.loop.stats().reconnects).toBeGreaterThan(0)
+  // One that got no partition may still be on its way back.
+  await expect.poll(() => members.every(({ loop }) => loop.stats().reconnects > 0), WAIT).toBe(true)
   await first?.start()
 })
 

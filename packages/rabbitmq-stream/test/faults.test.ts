@@ -76,7 +76,8 @@ describe('faults', () => {
     ).toBe(true)
     await until(() => new Set(seen.map(({ key, value }) => `${key} ${value}`)).size === KEYS.length * each)
     for (const [key, values] of firstHandlings(seen)) expect(values, key).toEqual(numbers(each))
-    for (const loop of loops) expect(loop.stats().reconnects).toBeGreaterThan(0)
+    // One that got no partition may still be on its way back when the others have handled everything.
+    await until(() => loops.every((loop) => loop.stats().reconnects > 0))
     await Promise.all(loops.map((loop) => loop.close()))
     await Promise.all(runs)
   })

@@ -9,6 +9,9 @@ export interface Effect {
   readonly worker: string
 }
 
+/** Longest wait for other processes, in milliseconds. */
+const BUSY_MS = 15_000
+
 /** The database of the scenario: an SQLite file that all processes write to. */
 export class Effects {
   readonly #database: Database.Database
@@ -20,8 +23,8 @@ export class Effects {
   /** @param folder - holds the file. */
   constructor(folder: string, worker: string) {
     const database = new Database(join(folder, 'effects.db'))
-    database.exec('pragma busy_timeout = 15000')
-    database.exec('pragma journal_mode = wal')
+    database.exec(`pragma busy_timeout = ${BUSY_MS}`)
+    useLog(database)
     database.exec('pragma synchronous = normal')
     database.exec('create table if not exists effects (id text, "group" text, worker text)')
     database.exec('create table if not exists refused (id text, "group" text, worker text)')
@@ -73,6 +76,19 @@ export class Effects {
     const turn = this.#turn.then(work)
     this.#turn = turn.catch(() => {})
     return turn
+  }
+}
+
+/** Has SQLite keep a write-ahead log. While another process does the same it refuses at once, whatever `busy_timeout` says. */
+function useLog(database: Database.Database): void {
+  for (const deadline = performance.now() + BUSY_MS; ; ) {
+    try {
+      database.exec('pragma journal_mode = wal')
+      return
+    } catch (error) {
+      if (performance.now() > deadline) throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
+    }
   }
 }
 
