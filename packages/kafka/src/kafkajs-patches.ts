@@ -1,4 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { MeasuredFetch } from '@streamswitch/core/driver'
+import { protocolError } from './errors.js'
 import { decodeFetchResponse } from './fetch-response.js'
 import {
   type Connection,
@@ -44,6 +46,10 @@ const PATCHED = Symbol.for('streamswitch.kafka.patched')
 
 /** The highest version that kafkajs knows, and every broker since 2.1 takes. */
 const FAST_PRODUCE_VERSION = 7
+
+/** Longest time that a coordinator may load, and how often it is asked, in milliseconds. */
+const LOADING_MS = 10_000
+const LOADING_POLL_MS = 100
 
 /** How soon a queue that waits for room is looked at again, in milliseconds: kafkajs's own value. */
 const CHECK_INTERVAL_MS = 10
@@ -102,6 +108,7 @@ function patchRequestQueueTimers(prototype: RequestQueue): void {
  * - the new generation's number and the moment before its first fetch are not public: positions can't be set there.
  * - a batch that was fetched before a rejoin or seek can be handed over after it.
  * - a position that the topic no longer holds is reset silently.
+ * - a join is given up while the coordinator loads the group, which it does after its start and after a move.
  */
 function patchConsumerGroup(prototype: ConsumerGroup): void {
   const { joinAndSync, fetch, recoverFromOffsetOutOfRange } = prototype
@@ -109,7 +116,7 @@ function patchConsumerGroup(prototype: ConsumerGroup): void {
   prototype.joinAndSync = async function (this: ConsumerGroup): Promise<void> {
     const hooks = hooksOf(this)
     await hooks?.beforeJoin(this)
-    await joinAndSync.call(this)
+    await (hooks === undefined ? joinAndSync.call(this) : onceLoaded(() => joinAndSync.call(this)))
     await hooks?.afterJoin(this)
   }
 
@@ -164,6 +171,18 @@ function patchProduceEncoding(produce: ProduceProtocol): void {
 function patchFetchDecoding(decoder: FetchDecoder): void {
   const { decode } = decoder
   decoder.decode = async (raw) => (await decodeFetchResponse(raw)) ?? decode(raw)
+}
+
+/** Repeats a join for as long as the coordinator loads, ten seconds at most. */
+async function onceLoaded(join: () => Promise<void>): Promise<void> {
+  for (const deadline = performance.now() + LOADING_MS; ; ) {
+    try {
+      return await join()
+    } catch (error) {
+      if (protocolError(error) !== 'GROUP_LOAD_IN_PROGRESS' || performance.now() > deadline) throw error
+      await delay(LOADING_POLL_MS)
+    }
+  }
 }
 
 /** For a consumer of the user's own: records as kafkajs's decoder makes them. */

@@ -154,6 +154,25 @@ describe('a consumer group', () => {
     expect(steps).toEqual(['before', 'join', 'after'])
   })
 
+  it('patched, joins again while the coordinator loads the group; kafkajs alone gives up', async () => {
+    const loading = (type: string): ConsumerGroup => {
+      let joins = 0
+      return Object.assign(group([{ [GROUP_HOOKS]: hooks }]), {
+        retrier: async () => {
+          joins += 1
+          steps.push(`join ${joins}`)
+          if (joins < 3) throw Object.assign(new Error('not now'), { name: 'KafkaJSProtocolError', type })
+        },
+      })
+    }
+    await loading('GROUP_LOAD_IN_PROGRESS').joinAndSync()
+    expect(steps.splice(0)).toEqual(['before', 'join 1', 'join 2', 'join 3', 'after'])
+    await expect(original.joinAndSync.call(loading('GROUP_LOAD_IN_PROGRESS'))).rejects.toThrow('not now')
+    expect(steps.splice(0)).toEqual(['join 1'])
+    await expect(loading('GROUP_AUTHORIZATION_FAILED').joinAndSync()).rejects.toThrow('not now')
+    expect(steps).toEqual(['before', 'join 1'])
+  })
+
   it('patched, is as before where there are no hooks', async () => {
     const plain = group([{ name: 'somebody else' }])
     await plain.joinAndSync()
