@@ -1,13 +1,13 @@
 import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { ScriptFailure } from './run.mjs'
+import { SUITE as FAULT_SUITE } from './suite-runs.mjs'
 import { summariseTests } from './summarise-tests.mjs'
 import { withBrokers } from './test-brokers.mjs'
 import { turbo } from './turbo.mjs'
 import { filesBelow, ROOT, workspacePackages } from './workspace.mjs'
 
 const RESULTS = 'test-results'
-const FAULTS = 'test/reliability.test.ts'
 
 /**
  * The packages that have tests, narrowed to those named by folder or package name.
@@ -85,11 +85,11 @@ export async function runTests(names, { fresh = isContinuousIntegration(), file 
 function suitesOf({ directory, manifest: { name } }) {
   const report = (/** @type {string} */ file) => join(ROOT, directory, RESULTS, file)
   const whole = { name, faults: false, args: [], report: report('vitest.json') }
-  if (!existsSync(join(ROOT, directory, FAULTS))) return [whole]
-  const onlyFaults = [FAULTS, `--outputFile.json=${RESULTS}/faults.json`]
+  if (!existsSync(join(ROOT, directory, FAULT_SUITE))) return [whole]
+  const onlyFaults = [FAULT_SUITE, `--outputFile.json=${RESULTS}/faults.json`]
   return [
     { name, faults: true, args: onlyFaults, report: report('faults.json') },
-    { ...whole, args: [`--exclude=${FAULTS}`] },
+    { ...whole, args: [`--exclude=${FAULT_SUITE}`] },
   ]
 }
 
@@ -99,7 +99,7 @@ function suitesOf({ directory, manifest: { name } }) {
  * @returns {Suite}
  */
 function fileOf({ directory, manifest: { name } }, file) {
-  return { name, faults: file === FAULTS, args: [file], report: join(ROOT, directory, RESULTS, 'vitest.json') }
+  return { name, faults: file === FAULT_SUITE, args: [file], report: join(ROOT, directory, RESULTS, 'vitest.json') }
 }
 
 /**

@@ -1,6 +1,6 @@
-import { slowConsumerTable, suiteFolders, writeSection } from './reliability.mjs'
+import { slowConsumerTable, writeSection } from './reliability-page.mjs'
 import { ScriptFailure } from './run.mjs'
-import { readRunOptions, runSuites } from './suite-runs.mjs'
+import { readRunOptions, runSuites, suiteFolders } from './suite-runs.mjs'
 
 const USAGE = 'usage: slow-consumer [--minutes 5] [--transports redis,amqp] [--parallel 1] [--output]'
 

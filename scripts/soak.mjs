@@ -1,6 +1,6 @@
-import { soakTable, suiteFolders, writeSection } from './reliability.mjs'
+import { soakTable, writeSection } from './reliability-page.mjs'
 import { ScriptFailure } from './run.mjs'
-import { readRunOptions, runSuites } from './suite-runs.mjs'
+import { readRunOptions, runSuites, suiteFolders } from './suite-runs.mjs'
 
 const USAGE = 'usage: soak [--minutes 30] [--seed 1] [--transports redis,amqp] [--parallel 1] [--output]'
 

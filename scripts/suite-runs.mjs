@@ -1,12 +1,14 @@
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { readRows, SUITE } from './reliability.mjs'
 import { run, ScriptFailure } from './run.mjs'
 import { build } from './turbo.mjs'
-import { ROOT } from './workspace.mjs'
+import { ROOT, workspacePackages } from './workspace.mjs'
 
-/** @typedef {import('./reliability.mjs').Row} Row */
+/** Where a package has its cases with faults. */
+export const SUITE = 'test/reliability.test.ts'
+
+/** @typedef {import('./reliability-page.mjs').Row} Row */
 
 /**
  * What a long run is asked for.
@@ -31,6 +33,33 @@ import { ROOT } from './workspace.mjs'
  * @property {number} parallel How many suites run at a time.
  * @property {NodeJS.ProcessEnv} environment What the suites are asked for.
  */
+
+/**
+ * Folders of the packages that have a fault suite: all of them, or those named.
+ *
+ * @param {readonly string[]} names
+ */
+export function suiteFolders(names) {
+  const folders = workspacePackages()
+    .map(({ directory }) => directory)
+    .filter((directory) => existsSync(join(ROOT, directory, SUITE)))
+  for (const name of names) {
+    if (!folders.some((folder) => folder.endsWith(`/${name}`)))
+      throw new ScriptFailure(`no package with a fault suite is called ${name}; there are ${folders.join(', ')}`)
+  }
+  return names.length === 0 ? folders : folders.filter((one) => names.some((name) => one.endsWith(`/${name}`)))
+}
+
+/**
+ * @param {string} folder
+ * @returns {Row[]}
+ */
+function readRows(folder) {
+  if (!existsSync(folder)) return []
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.json'))
+    .flatMap((name) => /** @type {Row[]} */ (JSON.parse(readFileSync(join(folder, name), 'utf8'))))
+}
 
 /**
  * Builds all packages, runs the fault suites of these, and resolves with what they found, in the order of the packages. Where several

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { resultTables, slowConsumerTable, soakTable, withResults } from '../reliability.mjs'
+import { resultTables, slowConsumerTable, soakTable, withResults } from '../reliability-page.mjs'
 import { slowConsumerOptions } from '../slow-consumer.mjs'
 import { soakOptions } from '../soak.mjs'
 
