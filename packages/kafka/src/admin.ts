@@ -10,7 +10,7 @@ import {
 import type { ITopicConfig, Admin as KafkajsAdmin } from 'kafkajs'
 import type { KafkaConnection } from './connection.js'
 import { classifyError, protocolError } from './errors.js'
-import { onceLed } from './leadership.js'
+import { onceLed } from './once-ready.js'
 
 /** How often and how long a deleted topic is looked for until it is gone. */
 const DELETED_POLL_MS = 50

@@ -1,6 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { MeasuredFetch } from '@streamswitch/core/driver'
-import { protocolError } from './errors.js'
 import { decodeFetchResponse } from './fetch-response.js'
 import {
   type Connection,
@@ -15,6 +13,7 @@ import {
   type RequestQueue,
   requestQueuePrototype,
 } from './kafkajs-internals.js'
+import { onceLoaded } from './once-ready.js'
 import { isOurs, produceRequest } from './produce-request.js'
 import { plainRecord } from './received-record.js'
 
@@ -46,10 +45,6 @@ const PATCHED = Symbol.for('streamswitch.kafka.patched')
 
 /** The highest version that kafkajs knows, and every broker since 2.1 takes. */
 const FAST_PRODUCE_VERSION = 7
-
-/** Longest time that a coordinator may load, and how often it is asked, in milliseconds. */
-const LOADING_MS = 10_000
-const LOADING_POLL_MS = 100
 
 /** How soon a queue that waits for room is looked at again, in milliseconds: kafkajs's own value. */
 const CHECK_INTERVAL_MS = 10
@@ -171,18 +166,6 @@ function patchProduceEncoding(produce: ProduceProtocol): void {
 function patchFetchDecoding(decoder: FetchDecoder): void {
   const { decode } = decoder
   decoder.decode = async (raw) => (await decodeFetchResponse(raw)) ?? decode(raw)
-}
-
-/** Repeats a join for as long as the coordinator loads, ten seconds at most. */
-async function onceLoaded(join: () => Promise<void>): Promise<void> {
-  for (const deadline = performance.now() + LOADING_MS; ; ) {
-    try {
-      return await join()
-    } catch (error) {
-      if (protocolError(error) !== 'GROUP_LOAD_IN_PROGRESS' || performance.now() > deadline) throw error
-      await delay(LOADING_POLL_MS)
-    }
-  }
 }
 
 /** For a consumer of the user's own: records as kafkajs's decoder makes them. */
