@@ -67,11 +67,11 @@ export class StreamAdmin implements Admin {
         for (const stream of found.streams) streams.delete(stream)
         topics.push({ topic: name.slice(prefix.length), partitions: found.streams.length })
       }
-      // What looks like a partition may be one of a super stream that was deleted since the listing.
-      const own = [...streams].filter((name) => name.startsWith(prefix))
-      const unlike = own.filter((name) => superStreamOf(name) === undefined)
-      const alike = own.filter((name) => superStreamOf(name) !== undefined)
-      const plain = [...unlike, ...(await existingStreams(client, alike))]
+      // What was listed may be a partition of a super stream that was deleted since.
+      const plain = await existingStreams(
+        client,
+        [...streams].filter((name) => name.startsWith(prefix)),
+      )
       return [...topics, ...plain.map((name) => ({ topic: name.slice(prefix.length), partitions: 1 }))]
     })
   }
