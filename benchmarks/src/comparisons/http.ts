@@ -10,6 +10,7 @@ import {
   concurrently,
   IN_FLIGHT,
   type Measured,
+  newMessage,
   PAYLOAD,
   timed,
 } from '../measuring/case.js'
@@ -110,17 +111,8 @@ function batched(): Case {
   }
 }
 
-let sent = 0
-
 /** So many messages. */
-function batchOf(count: number): Buffer {
-  return framed(
-    Array.from({ length: count }, () => {
-      sent += 1
-      return { id: `message-${sent}`, timestamp: Date.now(), payload: PAYLOAD }
-    }),
-  )
-}
+const batchOf = (count: number): Buffer => framed(Array.from({ length: count }, newMessage))
 
 function ours(): Case {
   return {

@@ -8,7 +8,7 @@ import {
   freshName,
   IN_FLIGHT,
   type Measured,
-  PAYLOAD,
+  newMessage,
   stopwatch,
   timed,
 } from '../measuring/case.js'
@@ -19,10 +19,9 @@ const PARTITIONS = 4
 const BATCH = IN_FLIGHT / PARTITIONS
 const MESSAGES = 200_000
 /** A record with id and timestamp in its headers, as Streamswitch's have: both sides carry the same. */
-let sent = 0
 const message = () => {
-  sent += 1
-  return { value: PAYLOAD, headers: { id: `message-${sent}`, timestamp: String(Date.now()) } }
+  const { id, timestamp, payload } = newMessage()
+  return { value: payload, headers: { id, timestamp: String(timestamp) } }
 }
 const BATCHES = `kafkajs by hand, tuned (idempotent, sendBatch of ${BATCH}, one in flight per partition)`
 const EACH_BATCH = 'kafkajs by hand, tuned (eachBatch, all partitions at once, commit per batch)'

@@ -28,6 +28,14 @@ export const PAYLOAD = Buffer.alloc(1024, 0x61)
 /** Sends in flight. */
 export const IN_FLIGHT = 1_000
 
+let made = 0
+
+/** A message of loops by hand, with what Streamswitch's carry as well. */
+export function newMessage(): { readonly id: string; readonly timestamp: number; readonly payload: Buffer } {
+  made += 1
+  return { id: `message-${made}`, timestamp: Date.now(), payload: PAYLOAD }
+}
+
 /** The handler of loops by hand, called for each message as Streamswitch's is: it looks at the payload, no more. */
 export class CountingHandler {
   messages = 0
