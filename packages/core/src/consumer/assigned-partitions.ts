@@ -9,6 +9,7 @@ import type { PartitionHooks } from './partition-hooks.js'
 import { PartitionState } from './partition-state.js'
 import { goneError } from './settler.js'
 import type { StallWatch } from './stall-watch.js'
+import type { StoppedPartitions } from './stopped-partitions.js'
 import { abortHandlers, isUnsettled } from './wind-down.js'
 
 /** Longest wait for running handlers when a partition is handed over, unless the driver gives less, in milliseconds. */
@@ -25,6 +26,7 @@ export interface AssignedPartitionsSettings {
   readonly hooks: PartitionHooks
   readonly reports: ConsumerReports
   readonly stallWatch: Pick<StallWatch, 'delivered'>
+  readonly stopped: StoppedPartitions
 }
 
 /** The partitions in this member's hands: they come, get their deliveries and go as the driver says (see `ConsumerSink`). */
@@ -132,9 +134,10 @@ export class AssignedPartitions {
 
   /** Forgets a partition and everything in it. False when that was done before. */
   #close(partition: PartitionState): boolean {
-    const { outcomes, inbox } = this.#settings
+    const { outcomes, inbox, stopped } = this.#settings
     if (partition.phase === 'closed') return false
     partition.phase = 'closed'
+    stopped.forget(partition.assignment)
     this.#partitions.delete(partition.assignment)
     outcomes.dispatcher.remove(partition)
     outcomes.giveBack(partition)

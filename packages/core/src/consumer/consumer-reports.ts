@@ -8,6 +8,7 @@ import type { ConsumerEvents } from './consumer-events.js'
 import type { Delivery } from './delivery.js'
 import type { PartitionState } from './partition-state.js'
 import { type Stall, stallError } from './stall-watch.js'
+import type { StoppedPartition } from './stopped-partitions.js'
 
 export interface ReportSettings {
   readonly subject: string
@@ -101,6 +102,22 @@ export class ConsumerReports {
   recovered({ topic, partition }: Stall): void {
     this.logger.info(`${this.subject}: partition ${partition} of '${topic}' is no longer stalled`)
     this.#events.emit('recovered', { topic, partition, reason: 'delivery' })
+  }
+
+  partitionStopped({ topic, partition, error }: StoppedPartition): void {
+    const message = `partition ${partition} of '${topic}' has stopped, and is tried again: ${error.message}`
+    this.report(this.error(error.code, message, 'consume', error))
+    this.#events.emit('stalled', { topic, partition, reason: 'stopped', unsettled: 0, backlog: 0 })
+  }
+
+  partitionSkips({ topic, partition, error }: StoppedPartition): void {
+    const message = `skipped in partition ${partition} of '${topic}' (errorPolicy: 'restart'): ${error.message}`
+    this.report(this.error(error.code, message, 'consume', error))
+  }
+
+  partitionResumed({ topic, partition }: StoppedPartition): void {
+    this.logger.info(`${this.subject}: partition ${partition} of '${topic}' has resumed`)
+    this.#events.emit('recovered', { topic, partition, reason: 'stopped' })
   }
 
   // Messages.
