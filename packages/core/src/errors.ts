@@ -1,3 +1,5 @@
+import { printable } from './printable.js'
+
 /** What went wrong, in the words that every transport shares. `docs/runbook.md` has a line for each. */
 export const ERROR_CODES = [
   'INVALID_ARGUMENT',
@@ -35,11 +37,14 @@ export interface StreamErrorOptions {
   /** How long the other side asked to wait before the next try, in milliseconds (an HTTP Retry-After, for one). */
   readonly retryAfterMs?: number | undefined
   readonly cause?: unknown
+  /** What is wrong, point by point: each on a line of its own below the message. */
+  readonly points?: readonly string[] | undefined
 }
 
 /**
  * The one error that Streamswitch throws, rejects with and emits. Recognise it with {@link isStreamError} or `instanceof`:
- * both also accept errors made by another installed copy of this package.
+ * both also accept errors made by another installed copy of this package. Control characters in the message, which may quote what came
+ * from outside, are escaped.
  */
 export class StreamError extends Error {
   override readonly name: string = 'StreamError'
@@ -52,7 +57,8 @@ export class StreamError extends Error {
   readonly [STREAM_ERROR] = true
 
   constructor(message: string, options: StreamErrorOptions) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    const lines = [message, ...(options.points ?? [])].map(printable)
+    super(lines.join('\n  - '), options.cause === undefined ? undefined : { cause: options.cause })
     this.code = options.code
     this.retryable = options.retryable ?? RETRYABLE.has(options.code)
     this.transport = options.transport

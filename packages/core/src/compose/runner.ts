@@ -1,7 +1,7 @@
 import { atMost } from '../at-most.js'
 import type { ConsumerLoop } from '../consumer/consumer-loop.js'
 import { toStreamError } from '../errors.js'
-import { defaultLogger, type Logger } from '../logger.js'
+import { type Logger, printableLogger } from '../logger.js'
 import { healthOf, type RunnerHealth, type RunnerState } from './health.js'
 import { HealthServer } from './health-server.js'
 import type { RunnerPart } from './parts.js'
@@ -46,7 +46,7 @@ export class ConsumerRunner implements AsyncDisposable {
   constructor(parts: readonly RunnerPart[] = [], options: RunnerOptions = {}) {
     this.#options = readRunnerOptions(options)
     this.#environment = options.environment ?? process.env
-    this.#logger = options.logger ?? defaultLogger
+    this.#logger = printableLogger(options.logger)
     this.#timeoutMs = this.#options.timeoutMs
     const { transport, group } = options
     this.#parts = new RunnerParts({ transport, group, environment: this.#environment, logger: options.logger })

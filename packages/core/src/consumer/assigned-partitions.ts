@@ -106,6 +106,7 @@ export class AssignedPartitions {
     inbox.add(partition, deliveries)
     for (const delivery of deliveries) {
       const { onlyGroup } = delivery
+      if (delivery.headersLeftOut > 0) reports.headersLeftOut(delivery)
       if (onlyGroup !== undefined && onlyGroup !== group) outcomes.disposeUnseen(delivery, partition)
     }
     outcomes.dispatcher.dispatch()

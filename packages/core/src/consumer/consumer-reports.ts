@@ -4,6 +4,7 @@ import { describe, type ErrorCode, StreamError } from '../errors.js'
 import type { Events } from '../events.js'
 import type { Logger } from '../logger.js'
 import type { Transport } from '../transport/transport.js'
+import { MAX_HEADER_NAME, MAX_HEADERS_BYTES } from '../wire/limits.js'
 import type { ConsumerEvents } from './consumer-events.js'
 import type { Delivery } from './delivery.js'
 import type { PartitionState } from './partition-state.js'
@@ -24,6 +25,7 @@ export class ConsumerReports {
   readonly #transport: Transport
   readonly #spec: ConsumerSpec
   readonly #events: Events<ConsumerEvents>
+  #headersReported = false
   readonly counts = { received: 0, handled: 0, retried: 0, deadLettered: 0, skipped: 0, acked: 0, overlaps: 0 }
 
   constructor({ subject, transport, spec, events }: ReportSettings) {
@@ -130,6 +132,15 @@ export class ConsumerReports {
   skipped({ id, topic, attempt: attempts }: Delivery, error: unknown): void {
     this.counts.skipped += 1
     this.#events.emit('skipped', { id, topic, attempts, error })
+  }
+
+  /** Logged once per loop: one foreign sender may send many. */
+  headersLeftOut({ id, headersLeftOut }: Delivery): void {
+    if (this.#headersReported) return
+    this.#headersReported = true
+    this.logger.warn(
+      `${this.subject}: ${headersLeftOut} headers of message ${id} are beyond what a message may hold (${MAX_HEADERS_BYTES} bytes together, names of 1 to ${MAX_HEADER_NAME} characters without control characters); message.native alone has them. Not logged again`,
+    )
   }
 
   duplicate({ id, topic, partition, offset }: Delivery): void {

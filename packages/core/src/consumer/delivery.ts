@@ -1,3 +1,11 @@
+import {
+  arrivedAttempts,
+  arrivedHeaders,
+  arrivedId,
+  arrivedKey,
+  arrivedReplyTo,
+  arrivedTimestamp,
+} from '../arrival/arrived.js'
 import type { PartitionAssignment } from '../contract/consumer-driver.js'
 import type { DedupeClaim } from '../dedupe/dedupe-store.js'
 import { StreamError } from '../errors.js'
@@ -6,16 +14,19 @@ import type { Headers, Message } from '../message.js'
 import { ROUTING_HEADERS } from '../wire/reserved-headers.js'
 import type { PartitionState } from './partition-state.js'
 
-/** What a driver knows of a record that it received. */
+/** What a driver knows of a record that it received: raw values, as the record has them. {@link Delivery} brings them within the limits of sending. */
 export interface DeliveryFields {
-  /** `undefined` for a foreign message without one. */
+  /** `undefined` or empty for a foreign message without one. */
   readonly id: string | undefined
   readonly key: string | undefined
   /** `undefined` is a tombstone. */
   readonly payload: Buffer | undefined
   /** The user's headers, and those of a dead letter. Other reserved ones have been taken out, binary ones are in `native`. */
   readonly headers: Headers
-  readonly timestamp: number
+  /** What the sender says, in milliseconds since the epoch: a number, bigint, decimal digits or a `Date`. Anything else counts as not said. */
+  readonly timestamp: unknown
+  /** What the broker says, in the same forms; counts where the sender says nothing. Default: now. */
+  readonly brokerTimestamp?: unknown
   /** The transport's own position, as it needs it to settle; shown to users as text. */
   readonly position: string | number | bigint
   readonly replyTo?: string | undefined
@@ -57,6 +68,8 @@ export class Delivery<T = unknown> implements Message<T> {
   readonly native: unknown
   readonly suspect: boolean
   /** @internal The one group that handles it; `undefined`: every group. */ readonly onlyGroup: string | undefined
+  /** @internal Headers that arrived and are beyond the limits: `native` alone has them. */
+  readonly headersLeftOut: number
   attempt: number
   /** This member's hold on the message, with `dedupe`. A driver that finds one on a delivery it is to ack completes it, in the same step: see `ConsumerDriver.ack`. */
   claim: DedupeClaim | undefined = undefined
@@ -90,16 +103,18 @@ export class Delivery<T = unknown> implements Message<T> {
 
   constructor(assignment: PartitionAssignment, fields: DeliveryFields) {
     this.assignment = assignment
-    this.#id = fields.id
-    this.key = fields.key
+    this.#id = arrivedId(fields.id)
+    this.key = arrivedKey(fields.key)
     this.bytes = fields.payload
-    this.onlyGroup = fields.headers[ROUTING_HEADERS.onlyGroup]
-    this.headers = this.onlyGroup === undefined ? fields.headers : withoutRouting(fields.headers)
-    this.timestamp = fields.timestamp
+    const { headers, leftOut } = arrivedHeaders(fields.headers)
+    this.headersLeftOut = leftOut
+    this.onlyGroup = headers[ROUTING_HEADERS.onlyGroup]
+    this.headers = this.onlyGroup === undefined ? headers : withoutRouting(headers)
+    this.timestamp = arrivedTimestamp(fields.timestamp, fields.brokerTimestamp)
     this.position = fields.position
-    this.replyTo = fields.replyTo
+    this.replyTo = arrivedReplyTo(fields.replyTo)
     this.native = fields.native
-    this.attempt = fields.priorAttempts ?? 0
+    this.attempt = arrivedAttempts(fields.priorAttempts)
     this.suspect = fields.suspect ?? false
   }
 
