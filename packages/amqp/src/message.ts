@@ -165,7 +165,7 @@ function foreignKey(message: Message): string | undefined {
  * nanoseconds there are recognised by their size: a time beyond the year 5138 is counted in a smaller unit.
  */
 function propertyMilliseconds({ properties: { timestamp } }: Message): number | undefined {
-  if (typeof timestamp !== 'number' || !(timestamp > 0)) return undefined
+  if (typeof timestamp !== 'number' || !(timestamp > 0) || timestamp === Infinity) return undefined
   let milliseconds = timestamp * 1_000
   while (milliseconds >= FAR_FUTURE_MS) milliseconds /= 1_000
   return Math.floor(milliseconds)
