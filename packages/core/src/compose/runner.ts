@@ -1,6 +1,7 @@
 import { atMost } from '../at-most.js'
 import type { ConsumerLoop } from '../consumer/consumer-loop.js'
 import { toStreamError } from '../errors.js'
+import { environmentText } from '../host-address.js'
 import { type Logger, printableLogger } from '../logger.js'
 import { healthOf, type RunnerHealth, type RunnerState } from './health.js'
 import { HealthServer } from './health-server.js'
@@ -51,7 +52,11 @@ export class ConsumerRunner implements AsyncDisposable {
     const { transport, group } = options
     this.#parts = new RunnerParts({ transport, group, environment: this.#environment, logger: options.logger })
     const { health } = this.#options
-    if (health !== undefined) this.#health = new HealthServer(health, (lag) => this.health({ lag }))
+    if (health !== undefined) {
+      const host = health.host ?? environmentText(this.#environment, 'STREAMSWITCH_HEALTH_HOST')
+      const placed = host === undefined ? health : { ...health, host }
+      this.#health = new HealthServer(placed, (lag) => this.health({ lag }))
+    }
     for (const part of parts) this.#parts.take(part)
   }
 
