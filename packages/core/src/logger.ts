@@ -9,7 +9,7 @@ export interface Logger {
 }
 
 /** Writes warnings and errors to standard error: what is used when no logger is given. */
-export const defaultLogger: Logger = {
+const defaultLogger: Logger = {
   debug: () => {},
   info: () => {},
   warn: (message) => void process.stderr.write(`${message}\n`),

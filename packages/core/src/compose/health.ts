@@ -39,7 +39,7 @@ export interface LoopHealth {
   readonly lastError?: HealthError
 }
 
-export interface StoppedPartitionHealth {
+interface StoppedPartitionHealth {
   readonly topic: string
   readonly partition: number
   /** Why, and since when. */
