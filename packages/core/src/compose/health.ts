@@ -1,5 +1,5 @@
 import { atMost } from '../at-most.js'
-import { isStreamError } from '../errors.js'
+import { isStreamError, messageOf } from '../errors.js'
 import type { LastError } from '../events.js'
 import type { Producer } from '../producer/producer.js'
 import type { RunnerParts } from './runner-parts.js'
@@ -118,7 +118,7 @@ function lastError(last: LastError | undefined): { lastError?: HealthError } {
   if (last === undefined) return {}
   const { error, at } = last
   const code = isStreamError(error) ? error.code : 'UNKNOWN'
-  const message = error instanceof Error ? error.message : String(error)
+  const message = messageOf(error)
   return { lastError: { code, message, at: new Date(at).toISOString() } }
 }
 

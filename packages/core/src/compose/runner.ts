@@ -1,6 +1,6 @@
 import { atMost } from '../at-most.js'
 import type { ConsumerLoop } from '../consumer/consumer-loop.js'
-import { toStreamError } from '../errors.js'
+import { messageOf, toStreamError } from '../errors.js'
 import { defaultLogger, type Logger } from '../logger.js'
 import { healthOf, type RunnerHealth, type RunnerState } from './health.js'
 import { HealthServer } from './health-server.js'
@@ -188,7 +188,7 @@ export class ConsumerRunner implements AsyncDisposable {
   #loopEnded(one: RunningLoop, error: unknown): void {
     const { errorPolicy, name } = one
     if (error !== undefined) {
-      this.#logger.error(`the runner: loop '${name}' ended: ${error instanceof Error ? error.message : String(error)}`)
+      this.#logger.error(`the runner: loop '${name}' ended: ${messageOf(error)}`)
       this.#failures.push(error)
       if (errorPolicy === 'stop-application') this.#endApplication()
       if (errorPolicy === 'stop-runner' || errorPolicy === 'stop-application') this.#requestStop()
@@ -242,7 +242,7 @@ export class ConsumerRunner implements AsyncDisposable {
     try {
       await this.#options[name]?.(this)
     } catch (error) {
-      this.#logger.error(`the runner: ${name} failed: ${error instanceof Error ? error.message : String(error)}`)
+      this.#logger.error(`the runner: ${name} failed: ${messageOf(error)}`)
       throw toStreamError(error, { code: 'UNKNOWN', retryable: false, operation: name })
     }
   }

@@ -10,6 +10,7 @@ import type {
   ReplyInboxSpec,
   ReplySenderSpec,
 } from '../contract/replies.js'
+import { describe } from '../errors.js'
 import { readOptions } from '../options/resolve.js'
 import type { Transport } from '../transport/transport.js'
 
@@ -98,7 +99,7 @@ class TopicInbox implements ReplyInboxDriver {
       outOfRange: () => 'earliest',
       startIgnored: () => {},
       lost: sink.lost,
-      report: (error) => this.#transport.logger.warn(`${REPLIES} on ${this.#transport.name}: ${String(error)}`),
+      report: (error) => this.#transport.logger.warn(`${REPLIES} on ${this.#transport.name}: ${describe(error)}`),
     }
   }
 
