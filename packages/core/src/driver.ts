@@ -61,7 +61,14 @@ export type {
   MarkSettlement,
 } from './dedupe/dedupe-store.js'
 export { Deque } from './deque.js'
-export { type ErrorCode, isStreamError, StreamError, type StreamErrorOptions, toStreamError } from './errors.js'
+export {
+  type ErrorCode,
+  isStreamError,
+  messageOf,
+  StreamError,
+  type StreamErrorOptions,
+  toStreamError,
+} from './errors.js'
 export { formatReplyAddress, requestIdOf } from './feedback/reply-address.js'
 export { FetchBudget, type MeasuredFetch } from './fetch-budget.js'
 export { bracketed, environmentText, type HostAddress, hostTexts, parseHostText } from './host-address.js'

@@ -76,7 +76,11 @@ export class StreamError extends Error {
 
 /** True for a {@link StreamError}, also one from another installed copy of `@streamswitch/core`. */
 export function isStreamError(value: unknown): value is StreamError {
-  return typeof value === 'object' && value !== null && STREAM_ERROR in value
+  try {
+    return typeof value === 'object' && value !== null && STREAM_ERROR in value
+  } catch {
+    return false
+  }
 }
 
 /** One record of a batch that failed. */
@@ -119,12 +123,54 @@ export function isBatchError(value: unknown): value is BatchError {
 /** Wraps anything thrown into a {@link StreamError}; one that already is passes through unchanged. */
 export function toStreamError(value: unknown, fallback: StreamErrorOptions): StreamError {
   if (isStreamError(value)) return value
-  const message = value instanceof Error ? value.message : String(value)
-  return new StreamError(message, { cause: value, ...fallback })
+  return new StreamError(messageOf(value), { cause: value, ...fallback })
 }
 
-/** One line about anything thrown. */
+/** One line about anything thrown. Never throws, whatever it is given. */
 export function describe(error: unknown): string {
-  if (isStreamError(error)) return `${error.code}: ${error.message}`
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  if (isStreamError(error)) return `${error.code}: ${messageOf(error)}`
+  return isError(error) ? `${nameOf(error)}: ${messageOf(error)}` : messageOf(error)
+}
+
+/** The message of an error, and any other value as text. Never throws, whatever it is given: what can't be told is said to be so. */
+export function messageOf(thrown: unknown): string {
+  return textOf(() => (thrown instanceof Error ? thrown.message : thrown), thrown)
+}
+
+/** The name of an error; `undefined` for any other value. Never throws. */
+export function nameOf(thrown: unknown): string | undefined {
+  return isError(thrown) ? textOf(() => thrown.name, 'Error') : undefined
+}
+
+/**
+ * The value itself, or an Error in its place where even asking what it is throws (a revoked Proxy, one whose traps throw): what core
+ * passes on can be told apart by whoever gets it.
+ */
+export function inspectable(thrown: unknown): unknown {
+  if (typeof thrown !== 'object' && typeof thrown !== 'function') return thrown
+  if (thrown === null) return thrown
+  try {
+    // What `instanceof` asks, and what `in` does.
+    Object.getPrototypeOf(thrown)
+    Reflect.has(thrown, STREAM_ERROR)
+    return thrown
+  } catch {
+    return new Error(messageOf(thrown))
+  }
+}
+
+function isError(value: unknown): value is Error {
+  try {
+    return value instanceof Error
+  } catch {
+    return false
+  }
+}
+
+function textOf(read: () => unknown, thrown: unknown): string {
+  try {
+    return String(read())
+  } catch {
+    return `${thrown === null ? 'null' : typeof thrown} that can't be shown as text`
+  }
 }

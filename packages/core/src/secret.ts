@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { StreamError } from './errors.js'
+import { messageOf, StreamError } from './errors.js'
 import { option } from './options/fields.js'
 
 /** A password or token: as text, from a file (read anew at each connect), or from a function (called at each connect). */
@@ -29,7 +29,7 @@ export async function readSecret(secret: Secret | undefined, transport: string):
       typeof secret === 'function'
         ? 'the credentials function failed'
         : `the credentials file ${secret.file} can't be read`
-    throw new StreamError(`${source}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+    throw new StreamError(`${source}: ${messageOf(cause)}`, {
       code: 'UNAUTHENTICATED',
       transport,
       operation: 'open',

@@ -1,6 +1,6 @@
 import { atMost } from '../at-most.js'
 import type { StoppedPartition } from '../consumer/stopped-partitions.js'
-import { isStreamError } from '../errors.js'
+import { isStreamError, messageOf } from '../errors.js'
 import type { LastError } from '../events.js'
 import type { Producer } from '../producer/producer.js'
 import type { RunnerParts } from './runner-parts.js'
@@ -132,8 +132,7 @@ function lastError(last: LastError | undefined): { lastError?: HealthError } {
 
 function healthError({ error, at }: LastError): HealthError {
   const code = isStreamError(error) ? error.code : 'UNKNOWN'
-  const message = error instanceof Error ? error.message : String(error)
-  return { code, message, at: new Date(at).toISOString() }
+  return { code, message: messageOf(error), at: new Date(at).toISOString() }
 }
 
 function healthOfStopped({ topic, partition, error, since }: StoppedPartition): StoppedPartitionHealth {

@@ -1,6 +1,6 @@
 import { atMost } from '../at-most.js'
 import type { ConsumerLoop } from '../consumer/consumer-loop.js'
-import { toStreamError } from '../errors.js'
+import { messageOf, toStreamError } from '../errors.js'
 import { environmentText } from '../host-address.js'
 import { type Logger, printableLogger } from '../logger.js'
 import { healthOf, type RunnerHealth, type RunnerState } from './health.js'
@@ -193,7 +193,7 @@ export class ConsumerRunner implements AsyncDisposable {
   #loopEnded(one: RunningLoop, error: unknown): void {
     const { errorPolicy, name } = one
     if (error !== undefined) {
-      this.#logger.error(`the runner: loop '${name}' ended: ${error instanceof Error ? error.message : String(error)}`)
+      this.#logger.error(`the runner: loop '${name}' ended: ${messageOf(error)}`)
       this.#failures.push(error)
       if (errorPolicy === 'stop-application') this.#endApplication()
       if (errorPolicy === 'stop-runner' || errorPolicy === 'stop-application') this.#requestStop()
@@ -247,7 +247,7 @@ export class ConsumerRunner implements AsyncDisposable {
     try {
       await this.#options[name]?.(this)
     } catch (error) {
-      this.#logger.error(`the runner: ${name} failed: ${error instanceof Error ? error.message : String(error)}`)
+      this.#logger.error(`the runner: ${name} failed: ${messageOf(error)}`)
       throw toStreamError(error, { code: 'UNKNOWN', retryable: false, operation: name })
     }
   }

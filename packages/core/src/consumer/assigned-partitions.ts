@@ -1,7 +1,7 @@
 import type { ConsumerDriver, PartitionAssignment } from '../contract/consumer-driver.js'
 import { Acknowledgements } from './acknowledgements.js'
 import type { ConsumerReports } from './consumer-reports.js'
-import { type Delivery, DeliveryState } from './delivery.js'
+import type { Delivery } from './delivery.js'
 import type { DriverSlot } from './driver-slot.js'
 import type { Inbox } from './inbox.js'
 import type { Outcomes } from './outcomes.js'
@@ -139,13 +139,14 @@ export class AssignedPartitions {
     if (partition.phase === 'closed') return false
     partition.phase = 'closed'
     stopped.forget(partition.assignment)
+    partition.over.abort()
     this.#partitions.delete(partition.assignment)
     outcomes.dispatcher.remove(partition)
     outcomes.giveBack(partition)
     abortHandlers(partition, TAKEN_AWAY)
     for (const delivery of partition.tracked) {
       inbox.remove(delivery)
-      if (isUnsettled(delivery)) delivery.state = DeliveryState.Dropped
+      if (isUnsettled(delivery)) outcomes.lost(delivery, partition)
     }
     outcomes.settler.discard(partition, goneError(partition))
     partition.wakeRoomWaiters()

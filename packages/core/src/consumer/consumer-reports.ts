@@ -7,6 +7,7 @@ import type { Transport } from '../transport/transport.js'
 import { MAX_HEADER_NAME, MAX_HEADERS_BYTES } from '../wire/limits.js'
 import type { ConsumerEvents } from './consumer-events.js'
 import type { Delivery } from './delivery.js'
+import type { HandlerFailure } from './dispatcher.js'
 import type { PartitionState } from './partition-state.js'
 import { type Stall, stallError } from './stall-watch.js'
 import type { StoppedPartition } from './stopped-partitions.js'
@@ -153,10 +154,10 @@ export class ConsumerReports {
     this.#events.emit('conflict', { id, topic, error })
   }
 
-  /** @param error - with which the handler ended; `undefined` where it succeeded. */
-  overlapped({ id }: Delivery, error: unknown): void {
+  /** @param failure - with which the handler ended; `undefined` where it succeeded. */
+  overlapped({ id }: Delivery, failure: HandlerFailure | undefined): void {
     this.counts.overlaps += 1
-    const outcome = error === undefined ? 'succeeded' : `failed (${describe(error)})`
+    const outcome = failure === undefined ? 'succeeded' : `failed (${describe(failure.error)})`
     this.logger.warn(
       `${this.subject}: a handler of message ${id} ${outcome} after the message had left this loop's hands; another start of it may have overlapped`,
     )

@@ -37,18 +37,45 @@ export interface DeliveryFields {
   readonly suspect?: boolean
 }
 
+/**
+ * Where a message stands. Every way from its delivery to its end, and who takes it there; `test/support/consumer-model/transitions.ts`
+ * has the same as data, by which random histories are checked:
+ *
+ * | from | to | when |
+ * |---|---|---|
+ * | Waiting | Running | its turn has come (`Dispatcher`) |
+ * | | Settled | it is for another group alone; it is skipped by the error policy (`Outcomes`) |
+ * | | Dropped | its partition is gone (`AssignedPartitions`) |
+ * | Running | Settled | its handler has succeeded, with `ack: 'auto'`; `ack()` was called (`Outcomes`) |
+ * | | Retrying | the attempt has failed, and another one or the skipping is due after a backoff (`Failures`) |
+ * | | GivenUp | the attempt has failed, and was the last one (`Failures`) |
+ * | | Waiting | the start was taken back: the handler was never called, or its batch goes on without it (`Dispatcher`) |
+ * | | Dropped | its partition is gone, or the loop ends with its error |
+ * | Retrying | Waiting | the backoff is over |
+ * | | Dropped | its partition is gone |
+ * | GivenUp | Settled | its dead letter is confirmed |
+ * | | Dropped | its sender was told of the failure; its partition is gone |
+ * | Settled | Acked | the broker has taken the ack (`Settler`) |
+ * | | Dropped | the ack can't be sent any more, or was refused for good (`Settler`) |
+ * | | Running, Waiting | the ack was to make its mark, and found that another member had taken it over (`Outcomes`) |
+ *
+ * Acked and Dropped are ends. What is dropped comes again, here or elsewhere, as another delivery.
+ */
 export const DeliveryState = {
   /** In the inbox, or behind another message of its key. */
   Waiting: 0,
+  /** Its handler is at work, or has returned and `ack()` is waited for. */
   Running: 1,
   /** Failed, to be started again after its backoff. */
   Retrying: 2,
+  /** Failed for good: on its way to the dead letters, or back to its sender. */
+  GivenUp: 3,
   /** Done or dead-lettered; the ack may still be on its way. */
-  Settled: 3,
+  Settled: 4,
   /** The broker has taken the ack. */
-  Acked: 4,
-  /** Given up by this member: its partition went away, or its failure was given back to the sender. */
-  Dropped: 5,
+  Acked: 5,
+  /** Given up by this member: its partition went away, its failure was given back to the sender, or its ack was refused. */
+  Dropped: 6,
 } as const
 
 export type DeliveryState = (typeof DeliveryState)[keyof typeof DeliveryState]
