@@ -14,6 +14,9 @@ import type { Lease } from './shared-connection.js'
 import { provisionTopic } from './topology.js'
 import type { Shared } from './transport.js'
 
+/** What every broker takes, unless its `max_message_size` was lowered: the default of RabbitMQ 4, in bytes. */
+const BROKER_MAX_MESSAGE_SIZE = 16 * 1024 * 1024
+
 /** Publishes one topic's records on a confirm channel of the connection that all producers of the transport share. */
 export class AmqpProducerDriver implements ProducerDriver {
   readonly maxInFlightBatches = 2
@@ -67,7 +70,12 @@ export class AmqpProducerDriver implements ProducerDriver {
       },
       lost: (error) => this.#channelClosed(error),
     })
-    return { partitions: this.#partitions, maxPayloadBytes: settings.maxPayloadBytes }
+    const { maxPayloadBytes } = settings
+    return {
+      partitions: this.#partitions,
+      maxPayloadBytes:
+        topic.role === 'dead-letters' ? Math.max(maxPayloadBytes, BROKER_MAX_MESSAGE_SIZE) : maxPayloadBytes,
+    }
   }
 
   laneOf(record: OutgoingRecord): number {

@@ -38,7 +38,8 @@ export class MemoryProducerDriver implements ProducerDriver {
       this.#claimed = publisherName
     }
     this.#topic = topic
-    return { partitions: topic.logs.length, maxPayloadBytes: this.#limits.maxPayloadBytes }
+    const isBounded = this.#spec.topic.role !== 'dead-letters'
+    return { partitions: topic.logs.length, maxPayloadBytes: isBounded ? this.#limits.maxPayloadBytes : Infinity }
   }
 
   publish(batch: PublishBatch): void {

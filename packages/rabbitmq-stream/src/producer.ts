@@ -16,7 +16,7 @@ import { publisherTaken } from './errors.js'
 import { failUnrouted, findKeyRoutes, type KeyRoutes } from './key-routes.js'
 import { partitionOfKey } from './murmur3.js'
 import { acquireLock } from './named-lock.js'
-import type { StreamProducerSettings } from './options.js'
+import { MAX_PAYLOAD_BYTES, type StreamProducerSettings } from './options.js'
 import { PartitionPublisher } from './partition-publisher.js'
 import { NamedIds, PassingIds } from './publisher-ids.js'
 import { ensureTopic, type Topology, whenAvailable } from './topology.js'
@@ -76,7 +76,11 @@ export class StreamProducerDriver implements ProducerDriver {
       const ids = name === undefined ? new PassingIds() : new NamedIds(topic.topic, handle.lastPublishingId)
       this.#publishers.push(new PartitionPublisher(handle, ids, { ...this.#publisherSettings(), partition }))
     }
-    return { partitions: topology.streams.length, maxPayloadBytes: this.#source.settings.maxPayloadBytes }
+    const { maxPayloadBytes } = this.#source.settings
+    return {
+      partitions: topology.streams.length,
+      maxPayloadBytes: topic.role === 'dead-letters' ? MAX_PAYLOAD_BYTES : maxPayloadBytes,
+    }
   }
 
   laneOf(record: OutgoingRecord): number {

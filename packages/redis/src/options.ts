@@ -9,6 +9,9 @@ import {
   tlsFields,
 } from '@streamswitch/core/driver'
 
+/** Largest payload that a command can hold: the server's default of `proto-max-bulk-len`, less what else an entry has. */
+export const LARGEST_PAYLOAD_BYTES = 512 * 1024 * 1024 - 1024
+
 /** When a message counts as accepted. */
 export type Durability = 'reply' | 'fsync' | { readonly replicas: number }
 
@@ -32,7 +35,7 @@ export const redisFields = {
   /** Longest time the server may take to answer a command, in milliseconds; then the connection counts as dead and is replaced. */
   callTimeoutMs: option.integer({ default: 10_000, min: 10, max: 600_000 }),
   /** Largest payload, in bytes. The server's own limit is `proto-max-bulk-len`, 512 MiB by default. */
-  maxPayloadBytes: option.integer({ default: 64 * 1024 * 1024, min: 1, max: 512 * 1024 * 1024 - 1024 }),
+  maxPayloadBytes: option.integer({ default: 64 * 1024 * 1024, min: 1, max: LARGEST_PAYLOAD_BYTES }),
   /** Most bytes of one fetch, about; behind a slow link it brings less. At least one message comes, whatever its size. */
   maxFetchBytes: option.integer({ default: 4 * 1024 * 1024, min: 1024, max: 256 * 1024 * 1024 }),
   /** How long a member may be silent before others take its partitions, in milliseconds. All members of a group should have the same. At least twice `heartbeatMs`. */

@@ -11,7 +11,7 @@ import type { Argument, Connection, Connector } from './connection.js'
 import { DurabilityBarrier } from './durability.js'
 import { publisherKey, sessionKey, streamKey } from './keys.js'
 import { appendRecord } from './message.js'
-import type { RedisProducerSettings } from './options.js'
+import { LARGEST_PAYLOAD_BYTES, type RedisProducerSettings } from './options.js'
 import { partitionOfKey } from './partitioner.js'
 import type { ProducerSession } from './producer-session.js'
 import { PUBLISH } from './publish-script.js'
@@ -64,7 +64,11 @@ export class RedisProducerDriver implements ProducerDriver {
     this.#connection = connection
     this.#partitions = await provisionTopic(connection, this.#spec.topic)
     this.#barrier = new DurabilityBarrier(connection, settings.durability, settings.durabilityTimeoutMs)
-    return { partitions: this.#partitions, maxPayloadBytes: settings.maxPayloadBytes }
+    const isBounded = this.#spec.topic.role !== 'dead-letters'
+    return {
+      partitions: this.#partitions,
+      maxPayloadBytes: isBounded ? settings.maxPayloadBytes : LARGEST_PAYLOAD_BYTES,
+    }
   }
 
   laneOf(record: OutgoingRecord): number {

@@ -29,6 +29,7 @@ export function redisCliClient(url: string): ForeignClient {
   return {
     name: 'redis-cli',
     raw: 'everything',
+    oversizedBytes: 3_000_000,
     async write(topic, { body, key, raw = {} }) {
       const fields = key === undefined ? [] : ['key', key]
       if (raw.id !== undefined) fields.push('id', raw.id)

@@ -25,6 +25,7 @@ interface ApiMessage {
 export const managementApi: ForeignClient = {
   name: 'the management API',
   raw: 'everything',
+  oversizedBytes: 3_000_000,
 
   async write(topic, { body, key, raw = {} }) {
     const headers = { 'streamswitch-id': raw.id, 'streamswitch-timestamp': raw.timestamp, ...raw.headers }

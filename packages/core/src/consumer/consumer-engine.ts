@@ -78,6 +78,7 @@ export class ConsumerEngine {
       reports,
       inbox,
       slot,
+      stopped,
       deadLetters,
       replies,
       dedupe,
@@ -166,7 +167,6 @@ export class ConsumerEngine {
     this.#stallWatch.stop()
     this.#stopStarting()
     this.#outcomes.failures.stop()
-    const started = performance.now()
     const driver = this.#session.driver
     const stopped = driver?.stop()
     this.#partitions.stopWaiting()
@@ -175,7 +175,8 @@ export class ConsumerEngine {
     this.#timeouts.stop()
     dedupe?.close()
     await this.#session.close()
-    await deadLetters?.close(Math.max(0, timeoutMs - (performance.now() - started)))
+    // Every write that counts has ended: what is still under way was given up with its partition.
+    await deadLetters?.close(0)
   }
 
   #stopStarting(): void {

@@ -1,8 +1,8 @@
-import { backoffDelayMs, RECONNECT_BACKOFF } from '../backoff.js'
-import { isStreamError, messageOf, nameOf, type StreamError } from '../errors.js'
+import { type ErrorCode, isStreamError, messageOf, nameOf, type StreamError, toStreamError } from '../errors.js'
+import type { Headers } from '../message.js'
 import { requirePortableName } from '../names.js'
 import { RecordSender } from '../producer/record-sender.js'
-import { wait } from '../time.js'
+import { headersSize } from '../producer/send-options.js'
 import type { Transport } from '../transport/transport.js'
 import { DEAD_LETTER_HEADERS } from '../wire/reserved-headers.js'
 import type { Delivery } from './delivery.js'
@@ -12,29 +12,26 @@ export function deadLetterTopic(topic: string, group: string): string {
   return `${topic}.${group}.dlq`
 }
 
+/** What became of a dead letter: written, perhaps as a substitute (`incomplete` says what is missing), or not. */
+export type DeadLetterResult =
+  | { readonly incomplete: string | undefined; readonly failure?: undefined }
+  | { readonly failure: StreamError }
+
 /**
  * Writes dead letters of one group: the original bytes, key, headers, id and time, and headers that say where it came from and
- * what went wrong. Keeps trying until the write is confirmed, so that the original is never acked before.
+ * what went wrong.
  */
 export class DeadLetters {
   readonly #transport: Transport
   readonly #group: string
   readonly #fixedTopic: string | undefined
   readonly #senders = new Map<string, RecordSender>()
-  readonly #onError: (error: StreamError) => void
 
   /** Throws INVALID_ARGUMENT where a topic's dead-letter name would not be portable. */
-  constructor(
-    transport: Transport,
-    topics: readonly string[],
-    group: string,
-    fixedTopic: string | undefined,
-    onError: (error: StreamError) => void,
-  ) {
+  constructor(transport: Transport, topics: readonly string[], group: string, fixedTopic: string | undefined) {
     this.#transport = transport
     this.#group = group
     this.#fixedTopic = fixedTopic
-    this.#onError = onError
     for (const topic of topics)
       requirePortableName(
         "the dead-letter topic (set deadLetter: { topic: '…' })",
@@ -47,20 +44,27 @@ export class DeadLetters {
     return this.#fixedTopic ?? deadLetterTopic(topic, this.#group)
   }
 
-  /** Resolves once the dead letter is confirmed. Rejects only when `signal` aborts: shutdown, or the partition went away. */
-  async write(delivery: Delivery, error: unknown, signal: AbortSignal): Promise<void> {
+  /**
+   * Writes the dead letter of a message, once. Never rejects. What the transport refuses for good (it is too large, or can't be encoded there) is
+   * written as a substitute: same id, key and time, where it came from and what went wrong, without the headers, without the
+   * payload, or without both, and with a header that says what is missing.
+   */
+  async write(delivery: Delivery, error: unknown): Promise<DeadLetterResult> {
     const sender = this.#sender(this.topicFor(delivery.topic))
-    const { id, key, bytes: payload, timestamp } = delivery
-    const headers = { ...delivery.headers, ...this.#describe(delivery, error) }
-    for (let attempt = 1; ; attempt += 1) {
+    const { id, key, timestamp } = delivery
+    const described = this.#describe(delivery, error)
+    let failure: unknown
+    for (const { payload, headers, incomplete } of formsOf(delivery)) {
+      const note = incomplete === undefined ? undefined : { [DEAD_LETTER_HEADERS.incomplete]: incomplete }
       try {
-        return await sender.send({ id, key, payload, headers, timestamp })
-      } catch (failure) {
-        signal.throwIfAborted()
-        this.#onError(failure as StreamError)
-        await wait(backoffDelayMs(RECONNECT_BACKOFF, attempt), signal)
+        await sender.send({ id, key, payload, headers: { ...headers, ...described, ...note }, timestamp })
+        return { incomplete }
+      } catch (cause) {
+        failure = cause
+        if (!isRefusedForGood(cause)) break
       }
     }
+    return { failure: toStreamError(failure, { code: 'UNKNOWN', operation: 'send' }) }
   }
 
   async close(timeoutMs: number): Promise<void> {
@@ -92,3 +96,36 @@ export class DeadLetters {
     }
   }
 }
+
+/** One way to write a message down. */
+interface DeadLetterForm {
+  readonly payload: Buffer | undefined
+  readonly headers: Headers
+  /** What is left out of it. */
+  readonly incomplete: string | undefined
+}
+
+const NO_HEADERS: Headers = Object.freeze({})
+
+/** The message, and what to write where the transport refuses that for good. */
+function* formsOf({ bytes, headers, headersLeftOut }: Delivery): Generator<DeadLetterForm> {
+  const without = (...missing: readonly (string | undefined)[]): string | undefined =>
+    missing.filter((one) => one !== undefined).join(', ') || undefined
+  const beyond = headersLeftOut === 0 ? undefined : `${headersLeftOut} headers beyond the limits`
+  const payloadSize = bytes?.length ?? 0
+  const headersBytes = headersSize(headers)
+  yield { payload: bytes, headers, incomplete: without(beyond) }
+  const noHeaders = `headers ${headersBytes} bytes`
+  const noPayload = `payload ${payloadSize} bytes`
+  if (headersBytes > 0) yield { payload: bytes, headers: NO_HEADERS, incomplete: without(noHeaders, beyond) }
+  if (payloadSize > 0) yield { payload: undefined, headers, incomplete: without(noPayload, beyond) }
+  if (headersBytes > 0 && payloadSize > 0)
+    yield { payload: undefined, headers: NO_HEADERS, incomplete: without(noPayload, noHeaders, beyond) }
+}
+
+/** The transport will never take this record, and may take less of it. */
+function isRefusedForGood(error: unknown): boolean {
+  return isStreamError(error) && !error.retryable && REFUSALS.has(error.code)
+}
+
+const REFUSALS: ReadonlySet<ErrorCode> = new Set(['TOO_LARGE', 'INVALID_ARGUMENT', 'SERIALIZATION', 'UNSUPPORTED'])

@@ -1,7 +1,9 @@
-import { type Backoff, backoffDelayMs } from '../backoff.js'
+import { type Backoff, backoffDelayMs, RECONNECT_BACKOFF } from '../backoff.js'
 import { Postponement } from '../dedupe/postponement.js'
-import { describe, isStreamError } from '../errors.js'
+import { describe, isStreamError, StreamError, type StreamErrorOptions } from '../errors.js'
 import type { Replies } from '../feedback/replies.js'
+import { withSignal } from '../session.js'
+import { wait } from '../time.js'
 import type { ConsumerReports } from './consumer-reports.js'
 import type { DeadLetters } from './dead-letters.js'
 import { type Delivery, DeliveryState } from './delivery.js'
@@ -9,6 +11,7 @@ import type { Dispatcher } from './dispatcher.js'
 import type { DriverSlot } from './driver-slot.js'
 import type { PartitionState } from './partition-state.js'
 import type { RetryTest } from './retry-test.js'
+import type { StoppedPartitions } from './stopped-partitions.js'
 
 /** What happens when nothing else can help a message: see the option. For the loop itself all but `restart` are `stop`. */
 export type ErrorPolicy = 'stop' | 'restart' | 'stop-runner' | 'stop-application'
@@ -20,6 +23,7 @@ export interface FailureSettings {
   readonly replies: Replies | undefined
   readonly reports: ConsumerReports
   readonly slot: DriverSlot
+  readonly stopped: StoppedPartitions
   /** Ends the loop with this error. */
   readonly fail: (error: unknown) => void
 }
@@ -156,23 +160,64 @@ export class Failures {
     error: unknown,
     deadLetters: DeadLetters,
   ): Promise<void> {
-    const { reports } = this.#settings
+    const { reports, stopped } = this.#settings
     delivery.state = DeliveryState.GivenUp
     partition.deadLettering += 1
-    try {
-      await Promise.all([deadLetters.write(delivery, error, partition.gone.signal), this.#answer(delivery, error)])
-      reports.logger.warn(
-        `${reports.subject}: message ${delivery.id} went to ${deadLetters.topicFor(delivery.topic)} after ${delivery.attempt} attempts: ${describe(error)}`,
-      )
-      partition.deadLettering -= 1
-      reports.deadLettered(delivery, error)
-      this.#host.dispose(delivery, partition)
-    } catch {
+    const [end] = await Promise.all([
+      this.#writeDeadLetter(delivery, partition, error, deadLetters),
+      this.#answer(delivery, error),
+    ])
+    partition.deadLettering -= 1
+    stopped.resume(partition.assignment, delivery)
+    if (end === 'dropped') {
       // Shutdown, or the partition went away: the original was never acked and comes again.
-      partition.deadLettering -= 1
       this.#host.drop(delivery, partition)
+    } else {
+      if (end === 'skipped') reports.skipped(delivery, error)
+      else {
+        const missing =
+          end.incomplete === undefined ? '' : `, without what the topic could not take (${end.incomplete}),`
+        reports.logger.warn(
+          `${reports.subject}: message ${delivery.id} went to ${deadLetters.topicFor(delivery.topic)}${missing} after ${delivery.attempt} attempts: ${describe(error)}`,
+        )
+        reports.deadLettered(delivery, error)
+      }
+      this.#host.dispose(delivery, partition)
     }
     this.#host.idle(partition)
+  }
+
+  /**
+   * Writes the dead letter until it is confirmed. Meanwhile its partition counts as stopped, from the first failure on. A topic that can't be
+   * written to for good is also a matter of `errorPolicy`, where the user set another than the default. Never rejects.
+   */
+  async #writeDeadLetter(
+    delivery: Delivery,
+    partition: PartitionState,
+    error: unknown,
+    deadLetters: DeadLetters,
+  ): Promise<{ readonly incomplete: string | undefined } | 'dropped' | 'skipped'> {
+    const { stopped } = this.#settings
+    const { assignment } = partition
+    for (let attempt = 1; ; attempt += 1) {
+      // The first write may take the time that a close has. Later ones don't hold a close or a handover up.
+      const signal = attempt === 1 ? partition.gone.signal : partition.leaving.signal
+      const result = await withSignal(deadLetters.write(delivery, error), signal).catch(() => undefined)
+      if (result === undefined || partition.gone.signal.aborted) return 'dropped'
+      const { failure } = result
+      if (failure === undefined) return result
+      const message = `message ${delivery.id} can't be written to ${deadLetters.topicFor(delivery.topic)}: ${failure.message}`
+      const reason = new StreamError(message, { ...contextOf(failure), operation: 'dead-letter', cause: failure })
+      const advice = failure.retryable
+        ? stopped.wait(assignment, delivery, reason)
+        : stopped.stop(assignment, delivery, reason)
+      if (advice === 'skip') return 'skipped'
+      try {
+        await wait(backoffDelayMs(RECONNECT_BACKOFF, attempt), partition.leaving.signal)
+      } catch {
+        return 'dropped'
+      }
+    }
   }
 
   /** HTTP: the sender retries. Only what no retry can help, or has had all its attempts, goes to the dead letters, if there are any. */
@@ -216,4 +261,8 @@ function isFinal(delivery: Delivery, final: boolean): boolean {
 /** The wait before the next attempt: what the error asks for, else the loop's backoff. */
 function waitFor(error: unknown, retry: Backoff, attempt: number): number {
   return isStreamError(error) && error.retryAfterMs !== undefined ? error.retryAfterMs : backoffDelayMs(retry, attempt)
+}
+
+function contextOf({ code, retryable, transport, topic }: StreamError): StreamErrorOptions {
+  return { code, retryable, transport, topic }
 }

@@ -150,7 +150,7 @@ function specOf({ group, topics, transport, options }: Surroundings, own: unknow
 }
 
 /** `undefined`: the error policy decides on what can't be handled. */
-function deadLettersOf({ group, topics, transport, options, events, error }: Surroundings): DeadLetters | undefined {
+function deadLettersOf({ group, topics, transport, options, error }: Surroundings): DeadLetters | undefined {
   const { deadLetter } = options
   if (deadLetter === false) return undefined
   const { capabilities, deadLetterTransport, name } = transport
@@ -161,6 +161,5 @@ function deadLettersOf({ group, topics, transport, options, events, error }: Sur
     throw error('UNSUPPORTED', what, 'configure')
   }
   const topic = typeof deadLetter === 'object' ? deadLetter.topic : undefined
-  const report = (failure: StreamError): void => events.emit('error', failure)
-  return new DeadLetters(deadLetterTransport ?? transport, topics, group, topic, report)
+  return new DeadLetters(deadLetterTransport ?? transport, topics, group, topic)
 }

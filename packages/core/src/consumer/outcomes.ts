@@ -16,6 +16,7 @@ import type { Inbox } from './inbox.js'
 import type { PartitionState } from './partition-state.js'
 import { retryTest } from './retry-test.js'
 import { goneError, Settler, type SettlerHost } from './settler.js'
+import type { StoppedPartitions } from './stopped-partitions.js'
 import { ValueDecoder } from './value-decoder.js'
 import { WindDown } from './wind-down.js'
 
@@ -24,6 +25,7 @@ export interface OutcomeSettings {
   readonly reports: ConsumerReports
   readonly inbox: Inbox
   readonly slot: DriverSlot
+  readonly stopped: StoppedPartitions
   readonly deadLetters: DeadLetters | undefined
   readonly replies: Replies | undefined
   readonly dedupe: Dedupe | undefined
@@ -49,7 +51,18 @@ export class Outcomes
   readonly #slot: DriverSlot
   readonly #dedupe: Dedupe | undefined
 
-  constructor({ options, reports, inbox, slot, deadLetters, replies, dedupe, beforeLeaving, fail }: OutcomeSettings) {
+  constructor({
+    options,
+    reports,
+    inbox,
+    slot,
+    stopped,
+    deadLetters,
+    replies,
+    dedupe,
+    beforeLeaving,
+    fail,
+  }: OutcomeSettings) {
     const { ordering, errorPolicy, codec, schema } = options
     const retry = { ...options.retry, when: retryTest(options.retry.when) }
     const manualAck = options.ack === 'manual'
@@ -61,7 +74,7 @@ export class Outcomes
     this.windDown = new WindDown(this.settler, beforeLeaving)
     const decoder = new ValueDecoder(codec, schema)
     this.dispatcher = new Dispatcher({ ordering, manualAck, attempts: retry.attempts, decoder, slot }, this)
-    this.failures = new Failures({ retry, errorPolicy, reports, slot, deadLetters, replies, fail }, this)
+    this.failures = new Failures({ retry, errorPolicy, reports, slot, stopped, deadLetters, replies, fail }, this)
     dedupe?.bind({ manualAck, dispatcher: this.dispatcher, outcomes: this, reports, fail })
   }
 

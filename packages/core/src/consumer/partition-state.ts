@@ -47,7 +47,9 @@ export class PartitionState {
   pausedReported = false
   /** What can be settled: with individual settlement all that is done, with cumulative settlement its contiguous prefix. */
   done: Delivery[] = []
-  /** Aborts when the partition leaves this member, or a close runs out of time. */
+  /** Aborts when the partition begins to leave this member: nothing new is started. */
+  readonly leaving = new AbortController()
+  /** Aborts when the partition has left this member, or a close runs out of time. */
   readonly gone = new AbortController()
   /** Aborts when the partition is closed. */
   readonly over = new AbortController()

@@ -50,17 +50,18 @@ export class StoppedPartitions {
   stop(assignment: PartitionAssignment, cause: object, error: StreamError): 'wait' | 'skip' {
     const { errorPolicy, reports, fail } = this.#settings
     const { topic, partition } = assignment
-    const found = this.#stopped.get(assignment)
-    const stopped = found?.partition ?? { topic, partition, error, since: Date.now() }
     if (errorPolicy === 'restart') {
-      reports.partitionSkips({ ...stopped, error })
+      reports.partitionSkips({ topic, partition, error, since: Date.now() })
       return 'skip'
     }
-    if (found === undefined) {
-      this.#stopped.set(assignment, { partition: stopped, causes: new Set([cause]) })
-      reports.partitionStopped(stopped)
-    } else found.causes.add(cause)
+    this.#note(assignment, cause, error)
     if (errorPolicy !== 'stop') fail(error)
+    return 'wait'
+  }
+
+  /** As {@link StoppedPartitions.stop}, for a cause that passes by itself (an outage): `errorPolicy` isn't asked. */
+  wait(assignment: PartitionAssignment, cause: object, error: StreamError): 'wait' {
+    this.#note(assignment, cause, error)
     return 'wait'
   }
 
@@ -70,6 +71,15 @@ export class StoppedPartitions {
     if (found?.causes.delete(cause) !== true || found.causes.size > 0) return
     this.#stopped.delete(assignment)
     this.#settings.reports.partitionResumed(found.partition)
+  }
+
+  #note(assignment: PartitionAssignment, cause: object, error: StreamError): void {
+    const found = this.#stopped.get(assignment)
+    if (found !== undefined) return void found.causes.add(cause)
+    const { topic, partition } = assignment
+    const stopped = { topic, partition, error, since: Date.now() }
+    this.#stopped.set(assignment, { partition: stopped, causes: new Set([cause]) })
+    this.#settings.reports.partitionStopped(stopped)
   }
 
   /** The partition left this member. */

@@ -23,6 +23,7 @@ export class WindDown {
   /** Nothing new is started in the partition, and its driver no longer waits for room. */
   begin(partition: PartitionState): void {
     if (partition.phase === 'open') partition.phase = 'draining'
+    partition.leaving.abort()
     partition.wakeRoomWaiters()
   }
 
@@ -69,6 +70,7 @@ export class WindDown {
 /** Tells running handlers, and dead letters on their way, that the partition is no longer this loop's. */
 export function abortHandlers(partition: PartitionState, reason: string): void {
   const { topic } = partition.assignment
+  partition.leaving.abort()
   partition.gone.abort()
   for (const delivery of [...partition.handling()]) {
     const message = `message ${delivery.id} is no longer this loop's: ${reason}`

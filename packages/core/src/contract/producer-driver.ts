@@ -10,7 +10,10 @@ export interface ProducerSink {
 export interface ProducerReady {
   /** Partitions of the topic, for checking an explicit `partition`. */
   readonly partitions: number
-  /** Largest payload that the transport takes, in bytes; larger ones are refused with TOO_LARGE before any I/O. */
+  /**
+   * Largest payload that the transport takes, in bytes; larger ones are refused with TOO_LARGE before any I/O. The user's option, but for a topic of
+   * dead letters (`TopicSpec.role`): there what the protocol or broker can hold, since what could be received must be written as well.
+   */
   readonly maxPayloadBytes: number
 }
 

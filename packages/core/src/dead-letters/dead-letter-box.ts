@@ -38,6 +38,8 @@ export interface DeadLetterOutcome {
   readonly count: number
   /** Those of the asked `ids` that were not there. */
   readonly missing: readonly string[]
+  /** Ids that a replay left where they are, since a part of the original is missing (`DeadLetter.incomplete`). Empty for a discard. */
+  readonly incomplete: readonly string[]
 }
 
 /**
@@ -121,6 +123,7 @@ export class DeadLetterBox implements AsyncDisposable {
    * Sends them to the topic they came from, for their group alone: same id, key, bytes, headers and time; attempts count anew, and
    * they have left the order of their key. A dead letter is gone once its message is durably accepted, and not before: a crash in
    * between leaves it, and the next replay sends it again. What fails again meanwhile is a new dead letter, and not replayed by this call.
+   * One whose original isn't whole is left where it is, and named in `incomplete`: fetch the original by its `origin`, where that keeps it.
    * Rejects with the first error of a send; what was sent by then is gone from the dead letters.
    */
   replay(selection: DeadLetterSelection, options: Abortable = {}): Promise<DeadLetterOutcome> {
@@ -143,7 +146,7 @@ export class DeadLetterBox implements AsyncDisposable {
   }
 
   async #take(
-    operation: string,
+    operation: 'replay' | 'discard',
     selection: DeadLetterSelection,
     signal: AbortSignal | undefined,
     use: (letter: DeadLetterDetails) => Promise<void>,
@@ -151,6 +154,7 @@ export class DeadLetterBox implements AsyncDisposable {
     const { ids, test } = this.#selector(selection, operation)
     return this.#inTurn(operation, async () => {
       const missing = new Set(ids)
+      const incomplete: string[] = []
       let count = 0
       const marked = await this.#letters.markedPlaces(signal)
       await this.#letters.read(signal, async (reader) => {
@@ -159,11 +163,15 @@ export class DeadLetterBox implements AsyncDisposable {
           const letter = this.#letters.letterOf(delivery)
           if (letter === undefined || !test(letter)) return 'stays'
           missing.delete(letter.id)
+          if (operation === 'replay' && letter.incomplete !== undefined) {
+            incomplete.push(letter.id)
+            return 'stays'
+          }
           return letter
         })
         count = await taking.run(reader)
       })
-      return { count, missing: [...missing] }
+      return { count, missing: [...missing], incomplete }
     })
   }
 

@@ -26,6 +26,8 @@ export interface DeadLetter {
   readonly failedAt: number
   /** Bytes of the payload. */
   readonly size: number
+  /** What of the original the dead-letter topic could not take, and its size: `payload 3145728 bytes`. `undefined`: the dead letter is whole. */
+  readonly incomplete: string | undefined
 }
 
 /** A dead letter with all that the original had. */
@@ -60,6 +62,7 @@ export function readDeadLetter(delivery: Delivery, topic: string, group: string)
     timestamp: number(DEAD_LETTER_HEADERS.timestamp, timestamp),
     failedAt: number(DEAD_LETTER_HEADERS.failedAt, timestamp),
     size: bytes?.length ?? 0,
+    incomplete: headers[DEAD_LETTER_HEADERS.incomplete],
     bytes,
     headers: Object.fromEntries(Object.entries(headers).filter(([name]) => !ADDED.has(name))),
   }

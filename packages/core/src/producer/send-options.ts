@@ -45,7 +45,8 @@ export function recordSize(payload: Buffer | undefined, key: string | undefined,
   )
 }
 
-function headersSize(headers: Headers): number {
+/** Bytes of names and values together. */
+export function headersSize(headers: Headers): number {
   let size = 0
   for (const name of Object.keys(headers)) size += name.length + Buffer.byteLength(headers[name] ?? '')
   return size

@@ -27,6 +27,8 @@ export const DEAD_LETTER_HEADERS = {
   timestamp: 'streamswitch-origin-timestamp',
   /** When it was given up, in milliseconds since the epoch. */
   failedAt: 'streamswitch-failed-at',
+  /** What of the original the dead-letter topic could not take, and its size: `payload 3145728 bytes, headers 40000 bytes`. */
+  incomplete: 'streamswitch-incomplete',
 } as const
 
 /** Headers that core acts upon in loops, on every transport. Drivers hand them on like any other. */

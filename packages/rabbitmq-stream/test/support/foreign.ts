@@ -9,6 +9,7 @@ export function foreignClient(): ForeignClient {
   return {
     name: 'amqplib',
     raw: 'everything',
+    oversizedBytes: 3_000_000,
     write: (topic, record) =>
       (record.raw?.id?.length ?? 0) > 255
         ? publishWithId(topic, record)

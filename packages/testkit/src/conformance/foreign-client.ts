@@ -22,6 +22,7 @@ export function foreignClient(suite: Suite): void {
     }
     writes(suite, foreign)
     writesOddFields(suite, foreign)
+    if (foreign.oversizedBytes !== undefined) writesTooMuch(suite, foreign, foreign.oversizedBytes)
     reads(suite, foreign)
   })
 }
@@ -130,6 +131,41 @@ function writesOddFields(suite: Suite, foreign: ForeignClient): void {
     expect(escaped?.id).toBe(digest(forged))
     expect(member.handlings.at(-1)?.headers, 'what is beyond the limit is in native alone').toEqual({ tenant: 'acme' })
   })
+}
+
+/** What could be received can be dead-lettered: whole, or as a substitute that says what is missing. */
+function writesTooMuch(suite: Suite, foreign: ForeignClient, bytes: number): void {
+  suite.test(
+    `a failing message of ${foreign.name} beyond the sender's own limit is dead-lettered; its key goes on`,
+    {},
+    async (bench) => {
+      const member = await bench.member({
+        settings: { codec: 'bytes', retry: quickRetry(1) },
+        handler: (message) => {
+          if ((message.bytes?.length ?? 0) > 1_000) throw new Error('too much')
+        },
+      })
+      await bench.producer().init()
+      const large = Buffer.alloc(bytes, 'x')
+      await within(foreign.write(bench.topic, { body: large, key: 'k' }, bench.group), 'the foreign write')
+      await within(
+        foreign.write(bench.topic, { body: Buffer.from('small'), key: 'k' }, bench.group),
+        'the foreign write',
+      )
+      await bench.until(() => member.succeeded.length === 1, 'the message behind it')
+      await using box = bench.transport().deadLetters(bench.topic, { group: bench.group })
+      const { letters } = await within(box.list(), 'the dead letters')
+      expect(letters).toHaveLength(1)
+      const [letter] = letters
+      if (letter?.incomplete === undefined) expect(letter?.size).toBe(bytes)
+      else {
+        expect(letter.incomplete).toBe(`payload ${bytes} bytes`)
+        const replayed = await within(box.replay({ all: true }), 'the replay')
+        expect(replayed, 'what is not whole is not replayed').toMatchObject({ count: 0, incomplete: [letter.id] })
+      }
+      expect((await within(box.discard({ all: true }), 'the discard')).count).toBe(1)
+    },
+  )
 }
 
 function digest(text: string): string {

@@ -36,6 +36,8 @@ export interface ForeignClient {
   readonly raw: 'everything' | 'ids'
   /** Writes a record; resolves when the broker has it. `group`: the one that receives, for transports that address it (HTTP). */
   write(topic: string, record: ForeignRecord, group: string): Promise<void>
+  /** Size of a body that it can write although our own sender is limited to less (`limits.maxPayloadBytes`), in bytes. Left out: the broker or server refuses such. */
+  readonly oversizedBytes?: number
   /** Called before anything is sent to the topic, where reading must be prepared (a queue bound, a server started). */
   prepareRead?(topic: string, topology: Topology): Promise<void>
   /** Resolves with the first `count` records of the topic, keys where the transport shows them. */
