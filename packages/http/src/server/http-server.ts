@@ -5,6 +5,7 @@ import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { BATCH_TYPE_FAMILY } from '../wire/batch-frames.js'
+import { MAX_HEADERS } from '../wire/limits.js'
 import { PROBLEM_TYPE, type Problem, problems } from '../wire/problem.js'
 import { sendProblem } from './answers.js'
 import { ConnectionTable } from './connection-table.js'
@@ -24,6 +25,9 @@ export interface ServerSettings {
 
 /** Largest header section: 32 KiB of headers, percent-encoded at worst, and the reserved ones. */
 const MAX_HEADER_BYTES = 128 * 1024
+
+/** Maximum number of headers of a request: a message's own, ours, and those that HTTP and proxies add. */
+const MAX_REQUEST_HEADERS = MAX_HEADERS + 100
 
 /** How long the answer to a broken request may take to leave, in milliseconds. */
 const ANSWER_MS = 500
@@ -95,6 +99,8 @@ function makeNodeServer(
           },
           take,
         )
+  // One more than are taken, so that it shows when there are too many.
+  server.maxHeadersCount = MAX_REQUEST_HEADERS + 1
   connections.watch(server)
   // A handler may take as long as it does: idle sockets within a request are the sender's to judge.
   server.timeout = 0
@@ -120,6 +126,8 @@ function refuseEarly(request: FastifyRequest, settings: ServerSettings): Problem
   // Judged here, not in the handshake: a client is told what it lacks instead of finding its connection cut.
   if (!health && settings.tls?.ca !== undefined && !isCertified(request.raw.socket)) return problems.uncertified()
   if (!health && !isAuthorized(request.headers.authorization, settings.token)) return problems.unauthenticated()
+  if (request.raw.rawHeaders.length > 2 * MAX_REQUEST_HEADERS)
+    return problems.overLimit(`the request has too many headers: the limit is ${MAX_REQUEST_HEADERS}`)
   const length = Number(request.headers['content-length'] ?? 0)
   const batch = String(request.headers['content-type'] ?? '').startsWith(BATCH_TYPE_FAMILY)
   if (!batch && length > settings.maxPayloadBytes) return problems.tooLarge(settings.maxPayloadBytes, 'payload')

@@ -75,6 +75,13 @@ export const problems = {
     code: 'TOO_LARGE',
     retryable: false,
   }),
+  overLimit: (detail: string): Problem => ({
+    status: 413,
+    title: 'The request exceeds a limit',
+    detail,
+    code: 'TOO_LARGE',
+    retryable: false,
+  }),
   unknownBatch: (known: string): Problem => ({
     status: 415,
     title: `Batches are taken as ${known} only`,
