@@ -6,7 +6,6 @@ import {
   type ProducerDriver,
   type ProducerSpec,
   type ReplyChannel,
-  readSecret,
   StreamError,
   type TopicDiscovery,
   type TopicSearch,
@@ -44,6 +43,7 @@ export class HttpConnection implements TransportDriver {
   readonly #listenAddress: ListenAddress
   readonly #listenPath: string
   #lease: Lease | undefined
+  #warned = false
 
   constructor(options: HttpOptionValues, context: TransportContext) {
     const [baseUrl = 'http://127.0.0.1'] = options.baseUrls ?? []
@@ -71,14 +71,14 @@ export class HttpConnection implements TransportDriver {
   }
 
   consumer(spec: ConsumerSpec, sink: ConsumerSink): ConsumerDriver {
-    return new HttpConsumerDriver(spec as ConsumerSpec<HttpConsumerOptionValues>, sink, this.#listenPath, () =>
-      this.#listen(),
+    return new HttpConsumerDriver(spec as ConsumerSpec<HttpConsumerOptionValues>, sink, this.#listenPath, (report) =>
+      this.#listen(report),
     )
   }
 
   /** Topics are known by what senders name: at most {@link MAX_FOUND_TOPICS} per loop. */
   async discover(search: TopicSearch, signal: AbortSignal): Promise<TopicDiscovery> {
-    const opening = this.#listen()
+    const opening = this.#listen((error) => this.#context.logger.error(error.message))
     const { hub, release } = await withSignal(opening, signal)
     const { prefix } = this.#context
     const found = new Set<string>()
@@ -104,7 +104,7 @@ export class HttpConnection implements TransportDriver {
     await this.#client.close()
   }
 
-  async #listen(): Promise<Lease> {
+  async #listen(report: (error: StreamError) => void): Promise<Lease> {
     const {
       maxPayloadBytes,
       maxRequestBytes,
@@ -122,9 +122,15 @@ export class HttpConnection implements TransportDriver {
       headersTimeoutMs,
       keepAliveTimeoutMs,
     }
-    const [tls, token] = await Promise.all([this.#readListenTls(), readSecret(listenToken, 'http')])
-    const held = await lease(this.#listenAddress, { ...limits, tls, token })
+    const tls = await this.#readListenTls()
+    const held = await lease({ address: this.#listenAddress, limits: { ...limits, tls }, token: listenToken, report })
     this.#lease = held
+    if (held.exposed && !this.#warned) {
+      this.#warned = true
+      this.#context.logger.warn(
+        `http: anybody who can connect to ${this.#listenAddress.host}:${held.address.port} may send: set listenToken (HTTP_LISTEN_TOKEN) or listenTlsCaFile, or listen on a loopback address`,
+      )
+    }
     return {
       ...held,
       release: () => {

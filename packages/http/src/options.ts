@@ -47,7 +47,7 @@ export const httpFields = {
   listenTlsKeyFile: option.text({ environment: 'HTTP_LISTEN_TLS_KEY_FILE' }),
   /** File with certificate authorities (PEM): only clients with a certificate of theirs are let in. */
   listenTlsCaFile: option.text({ environment: 'HTTP_LISTEN_TLS_CA_FILE' }),
-  /** Token that senders must show as `Authorization: Bearer`. Left out: everybody who can connect may send. */
+  /** Token that senders must show as `Authorization: Bearer`; a file or function is read again while requests come in. Default: none, everybody who can connect may send, which is warned about beyond loopback addresses. */
   listenToken: secretOption({ environment: 'HTTP_LISTEN_TOKEN' }),
   /** Most connections per subscriber; as many requests are in flight at most. */
   connections: option.integer({ default: 50, min: 1, max: 10_000 }),

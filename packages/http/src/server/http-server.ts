@@ -1,4 +1,4 @@
-import { constants, createHash, timingSafeEqual } from 'node:crypto'
+import { constants } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
@@ -10,6 +10,7 @@ import { PROBLEM_TYPE, type Problem, problems } from '../wire/problem.js'
 import { sendProblem } from './answers.js'
 import { ConnectionTable } from './connection-table.js'
 import type { Hub } from './hub.js'
+import type { ListenToken, TokenVerdict } from './listen-token.js'
 import { handleGet, handlePost } from './requests.js'
 
 export interface ServerSettings {
@@ -20,7 +21,7 @@ export interface ServerSettings {
   readonly headersTimeoutMs: number
   readonly keepAliveTimeoutMs: number
   readonly tls: { readonly cert: string; readonly key: string; readonly ca?: string } | undefined
-  readonly token: string | undefined
+  readonly token: ListenToken | undefined
 }
 
 /** Largest header section: 32 KiB of headers, percent-encoded at worst, and the reserved ones. */
@@ -46,9 +47,18 @@ export function makeServer(hub: Hub, settings: ServerSettings): FastifyInstance 
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
   app.addHook('onRequest', (request, reply, done) => {
-    const problem = refuseEarly(request, settings)
-    if (problem === undefined) done()
-    else refuse(request, reply, problem)
+    const proceed = (verdict: TokenVerdict): void => {
+      const problem = problemOfVerdict(verdict) ?? refuseEarly(request, settings)
+      if (problem === undefined) done()
+      else refuse(request, reply, problem)
+    }
+    if (isHealth(request)) return proceed('accepted')
+    // Judged here, not in the handshake: a client is told what it lacks instead of finding its connection cut.
+    if (settings.tls?.ca !== undefined && !isCertified(request.raw.socket))
+      return refuse(request, reply, problems.uncertified())
+    const verdict = settings.token?.judge(request.headers.authorization) ?? 'accepted'
+    if (typeof verdict === 'string') proceed(verdict)
+    else verdict.then(proceed, () => refuse(request, reply, problems.internal()))
   })
   app.get('/healthz', (_request, reply) => void reply.send({ status: 'ok' }))
   app.get(
@@ -120,12 +130,17 @@ function isCertified(socket: Socket): boolean {
   return socket instanceof TLSSocket && socket.authorized && socket.getPeerX509Certificate() !== undefined
 }
 
+function isHealth({ method, url }: FastifyRequest): boolean {
+  return method === 'GET' && (url === '/healthz' || url === '/readyz')
+}
+
+function problemOfVerdict(verdict: TokenVerdict): Problem | undefined {
+  if (verdict === 'accepted') return undefined
+  return verdict === 'refused' ? problems.unauthenticated() : problems.tokenUnreadable()
+}
+
 /** What can be said before the body is read. */
 function refuseEarly(request: FastifyRequest, settings: ServerSettings): Problem | undefined {
-  const health = request.method === 'GET' && (request.url === '/healthz' || request.url === '/readyz')
-  // Judged here, not in the handshake: a client is told what it lacks instead of finding its connection cut.
-  if (!health && settings.tls?.ca !== undefined && !isCertified(request.raw.socket)) return problems.uncertified()
-  if (!health && !isAuthorized(request.headers.authorization, settings.token)) return problems.unauthenticated()
   if (request.raw.rawHeaders.length > 2 * MAX_REQUEST_HEADERS)
     return problems.overLimit(`the request has too many headers: the limit is ${MAX_REQUEST_HEADERS}`)
   const length = Number(request.headers['content-length'] ?? 0)
@@ -139,16 +154,6 @@ function refuseEarly(request: FastifyRequest, settings: ServerSettings): Problem
 function refuse(request: FastifyRequest, reply: FastifyReply, problem: Problem): void {
   if (!request.raw.complete) reply.header('connection', 'close')
   sendProblem(reply, problem)
-}
-
-function isAuthorized(header: string | undefined, token: string | undefined): boolean {
-  if (token === undefined) return true
-  const shown = /^bearer (.+)$/i.exec(header ?? '')?.[1] ?? ''
-  return timingSafeEqual(digest(shown), digest(token))
-}
-
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
 }
 
 function problemOf(

@@ -43,6 +43,14 @@ export const problems = {
     code: 'UNAUTHENTICATED',
     retryable: false,
   }),
+  /** The server's own token can't be read, and its grace is over. */
+  tokenUnreadable: (): Problem => ({
+    status: 503,
+    title: 'The server can not check tokens now',
+    code: 'UNAVAILABLE',
+    retryable: true,
+    retryAfterMs: 1_000,
+  }),
   uncertified: (): Problem => ({
     status: 401,
     title: 'A client certificate of a known authority is needed (tlsCertFile, tlsKeyFile)',
