@@ -26,6 +26,7 @@ export interface SubscriberHost {
     readonly responseTimeoutMs: number
     readonly maxRequestRecords: number
     readonly maxRequestBytes: number
+    readonly maxPayloadBytes: number
   }
   pool(origin: string): Pool
   /** The value of the Authorization header. */
@@ -62,6 +63,10 @@ export class Subscriber implements RequestHost {
     this.#batches = settings.batches
     this.#path = url.pathname + url.search
     this.#pool = host.pool(url.origin)
+  }
+
+  get maxReplyBytes(): number {
+    return this.#host.limits.maxPayloadBytes
   }
 
   /** Whether a replica should be preferred now. */

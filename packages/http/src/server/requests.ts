@@ -8,7 +8,7 @@ import { OutcomeStream, sendProblem } from './answers.js'
 import { Gathering, toProblem } from './gathering.js'
 import type { GroupInbox } from './group-inbox.js'
 import type { Destination, Hub } from './hub.js'
-import { exchangeOf } from './reply-exchanges.js'
+import { exchangeOf, noteRequest } from './reply-exchanges.js'
 import { inSlices } from './slices.js'
 
 const EMPTY = Buffer.alloc(0)
@@ -118,7 +118,11 @@ function answerOne(
   reply: FastifyReply,
 ): void {
   if (isTooLarge(record, limits)) return sendProblem(reply, problems.tooLarge(limits.maxPayloadBytes, 'payload'))
+  noteRequest(request.raw.socket)
   const exchange = exchangeOf(record, request.headers.accept, reply)
+  if (exchange === 'lost') return sendProblem(reply, problems.replyLost())
+  // All of it is on its way once more.
+  if (exchange?.isOver === true) return
   const gathering = new Gathering([exchange?.record ?? record], (_index, refused) => {
     if (exchange?.finish() === true) return
     if (refused.size > 0) sendProblem(reply, toProblem(refused, record, groupsToTell(destination)))

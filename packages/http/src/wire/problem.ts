@@ -77,6 +77,13 @@ export const problems = {
     code: 'INVALID_ARGUMENT',
     retryable: false,
   }),
+  /** A resend of a request whose reply went out before, and broke off on the way. */
+  replyLost: (): Problem => ({
+    status: 410,
+    title: 'The reply to this request was sent before and is not kept any more',
+    code: 'ABORTED',
+    retryable: false,
+  }),
   tooLarge: (limit: number, what: 'payload' | 'request'): Problem => ({
     status: 413,
     title: `The ${what} has more than ${limit} bytes`,

@@ -18,6 +18,8 @@ export interface ServerStats {
   /** `error` events of the loops. */
   readonly errors: number
   readonly connections: number
+  /** Of replies, once there was one. */
+  readonly kept?: { readonly bytes: number; readonly replies: number }
   /** Processor time since the start. */
   readonly cpuMs: number
   /** Most processor time between two turns of the event loop since the last question. */

@@ -63,6 +63,7 @@ try {
           handled,
           errors,
           connections,
+          kept: Reflect.get(globalThis, Symbol.for('streamswitch.http.exchanges'))?.kept,
           cpuMs: cpu(process.cpuUsage()),
           longestTurnMs: longestTurn,
           peakMib: process.resourceUsage().maxRSS / 1024,
