@@ -21,10 +21,8 @@ import { defaultListen, type ListenAddress } from './option-checks.js'
 import type { HttpConsumerOptionValues, HttpOptionValues, HttpProducerOptionValues } from './options.js'
 import { HttpProducerDriver } from './producer.js'
 import { httpReplies } from './replies.js'
+import { FoundTopics } from './server/found-topics.js'
 import { type Lease, lease } from './server/listener.js'
-
-/** Most topics that senders may have one loop by pattern join: a sender could name any number. */
-const MAX_FOUND_TOPICS = 1_000
 
 /** What `transport.native` is: the listening side, while a loop of the transport is open. */
 export interface HttpNative {
@@ -76,25 +74,25 @@ export class HttpConnection implements TransportDriver {
     )
   }
 
-  /** Topics are known by what senders name: at most {@link MAX_FOUND_TOPICS} per loop. */
+  /** Topics are known by what senders name. */
   async discover(search: TopicSearch, signal: AbortSignal): Promise<TopicDiscovery> {
-    const opening = this.#listen((error) => this.#context.logger.error(error.message))
+    const { prefix, logger } = this.#context
+    const opening = this.#listen((error) => logger.error(error.message))
     const { hub, release } = await withSignal(opening, signal)
-    const { prefix } = this.#context
-    const found = new Set<string>()
+    const found = new FoundTopics({
+      search,
+      inboxOf: (topic) => hub.inbox(`${this.#listenPath}/${prefix}${topic}`, search.brokerGroup),
+      warn: (message) => logger.warn(`http: group ${search.brokerGroup}: ${message}`),
+    })
     const leave = hub.search({
       group: search.brokerGroup,
       basePath: this.#listenPath,
-      find: (brokerTopic) => {
-        const topic = brokerTopic.startsWith(prefix) ? brokerTopic.slice(prefix.length) : ''
-        if (!search.accepts(topic) || (!found.has(topic) && found.size >= MAX_FOUND_TOPICS)) return undefined
-        found.add(topic)
-        return search.found(topic)
-      },
+      find: (brokerTopic) => found.find(brokerTopic.startsWith(prefix) ? brokerTopic.slice(prefix.length) : ''),
     })
     return {
       close: async () => {
         leave()
+        found.close()
         await release()
       },
     }
