@@ -3,6 +3,7 @@ import {
   answerDeadline,
   atMost,
   type HostAddress,
+  messageOf,
   parseHostText,
   readSecret,
   readTls,
@@ -176,7 +177,7 @@ export class AmqpConnection {
   destroy(error: unknown): void {
     if (this.gone) return
     this.#cause ??= error
-    this.#socket?.destroy(error instanceof Error ? error : new Error(String(error)))
+    this.#socket?.destroy(error instanceof Error ? error : new Error(messageOf(error)))
     this.#end(this.#cause)
   }
 

@@ -1,3 +1,4 @@
+import { messageOf } from '@streamswitch/core/driver'
 import type { ConfirmChannel, Options } from 'amqplib'
 import type { AmqpConnection } from './connection.js'
 import type { Lease, SharedConnection } from './shared-connection.js'
@@ -103,7 +104,7 @@ export function confirmed(
   return new Promise((resolve, reject) => {
     channel.publish(exchange, routingKey, body, { persistent: true, ...properties }, (error: unknown) => {
       if (error === null || error === undefined) resolve()
-      else reject(error instanceof Error ? error : new Error(String(error)))
+      else reject(error instanceof Error ? error : new Error(messageOf(error)))
     })
   })
 }

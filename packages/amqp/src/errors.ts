@@ -1,4 +1,4 @@
-import { type ErrorMeaning, isStreamError, StreamError, systemErrorMeaning } from '@streamswitch/core/driver'
+import { type ErrorMeaning, isStreamError, messageOf, StreamError, systemErrorMeaning } from '@streamswitch/core/driver'
 
 /** By reply code of the broker (AMQP 0-9-1, section 1.5.2.1, and RabbitMQ's own), unless the text says more. */
 const BY_REPLY_CODE: Readonly<Record<number, ErrorMeaning>> = {
@@ -81,7 +81,7 @@ const BY_TEXT: readonly (readonly [RegExp, ErrorMeaning])[] = [
 /** The adapter's table of native errors. Unknown ones are UNKNOWN, retryable, with the cause kept. */
 export function classifyError(native: unknown, operation: string, topic?: string): StreamError {
   if (isStreamError(native)) return withTopic(native, topic)
-  const text = native instanceof Error ? native.message : String(native)
+  const text = messageOf(native)
   const meaning = meaningOf(native, text)
   const message = meaning.advice === undefined ? shorten(text) : `${shorten(text)}; ${meaning.advice}`
   return new StreamError(message, {

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
 import {
+  arrivedId,
+  arrivedTimestamp,
   Delivery,
   type Headers,
   type IncomingReply,
@@ -20,6 +22,8 @@ const UNUSABLE_HEADERS: ReadonlySet<string> = new Set(['CC', 'BCC', '__proto__',
 /** Holds the user's headers whose names can't stand by themselves, as a JSON list of pairs. */
 const OTHER_HEADERS = 'streamswitch-headers'
 const OWN_HEADERS: ReadonlySet<string> = new Set([...Object.values(WIRE_HEADERS), OTHER_HEADERS])
+/** A time that nobody means: the year 5138. */
+const FAR_FUTURE_MS = 100_000_000_000_000
 const EMPTY = Buffer.alloc(0)
 const NO_HEADERS: Headers = Object.freeze({})
 
@@ -69,7 +73,7 @@ export function replyOf(message: ConsumeMessage): IncomingReply {
     requestId: typeof correlationId === 'string' ? correlationId : undefined,
     headers: headers === undefined ? NO_HEADERS : userHeaders(headers),
     payload: tombstone ? undefined : message.content,
-    timestamp: timestampOf(message),
+    timestamp: arrivedTimestamp(headers?.[WIRE_HEADERS.timestamp], propertyMilliseconds(message)),
   }
 }
 
@@ -97,12 +101,12 @@ function fitsShortString(text: string): boolean {
   return text.length * 3 <= MAX_SHORT_STRING_BYTES || Buffer.byteLength(text) <= MAX_SHORT_STRING_BYTES
 }
 
-/** The id that the sender gave a message, ours or a foreign one. */
+/** The id that the sender gave a message, ours or a foreign one, as loops know it. */
 export function messageIdOf(message: Message): string | undefined {
   const { messageId, headers } = message.properties
-  if (typeof messageId === 'string' && messageId !== '') return messageId
+  if (typeof messageId === 'string' && messageId !== '') return arrivedId(messageId)
   const header: unknown = headers?.[WIRE_HEADERS.id]
-  return typeof header === 'string' ? header : undefined
+  return typeof header === 'string' ? arrivedId(header) : undefined
 }
 
 /** Recognises a message when it is delivered again: by its id, else by its content. */
@@ -139,7 +143,8 @@ export function toDelivery(
     key: typeof key === 'string' ? key : foreignKey(message),
     payload: tombstone ? undefined : message.content,
     headers: headers === undefined ? NO_HEADERS : userHeaders(headers),
-    timestamp: timestampOf(message),
+    timestamp: message.properties.headers?.[WIRE_HEADERS.timestamp],
+    brokerTimestamp: propertyMilliseconds(message),
     position: fields.deliveryTag,
     replyTo: typeof replyTo === 'string' ? replyTo : undefined,
     native: message,
@@ -155,11 +160,15 @@ function foreignKey(message: Message): string | undefined {
   return routingKey
 }
 
-function timestampOf(message: Message): number {
-  const { headers, timestamp } = message.properties
-  const own = Number(headers?.[WIRE_HEADERS.timestamp])
-  if (Number.isSafeInteger(own)) return own
-  return typeof timestamp === 'number' && timestamp > 0 ? timestamp * 1_000 : Date.now()
+/**
+ * The property `timestamp`, in milliseconds. AMQP 0-9-1 counts seconds (section 4.2.5.4); senders that put milliseconds, microseconds or
+ * nanoseconds there are recognised by their size: a time beyond the year 5138 is counted in a smaller unit.
+ */
+function propertyMilliseconds({ properties: { timestamp } }: Message): number | undefined {
+  if (typeof timestamp !== 'number' || !(timestamp > 0) || timestamp === Infinity) return undefined
+  let milliseconds = timestamp * 1_000
+  while (milliseconds >= FAR_FUTURE_MS) milliseconds /= 1_000
+  return Math.floor(milliseconds)
 }
 
 /** Texts, numbers and truth values as texts; anything else is in `native` only. */

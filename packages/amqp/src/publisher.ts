@@ -1,4 +1,4 @@
-import { Deque, type OutgoingRecord, type PublishBatch, StreamError } from '@streamswitch/core/driver'
+import { Deque, messageOf, type OutgoingRecord, type PublishBatch, StreamError } from '@streamswitch/core/driver'
 import { type ConfirmChannel, IllegalOperationError } from 'amqplib'
 import { classifyError, replyCodeOf, unanswered, unroutable } from './errors.js'
 import { bodyOf, messageIdOf, propertiesOf } from './message.js'
@@ -246,7 +246,7 @@ function isNack(error: unknown): boolean {
 }
 
 function unsendable(error: unknown, topic: string): StreamError {
-  const reason = error instanceof Error ? error.message : String(error)
+  const reason = messageOf(error)
   const code = error instanceof RangeError && /exceeds the \d+ byte/.test(reason) ? 'TOO_LARGE' : 'INVALID_ARGUMENT'
   return new StreamError(`the message can't be written as AMQP: ${reason}`, {
     code,

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { StreamError } from './errors.js'
+import { messageOf, StreamError } from './errors.js'
 
 /** Turns values into bytes and back. May throw anything: core wraps it as SERIALIZATION. */
 export interface Codec<T = unknown> {
@@ -87,7 +87,7 @@ export function serializationError(
   topic: string,
   cause: unknown,
 ): StreamError {
-  const reason = cause instanceof Error ? cause.message : String(cause)
+  const reason = messageOf(cause)
   return new StreamError(`the ${codec} codec can't ${action} a value of topic '${topic}': ${reason}`, {
     code: 'SERIALIZATION',
     operation: action,

@@ -1,7 +1,9 @@
 /**
  * The door for adapters: everything an adapter needs and may use. What isn't exported here is core's own.
  */
+
 export { answerDeadline } from './answer-deadline.js'
+export { arrivedHeaders, arrivedId, arrivedKey, arrivedReplyTo, arrivedTimestamp } from './arrival/arrived.js'
 export { atMost } from './at-most.js'
 export { type Backoff, backoffDelayMs, RECONNECT_BACKOFF } from './backoff.js'
 export { ConsumerLoop, type ConsumerLoopClass } from './consumer/consumer-loop.js'
@@ -59,7 +61,14 @@ export type {
   MarkSettlement,
 } from './dedupe/dedupe-store.js'
 export { Deque } from './deque.js'
-export { type ErrorCode, isStreamError, StreamError, type StreamErrorOptions, toStreamError } from './errors.js'
+export {
+  type ErrorCode,
+  isStreamError,
+  messageOf,
+  StreamError,
+  type StreamErrorOptions,
+  toStreamError,
+} from './errors.js'
 export { formatReplyAddress, requestIdOf } from './feedback/reply-address.js'
 export { FetchBudget, type MeasuredFetch } from './fetch-budget.js'
 export { bracketed, environmentText, type HostAddress, hostTexts, parseHostText } from './host-address.js'
@@ -75,6 +84,7 @@ export {
   option,
 } from './options/fields.js'
 export { Problems } from './options/problems.js'
+export { printable } from './printable.js'
 export { Producer, type ProducerClass, type ProducerOptions } from './producer/producer.js'
 export { OFFICIAL_ADAPTERS, officialIdentity } from './registry/official-adapters.js'
 export { readSecret, type Secret, secretOption } from './secret.js'
@@ -86,6 +96,7 @@ export { partitionConflict, topicMissing } from './topic-errors.js'
 export type { TopicSelection } from './topic-pattern.js'
 export { Transport, type TransportOptions } from './transport/transport.js'
 export type { TransportUrl } from './transport/url.js'
+export { MAX_HEADERS_BYTES, MAX_ID_BYTES, MAX_KEY_BYTES, MAX_TIMESTAMP } from './wire/limits.js'
 export {
   DEAD_LETTER_HEADERS,
   REPLY_HEADERS,

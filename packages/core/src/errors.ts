@@ -1,3 +1,5 @@
+import { printable } from './printable.js'
+
 /** What went wrong, in the words that every transport shares. `docs/runbook.md` has a line for each. */
 export const ERROR_CODES = [
   'INVALID_ARGUMENT',
@@ -35,11 +37,14 @@ export interface StreamErrorOptions {
   /** How long the other side asked to wait before the next try, in milliseconds (an HTTP Retry-After, for one). */
   readonly retryAfterMs?: number | undefined
   readonly cause?: unknown
+  /** What is wrong, point by point: each on a line of its own below the message. */
+  readonly points?: readonly string[] | undefined
 }
 
 /**
  * The one error that Streamswitch throws, rejects with and emits. Recognise it with {@link isStreamError} or `instanceof`:
- * both also accept errors made by another installed copy of this package.
+ * both also accept errors made by another installed copy of this package. Control characters in the message, which may quote what came
+ * from outside, are escaped.
  */
 export class StreamError extends Error {
   override readonly name: string = 'StreamError'
@@ -52,7 +57,8 @@ export class StreamError extends Error {
   readonly [STREAM_ERROR] = true
 
   constructor(message: string, options: StreamErrorOptions) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    const lines = [message, ...(options.points ?? [])].map(printable)
+    super(lines.join('\n  - '), options.cause === undefined ? undefined : { cause: options.cause })
     this.code = options.code
     this.retryable = options.retryable ?? RETRYABLE.has(options.code)
     this.transport = options.transport
@@ -70,7 +76,11 @@ export class StreamError extends Error {
 
 /** True for a {@link StreamError}, also one from another installed copy of `@streamswitch/core`. */
 export function isStreamError(value: unknown): value is StreamError {
-  return typeof value === 'object' && value !== null && STREAM_ERROR in value
+  try {
+    return typeof value === 'object' && value !== null && STREAM_ERROR in value
+  } catch {
+    return false
+  }
 }
 
 /** One record of a batch that failed. */
@@ -113,12 +123,54 @@ export function isBatchError(value: unknown): value is BatchError {
 /** Wraps anything thrown into a {@link StreamError}; one that already is passes through unchanged. */
 export function toStreamError(value: unknown, fallback: StreamErrorOptions): StreamError {
   if (isStreamError(value)) return value
-  const message = value instanceof Error ? value.message : String(value)
-  return new StreamError(message, { cause: value, ...fallback })
+  return new StreamError(messageOf(value), { cause: value, ...fallback })
 }
 
-/** One line about anything thrown. */
+/** One line about anything thrown. Never throws, whatever it is given. */
 export function describe(error: unknown): string {
-  if (isStreamError(error)) return `${error.code}: ${error.message}`
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  if (isStreamError(error)) return `${error.code}: ${messageOf(error)}`
+  return isError(error) ? `${nameOf(error)}: ${messageOf(error)}` : messageOf(error)
+}
+
+/** The message of an error, and any other value as text. Never throws, whatever it is given: what can't be told is said to be so. */
+export function messageOf(thrown: unknown): string {
+  return textOf(() => (thrown instanceof Error ? thrown.message : thrown), thrown)
+}
+
+/** The name of an error; `undefined` for any other value. Never throws. */
+export function nameOf(thrown: unknown): string | undefined {
+  return isError(thrown) ? textOf(() => thrown.name, 'Error') : undefined
+}
+
+/**
+ * The value itself, or an Error in its place where even asking what it is throws (a revoked Proxy, one whose traps throw): what core
+ * passes on can be told apart by whoever gets it.
+ */
+export function inspectable(thrown: unknown): unknown {
+  if (typeof thrown !== 'object' && typeof thrown !== 'function') return thrown
+  if (thrown === null) return thrown
+  try {
+    // What `instanceof` asks, and what `in` does.
+    Object.getPrototypeOf(thrown)
+    Reflect.has(thrown, STREAM_ERROR)
+    return thrown
+  } catch {
+    return new Error(messageOf(thrown))
+  }
+}
+
+function isError(value: unknown): value is Error {
+  try {
+    return value instanceof Error
+  } catch {
+    return false
+  }
+}
+
+function textOf(read: () => unknown, thrown: unknown): string {
+  try {
+    return String(read())
+  } catch {
+    return `${thrown === null ? 'null' : typeof thrown} that can't be shown as text`
+  }
 }

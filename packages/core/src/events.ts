@@ -1,3 +1,4 @@
+import { describe, messageOf } from './errors.js'
 import type { Logger } from './logger.js'
 
 type Listener<Payload> = (payload: Payload) => void
@@ -40,15 +41,14 @@ export class Events<Map extends object> {
     else if (name === 'reconnecting') this.lastError = { error: (payload as { error: unknown }).error, at: Date.now() }
     const set = this.#listeners.get(name)
     if (set === undefined || set.size === 0) {
-      if (name === 'error')
-        this.#logger.error(`${this.#source}: ${payload instanceof Error ? payload.message : String(payload)}`)
+      if (name === 'error') this.#logger.error(`${this.#source}: ${messageOf(payload)}`)
       return
     }
     for (const listener of [...set]) {
       try {
         ;(listener as Listener<Map[Name]>)(payload)
       } catch (error) {
-        this.#logger.error(`${this.#source}: a listener of '${String(name)}' threw: ${String(error)}`)
+        this.#logger.error(`${this.#source}: a listener of '${String(name)}' threw: ${describe(error)}`)
       }
     }
   }

@@ -28,6 +28,7 @@ export type { HandleBatchOptions, HandleOptions } from './consumer/loop-handler.
 export type { AssignedHook, RevokedHook } from './consumer/partition-hooks.js'
 export type { ErrorClass, RetryRule, RetryTest } from './consumer/retry-test.js'
 export type { PartitionPositionsInput } from './consumer/start-positions.js'
+export type { StoppedPartition } from './consumer/stopped-partitions.js'
 export type { AdapterDefinition, Admin, Provision, Retention, TopicInfo, TopicSpec } from './contract/adapter.js'
 export {
   CAPABILITY_NAMES,

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { StreamError } from './errors.js'
+import { messageOf, StreamError } from './errors.js'
 import { option } from './options/fields.js'
 import { describeType } from './options/problems.js'
 
@@ -39,8 +39,7 @@ export async function readSecret(
   try {
     value = typeof secret === 'function' ? await secret() : await readFile(secret.file, 'utf8')
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw failure(`${typeof secret === 'function' ? 'failed' : "can't be read"}: ${reason}`, cause)
+    throw failure(`${typeof secret === 'function' ? 'failed' : "can't be read"}: ${messageOf(cause)}`, cause)
   }
   if (typeof value !== 'string')
     throw failure(`must return a text, got ${value === undefined ? 'nothing' : describeType(value)}`)

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { StreamError } from './errors.js'
+import { messageOf, StreamError } from './errors.js'
 import type { OptionValues } from './options/fields.js'
 import { option } from './options/fields.js'
 
@@ -34,15 +34,12 @@ export async function readTls(options: OptionValues<typeof tlsFields>, transport
     try {
       return await readFile(file, 'utf8')
     } catch (cause) {
-      throw new StreamError(
-        `${name}: ${file} can't be read: ${cause instanceof Error ? cause.message : String(cause)}`,
-        {
-          code: 'INVALID_ARGUMENT',
-          transport,
-          operation: 'open',
-          cause,
-        },
-      )
+      throw new StreamError(`${name}: ${file} can't be read: ${messageOf(cause)}`, {
+        code: 'INVALID_ARGUMENT',
+        transport,
+        operation: 'open',
+        cause,
+      })
     }
   }
   const [ca, cert, key] = await Promise.all([read('tlsCaFile'), read('tlsCertFile'), read('tlsKeyFile')])

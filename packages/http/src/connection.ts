@@ -3,6 +3,7 @@ import {
   type ConsumerDriver,
   type ConsumerSink,
   type ConsumerSpec,
+  messageOf,
   type ProducerDriver,
   type ProducerSpec,
   type ReplyChannel,
@@ -154,7 +155,7 @@ async function readPem(name: string, file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8')
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
+    const reason = messageOf(cause)
     throw new StreamError(`${name}: ${file} can't be read: ${reason}`, {
       code: 'INVALID_ARGUMENT',
       transport: 'http',

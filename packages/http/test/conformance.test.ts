@@ -23,12 +23,13 @@ async function serveSomethingElse(): Promise<Transport> {
 /** curl writes; a plain server, which knows nothing of Streamswitch, reads. */
 const foreign: ForeignClient = {
   name: 'curl or a plain server',
-  async write(topic, { body, key }, group) {
+  raw: 'ids',
+  async write(topic, { body, key, raw }, group) {
     const headers = [
       '-H',
       'content-type: application/json',
       '-H',
-      `idempotency-key: ${randomUUID()}`,
+      `idempotency-key: ${raw?.id ?? randomUUID()}`,
       ...(key === undefined ? [] : ['-H', `streamswitch-key: ${key}`]),
     ]
     const { status } = await curl(

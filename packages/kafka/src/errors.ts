@@ -1,4 +1,4 @@
-import { type ErrorMeaning, isStreamError, StreamError, systemErrorMeaning } from '@streamswitch/core/driver'
+import { type ErrorMeaning, isStreamError, messageOf, StreamError, systemErrorMeaning } from '@streamswitch/core/driver'
 
 const UNAVAILABLE: ErrorMeaning = { code: 'UNAVAILABLE' }
 const FENCED: ErrorMeaning = {
@@ -239,7 +239,7 @@ function read(error: unknown, property: string): string | undefined {
 
 function describe(chain: readonly unknown[]): string {
   const [outer] = chain
-  const message = outer instanceof Error ? outer.message : String(outer)
+  const message = messageOf(outer)
   const type = chain
     .map((error) => read(error, 'type'))
     .find((name) => name !== undefined && Object.hasOwn(PROTOCOL, name))

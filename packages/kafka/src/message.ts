@@ -29,7 +29,8 @@ export function toDelivery(
     key: message.key?.toString('utf8'),
     payload: message.value ?? undefined,
     headers,
-    timestamp: readTimestamp(timestamp ?? message.timestamp),
+    timestamp,
+    brokerTimestamp: message instanceof ReceivedRecord ? message.time : message.timestamp,
     position: offset,
     replyTo,
     native: message,
@@ -41,9 +42,4 @@ export function toDelivery(
 /** The offset of a received record. */
 export function offsetOf(message: KafkaMessage): number {
   return message instanceof ReceivedRecord ? message.position : Number(message.offset)
-}
-
-function readTimestamp(text: string): number {
-  const timestamp = Number(text)
-  return timestamp >= 0 ? timestamp : Date.now()
 }

@@ -6,6 +6,7 @@ import {
   type ConsumerSettings,
   deadLetterTopic,
   type Logger,
+  messageOf,
   Producer,
   StreamError,
   Transport,
@@ -201,7 +202,7 @@ export class TestTransport extends Transport {
 
   #late(timeoutMs: number): StreamError {
     const last = this.#errors.at(-1)
-    const reason = last === undefined ? '' : `; the last handler error: ${String(last.error)}`
+    const reason = last === undefined ? '' : `; the last handler error: ${messageOf(last.error)}`
     const rest = unfinished(memoryBroker(this.#name)).join('; ') || 'sends or handlers are still at work'
     return new StreamError(`not everything was handled within ${timeoutMs} ms: ${rest}${reason}`, {
       code: 'TIMEOUT',

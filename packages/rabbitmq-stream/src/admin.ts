@@ -1,6 +1,7 @@
 import {
   type Admin,
   bracketed,
+  messageOf,
   type PartitionLag,
   parseHostText,
   readSecret,
@@ -144,7 +145,7 @@ export class StreamAdmin implements Admin {
       if (!response.ok) throw new Error(`it answered ${response.status}`)
       return (await response.json()) as ManagementRow[]
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause)
+      const reason = messageOf(cause)
       throw failure(
         'UNSUPPORTED',
         `topics are listed by RabbitMQ's management API, and ${url.origin} can't be used (${reason}): set managementUrl`,

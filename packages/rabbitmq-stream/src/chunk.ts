@@ -1,4 +1,5 @@
 import { gunzipSync } from 'node:zlib'
+import { messageOf } from '@streamswitch/core/driver'
 
 const HEADER_BYTES = 48
 const USER_CHUNK = 0
@@ -108,7 +109,7 @@ export class Chunk {
     try {
       return gunzipSync(packed, { maxOutputLength: Math.max(1, unpackedBytes) })
     } catch (error) {
-      this.problem = `a gzip batch is broken: ${error instanceof Error ? error.message : String(error)}`
+      this.problem = `a gzip batch is broken: ${messageOf(error)}`
       return undefined
     }
   }

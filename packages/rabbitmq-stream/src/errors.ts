@@ -2,6 +2,7 @@ import {
   type ErrorCode,
   type ErrorMeaning,
   isStreamError,
+  messageOf,
   StreamError,
   systemErrorMeaning,
 } from '@streamswitch/core/driver'
@@ -57,7 +58,7 @@ const BY_SYSTEM_CODE: Readonly<Record<string, ErrorMeaning>> = {
 /** The adapter's table of native errors. Unknown ones are UNKNOWN, retryable, with the cause kept. */
 export function classifyError(native: unknown, operation: string, topic?: string): StreamError {
   if (isStreamError(native)) return native
-  const text = native instanceof Error ? native.message : String(native)
+  const text = messageOf(native)
   const meaning = meaningOf(native)
   const message = meaning.advice === undefined ? text : `${text}; ${meaning.advice}`
   return new StreamError(message, {

@@ -140,7 +140,8 @@ export function toDelivery(assignment: PartitionAssignment, native: NativeMessag
     key: parts.key,
     payload: parts.tombstone ? undefined : parts.payload,
     headers: parts.headers,
-    timestamp: parts.timestamp ?? native.chunkTimestamp,
+    timestamp: parts.timestamp,
+    brokerTimestamp: native.chunkTimestamp,
     position: native.offset,
     replyTo: parts.replyTo,
     native,
@@ -152,7 +153,7 @@ interface MessageParts {
   id: string | undefined
   key: string | undefined
   replyTo: string | undefined
-  timestamp: number | undefined
+  timestamp: Date | undefined
   tombstone: boolean
   headers: Headers
   payload: Buffer
@@ -199,8 +200,7 @@ function readProperties(reader: AmqpReader, parts: MessageParts): void {
     else if (field === PropertyField.replyTo) parts.replyTo = identifier(reader.value())
     else if (field === PropertyField.creationTime) {
       const time = reader.value()
-      // A time beyond what a Date can hold is none.
-      if (time instanceof Date && !Number.isNaN(time.getTime())) parts.timestamp = time.getTime()
+      if (time instanceof Date) parts.timestamp = time
     } else reader.skip()
   }
 }

@@ -12,9 +12,15 @@ const record = fc.record({
     fc.uint8Array({ maxLength: 600 }).map((bytes) => Buffer.from(bytes)),
     { nil: undefined },
   ),
-  headers: fc.option(fc.dictionary(fc.oneof(fc.constantFrom('__proto__', 'constructor'), text), text), {
-    nil: undefined,
-  }),
+  headers: fc.option(
+    fc.dictionary(
+      fc.oneof(fc.constantFrom('__proto__', 'constructor'), fc.string({ unit: 'grapheme', minLength: 1 })),
+      text,
+    ),
+    {
+      nil: undefined,
+    },
+  ),
   timestamp: fc.integer({ min: 0, max: 8_640_000_000_000_000 }),
 })
 

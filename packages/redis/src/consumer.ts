@@ -8,6 +8,7 @@ import {
   type DedupeStore,
   type Delivery,
   type MarkSettlement,
+  messageOf,
   type PartitionAssignment,
   type PartitionLag,
   type StartPosition,
@@ -212,7 +213,7 @@ export class RedisConsumerDriver implements ConsumerDriver {
     this.#sink.lost(
       error instanceof Error
         ? error
-        : new StreamError(String(error), { code: 'UNKNOWN', transport: 'redis', operation: 'consume' }),
+        : new StreamError(messageOf(error), { code: 'UNKNOWN', transport: 'redis', operation: 'consume' }),
     )
   }
 }

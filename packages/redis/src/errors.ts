@@ -1,4 +1,4 @@
-import { type ErrorCode, isStreamError, StreamError } from '@streamswitch/core/driver'
+import { type ErrorCode, isStreamError, messageOf, StreamError } from '@streamswitch/core/driver'
 
 interface Rule {
   /** Tested against the native error's code, if it has one, and message, as `code: message`. */
@@ -140,7 +140,7 @@ export function fencedError(topic: string, partition: number, operation: string)
 }
 
 function describe(native: unknown): string {
-  if (!(native instanceof Error)) return String(native)
+  if (!(native instanceof Error)) return messageOf(native)
   const code = 'code' in native && typeof native.code === 'string' ? `${native.code}: ` : ''
   return `${code}${native.message}`
 }

@@ -1,4 +1,5 @@
 import {
+  arrivedTimestamp,
   Delivery,
   type Headers,
   type IncomingReply,
@@ -11,6 +12,9 @@ import { compareIds, millisecondsOf } from './position.js'
 
 /** Before the name of each header. */
 const HEADER_PREFIX = 'h.'
+
+/** What is read of a timestamp: one more than any has, so that what is longer is recognised as none. */
+const TIMESTAMP_CHARACTERS = 17
 
 const NO_PAYLOAD = Buffer.alloc(0)
 const NO_HEADERS: Headers = Object.freeze({})
@@ -87,7 +91,7 @@ interface KnownFields {
   payload?: Buffer
   key?: string
   id?: string
-  timestamp?: number | undefined
+  timestamp?: string
   replyTo?: string
   tombstone?: boolean
   headers?: Record<string, string>
@@ -101,7 +105,7 @@ function readFields(fields: readonly Buffer[]): KnownFields {
     if (name === 'payload') known.payload = value
     else if (name === 'key') known.key = value.toString()
     else if (name === 'id') known.id = value.toString()
-    else if (name === 'timestamp') known.timestamp = readTimestamp(value)
+    else if (name === 'timestamp') known.timestamp = value.toString('latin1', 0, TIMESTAMP_CHARACTERS)
     else if (name === WIRE_HEADERS.tombstone) known.tombstone = true
     else if (name === HEADER_PREFIX + WIRE_HEADERS.replyTo) known.replyTo = value.toString()
     else if (name?.startsWith(HEADER_PREFIX)) setHeader(known, String(fields[index]), value)
@@ -120,11 +124,12 @@ function readDelivery(
   const known = readFields(fields)
   const ours = known.payload !== undefined || known.tombstone === true
   return new Delivery(assignment, {
-    id: ours && known.id !== '' ? known.id : undefined,
+    id: ours ? known.id : undefined,
     key: ours ? known.key : undefined,
     payload: ours ? known.payload : foreignPayload(native),
     headers: (ours ? known.headers : undefined) ?? NO_HEADERS,
-    timestamp: (ours ? known.timestamp : undefined) ?? millisecondsOf(entryId),
+    timestamp: ours ? known.timestamp : undefined,
+    brokerTimestamp: millisecondsOf(entryId),
     position: entryId,
     replyTo: ours ? known.replyTo : undefined,
     native,
@@ -140,15 +145,8 @@ export function readReply([rawId, fields]: RawEntry): IncomingReply | undefined 
   return {
     headers: known.headers ?? NO_HEADERS,
     payload: known.payload,
-    timestamp: known.timestamp ?? millisecondsOf(rawId.toString('latin1')),
+    timestamp: arrivedTimestamp(known.timestamp, millisecondsOf(rawId.toString('latin1'))),
   }
-}
-
-/** Only whole numbers are taken: a foreign client may have a field of that name with something else in it. */
-function readTimestamp(value: Buffer): number | undefined {
-  if (value.length === 0 || value.length > 16) return undefined
-  const timestamp = Number(value.toString('latin1'))
-  return Number.isSafeInteger(timestamp) && timestamp >= 0 ? timestamp : undefined
 }
 
 function setHeader(known: KnownFields, field: string, bytes: Buffer): void {

@@ -97,6 +97,10 @@ export class DriverMember implements ConsumerSink {
     return 'latest'
   }
 
+  partitionStopped(): 'wait' {
+    return 'wait'
+  }
+  partitionResumed(): void {}
   startIgnored(): void {}
 
   report(error: unknown): void {

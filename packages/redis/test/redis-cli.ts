@@ -28,8 +28,12 @@ export async function redisCli(url: string, args: readonly string[], input?: Buf
 export function redisCliClient(url: string): ForeignClient {
   return {
     name: 'redis-cli',
-    async write(topic, { body, key }) {
+    raw: 'everything',
+    async write(topic, { body, key, raw = {} }) {
       const fields = key === undefined ? [] : ['key', key]
+      if (raw.id !== undefined) fields.push('id', raw.id)
+      if (raw.timestamp !== undefined) fields.push('timestamp', raw.timestamp)
+      for (const [name, value] of Object.entries(raw.headers ?? {})) fields.push(`h.${name}`, value)
       await redisCli(url, ['XADD', topic, '*', ...fields, 'payload'], body)
     },
     async read(topic, count) {

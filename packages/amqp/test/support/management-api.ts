@@ -24,10 +24,12 @@ interface ApiMessage {
 /** A client of the broker that shares nothing with amqplib: its own HTTP API. */
 export const managementApi: ForeignClient = {
   name: 'the management API',
+  raw: 'everything',
 
-  async write(topic, { body, key }) {
+  async write(topic, { body, key, raw = {} }) {
+    const headers = { 'streamswitch-id': raw.id, 'streamswitch-timestamp': raw.timestamp, ...raw.headers }
     const message = {
-      properties: {},
+      properties: { headers },
       routing_key: key ?? '',
       payload: body.toString('base64'),
       payload_encoding: 'base64',

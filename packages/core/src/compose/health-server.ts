@@ -4,24 +4,44 @@ import type { AddressInfo } from 'node:net'
 import { StreamError } from '../errors.js'
 import type { RunnerHealth } from './health.js'
 
-/** Where health checks are answered. */
+/** Where health checks are answered, and what they tell. */
 export interface HealthServerOptions {
-  /** 0: any free one, which `runner.healthAddress` tells. */
+  /** 0: any free one, which `runner.healthAddress` returns. */
   readonly port: number
-  /** Address to listen at. Default: all interfaces, for an orchestrator's probes come from outside. */
+  /** Address to listen at. Default: `STREAMSWITCH_HEALTH_HOST`, else all interfaces, since an orchestrator's probes come to the pod's address. */
   readonly host?: string
+  /** Whether the report with names, partitions and errors is shown to everybody. Default: to callers on this machine only; others see `state`, `live` and `ready`. */
+  readonly details?: boolean
 }
+
+/** Longest time for the headers of a request, and for a connection without one, in milliseconds. Then the connection is closed. */
+const REQUEST_MS = 5_000
+
+const MAX_CONNECTIONS = 500
+
+const PATHS = ['/healthz', '/readyz']
 
 /** Answers `GET /healthz` (liveness) and `GET /readyz` (readiness) with 200 or 503 and the report as JSON; `?lag` adds the lag. */
 export class HealthServer {
   readonly #options: HealthServerOptions
   readonly #report: (withLag: boolean) => Promise<RunnerHealth>
   readonly #server: Server
+  /** Reports that are being made, by whether they have the lag: all who ask meanwhile share one. */
+  readonly #reports = new Map<boolean, Promise<RunnerHealth>>()
 
   constructor(options: HealthServerOptions, report: (withLag: boolean) => Promise<RunnerHealth>) {
     this.#options = options
     this.#report = report
-    this.#server = createServer((request, response) => void this.#answer(request, response))
+    this.#server = createServer(
+      {
+        headersTimeout: REQUEST_MS,
+        requestTimeout: REQUEST_MS,
+        keepAliveTimeout: REQUEST_MS,
+        connectionsCheckingInterval: REQUEST_MS / 5,
+      },
+      (request, response) => void this.#answer(request, response),
+    )
+    this.#server.maxConnections = MAX_CONNECTIONS
   }
 
   /** Where it listens; `undefined` while it doesn't. */
@@ -53,19 +73,45 @@ export class HealthServer {
     await closed
   }
 
+  /** Never rejects: whatever a request says, it is answered. */
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost')
-    const isLiveness = pathname === '/healthz'
-    if (!isLiveness && pathname !== '/readyz') return send(response, 404, { error: 'not found' })
+    const { path, query } = targetOf(request.url ?? '')
+    if (!PATHS.includes(path)) return send(response, 404, { error: `not found; there are ${PATHS.join(' and ')}` })
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return send(response, 405, { error: 'only GET and HEAD' }, { allow: 'GET, HEAD' })
     try {
-      const report = await this.#report(searchParams.has('lag'))
-      send(response, (isLiveness ? report.live : report.ready) ? 200 : 503, report)
+      const isDetailed = this.#options.details ?? isLoopback(request.socket.remoteAddress)
+      const report = await this.#currentReport(isDetailed && query.has('lag'))
+      const { state, live, ready } = report
+      send(response, (path === '/healthz' ? live : ready) ? 200 : 503, isDetailed ? report : { state, live, ready })
     } catch {
       send(response, 503, { error: 'no report could be made' })
     }
   }
+
+  #currentReport(withLag: boolean): Promise<RunnerHealth> {
+    const present = this.#reports.get(withLag)
+    if (present !== undefined) return present
+    const made = this.#report(withLag).finally(() => this.#reports.delete(withLag))
+    this.#reports.set(withLag, made)
+    return made
+  }
+}
+
+/**
+ * Path and query of a request target: the origin form, or the absolute form that proxies use (RFC 9112, section 3.2). Anything
+ * else is a path that doesn't exist. Never throws: a target may be any text.
+ */
+function targetOf(target: string): { readonly path: string; readonly query: URLSearchParams } {
+  const origin = /^https?:\/\/[^/?#]*(.*)$/is.exec(target)?.[1] ?? target
+  const mark = origin.indexOf('?')
+  const path = mark < 0 ? origin : origin.slice(0, mark)
+  return { path, query: new URLSearchParams(mark < 0 ? '' : origin.slice(mark + 1)) }
+}
+
+/** Whether a peer's address is one of this machine's own loopback addresses. */
+function isLoopback(address: string | undefined): boolean {
+  return address !== undefined && /^(?:::ffff:)?127\.|^::1$/.test(address)
 }
 
 function send(response: ServerResponse, status: number, body: object, headers: Record<string, string> = {}): void {

@@ -1,5 +1,6 @@
 import { atMost } from '../at-most.js'
-import { isStreamError } from '../errors.js'
+import type { StoppedPartition } from '../consumer/stopped-partitions.js'
+import { isStreamError, messageOf } from '../errors.js'
 import type { LastError } from '../events.js'
 import type { Producer } from '../producer/producer.js'
 import type { RunnerParts } from './runner-parts.js'
@@ -24,6 +25,8 @@ export interface LoopHealth {
   /** True while messages are there and the transport delivers none: see the loop's `stallTimeoutMs`. */
   readonly stalled: boolean
   readonly stallReason?: string
+  /** Partitions that have stopped while the others go on, and why: a batch that can't be read, a dead letter that can't be written. Left out: none. */
+  readonly stoppedPartitions?: readonly StoppedPartitionHealth[]
   readonly topics: readonly string[]
   readonly group: string
   readonly partitions: number
@@ -34,6 +37,13 @@ export interface LoopHealth {
   /** Messages that the group has not finished, over all partitions; left out where it isn't known. */
   readonly lag?: number
   readonly lastError?: HealthError
+}
+
+interface StoppedPartitionHealth {
+  readonly topic: string
+  readonly partition: number
+  /** Why, and since when. */
+  readonly error: HealthError
 }
 
 export interface ProducerHealth {
@@ -51,7 +61,7 @@ export interface RunnerHealth {
   readonly state: RunnerState
   /** False where only a new process helps: a loop has failed or is stalled, or the runner has failed. */
   readonly live: boolean
-  /** True while every loop that this process runs is connected and handles messages, and no producer has lost its connection. */
+  /** True while every loop that this process runs is connected and handles messages in all of its partitions, and no producer has lost its connection. */
   readonly ready: boolean
   readonly loops: Readonly<Record<string, LoopHealth>>
   readonly producers: Readonly<Record<string, ProducerHealth>>
@@ -76,7 +86,7 @@ export async function healthOf(state: RunnerState, parts: RunnerParts, withLag: 
     ready:
       isWell &&
       state === 'running' &&
-      chosen.every((loop) => loop.connected && loop.state === 'running') &&
+      chosen.every((loop) => loop.connected && loop.state === 'running' && loop.stoppedPartitions === undefined) &&
       Object.values(producers).every((producer) => producer.state !== 'reconnecting'),
     loops: loopHealth,
     producers,
@@ -84,13 +94,14 @@ export async function healthOf(state: RunnerState, parts: RunnerParts, withLag: 
 }
 
 function healthOfLoop(one: RunningLoop, chosen: boolean, lag: number | undefined): LoopHealth {
-  const { connected, partitions, running, waiting, stalled, stallReason } = one.loop.stats()
+  const { connected, partitions, stoppedPartitions, running, waiting, stalled, stallReason } = one.loop.stats()
   return {
     state: one.state,
     chosen,
     connected,
     stalled,
     ...(stallReason === undefined ? {} : { stallReason }),
+    ...(stoppedPartitions.length === 0 ? {} : { stoppedPartitions: stoppedPartitions.map(healthOfStopped) }),
     topics: one.loop.topics,
     group: one.loop.group,
     partitions,
@@ -116,10 +127,16 @@ function healthOfProducer(producer: Producer): ProducerHealth {
 
 function lastError(last: LastError | undefined): { lastError?: HealthError } {
   if (last === undefined) return {}
-  const { error, at } = last
+  return { lastError: healthError(last) }
+}
+
+function healthError({ error, at }: LastError): HealthError {
   const code = isStreamError(error) ? error.code : 'UNKNOWN'
-  const message = error instanceof Error ? error.message : String(error)
-  return { lastError: { code, message, at: new Date(at).toISOString() } }
+  return { code, message: messageOf(error), at: new Date(at).toISOString() }
+}
+
+function healthOfStopped({ topic, partition, error, since }: StoppedPartition): StoppedPartitionHealth {
+  return { topic, partition, error: healthError({ error, at: since }) }
 }
 
 async function lagsOf(loops: readonly RunningLoop[]): Promise<Map<RunningLoop, number>> {

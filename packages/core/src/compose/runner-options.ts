@@ -59,7 +59,7 @@ const runnerFields = {
         : 'must be a list of signal names',
     { default: ['SIGINT', 'SIGTERM'] },
   ),
-  health: option.custom<HealthServerOptions>('{ port, host }', checkHealth),
+  health: option.custom<HealthServerOptions>('{ port, host, details }', checkHealth),
   onStartup: hook,
   afterStartup: hook,
   onStop: hook,
@@ -114,11 +114,15 @@ export function runnerError(code: StreamError['code'], message: string, cause?: 
 }
 
 function checkHealth(raw: unknown): { readonly value: HealthServerOptions } | string {
-  const expected = 'must be { port, host }, with a port from 0 (any free one) to 65535'
+  const expected =
+    'must be { port, host, details }, with a port from 0 (any free one) to 65535, and details true or false'
   if (!isPlainObject(raw)) return expected
-  const { port, host, ...unknown } = raw
+  const { port, host, details, ...unknown } = raw
   const isPort = typeof port === 'number' && Number.isInteger(port) && port >= 0 && port <= 65_535
   const isHost = host === undefined || (typeof host === 'string' && host !== '')
-  if (!isPort || !isHost || Object.keys(unknown).length > 0) return expected
-  return { value: { port, ...(host === undefined ? {} : { host }) } }
+  const isDetails = details === undefined || typeof details === 'boolean'
+  if (!isPort || !isHost || !isDetails || Object.keys(unknown).length > 0) return expected
+  return {
+    value: { port, ...(host === undefined ? {} : { host }), ...(details === undefined ? {} : { details }) },
+  }
 }

@@ -1,7 +1,8 @@
 import { atMost } from '../at-most.js'
 import type { ConsumerLoop } from '../consumer/consumer-loop.js'
-import { toStreamError } from '../errors.js'
-import { defaultLogger, type Logger } from '../logger.js'
+import { messageOf, toStreamError } from '../errors.js'
+import { environmentText } from '../host-address.js'
+import { type Logger, printableLogger } from '../logger.js'
 import { healthOf, type RunnerHealth, type RunnerState } from './health.js'
 import { HealthServer } from './health-server.js'
 import type { RunnerPart } from './parts.js'
@@ -46,12 +47,16 @@ export class ConsumerRunner implements AsyncDisposable {
   constructor(parts: readonly RunnerPart[] = [], options: RunnerOptions = {}) {
     this.#options = readRunnerOptions(options)
     this.#environment = options.environment ?? process.env
-    this.#logger = options.logger ?? defaultLogger
+    this.#logger = printableLogger(options.logger)
     this.#timeoutMs = this.#options.timeoutMs
     const { transport, group } = options
     this.#parts = new RunnerParts({ transport, group, environment: this.#environment, logger: options.logger })
     const { health } = this.#options
-    if (health !== undefined) this.#health = new HealthServer(health, (lag) => this.health({ lag }))
+    if (health !== undefined) {
+      const host = health.host ?? environmentText(this.#environment, 'STREAMSWITCH_HEALTH_HOST')
+      const placed = host === undefined ? health : { ...health, host }
+      this.#health = new HealthServer(placed, (lag) => this.health({ lag }))
+    }
     for (const part of parts) this.#parts.take(part)
   }
 
@@ -188,7 +193,7 @@ export class ConsumerRunner implements AsyncDisposable {
   #loopEnded(one: RunningLoop, error: unknown): void {
     const { errorPolicy, name } = one
     if (error !== undefined) {
-      this.#logger.error(`the runner: loop '${name}' ended: ${error instanceof Error ? error.message : String(error)}`)
+      this.#logger.error(`the runner: loop '${name}' ended: ${messageOf(error)}`)
       this.#failures.push(error)
       if (errorPolicy === 'stop-application') this.#endApplication()
       if (errorPolicy === 'stop-runner' || errorPolicy === 'stop-application') this.#requestStop()
@@ -242,7 +247,7 @@ export class ConsumerRunner implements AsyncDisposable {
     try {
       await this.#options[name]?.(this)
     } catch (error) {
-      this.#logger.error(`the runner: ${name} failed: ${error instanceof Error ? error.message : String(error)}`)
+      this.#logger.error(`the runner: ${name} failed: ${messageOf(error)}`)
       throw toStreamError(error, { code: 'UNKNOWN', retryable: false, operation: name })
     }
   }

@@ -1,4 +1,4 @@
-import { StreamError } from '../errors.js'
+import { inspectable, StreamError } from '../errors.js'
 import { type Delivery, DeliveryState } from './delivery.js'
 import type { PartitionOwner, PartitionState } from './partition-state.js'
 import { goneError } from './settler.js'
@@ -20,7 +20,7 @@ export class Acknowledgements implements PartitionOwner {
     if (delivery.state === DeliveryState.Acked) return Promise.resolve()
     if (partition.phase === 'closed' || delivery.state === DeliveryState.Dropped)
       return Promise.reject(goneError(partition))
-    if (delivery.nacked !== undefined || delivery.state === DeliveryState.Retrying)
+    if (delivery.nacked !== undefined || hasFailed(delivery))
       return Promise.reject(conflict(delivery, 'was given back as failed', 'ack'))
     const settled = new Promise<void>((resolve, reject) => {
       delivery.ackWaiters ??= []
@@ -36,12 +36,17 @@ export class Acknowledgements implements PartitionOwner {
     if (partition.phase === 'closed' || delivery.state === DeliveryState.Dropped)
       return Promise.reject(goneError(partition))
     if (delivery.nacked !== undefined || delivery.state !== DeliveryState.Running) return Promise.resolve()
-    const cause = reason ?? new Error('nack() was called')
+    const cause = inspectable(reason ?? new Error('nack() was called'))
     delivery.nacked = { reason: cause }
     // While its handler is at work the attempt goes on; it fails when the handler ends.
     if (!delivery.handling) this.#host.failed(delivery, partition, cause, false)
     return Promise.resolve()
   }
+}
+
+/** The attempt is over, or was taken back: nobody can make a success of it any more. */
+function hasFailed({ state }: Delivery): boolean {
+  return state === DeliveryState.Waiting || state === DeliveryState.Retrying || state === DeliveryState.GivenUp
 }
 
 function conflict(delivery: Delivery, what: string, operation: string): StreamError {

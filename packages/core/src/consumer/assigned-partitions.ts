@@ -1,7 +1,7 @@
 import type { ConsumerDriver, PartitionAssignment } from '../contract/consumer-driver.js'
 import { Acknowledgements } from './acknowledgements.js'
 import type { ConsumerReports } from './consumer-reports.js'
-import { type Delivery, DeliveryState } from './delivery.js'
+import type { Delivery } from './delivery.js'
 import type { DriverSlot } from './driver-slot.js'
 import type { Inbox } from './inbox.js'
 import type { Outcomes } from './outcomes.js'
@@ -9,6 +9,7 @@ import type { PartitionHooks } from './partition-hooks.js'
 import { PartitionState } from './partition-state.js'
 import { goneError } from './settler.js'
 import type { StallWatch } from './stall-watch.js'
+import type { StoppedPartitions } from './stopped-partitions.js'
 import { abortHandlers, isUnsettled } from './wind-down.js'
 
 /** Longest wait for running handlers when a partition is handed over, unless the driver gives less, in milliseconds. */
@@ -25,6 +26,7 @@ export interface AssignedPartitionsSettings {
   readonly hooks: PartitionHooks
   readonly reports: ConsumerReports
   readonly stallWatch: Pick<StallWatch, 'delivered'>
+  readonly stopped: StoppedPartitions
 }
 
 /** The partitions in this member's hands: they come, get their deliveries and go as the driver says (see `ConsumerSink`). */
@@ -104,6 +106,7 @@ export class AssignedPartitions {
     inbox.add(partition, deliveries)
     for (const delivery of deliveries) {
       const { onlyGroup } = delivery
+      if (delivery.headersLeftOut > 0) reports.headersLeftOut(delivery)
       if (onlyGroup !== undefined && onlyGroup !== group) outcomes.disposeUnseen(delivery, partition)
     }
     outcomes.dispatcher.dispatch()
@@ -132,16 +135,18 @@ export class AssignedPartitions {
 
   /** Forgets a partition and everything in it. False when that was done before. */
   #close(partition: PartitionState): boolean {
-    const { outcomes, inbox } = this.#settings
+    const { outcomes, inbox, stopped } = this.#settings
     if (partition.phase === 'closed') return false
     partition.phase = 'closed'
+    stopped.forget(partition.assignment)
+    partition.over.abort()
     this.#partitions.delete(partition.assignment)
     outcomes.dispatcher.remove(partition)
     outcomes.giveBack(partition)
     abortHandlers(partition, TAKEN_AWAY)
     for (const delivery of partition.tracked) {
       inbox.remove(delivery)
-      if (isUnsettled(delivery)) delivery.state = DeliveryState.Dropped
+      if (isUnsettled(delivery)) outcomes.lost(delivery, partition)
     }
     outcomes.settler.discard(partition, goneError(partition))
     partition.wakeRoomWaiters()

@@ -22,6 +22,7 @@ import { PartitionHooks } from './partition-hooks.js'
 import type { PartitionState } from './partition-state.js'
 import { type Stall, StallWatch, type StallWatchHost } from './stall-watch.js'
 import { StartWatch } from './start-watch.js'
+import { StoppedPartitions } from './stopped-partitions.js'
 
 export interface EngineSettings {
   readonly subject: string
@@ -55,6 +56,7 @@ export class ConsumerEngine {
   readonly #timeouts: HandlerTimeouts
   readonly #stallWatch: StallWatch
   readonly #starts: StartWatch
+  readonly #stopped: StoppedPartitions
   readonly #session: Session<ConsumerDriver, void>
   #closing = false
 
@@ -70,6 +72,7 @@ export class ConsumerEngine {
     const beforeLeaving = async (leaving: readonly PartitionState[]): Promise<void> => {
       await Promise.all([hooks.revoked(leaving, 'graceful'), dedupe?.givenBack()])
     }
+    const stopped = new StoppedPartitions({ errorPolicy: options.errorPolicy, reports, fail })
     const outcomes = new Outcomes({
       options,
       reports,
@@ -83,12 +86,13 @@ export class ConsumerEngine {
     })
     const stallWatch = new StallWatch(this.#stallHost(), options.stallTimeoutMs)
     const group = spec.group
-    const partitions = new AssignedPartitions({ group, outcomes, inbox, slot, hooks, reports, stallWatch })
+    const partitions = new AssignedPartitions({ group, outcomes, inbox, slot, hooks, reports, stallWatch, stopped })
     this.#reports = reports
     this.#inbox = inbox
     this.#outcomes = outcomes
     this.#stallWatch = stallWatch
     this.#partitions = partitions
+    this.#stopped = stopped
     this.#timeouts = new HandlerTimeouts({ handlerTimeoutMs, handlerGraceMs, reports, partitions, outcomes })
     this.#starts = new StartWatch({
       subject,
@@ -130,6 +134,7 @@ export class ConsumerEngine {
     return consumerStatistics({
       reports: this.#reports,
       partitions: this.#partitions,
+      stopped: this.#stopped,
       dispatcher: this.#outcomes.dispatcher,
       inbox: this.#inbox,
       stallWatch: this.#stallWatch,
@@ -213,6 +218,9 @@ export class ConsumerEngine {
       capacity: (assignment) => partitions.capacity(assignment),
       lost,
       outOfRange: (where) => this.#starts.outOfRange(where),
+      partitionStopped: (assignment, error) =>
+        this.#stopped.stop(assignment, assignment, this.#reports.classify(error, 'consume')),
+      partitionResumed: (assignment) => this.#stopped.resume(assignment, assignment),
       startIgnored: (topic) => this.#starts.ignored(topic),
       report: (error) => this.#reports.report(this.#reports.classify(error, 'consume')),
     })

@@ -1,5 +1,6 @@
 import type { PartitionAssignment } from '../contract/consumer-driver.js'
 import type { StreamError } from '../errors.js'
+import type { StoppedPartition } from './stopped-partitions.js'
 
 export interface ConsumerEvents {
   /** Partitions now belong to this member. Also emitted, with an empty list, when it joined and got none. */
@@ -13,17 +14,18 @@ export interface ConsumerEvents {
   /**
    * A partition makes no progress. `window`: it takes no more messages, since `maxAheadMessages` wait behind unsettled ones, of which there
    * are `unsettled`. `delivery`: messages are there, and the transport hasn't delivered any for `stallTimeoutMs`; the connection is replaced.
+   * `stopped`: what comes next can't be read, or a dead letter can't be written; it is tried again, and the reason is an `error` event.
    */
   stalled: {
     readonly topic: string
     readonly partition: number
-    readonly reason: 'window' | 'delivery'
+    readonly reason: 'window' | 'delivery' | 'stopped'
     readonly unsettled: number
     /** Messages that should have come; 0 with `window`, and where the broker doesn't tell. */
     readonly backlog: number
   }
   /** A partition that was stalled moves again. */
-  recovered: { readonly topic: string; readonly partition: number; readonly reason: 'window' | 'delivery' }
+  recovered: { readonly topic: string; readonly partition: number; readonly reason: 'window' | 'delivery' | 'stopped' }
   /** A message went to the dead letters. */
   deadLetter: { readonly id: string; readonly topic: string; readonly attempts: number; readonly error: unknown }
   /** With `dedupe`: a message that its group had handled before came again. It is acked, and no handler is called. */
@@ -60,6 +62,8 @@ export interface ConsumerStats {
   readonly unsettled: number
   readonly inboxBytes: number
   readonly partitions: number
+  /** Partitions that wait for a cause outside of this process to pass while the others go on, and why. */
+  readonly stoppedPartitions: readonly StoppedPartition[]
   readonly reconnects: number
   readonly connected: boolean
   /** Messages are there and the transport delivers none: see `stallTimeoutMs`. */

@@ -4,10 +4,13 @@ import { describe, type ErrorCode, StreamError } from '../errors.js'
 import type { Events } from '../events.js'
 import type { Logger } from '../logger.js'
 import type { Transport } from '../transport/transport.js'
+import { MAX_HEADER_NAME, MAX_HEADERS_BYTES } from '../wire/limits.js'
 import type { ConsumerEvents } from './consumer-events.js'
 import type { Delivery } from './delivery.js'
+import type { HandlerFailure } from './dispatcher.js'
 import type { PartitionState } from './partition-state.js'
 import { type Stall, stallError } from './stall-watch.js'
+import type { StoppedPartition } from './stopped-partitions.js'
 
 export interface ReportSettings {
   readonly subject: string
@@ -23,6 +26,7 @@ export class ConsumerReports {
   readonly #transport: Transport
   readonly #spec: ConsumerSpec
   readonly #events: Events<ConsumerEvents>
+  #headersReported = false
   readonly counts = { received: 0, handled: 0, retried: 0, deadLettered: 0, skipped: 0, acked: 0, overlaps: 0 }
 
   constructor({ subject, transport, spec, events }: ReportSettings) {
@@ -103,6 +107,22 @@ export class ConsumerReports {
     this.#events.emit('recovered', { topic, partition, reason: 'delivery' })
   }
 
+  partitionStopped({ topic, partition, error }: StoppedPartition): void {
+    const message = `partition ${partition} of '${topic}' has stopped, and is tried again: ${error.message}`
+    this.report(this.error(error.code, message, 'consume', error))
+    this.#events.emit('stalled', { topic, partition, reason: 'stopped', unsettled: 0, backlog: 0 })
+  }
+
+  partitionSkips({ topic, partition, error }: StoppedPartition): void {
+    const message = `skipped in partition ${partition} of '${topic}' (errorPolicy: 'restart'): ${error.message}`
+    this.report(this.error(error.code, message, 'consume', error))
+  }
+
+  partitionResumed({ topic, partition }: StoppedPartition): void {
+    this.logger.info(`${this.subject}: partition ${partition} of '${topic}' has resumed`)
+    this.#events.emit('recovered', { topic, partition, reason: 'stopped' })
+  }
+
   // Messages.
 
   deadLettered({ id, topic, attempt: attempts }: Delivery, error: unknown): void {
@@ -115,6 +135,15 @@ export class ConsumerReports {
     this.#events.emit('skipped', { id, topic, attempts, error })
   }
 
+  /** Logged once per loop: one foreign sender may send many. */
+  headersLeftOut({ id, headersLeftOut }: Delivery): void {
+    if (this.#headersReported) return
+    this.#headersReported = true
+    this.logger.warn(
+      `${this.subject}: ${headersLeftOut} headers of message ${id} are beyond what a message may hold (${MAX_HEADERS_BYTES} bytes together, names of 1 to ${MAX_HEADER_NAME} characters without control characters); message.native alone has them. Not logged again`,
+    )
+  }
+
   duplicate({ id, topic, partition, offset }: Delivery): void {
     this.logger.debug(`${this.subject}: message ${id} was handled before, and is acked without its handler`)
     this.#events.emit('deduplicated', { id, topic, partition, offset })
@@ -125,10 +154,10 @@ export class ConsumerReports {
     this.#events.emit('conflict', { id, topic, error })
   }
 
-  /** @param error - with which the handler ended; `undefined` where it succeeded. */
-  overlapped({ id }: Delivery, error: unknown): void {
+  /** @param failure - with which the handler ended; `undefined` where it succeeded. */
+  overlapped({ id }: Delivery, failure: HandlerFailure | undefined): void {
     this.counts.overlaps += 1
-    const outcome = error === undefined ? 'succeeded' : `failed (${describe(error)})`
+    const outcome = failure === undefined ? 'succeeded' : `failed (${describe(failure.error)})`
     this.logger.warn(
       `${this.subject}: a handler of message ${id} ${outcome} after the message had left this loop's hands; another start of it may have overlapped`,
     )

@@ -6,6 +6,7 @@ import type { Dispatcher } from './dispatcher.js'
 import type { Inbox } from './inbox.js'
 import type { PartitionState } from './partition-state.js'
 import type { StallWatch } from './stall-watch.js'
+import type { StoppedPartitions } from './stopped-partitions.js'
 
 /** The parts of a loop that know how it is doing. */
 export interface StatisticsSources {
@@ -14,6 +15,7 @@ export interface StatisticsSources {
   readonly dispatcher: Pick<Dispatcher, 'running' | 'started' | 'hasRoom'>
   readonly inbox: Inbox
   readonly stallWatch: Pick<StallWatch, 'current'>
+  readonly stopped: Pick<StoppedPartitions, 'list'>
   readonly session: { readonly driver: object | undefined; readonly reconnects: number }
   readonly dedupe: Pick<Dedupe, 'counts'> | undefined
 }
@@ -35,6 +37,7 @@ export function consumerStatistics(sources: StatisticsSources): ConsumerStats {
     unsettled: sum((partition) => partition.tracked.length),
     inboxBytes: inbox.bytes,
     partitions: partitions.length,
+    stoppedPartitions: sources.stopped.list(),
     reconnects: session.reconnects,
     connected: session.driver !== undefined,
     stalled: stall !== undefined,

@@ -1,5 +1,5 @@
 import { backoffDelayMs, RECONNECT_BACKOFF } from '../backoff.js'
-import { isStreamError, type StreamError } from '../errors.js'
+import { isStreamError, messageOf, nameOf, type StreamError } from '../errors.js'
 import { requirePortableName } from '../names.js'
 import { RecordSender } from '../producer/record-sender.js'
 import { wait } from '../time.js'
@@ -78,14 +78,10 @@ export class DeadLetters {
   }
 
   #describe(delivery: Delivery, error: unknown): Record<string, string> {
-    const message = error instanceof Error ? error.message : String(error)
+    const message = messageOf(error)
     return {
       [DEAD_LETTER_HEADERS.error]: message.slice(0, 1000).toWellFormed(),
-      [DEAD_LETTER_HEADERS.errorCode]: isStreamError(error)
-        ? error.code
-        : error instanceof Error
-          ? error.name
-          : 'UNKNOWN',
+      [DEAD_LETTER_HEADERS.errorCode]: isStreamError(error) ? error.code : (nameOf(error) ?? 'UNKNOWN'),
       [DEAD_LETTER_HEADERS.attempts]: String(delivery.attempt),
       [DEAD_LETTER_HEADERS.topic]: delivery.topic,
       [DEAD_LETTER_HEADERS.partition]: String(delivery.partition),

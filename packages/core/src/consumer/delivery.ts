@@ -1,3 +1,11 @@
+import {
+  arrivedAttempts,
+  arrivedHeaders,
+  arrivedId,
+  arrivedKey,
+  arrivedReplyTo,
+  arrivedTimestamp,
+} from '../arrival/arrived.js'
 import type { PartitionAssignment } from '../contract/consumer-driver.js'
 import type { DedupeClaim } from '../dedupe/dedupe-store.js'
 import { StreamError } from '../errors.js'
@@ -6,16 +14,19 @@ import type { Headers, Message } from '../message.js'
 import { ROUTING_HEADERS } from '../wire/reserved-headers.js'
 import type { PartitionState } from './partition-state.js'
 
-/** What a driver knows of a record that it received. */
+/** What a driver knows of a record that it received: raw values, as the record has them. {@link Delivery} brings them within the limits of sending. */
 export interface DeliveryFields {
-  /** `undefined` for a foreign message without one. */
+  /** `undefined` or empty for a foreign message without one. */
   readonly id: string | undefined
   readonly key: string | undefined
   /** `undefined` is a tombstone. */
   readonly payload: Buffer | undefined
   /** The user's headers, and those of a dead letter. Other reserved ones have been taken out, binary ones are in `native`. */
   readonly headers: Headers
-  readonly timestamp: number
+  /** What the sender says, in milliseconds since the epoch: a number, bigint, decimal digits or a `Date`. Anything else counts as not said. */
+  readonly timestamp: unknown
+  /** What the broker says, in the same forms; counts where the sender says nothing. Default: now. */
+  readonly brokerTimestamp?: unknown
   /** The transport's own position, as it needs it to settle; shown to users as text. */
   readonly position: string | number | bigint
   readonly replyTo?: string | undefined
@@ -26,18 +37,45 @@ export interface DeliveryFields {
   readonly suspect?: boolean
 }
 
+/**
+ * Where a message stands. Every way from its delivery to its end, and who takes it there; `test/support/consumer-model/transitions.ts`
+ * has the same as data, by which random histories are checked:
+ *
+ * | from | to | when |
+ * |---|---|---|
+ * | Waiting | Running | its turn has come (`Dispatcher`) |
+ * | | Settled | it is for another group alone; it is skipped by the error policy (`Outcomes`) |
+ * | | Dropped | its partition is gone (`AssignedPartitions`) |
+ * | Running | Settled | its handler has succeeded, with `ack: 'auto'`; `ack()` was called (`Outcomes`) |
+ * | | Retrying | the attempt has failed, and another one or the skipping is due after a backoff (`Failures`) |
+ * | | GivenUp | the attempt has failed, and was the last one (`Failures`) |
+ * | | Waiting | the start was taken back: the handler was never called, or its batch goes on without it (`Dispatcher`) |
+ * | | Dropped | its partition is gone, or the loop ends with its error |
+ * | Retrying | Waiting | the backoff is over |
+ * | | Dropped | its partition is gone |
+ * | GivenUp | Settled | its dead letter is confirmed |
+ * | | Dropped | its sender was told of the failure; its partition is gone |
+ * | Settled | Acked | the broker has taken the ack (`Settler`) |
+ * | | Dropped | the ack can't be sent any more, or was refused for good (`Settler`) |
+ * | | Running, Waiting | the ack was to make its mark, and found that another member had taken it over (`Outcomes`) |
+ *
+ * Acked and Dropped are ends. What is dropped comes again, here or elsewhere, as another delivery.
+ */
 export const DeliveryState = {
   /** In the inbox, or behind another message of its key. */
   Waiting: 0,
+  /** Its handler is at work, or has returned and `ack()` is waited for. */
   Running: 1,
   /** Failed, to be started again after its backoff. */
   Retrying: 2,
+  /** Failed for good: on its way to the dead letters, or back to its sender. */
+  GivenUp: 3,
   /** Done or dead-lettered; the ack may still be on its way. */
-  Settled: 3,
+  Settled: 4,
   /** The broker has taken the ack. */
-  Acked: 4,
-  /** Given up by this member: its partition went away, or its failure was given back to the sender. */
-  Dropped: 5,
+  Acked: 5,
+  /** Given up by this member: its partition went away, its failure was given back to the sender, or its ack was refused. */
+  Dropped: 6,
 } as const
 
 export type DeliveryState = (typeof DeliveryState)[keyof typeof DeliveryState]
@@ -57,6 +95,8 @@ export class Delivery<T = unknown> implements Message<T> {
   readonly native: unknown
   readonly suspect: boolean
   /** @internal The one group that handles it; `undefined`: every group. */ readonly onlyGroup: string | undefined
+  /** @internal Headers that arrived and are beyond the limits: `native` alone has them. */
+  readonly headersLeftOut: number
   attempt: number
   /** This member's hold on the message, with `dedupe`. A driver that finds one on a delivery it is to ack completes it, in the same step: see `ConsumerDriver.ack`. */
   claim: DedupeClaim | undefined = undefined
@@ -90,16 +130,18 @@ export class Delivery<T = unknown> implements Message<T> {
 
   constructor(assignment: PartitionAssignment, fields: DeliveryFields) {
     this.assignment = assignment
-    this.#id = fields.id
-    this.key = fields.key
+    this.#id = arrivedId(fields.id)
+    this.key = arrivedKey(fields.key)
     this.bytes = fields.payload
-    this.onlyGroup = fields.headers[ROUTING_HEADERS.onlyGroup]
-    this.headers = this.onlyGroup === undefined ? fields.headers : withoutRouting(fields.headers)
-    this.timestamp = fields.timestamp
+    const { headers, leftOut } = arrivedHeaders(fields.headers)
+    this.headersLeftOut = leftOut
+    this.onlyGroup = headers[ROUTING_HEADERS.onlyGroup]
+    this.headers = this.onlyGroup === undefined ? headers : withoutRouting(headers)
+    this.timestamp = arrivedTimestamp(fields.timestamp, fields.brokerTimestamp)
     this.position = fields.position
-    this.replyTo = fields.replyTo
+    this.replyTo = arrivedReplyTo(fields.replyTo)
     this.native = fields.native
-    this.attempt = fields.priorAttempts ?? 0
+    this.attempt = arrivedAttempts(fields.priorAttempts)
     this.suspect = fields.suspect ?? false
   }
 

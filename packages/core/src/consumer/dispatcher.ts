@@ -17,6 +17,11 @@ export interface DispatcherSettings {
   readonly slot: DriverSlot
 }
 
+/** What a handler ended with, which may be `undefined`. */
+export interface HandlerFailure {
+  readonly error: unknown
+}
+
 /** What the dispatcher tells of the messages that it runs. */
 export interface DispatcherHost {
   /** A start was taken back: what was claimed for it is free. */
@@ -25,8 +30,8 @@ export interface DispatcherHost {
   succeeded(delivery: Delivery, partition: PartitionState): void
   /** The attempt has failed: retry, dead-letter or give up. `final`: no other attempt can help. */
   failed(delivery: Delivery, partition: PartitionState, error: unknown, final: boolean): void
-  /** A handler ended after its message had been given up: it ran at the same time as another start of the message. */
-  overlapped(delivery: Delivery, error: unknown): void
+  /** A handler ended after its message had been given up: it ran at the same time as another start of the message. `failure`: it didn't succeed. */
+  overlapped(delivery: Delivery, failure: HandlerFailure | undefined): void
   /** A driver waits for room in the partition, and a message has left its inbox. */
   inboxShrank(partition: PartitionState): void
   readonly settler: Pick<Settler, 'drain'>
@@ -267,10 +272,10 @@ export class Dispatcher {
 
   /** A start has failed. `final`: no other attempt can help. */
   failed(delivery: Delivery, partition: PartitionState, run: number, error: unknown, final: boolean): void {
-    if (!this.#close(delivery, partition, run, error)) return
+    if (!this.#close(delivery, partition, run, { error })) return
     if (delivery.state === DeliveryState.Running) this.#host.failed(delivery, partition, error, final)
     else if (isSettled(delivery)) {
-      this.#host.overlapped(delivery, error)
+      this.#host.overlapped(delivery, { error })
       this.release(delivery, partition)
     }
     this.#host.idle(partition)
@@ -278,16 +283,16 @@ export class Dispatcher {
   }
 
   /** Frees the slot of a start that has ended. False when it had been left behind, or its partition is gone. */
-  #close(delivery: Delivery, partition: PartitionState, run: number, error: unknown): boolean {
+  #close(delivery: Delivery, partition: PartitionState, run: number, failure: HandlerFailure | undefined): boolean {
     if (delivery.run !== run || !delivery.handling) {
-      this.#host.overlapped(delivery, error)
+      this.#host.overlapped(delivery, failure)
       return false
     }
     delivery.handling = false
     this.#freeSlot(delivery, partition)
     this.#batches?.left(delivery, true)
     if (partition.phase !== 'closed') return true
-    this.#host.overlapped(delivery, error)
+    this.#host.overlapped(delivery, failure)
     this.#host.idle(partition)
     this.dispatch()
     return false
@@ -295,13 +300,14 @@ export class Dispatcher {
 
   #freeSlot(delivery: Delivery, partition: PartitionState): void {
     partition.running -= 1
+    if (partition.outlasting.size > 0) partition.outlasting.delete(delivery)
     if (delivery.behind) partition.caughtUp(delivery)
     if (delivery.slotless) delivery.slotless = false
     else this.#running -= 1
   }
 }
 
-/** Settled by `ack()` while its handler was still at work. */
+/** Settled by `ack()` while its handler was still at work, whatever has become of the ack by now. */
 function isSettled(delivery: Delivery): boolean {
-  return delivery.state === DeliveryState.Settled || delivery.state === DeliveryState.Acked
+  return delivery.state >= DeliveryState.Settled
 }

@@ -4,7 +4,7 @@ import { describe, isStreamError } from '../errors.js'
 import type { Replies } from '../feedback/replies.js'
 import type { ConsumerReports } from './consumer-reports.js'
 import type { DeadLetters } from './dead-letters.js'
-import type { Delivery } from './delivery.js'
+import { type Delivery, DeliveryState } from './delivery.js'
 import type { Dispatcher } from './dispatcher.js'
 import type { DriverSlot } from './driver-slot.js'
 import type { PartitionState } from './partition-state.js'
@@ -78,8 +78,10 @@ export class Failures {
     delivery.unstart()
     delivery.postponed += 1
     const waitMs = Math.min(why.retryAfterMs ?? 0, backoffDelayMs(POSTPONED, delivery.postponed))
-    if (this.#settings.slot.driver?.redelivery === 'sender')
+    if (this.#settings.slot.driver?.redelivery === 'sender') {
+      delivery.state = DeliveryState.GivenUp
       return void this.#giveBack(delivery, partition, why, waitMs)
+    }
     dispatcher.suspend(delivery, partition)
     this.#later(waitMs, () => dispatcher.restart(delivery, partition))
   }
@@ -155,6 +157,7 @@ export class Failures {
     deadLetters: DeadLetters,
   ): Promise<void> {
     const { reports } = this.#settings
+    delivery.state = DeliveryState.GivenUp
     partition.deadLettering += 1
     try {
       await Promise.all([deadLetters.write(delivery, error, partition.gone.signal), this.#answer(delivery, error)])
@@ -177,6 +180,7 @@ export class Failures {
     const { deadLetters, retry } = this.#settings
     const hopeless = isFinal(delivery, final) || delivery.attempt >= retry.attempts || !this.#isRetryable(error)
     if (hopeless && deadLetters !== undefined) return this.#deadLetter(delivery, partition, error, deadLetters)
+    delivery.state = DeliveryState.GivenUp
     if (hopeless) await this.#answer(delivery, error)
     return this.#giveBack(delivery, partition, error, hopeless ? undefined : waitFor(error, retry, delivery.attempt))
   }

@@ -64,8 +64,15 @@ type Steps = AsyncGenerator<unknown> | Generator<unknown>
 /** What a generator function returns when it is called. Lists and other iterables are ordinary values. */
 export function isGenerator(value: unknown): value is Steps {
   if (typeof value !== 'object' || value === null) return false
-  if (!(Symbol.asyncIterator in value || Symbol.iterator in value)) return false
-  return 'next' in value && typeof value.next === 'function' && 'return' in value && typeof value.return === 'function'
+  try {
+    if (!(Symbol.asyncIterator in value || Symbol.iterator in value)) return false
+    return (
+      'next' in value && typeof value.next === 'function' && 'return' in value && typeof value.return === 'function'
+    )
+  } catch {
+    // It can't be looked at (a revoked Proxy): a value like any other.
+    return false
+  }
 }
 
 const GENERATORS: readonly unknown[] = [

@@ -1,4 +1,4 @@
-import { StreamError } from '../errors.js'
+import { inspectable, StreamError } from '../errors.js'
 import type { Delivery } from './delivery.js'
 import type { DriverSlot } from './driver-slot.js'
 import { isGenerator, runGenerator } from './handler-outputs.js'
@@ -81,7 +81,7 @@ export class HandlerStarts {
     try {
       result = prepared.handle(delivery)
     } catch (error) {
-      return this.#host.failed(delivery, partition, run, error, false)
+      return this.#host.failed(delivery, partition, run, inspectable(error), false)
     }
     if (typeof result !== 'object' || result === null) return this.#host.returned(delivery, partition, run)
     if (isPromiseLike(result)) return this.#waitFor(result, prepared, delivery, partition, run)
@@ -96,14 +96,15 @@ export class HandlerStarts {
     partition: PartitionState,
     run: number,
   ): void {
-    result.then(
+    // A promise is left as it is; what only looks like one may throw when it is asked, or answer twice.
+    Promise.resolve(result).then(
       (value) => {
         // An `async` function around a generator: nothing of it has run yet.
         if (typeof value === 'object' && isGenerator(value))
           this.#waitFor(runGenerator(delivery, value, prepared.forward), prepared, delivery, partition, run)
         else this.#host.returned(delivery, partition, run)
       },
-      (error: unknown) => this.#host.failed(delivery, partition, run, error, false),
+      (error: unknown) => this.#host.failed(delivery, partition, run, inspectable(error), false),
     )
   }
 }
@@ -117,6 +118,12 @@ function fatal(delivery: Delivery): StreamError {
   })
 }
 
+/** Something to wait for. A value that can't be looked at (a revoked Proxy) is none. */
 export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+  if (typeof value !== 'object' || value === null) return false
+  try {
+    return 'then' in value && typeof value.then === 'function'
+  } catch {
+    return false
+  }
 }

@@ -49,9 +49,7 @@ export class HandlerTimeouts {
     const hopeless = overdue - Math.ceil(handlerGraceMs / this.#tickMs) - 1
     for (const partition of partitions.all()) {
       const late =
-        partition.running === 0
-          ? []
-          : [...partition.tracked].filter((delivery) => delivery.handling && delivery.startedTick <= overdue)
+        partition.running === 0 ? [] : [...partition.handling()].filter(({ startedTick }) => startedTick <= overdue)
       for (const delivery of late) {
         if (!delivery.timedOut) this.#timeOut(delivery, handlerTimeoutMs)
         else if (delivery.startedTick <= hopeless) this.#leaveBehind(delivery, partition)

@@ -2,19 +2,20 @@ import type { Dedupe, DedupeOutcomes } from '../dedupe/dedupe.js'
 import { Postponement } from '../dedupe/postponement.js'
 import type { StreamError } from '../errors.js'
 import type { Replies } from '../feedback/replies.js'
+import { rejectAckWaiters } from './ack-waiters.js'
 import type { AcknowledgementsHost } from './acknowledgements.js'
 import type { ConsumerOptionValues } from './consumer-options.js'
 import type { ConsumerReports } from './consumer-reports.js'
 import type { DeadLetters } from './dead-letters.js'
 import { type Delivery, DeliveryState } from './delivery.js'
-import { Dispatcher, type DispatcherHost } from './dispatcher.js'
+import { Dispatcher, type DispatcherHost, type HandlerFailure } from './dispatcher.js'
 import type { DriverSlot } from './driver-slot.js'
 import { type FailureHost, Failures } from './failures.js'
 import type { HandlerTimeoutsHost } from './handler-timeouts.js'
 import type { Inbox } from './inbox.js'
 import type { PartitionState } from './partition-state.js'
 import { retryTest } from './retry-test.js'
-import { Settler, type SettlerHost } from './settler.js'
+import { goneError, Settler, type SettlerHost } from './settler.js'
 import { ValueDecoder } from './value-decoder.js'
 import { WindDown } from './wind-down.js'
 
@@ -86,8 +87,9 @@ export class Outcomes
     if (partition.phase === 'closed') return
     const behind = this.#settle(delivery, partition)
     if (partition.wantsRoom) this.inboxShrank(partition)
-    if (!delivery.handling) this.dispatcher.release(delivery, partition)
-    else if (behind) this.dispatcher.fallBehind(delivery, partition)
+    if (!delivery.handling) return this.dispatcher.release(delivery, partition)
+    partition.outlasting.add(delivery)
+    if (behind) this.dispatcher.fallBehind(delivery, partition)
   }
 
   /** A message for another group alone counts as done at once, without a start: it joins the acks in its place. */
@@ -99,12 +101,20 @@ export class Outcomes
   drop(delivery: Delivery, partition: PartitionState): void {
     if (delivery.state === DeliveryState.Dropped) return
     delivery.state = DeliveryState.Dropped
+    rejectAckWaiters(delivery, goneError(partition))
+    this.#inbox.remove(delivery)
     // A sender that retries sends a new delivery: this one must not hold up the window.
     if (this.#slot.driver?.redelivery !== 'sender' || partition.phase === 'closed') return
-    this.#inbox.remove(delivery)
     partition.forgetDropped()
     if (partition.wantsRoom) this.inboxShrank(partition)
     this.dispatcher.release(delivery, partition)
+  }
+
+  /** Its partition has gone with it. */
+  lost(delivery: Delivery, partition: PartitionState): void {
+    delivery.state = DeliveryState.Dropped
+    this.#dedupe?.dropped(delivery)
+    rejectAckWaiters(delivery, goneError(partition))
   }
 
   /** It must be started again, as if it had not been started. */
@@ -138,11 +148,11 @@ export class Outcomes
     this.#dedupe?.giveBack(partition)
   }
 
-  overlapped(delivery: Delivery, error: unknown): void {
+  overlapped(delivery: Delivery, failure: HandlerFailure | undefined): void {
     // Its handler was never called.
-    if (error instanceof Postponement) return
-    this.#dedupe?.overlapped(delivery, error)
-    this.#reports.overlapped(delivery, error)
+    if (failure?.error instanceof Postponement) return
+    this.#dedupe?.overlapped(delivery, failure === undefined)
+    this.#reports.overlapped(delivery, failure)
   }
 
   /** Its handler was given up on. The error policy decides on what isn't settled. */

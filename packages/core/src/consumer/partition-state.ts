@@ -21,6 +21,8 @@ export class PartitionState {
   readonly inbox = new Deque<Delivery>()
   /** Unsettled, in delivery order; settled ones leave once they are at the head. */
   readonly tracked = new Deque<Delivery>()
+  /** Settled by their handlers, which are still at work. */
+  readonly outlasting = new Set<Delivery>()
   /** The last message of each key that is running, retrying or waiting for its predecessor. */
   readonly keyTails = new Map<string, Delivery>()
   /** `open`: working. `draining`: starts nothing new. `closed`: gone, everything in it is dropped. */
@@ -47,6 +49,8 @@ export class PartitionState {
   done: Delivery[] = []
   /** Aborts when the partition leaves this member, or a close runs out of time. */
   readonly gone = new AbortController()
+  /** Aborts when the partition is closed. */
+  readonly over = new AbortController()
   #roomWaiters: (() => void)[] = []
 
   constructor(assignment: PartitionAssignment, owner: PartitionOwner) {
@@ -81,7 +85,11 @@ export class PartitionState {
     if (settlement === 'individual') this.done.push(delivery)
     const before = this.tracked.length
     for (let head = this.tracked.peek(); head !== undefined && hasLeft(head); head = this.tracked.peek()) {
-      if (settlement === 'cumulative') this.done.push(head)
+      if (settlement === 'cumulative') {
+        // Given up, not done: it comes again, and no commit may cover it.
+        if (head.state === DeliveryState.Dropped) break
+        this.done.push(head)
+      }
       if (head.behind) this.caughtUp(head)
       this.tracked.shift()
     }
@@ -96,6 +104,12 @@ export class PartitionState {
   caughtUp(delivery: Delivery): void {
     delivery.behind = false
     this.behind -= 1
+  }
+
+  /** Messages whose handlers are at work, settled or not. */
+  *handling(): Generator<Delivery> {
+    for (const delivery of this.tracked) if (delivery.handling && !this.outlasting.has(delivery)) yield delivery
+    yield* this.outlasting
   }
 
   /** Moves the window past deliveries that were given back to their sender. */

@@ -228,6 +228,8 @@ export class PatternDriver implements ConsumerDriver {
         deliver: (assignment, deliveries) => this.#sink.deliver(assignment, deliveries),
         capacity: (assignment) => this.#sink.capacity(assignment),
         outOfRange: (where) => this.#sink.outOfRange(where),
+        partitionStopped: (assignment, error) => this.#sink.partitionStopped(assignment, error),
+        partitionResumed: (assignment) => this.#sink.partitionResumed(assignment),
         startIgnored: (topic) => this.#sink.startIgnored(topic),
         lost: (error) => {
           if (this.#parts.has(part)) void this.#lost(part, error)

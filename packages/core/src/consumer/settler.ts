@@ -23,7 +23,9 @@ export class Settler {
   readonly #host: SettlerHost
   readonly #dirty = new Set<PartitionState>()
   readonly #flushing = new Map<PartitionState, Promise<void>>()
+  readonly #onTheirWay = new Map<PartitionState, readonly Delivery[]>()
   #scheduled = false
+  #timer: NodeJS.Timeout | undefined
 
   constructor(slot: DriverSlot, reports: ConsumerReports, host: SettlerHost) {
     this.#slot = slot
@@ -39,6 +41,7 @@ export class Settler {
     this.#scheduled = true
     const run = (): void => {
       this.#scheduled = false
+      this.#timer = undefined
       const dirty = [...this.#dirty]
       // Cleared before flushing: a partition whose flush is still under way must be able to become dirty again when it ends.
       this.#dirty.clear()
@@ -46,7 +49,7 @@ export class Settler {
     }
     const interval = this.#slot.driver?.settleIntervalMs ?? 0
     if (interval === 0) nextTurn(run)
-    else setTimeout(run, interval)
+    else this.#timer = setTimeout(run, interval)
   }
 
   /** Resolves when everything that was done in the partition so far is settled, or the partition is closed. */
@@ -59,12 +62,26 @@ export class Settler {
   /** Tells those who wait for acks of a partition that went away. */
   discard(partition: PartitionState, error: StreamError): void {
     this.#dirty.delete(partition)
+    if (this.#dirty.size === 0 && this.#timer !== undefined) {
+      clearTimeout(this.#timer)
+      this.#timer = undefined
+      this.#scheduled = false
+    }
     const done = partition.done
     partition.done = []
-    // What an earlier message held up is done as well, and was never on its way.
-    const heldUp = [...partition.tracked].filter(({ state }) => state === DeliveryState.Settled)
-    for (const delivery of [...done, ...heldUp]) {
+    // What an earlier message held up is done as well, and was never on its way. What is on its way has an answer to come.
+    const found = new Set(done)
+    const onTheirWay = new Set(this.#onTheirWay.get(partition))
+    for (const delivery of partition.tracked)
+      if (delivery.state === DeliveryState.Settled && !onTheirWay.has(delivery)) found.add(delivery)
+    this.#giveUp([...found], error)
+  }
+
+  /** They are done, and their acks can't be sent any more: whoever waits is told, and so is whoever asks later. */
+  #giveUp(deliveries: readonly Delivery[], error: StreamError): void {
+    for (const delivery of deliveries) {
       this.#host.unsettled(delivery)
+      delivery.state = DeliveryState.Dropped
       rejectAckWaiters(delivery, error)
     }
   }
@@ -92,7 +109,8 @@ export class Settler {
       const work = takeWork(partition, driver)
       if (work === undefined || driver === undefined) return
       try {
-        await work.run(driver)
+        this.#onTheirWay.set(partition, work.deliveries)
+        await work.run(driver).finally(() => this.#onTheirWay.delete(partition))
         let refused = 0
         for (const delivery of work.deliveries) {
           if (delivery.claim !== undefined && this.#host.refused(delivery, partition)) refused += 1
@@ -102,14 +120,13 @@ export class Settler {
         return
       } catch (cause) {
         const error = this.#reports.classify(cause, 'ack')
-        partition.done = [...work.deliveries, ...partition.done]
-        if (isClosed(partition)) return rejectAll(partition, error)
+        if (isClosed(partition)) return this.#giveUp(work.deliveries, error)
         this.#reports.settleFailed(partition, error)
-        if (!error.retryable) return rejectAll(partition, error)
-        await wait(backoffDelayMs(RECONNECT_BACKOFF, attempt))
+        if (!error.retryable) return this.#giveUp(work.deliveries, error)
+        partition.done = [...work.deliveries, ...partition.done]
+        await wait(backoffDelayMs(RECONNECT_BACKOFF, attempt), partition.over.signal).catch(() => {})
       }
     }
-    rejectAll(partition, goneError(partition))
   }
 }
 
@@ -133,12 +150,6 @@ function takeWork(partition: PartitionState, driver: ConsumerDriver | undefined)
 
 function isClosed(partition: PartitionState): boolean {
   return partition.phase === 'closed'
-}
-
-function rejectAll(partition: PartitionState, error: StreamError): void {
-  const done = partition.done
-  partition.done = []
-  for (const delivery of done) rejectAckWaiters(delivery, error)
 }
 
 /** The error of an ack whose partition went away. */

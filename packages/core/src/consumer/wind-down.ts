@@ -70,8 +70,7 @@ export class WindDown {
 export function abortHandlers(partition: PartitionState, reason: string): void {
   const { topic } = partition.assignment
   partition.gone.abort()
-  for (const delivery of partition.tracked) {
-    if (!delivery.handling) continue
+  for (const delivery of [...partition.handling()]) {
     const message = `message ${delivery.id} is no longer this loop's: ${reason}`
     delivery.abort(new StreamError(message, { code: 'ABORTED', retryable: false, topic, operation: 'handle' }))
   }

@@ -49,6 +49,19 @@ export interface ConsumerSink {
    */
   outOfRange(where: OutOfRange): 'earliest' | 'latest'
 
+  /**
+   * What comes next in a partition can't be read (no decoder is installed, the bytes are damaged, a bound is exceeded). Say in the error
+   * which offsets and what is missing. Core reports it once, shows it in health, and answers what the loop's `errorPolicy` says:
+   * - `wait`: keep the partition and its offset, let all others go on, and read again with a growing backoff. Call {@link partitionResumed} once that succeeds.
+   * - `skip`: leave out what can't be read and go on behind it.
+   *
+   * Call it at every failed try; only the first one is reported.
+   */
+  partitionStopped(assignment: PartitionAssignment, error: unknown): 'wait' | 'skip'
+
+  /** A partition that had stopped can be read again. Ignored for one that hadn't. */
+  partitionResumed(assignment: PartitionAssignment): void
+
   /** `from` was not applied to partitions of a topic, since the group has a position there. Core tells the user, once per loop and topic. */
   startIgnored(topic: string): void
 

@@ -142,6 +142,11 @@ export class DeadLetterReader {
       capacity: () => Math.max(0, MAX_WAITING - this.#waiting.length),
       lost: (error) => this.#fail(this.#classify(error, 'read')),
       outOfRange: () => 'earliest',
+      partitionStopped: (_assignment, error) => {
+        this.#fail(this.#classify(error, 'read'))
+        return 'wait'
+      },
+      partitionResumed: () => {},
       startIgnored: () => {},
       report: (error) => this.#settings.transport.logger.warn(this.#classify(error, 'read').message),
     }

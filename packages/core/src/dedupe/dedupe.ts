@@ -98,11 +98,19 @@ export class Dedupe implements DedupeStageHost {
     return false
   }
 
-  /** A handler ended whose message had left this loop's hands: what it did is done, and must not be done again elsewhere. */
-  overlapped(delivery: Delivery, error: unknown): void {
+  /**
+   * A handler ended whose message had left this loop's hands: what it did is done, and must not be done again elsewhere. With
+   * `ack: 'manual'` its end says nothing, and nobody can say anything any more: another member starts over.
+   */
+  overlapped(delivery: Delivery, succeeded: boolean): void {
     if (delivery.claim === undefined || delivery.completing || delivery.state !== DeliveryState.Dropped) return
-    if (error === undefined) this.outlived(delivery)
+    if (succeeded && this.#host?.manualAck !== true) this.outlived(delivery)
     else this.#claims?.release(delivery)
+  }
+
+  /** The message has left this loop's hands. What its handler does, if it is still at work, decides on the claim when it ends. */
+  dropped(delivery: Delivery): void {
+    if (!delivery.handling && !delivery.completing) this.#claims?.release(delivery)
   }
 
   /** The handling has succeeded, and the ack that should have carried its mark can't be sent any more. */

@@ -1,5 +1,5 @@
 import type { IncomingReply } from '../contract/replies.js'
-import { ERROR_CODES, type ErrorCode, isStreamError, StreamError } from '../errors.js'
+import { ERROR_CODES, type ErrorCode, isStreamError, messageOf, StreamError } from '../errors.js'
 import type { Headers } from '../message.js'
 import { REPLY_HEADERS } from '../wire/reserved-headers.js'
 
@@ -29,7 +29,7 @@ export function partHeaders(requestId: string, part: Omit<ReplyPart, 'payload' |
   }
   if (part.end) headers[REPLY_HEADERS.end] = '1'
   if (error === undefined) return headers
-  const text = error instanceof Error ? error.message : String(error)
+  const text = messageOf(error)
   headers[REPLY_HEADERS.error] = text.slice(0, MAX_ERROR_CHARACTERS).toWellFormed()
   headers[REPLY_HEADERS.errorCode] = isStreamError(error) ? error.code : 'UNKNOWN'
   return headers

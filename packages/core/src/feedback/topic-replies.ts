@@ -10,6 +10,7 @@ import type {
   ReplyInboxSpec,
   ReplySenderSpec,
 } from '../contract/replies.js'
+import { describe } from '../errors.js'
 import { readOptions } from '../options/resolve.js'
 import type { Transport } from '../transport/transport.js'
 
@@ -85,6 +86,8 @@ class TopicInbox implements ReplyInboxDriver {
   }
 
   #sink(sink: ReplyInboxSink): ConsumerSink {
+    const report = (error: unknown): void =>
+      this.#transport.logger.warn(`${REPLIES} on ${this.#transport.name}: ${describe(error)}`)
     return {
       assigned: () => {},
       revoked: async () => {},
@@ -96,9 +99,14 @@ class TopicInbox implements ReplyInboxDriver {
       capacity: () => PREFETCH,
       // What is gone was late.
       outOfRange: () => 'earliest',
+      partitionStopped: (_assignment, error) => {
+        report(error)
+        return 'wait'
+      },
+      partitionResumed: () => {},
       startIgnored: () => {},
       lost: sink.lost,
-      report: (error) => this.#transport.logger.warn(`${REPLIES} on ${this.#transport.name}: ${String(error)}`),
+      report,
     }
   }
 

@@ -19,8 +19,9 @@ export class Problems {
     context: { code?: ErrorCode; transport?: string | undefined; topic?: string | undefined; operation?: string } = {},
   ): void {
     if (!this.any) return
-    const list = this.#found.length === 1 ? this.#found[0] : this.#found.map((line) => `\n  - ${line}`).join('')
-    throw new StreamError(`${subject}: ${list}`, { code: 'INVALID_ARGUMENT', ...context })
+    const [only] = this.#found
+    if (this.#found.length === 1) throw new StreamError(`${subject}: ${only}`, { code: 'INVALID_ARGUMENT', ...context })
+    throw new StreamError(`${subject}:`, { code: 'INVALID_ARGUMENT', ...context, points: this.#found })
   }
 }
 

@@ -1,23 +1,24 @@
 import { StreamError } from '../errors.js'
 import type { Headers } from '../message.js'
 import { describeType, Problems } from '../options/problems.js'
+import {
+  exceeds,
+  hasControls,
+  MAX_HEADER_NAME,
+  MAX_HEADERS_BYTES,
+  MAX_ID_BYTES,
+  MAX_KEY_BYTES,
+  MAX_TIMESTAMP,
+} from '../wire/limits.js'
 import { RESERVED_PREFIX } from '../wire/reserved-headers.js'
 import type { SendOptions } from './producer-options.js'
-
-const MAX_KEY_BYTES = 1024
-const MAX_ID_BYTES = 256
-/** The last moment that a `Date` can hold. */
-const MAX_TIMESTAMP = 8_640_000_000_000_000
-const MAX_HEADERS_BYTES = 32 * 1024
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not pass
-const CONTROL = /[\u0000-\u001f\u007f]/
 
 /** Throws INVALID_ARGUMENT (TOO_LARGE for headers beyond 32 KiB) that names each option of a `send` that can't be. */
 export function checkSendOptions(options: SendOptions, topic: string): void {
   const problems = new Problems()
   checkText(problems, 'key', options.key, MAX_KEY_BYTES)
   checkText(problems, 'id', options.id, MAX_ID_BYTES)
-  if (options.id === '' || (typeof options.id === 'string' && CONTROL.test(options.id)))
+  if (options.id === '' || (typeof options.id === 'string' && hasControls(options.id)))
     problems.add('id', 'must not be empty or hold control characters')
   checkInteger(problems, 'partition', options.partition, 0)
   checkInteger(problems, 'timestamp', options.timestamp, 0, MAX_TIMESTAMP)
@@ -57,8 +58,8 @@ function checkHeaders(problems: Problems, headers: unknown): void {
   }
   for (const [name, value] of Object.entries(headers)) {
     const path = `headers.${name.slice(0, 60)}`
-    if (name === '' || name.length > 256 || CONTROL.test(name))
-      problems.add(path, 'a header name must have 1 to 256 characters and no control characters')
+    if (name === '' || name.length > MAX_HEADER_NAME || hasControls(name) || !name.isWellFormed())
+      problems.add(path, 'a header name must have 1 to 256 well-formed characters and no control characters')
     if (name.toLowerCase().startsWith(RESERVED_PREFIX))
       problems.add(path, `names that begin with '${RESERVED_PREFIX}' are reserved`)
     if (typeof value !== 'string') problems.add(path, `must be a text, got ${describeType(value)}`)
@@ -70,8 +71,7 @@ function checkText(problems: Problems, path: string, value: unknown, maxBytes: n
   if (value === undefined) return
   if (typeof value !== 'string') problems.add(path, `must be a text, got ${describeType(value)}`)
   else if (!value.isWellFormed()) problems.add(path, 'must be well-formed Unicode (no lone surrogates)')
-  else if (value.length * 3 > maxBytes && Buffer.byteLength(value) > maxBytes)
-    problems.add(path, `must have at most ${maxBytes} bytes`)
+  else if (exceeds(value, maxBytes)) problems.add(path, `must have at most ${maxBytes} bytes`)
 }
 
 function checkInteger(

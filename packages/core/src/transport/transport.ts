@@ -10,7 +10,7 @@ import { StreamError, toStreamError } from '../errors.js'
 import { ReplyInbox } from '../feedback/reply-inbox.js'
 import { ReplySender } from '../feedback/reply-sender.js'
 import { channelOf } from '../feedback/topic-replies.js'
-import { defaultLogger, type Logger } from '../logger.js'
+import { type Logger, printableLogger } from '../logger.js'
 import { requirePortableName } from '../names.js'
 import { isPlainObject } from '../options/fields.js'
 import { checkMiddleware } from '../options/middleware.js'
@@ -115,7 +115,7 @@ export class Transport implements AsyncDisposable {
     this.name = adapter.name
     this.capabilities = adapter.capabilities
     this.url = parsed.redacted
-    this.logger = options.logger ?? defaultLogger
+    this.logger = printableLogger(options.logger)
     this.deadLetterTransport = options.deadLetterTransport
     const values = resolveOptions(
       { ...transportFields, ...adapter.options },

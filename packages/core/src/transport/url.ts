@@ -14,7 +14,9 @@ export interface TransportUrl {
   readonly redacted: string
 }
 
-const SHAPE = /^([a-z][a-z0-9+.-]*):\/\/(?:([^@/?#]*)@)?([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?(?:#.*)?$/i
+const SHAPE = /^([a-z][a-z0-9+.-]*):\/\/(?:([^@/?#]*)@)?([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/i
+const SCHEME = /^[a-z][a-z0-9+.-]*:\/\//i
+const HOST = /^(\[[0-9a-f:.]+\]|[^:[\]\s]+)(?::(\d+))?$/i
 
 /**
  * Takes a URL such as `kafka://user:secret@b1:9092,b2:9092/path?clientId=billing` apart. Throws INVALID_ARGUMENT that shows the
@@ -30,12 +32,16 @@ export function parseTransportUrl(text: string): TransportUrl {
         operation: 'configure',
       },
     )
-  const match = SHAPE.exec(text.trim())
-  if (match === null) throw invalid("it doesn't begin with scheme://")
+  const trimmed = text.trim()
+  if (!SCHEME.test(trimmed)) throw invalid("it doesn't begin with scheme://")
+  // Whatever follows a '#' may be the rest of a password: no part of it may be shown.
+  const match = SHAPE.exec(trimmed)
+  if (match === null) throw invalid("it has a '#': percent-encode it as %23")
   const [, scheme = '', userInfo, hostList = '', path = '', query = ''] = match
-  // Then what was taken for host, path or query may be the rest of a password: no part of it may be shown.
   if (`${hostList}${path}${query}`.includes('@'))
-    throw invalid("a character of user or password, or an '@' elsewhere, isn't percent-encoded")
+    throw invalid(
+      "it has an '@' behind the hosts: percent-encode it as %40, and in user and password '/' as %2F, '?' as %3F, '#' as %23",
+    )
   const decode = (part: string, what: string): string => {
     try {
       return decodeURIComponent(part)
@@ -58,40 +64,69 @@ export function parseTransportUrl(text: string): TransportUrl {
 }
 
 function parseHost(text: string, invalid: (reason: string) => StreamError): { host: string; port: number | undefined } {
-  const match = /^(\[[0-9a-f:.]+\]|[^:[\]\s]+)(?::(\d+))?$/i.exec(text)
-  if (match === null) throw invalid(`'${text}' is no host`)
+  const match = HOST.exec(text)
+  // Not quoted: it may be user and password whose host was forgotten.
+  if (match === null) throw invalid('a host in it is empty, or its port is no number')
   const [, host = '', port] = match
-  if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535))
-    throw invalid(`port ${port} is not between 1 and 65535`)
+  if (port !== undefined && (port.length > 5 || Number(port) < 1 || Number(port) > 65_535))
+    throw invalid('a port in it is not between 1 and 65535')
   return { host: host.replace(/^\[|\]$/g, ''), port: port === undefined ? undefined : Number(port) }
-}
-
-function parseQuery(text: string, invalid: (reason: string) => StreamError): Record<string, string> {
-  const query: Record<string, string> = {}
-  for (const [name, value] of new URLSearchParams(text)) {
-    if (Object.hasOwn(query, name)) throw invalid(`option '${name}' stands in it twice`)
-    Object.defineProperty(query, name, { value, enumerable: true })
-  }
-  return query
 }
 
 const SECRET_NAME = /pass|secret|token|credential|key/i
 
+function parseQuery(text: string, invalid: (reason: string) => StreamError): Record<string, string> {
+  const query: Record<string, string> = {}
+  let secretBefore = false
+  for (const pair of text === '' ? [] : text.split('&')) {
+    // What looks like another option may be the rest of a secret.
+    if (secretBefore && !/^[a-z_][\w.-]*=/i.test(pair))
+      throw invalid("an '&' in it isn't percent-encoded (%26), or an option has no value")
+    for (const [name, value] of new URLSearchParams(pair)) {
+      if (Object.hasOwn(query, name))
+        throw invalid(secretBefore ? 'an option stands in it twice' : `option '${name}' stands in it twice`)
+      Object.defineProperty(query, name, { value, enumerable: true })
+      secretBefore ||= SECRET_NAME.test(name)
+    }
+  }
+  return query
+}
+
 /**
- * A URL, or what was meant as one, without what may be secret: everything between the user's name and the last `@` (a password
- * may hold unescaped slashes), and query values with a secret-looking name.
+ * A URL, or what was meant as one, without what may be secret: a password and what could be the rest of one that isn't percent-encoded,
+ * a user without password, what stands in a port's place and is no number, and a query from its first secret-looking name on.
  */
 export function redactUrl(text: string): string {
-  const start = text.indexOf('://') + 3
-  const at = text.lastIndexOf('@')
-  const colon = text.indexOf(':', start)
-  let shown = text
-  // What has no :// may be anything with a slip in it: nothing before the @ is safe to show.
-  if (start < 3 && at >= 0) shown = `***${text.slice(at)}`
-  else if (colon >= 0 && colon < at) shown = `${text.slice(0, colon)}:***${text.slice(at)}`
-  return shown
-    .replace(/([?&])([^=&#]+)=([^&#]*)/g, (all, mark: string, name: string) =>
-      SECRET_NAME.test(name) ? `${mark}${name}=***` : all,
-    )
-    .slice(0, 300)
+  const trimmed = text.trim()
+  const scheme = SCHEME.exec(trimmed)?.[0]
+  // What has no :// may be anything with a slip in it.
+  if (scheme === undefined) return /^[\w.-]{0,60}(?::\d{1,5})?$/.test(trimmed) ? trimmed : HIDDEN
+  const [, authority = '', rest = ''] = /^([^/?#]*)(.*)$/s.exec(trimmed.slice(scheme.length)) ?? []
+  if (rest.includes('@') || rest.includes('#')) return `${scheme}${HIDDEN}`
+  const at = authority.lastIndexOf('@')
+  const hosts = authority.slice(at + 1)
+  const credentials = at < 0 ? '' : `${redactCredentials(authority.slice(0, at))}@`
+  const areHosts = hosts === '' || hosts.split(',').every((host) => host === '' || HOST.test(host))
+  if (!areHosts) return `${scheme}${credentials}${HIDDEN}`
+  return `${scheme}${credentials}${hosts}${redactQuery(rest)}`.slice(0, 300)
+}
+
+const HIDDEN = '***'
+
+function redactCredentials(text: string): string {
+  const user = /^([\w.%+~-]*):/.exec(text)?.[1]
+  return user === undefined ? HIDDEN : `${user}:${HIDDEN}`
+}
+
+function redactQuery(rest: string): string {
+  const secret = [...rest.matchAll(/[?&]([^=&]*)(?:=[^&]*)?/g)].find(([, name = '']) => SECRET_NAME.test(decoded(name)))
+  return secret === undefined ? rest : `${rest.slice(0, secret.index + 1 + (secret[1]?.length ?? 0))}=${HIDDEN}`
+}
+
+function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    return name
+  }
 }

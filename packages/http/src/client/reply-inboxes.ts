@@ -1,6 +1,7 @@
 import {
   type Headers,
   type IncomingReply,
+  messageOf,
   type OutgoingRecord,
   type ReplyInboxSink,
   requestIdOf,
@@ -53,7 +54,7 @@ export class IncomingParts {
 
   /** The response broke off after its first part: another would be that of another start of the handler. */
   broken(reason: unknown): void {
-    const text = reason instanceof Error ? reason.message : String(reason)
+    const text = messageOf(reason)
     const error = new StreamError(`the reply broke off: ${text}`, {
       code: 'UNAVAILABLE',
       transport: 'http',

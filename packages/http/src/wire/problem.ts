@@ -1,4 +1,4 @@
-import { type ErrorCode, isStreamError } from '@streamswitch/core/driver'
+import { type ErrorCode, isStreamError, messageOf } from '@streamswitch/core/driver'
 
 /** Content type of errors: RFC 9457. */
 export const PROBLEM_TYPE = 'application/problem+json'
@@ -140,7 +140,7 @@ export function handlerProblem(error: unknown, { attempt, retryAfterMs, errorDet
   return {
     status: retryable ? 500 : 422,
     title: retryable ? 'The handler failed' : 'The message was refused',
-    detail: errorDetail === 'message' ? describe(error).slice(0, 1_000) : undefined,
+    detail: errorDetail === 'message' ? messageOf(error).slice(0, 1_000) : undefined,
     code: isStreamError(error) ? error.code : 'UNKNOWN',
     retryable,
     retryAfterMs,
@@ -151,8 +151,4 @@ export function handlerProblem(error: unknown, { attempt, retryAfterMs, errorDet
 /** The one problem that stands for several groups': a message must come again if any of them may still take it. */
 export function worst(found: readonly Problem[]): Problem | undefined {
   return found.find((problem) => !problem.retryable) ?? found[0]
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -10,13 +10,19 @@ import { brokerAddress } from './broker.js'
 /** kcat, on librdkafka: no code in common with kafkajs. */
 export const kcat: ForeignClient = {
   name: 'kcat',
-  async write(topic, { body, key }) {
+  raw: 'everything',
+  async write(topic, { body, key, raw = {} }) {
     const folder = await mkdtemp(join(tmpdir(), 'streamswitch-kcat-'))
     try {
       // A file is one message, byte for byte.
       const file = join(folder, 'body')
       await writeFile(file, body)
-      await run(['-P', '-t', topic, '-X', 'acks=all', ...(key === undefined ? [] : ['-k', key]), file])
+      const headers = { 'streamswitch-id': raw.id, 'streamswitch-timestamp': raw.timestamp, ...raw.headers }
+      const options = Object.entries(headers).flatMap(([name, value]) =>
+        value === undefined ? [] : ['-H', `${name}=${value}`],
+      )
+      if (key !== undefined) options.push('-k', key)
+      await run(['-P', '-t', topic, '-X', 'acks=all', ...options, file])
     } finally {
       await rm(folder, { recursive: true })
     }

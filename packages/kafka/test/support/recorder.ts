@@ -50,6 +50,12 @@ export class Recorder implements ConsumerSink {
     return this.policy
   }
 
+  partitionStopped(): 'wait' {
+    return 'wait'
+  }
+
+  partitionResumed(): void {}
+
   startIgnored(): void {
     this.ignored += 1
   }

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
-import { answerDeadline, signOfLife } from '@streamswitch/core/driver'
+import { answerDeadline, messageOf, signOfLife } from '@streamswitch/core/driver'
 import type { ConnectionParams } from 'rabbitmq-stream-js-client/dist/connection.js'
 import { CloseRequest } from 'rabbitmq-stream-js-client/dist/requests/close_request.js'
 import { HeartbeatRequest } from 'rabbitmq-stream-js-client/dist/requests/heartbeat_request.js'
@@ -199,9 +199,7 @@ export class StreamConnection extends LibraryConnection {
     try {
       this.#frames.push(data, (frame) => this.#handle(frame))
     } catch (error) {
-      this.fail(
-        new ConnectionGone(`a frame could not be read: ${error instanceof Error ? error.message : String(error)}`),
-      )
+      this.fail(new ConnectionGone(`a frame could not be read: ${messageOf(error)}`))
     }
   }
 

@@ -8,7 +8,11 @@ import { AMQP_URL, BROKER_URL } from './broker.js'
 export function foreignClient(): ForeignClient {
   return {
     name: 'amqplib',
-    write: (topic, { body, key }) => withChannel((channel) => publish(channel, topic, body, key)),
+    raw: 'everything',
+    write: (topic, record) =>
+      (record.raw?.id?.length ?? 0) > 255
+        ? publishWithId(topic, record)
+        : withChannel((channel) => publish(channel, topic, record)),
     read: (topic, count) => withChannel((channel) => consume(channel, topic, count)),
   }
 }
@@ -50,6 +54,21 @@ export async function publishByLibrary(topic: string, batches: number, size: num
   await client.close()
 }
 
+/** An id that AMQP 0-9-1 can't hold, by the unpatched stream library. */
+async function publishWithId(topic: string, { body, key, raw = {} }: ForeignRecord): Promise<void> {
+  const { hostname, port, username, password } = new URL(BROKER_URL)
+  const client = await connectLibrary({ hostname, port: Number(port), username, password, vhost: '/' })
+  const publisher = await client.declarePublisher({ stream: topic })
+  const confirmed = new Promise<void>((resolve) => publisher.on('publish_confirm', () => resolve()))
+  await publisher.send(body, {
+    messageProperties: { messageId: raw.id ?? '' },
+    applicationProperties: { 'streamswitch-key': key ?? '' },
+  })
+  await publisher.flush()
+  await confirmed
+  await client.close()
+}
+
 async function withChannel<T>(work: (channel: ConfirmChannel) => Promise<T>): Promise<T> {
   const connection = await connect(AMQP_URL)
   try {
@@ -59,8 +78,18 @@ async function withChannel<T>(work: (channel: ConfirmChannel) => Promise<T>): Pr
   }
 }
 
-async function publish(channel: ConfirmChannel, topic: string, body: Buffer, key: string | undefined): Promise<void> {
-  channel.sendToQueue(topic, body, { headers: key === undefined ? {} : { 'streamswitch-key': key } })
+/** Of the places of an AMQP 0-9-1 message, `timestamp` takes whole numbers alone, and `message-id` 255 bytes. */
+async function publish(channel: ConfirmChannel, topic: string, record: ForeignRecord): Promise<void> {
+  const { body, key, raw = {} } = record
+  const headers: Record<string, string> = { ...raw.headers }
+  if (key !== undefined) headers['streamswitch-key'] = key
+  const timestamp = Number(raw.timestamp)
+  const properties = {
+    headers,
+    ...(raw.id === undefined ? {} : { messageId: raw.id }),
+    ...(Number.isSafeInteger(timestamp) && timestamp >= 0 ? { timestamp } : {}),
+  }
+  channel.sendToQueue(topic, body, properties)
   await channel.waitForConfirms()
 }
 

@@ -1,9 +1,10 @@
+import { createHash } from 'node:crypto'
 import { DEAD_LETTER_HEADERS } from '@streamswitch/core'
 import { expect, test } from 'vitest'
 import { quickRetry } from './bench.js'
 import { within } from './collect.js'
 import { openRecorder } from './recorder.js'
-import type { ForeignClient } from './settings.js'
+import type { ForeignClient, RawFields } from './settings.js'
 import type { Suite } from './suite.js'
 
 /** Item 16: others write, we read; we write, others read. */
@@ -20,6 +21,7 @@ export function foreignClient(suite: Suite): void {
       return
     }
     writes(suite, foreign)
+    writesOddFields(suite, foreign)
     reads(suite, foreign)
   })
 }
@@ -89,6 +91,49 @@ function writes(suite: Suite, foreign: ForeignClient): void {
       expect(recorder.records[0]?.headers?.[DEAD_LETTER_HEADERS.errorCode]).toBe('SERIALIZATION')
     },
   )
+}
+
+/** Ids, timestamps and headers that could not be sent are brought within the limits when they arrive, on every transport alike. */
+function writesOddFields(suite: Suite, foreign: ForeignClient): void {
+  const all = foreign.raw === 'everything'
+  const long = 'i'.repeat(20_000)
+  const forged = 'a\r\n2026-01-01 ERROR forged \u001b[2J'
+  suite.test(`odd ids, timestamps and headers of ${foreign.name} arrive within the limits`, {}, async (bench) => {
+    const member = await bench.member()
+    await bench.producer().init()
+    const before = Date.now()
+    const odd: RawFields[] = [{ id: '' }, { id: '' }, { id: long }]
+    if (all) {
+      odd.push(
+        { id: long },
+        { id: forged },
+        { timestamp: 'abc' },
+        { timestamp: '9'.repeat(400) },
+        { timestamp: '8640000000000001' },
+      )
+      odd.push({ timestamp: '-1' }, { headers: { tenant: 'acme', large: 'x'.repeat(40_000) } })
+    }
+    for (const [index, raw] of odd.entries()) {
+      const write = foreign.write(bench.topic, { body: Buffer.from(String(index)), key: 'k', raw }, bench.group)
+      await within(write, 'the foreign write')
+    }
+    await bench.until(() => member.succeeded.length === odd.length, 'all foreign messages')
+    const [empty, other, first, again, escaped] = member.handlings
+    expect(empty?.id, 'an empty id is none').not.toBe('')
+    expect(empty?.id, 'messages without id are told apart').not.toBe(other?.id)
+    expect(first?.id, 'a long id is known by its digest').toBe(digest(long))
+    for (const { timestamp } of member.handlings)
+      expect(Math.abs(timestamp - before), 'a timestamp of now').toBeLessThan(60_000)
+    // On HTTP the same id again is a resend, and isn't handled again.
+    if (!all) return
+    expect(again?.id).toBe(digest(long))
+    expect(escaped?.id).toBe(digest(forged))
+    expect(member.handlings.at(-1)?.headers, 'what is beyond the limit is in native alone').toEqual({ tenant: 'acme' })
+  })
+}
+
+function digest(text: string): string {
+  return `sha256-${createHash('sha256').update(text).digest('hex')}`
 }
 
 function reads(suite: Suite, foreign: ForeignClient): void {

@@ -14,6 +14,15 @@ export interface Topology {
 export interface ForeignRecord {
   readonly body: Buffer
   readonly key?: string | undefined
+  /** Written where Streamswitch has these values on this transport (`docs/wire-format.md`), whatever they are. */
+  readonly raw?: RawFields | undefined
+}
+
+/** What a sender that isn't Streamswitch may put in the places of ids, timestamps and headers. */
+export interface RawFields {
+  readonly id?: string
+  readonly timestamp?: string
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 /**
@@ -23,6 +32,8 @@ export interface ForeignRecord {
 export interface ForeignClient {
   /** For the titles of tests: `redis-cli`. */
   readonly name: string
+  /** What of {@link RawFields} it can write: everything, or ids of printable characters only (HTTP, where others are refused with 400). */
+  readonly raw: 'everything' | 'ids'
   /** Writes a record; resolves when the broker has it. `group`: the one that receives, for transports that address it (HTTP). */
   write(topic: string, record: ForeignRecord, group: string): Promise<void>
   /** Called before anything is sent to the topic, where reading must be prepared (a queue bound, a server started). */

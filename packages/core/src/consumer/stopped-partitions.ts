@@ -1,0 +1,79 @@
+import type { PartitionAssignment } from '../contract/consumer-driver.js'
+import type { StreamError } from '../errors.js'
+import type { ErrorPolicy } from './failures.js'
+
+/** A partition that waits for a cause outside of this process to pass: a batch that can't be read, a dead letter that can't be written. */
+export interface StoppedPartition {
+  readonly topic: string
+  readonly partition: number
+  /** Why it stopped first. */
+  readonly error: StreamError
+  /** Milliseconds since the epoch. */
+  readonly since: number
+}
+
+export interface StoppedPartitionsSettings {
+  readonly errorPolicy: ErrorPolicy
+  /** Reports the stop, once per stop, and the end of it. */
+  readonly reports: {
+    partitionStopped(partition: StoppedPartition): void
+    partitionSkips(partition: StoppedPartition): void
+    partitionResumed(partition: StoppedPartition): void
+  }
+  /** Ends the loop with this error. */
+  readonly fail: (error: StreamError) => void
+}
+
+/**
+ * The partitions of a loop that have stopped while the others go on. A partition stays stopped while anything in it is: several
+ * messages may wait for the same cause. Whoever stopped it tries again with a growing backoff, and resumes it once that succeeds.
+ */
+export class StoppedPartitions {
+  readonly #settings: StoppedPartitionsSettings
+  readonly #stopped = new Map<PartitionAssignment, { readonly partition: StoppedPartition; causes: Set<object> }>()
+
+  constructor(settings: StoppedPartitionsSettings) {
+    this.#settings = settings
+  }
+
+  /** All that are stopped now, in the order of stopping. */
+  list(): StoppedPartition[] {
+    return [...this.#stopped.values()].map(({ partition }) => partition)
+  }
+
+  /**
+   * Something in the partition can't go on. Reported once, however often it is tried. Returns what `errorPolicy` makes of it: `skip`
+   * with `restart`; with `stop`, the default, `wait`, so that one record doesn't stop a whole group; every other policy also ends the loop.
+   *
+   * @param cause - what can't go on: the driver's assignment, or the message.
+   */
+  stop(assignment: PartitionAssignment, cause: object, error: StreamError): 'wait' | 'skip' {
+    const { errorPolicy, reports, fail } = this.#settings
+    const { topic, partition } = assignment
+    const found = this.#stopped.get(assignment)
+    const stopped = found?.partition ?? { topic, partition, error, since: Date.now() }
+    if (errorPolicy === 'restart') {
+      reports.partitionSkips({ ...stopped, error })
+      return 'skip'
+    }
+    if (found === undefined) {
+      this.#stopped.set(assignment, { partition: stopped, causes: new Set([cause]) })
+      reports.partitionStopped(stopped)
+    } else found.causes.add(cause)
+    if (errorPolicy !== 'stop') fail(error)
+    return 'wait'
+  }
+
+  /** What had stopped goes on. Ignored for what never stopped. */
+  resume(assignment: PartitionAssignment, cause: object): void {
+    const found = this.#stopped.get(assignment)
+    if (found?.causes.delete(cause) !== true || found.causes.size > 0) return
+    this.#stopped.delete(assignment)
+    this.#settings.reports.partitionResumed(found.partition)
+  }
+
+  /** The partition left this member. */
+  forget(assignment: PartitionAssignment): void {
+    this.#stopped.delete(assignment)
+  }
+}
