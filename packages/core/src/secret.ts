@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { messageOf, StreamError } from './errors.js'
 import { option } from './options/fields.js'
+import { describeType } from './options/problems.js'
 
 /** A password or token: as text, from a file (read anew at each connect), or from a function (called at each connect). */
 export type Secret = string | { readonly file: string } | (() => string | Promise<string>)
@@ -11,29 +12,42 @@ export function secretOption(settings: { readonly environment?: string } = {}) {
 }
 
 function checkSecret(raw: unknown): { readonly value: Secret } | string {
-  if (typeof raw === 'string' && raw !== '') return { value: raw }
+  if (typeof raw === 'string')
+    return isBlank(raw) ? 'must not be empty or blank: give it a value, or leave it unset' : { value: raw }
   if (typeof raw === 'function') return { value: raw as () => string | Promise<string> }
   const file = typeof raw === 'object' && raw !== null ? (raw as { readonly file?: unknown }).file : undefined
   if (typeof file === 'string' && file !== '') return { value: { file } }
   return 'must be a text, { file } or a function that returns a text'
 }
 
-/** The secret's present value. Call it at every connect, so that a rotated one is picked up. Rejects with UNAUTHENTICATED when it can't be had. */
-export async function readSecret(secret: Secret | undefined, transport: string): Promise<string | undefined> {
+/**
+ * The secret's present value, never empty. Call it at every connect, so that a rotated one is picked up. Rejects with UNAUTHENTICATED,
+ * naming the file or the option, when it can't be read or is empty or blank.
+ *
+ * @param name - the option that holds the secret, for errors
+ */
+export async function readSecret(
+  secret: Secret | undefined,
+  transport: string,
+  name = 'password',
+): Promise<string | undefined> {
   if (secret === undefined || typeof secret === 'string') return secret
+  const source = typeof secret === 'function' ? `the function of ${name}` : `${name}: the file ${secret.file}`
+  const failure = (problem: string, cause?: unknown): StreamError =>
+    new StreamError(`${source} ${problem}`, { code: 'UNAUTHENTICATED', transport, operation: 'open', cause })
+  let value: unknown
   try {
-    if (typeof secret === 'function') return await secret()
-    return (await readFile(secret.file, 'utf8')).replace(/\r?\n$/, '')
+    value = typeof secret === 'function' ? await secret() : await readFile(secret.file, 'utf8')
   } catch (cause) {
-    const source =
-      typeof secret === 'function'
-        ? 'the credentials function failed'
-        : `the credentials file ${secret.file} can't be read`
-    throw new StreamError(`${source}: ${messageOf(cause)}`, {
-      code: 'UNAUTHENTICATED',
-      transport,
-      operation: 'open',
-      cause,
-    })
+    throw failure(`${typeof secret === 'function' ? 'failed' : "can't be read"}: ${messageOf(cause)}`, cause)
   }
+  if (typeof value !== 'string')
+    throw failure(`must return a text, got ${value === undefined ? 'nothing' : describeType(value)}`)
+  const text = typeof secret === 'function' ? value : value.replace(/\r?\n$/, '')
+  if (isBlank(text)) throw failure(typeof secret === 'function' ? 'returned an empty text' : 'is empty')
+  return text
+}
+
+function isBlank(text: string): boolean {
+  return text.trim() === ''
 }

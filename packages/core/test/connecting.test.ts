@@ -8,12 +8,15 @@ import {
   hostTexts,
   OFFICIAL_ADAPTERS,
   officialIdentity,
+  option,
   parseHostText,
   partitionConflict,
   readSecret,
+  secretOption,
   systemErrorMeaning,
   topicMissing,
 } from '../src/driver.js'
+import { resolveOptions } from '../src/options/resolve.js'
 import { parseTransportUrl } from '../src/transport/url.js'
 
 describe('atMost', () => {
@@ -84,6 +87,44 @@ describe('officialIdentity', () => {
 })
 
 describe('readSecret', () => {
+  it('rejects what is empty, blank or no text, and names the file or the option', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'streamswitch-secret-'))
+    const file = join(folder, 'password')
+    for (const text of ['', '\n', '\r\n', '  ', ' \t\n']) {
+      await writeFile(file, text)
+      await expect(readSecret({ file }, 'redis')).rejects.toMatchObject({
+        code: 'UNAUTHENTICATED',
+        message: expect.stringContaining(`password: the file ${file} is empty`),
+      })
+    }
+    await rm(folder, { recursive: true })
+    for (const value of ['', ' \n', undefined, null, 0, {}]) {
+      const secret = () => value as string
+      await expect(readSecret(secret, 'redis', 'token')).rejects.toMatchObject({
+        code: 'UNAUTHENTICATED',
+        message: expect.stringContaining('the function of token'),
+      })
+    }
+    expect(await readSecret(() => ' inner and outer blanks stay ', 'redis')).toBe(' inner and outer blanks stay ')
+  })
+
+  it('is not reached by an empty option or variable: those are refused with their names', () => {
+    const fields = {
+      password: secretOption({ environment: 'X_PASSWORD' }),
+      name: option.text({ environment: 'X_NAME' }),
+    }
+    const read = (values: object, environment: Record<string, string>) =>
+      resolveOptions(fields, [{ from: 'code', values }], environment, { subject: 'the x transport' })
+    for (const blank of ['', '  ', '\n']) {
+      expect(() => read({ password: blank }, {})).toThrow(/password: must not be empty or blank/)
+      expect(() => read({}, { X_PASSWORD: blank })).toThrow(/X_PASSWORD: must not be empty or blank/)
+    }
+    expect(() => read({ password: { file: '' } }, {})).toThrow('password')
+    // Any other variable that is empty is one that isn't set.
+    expect(read({}, { X_NAME: '' })).toEqual({ password: undefined, name: undefined })
+    expect(read({ password: 'p' }, { X_PASSWORD: '' }).password).toBe('p')
+  })
+
   it('reads a file anew each time, without its last line break, and asks a function each time', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'streamswitch-secret-'))
     const file = join(folder, 'password')

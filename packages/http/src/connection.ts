@@ -7,7 +7,6 @@ import {
   type ProducerDriver,
   type ProducerSpec,
   type ReplyChannel,
-  readSecret,
   StreamError,
   type TopicDiscovery,
   type TopicSearch,
@@ -23,10 +22,8 @@ import { defaultListen, type ListenAddress } from './option-checks.js'
 import type { HttpConsumerOptionValues, HttpOptionValues, HttpProducerOptionValues } from './options.js'
 import { HttpProducerDriver } from './producer.js'
 import { httpReplies } from './replies.js'
+import { FoundTopics } from './server/found-topics.js'
 import { type Lease, lease } from './server/listener.js'
-
-/** Most topics that senders may have one loop by pattern join: a sender could name any number. */
-const MAX_FOUND_TOPICS = 1_000
 
 /** What `transport.native` is: the listening side, while a loop of the transport is open. */
 export interface HttpNative {
@@ -45,6 +42,7 @@ export class HttpConnection implements TransportDriver {
   readonly #listenAddress: ListenAddress
   readonly #listenPath: string
   #lease: Lease | undefined
+  #warned = false
 
   constructor(options: HttpOptionValues, context: TransportContext) {
     const [baseUrl = 'http://127.0.0.1'] = options.baseUrls ?? []
@@ -72,30 +70,30 @@ export class HttpConnection implements TransportDriver {
   }
 
   consumer(spec: ConsumerSpec, sink: ConsumerSink): ConsumerDriver {
-    return new HttpConsumerDriver(spec as ConsumerSpec<HttpConsumerOptionValues>, sink, this.#listenPath, () =>
-      this.#listen(),
+    return new HttpConsumerDriver(spec as ConsumerSpec<HttpConsumerOptionValues>, sink, this.#listenPath, (report) =>
+      this.#listen(report),
     )
   }
 
-  /** Topics are known by what senders name: at most {@link MAX_FOUND_TOPICS} per loop. */
+  /** Topics are known by what senders name. */
   async discover(search: TopicSearch, signal: AbortSignal): Promise<TopicDiscovery> {
-    const opening = this.#listen()
+    const { prefix, logger } = this.#context
+    const opening = this.#listen((error) => logger.error(error.message))
     const { hub, release } = await withSignal(opening, signal)
-    const { prefix } = this.#context
-    const found = new Set<string>()
+    const found = new FoundTopics({
+      search,
+      inboxOf: (topic) => hub.inbox(`${this.#listenPath}/${prefix}${topic}`, search.brokerGroup),
+      warn: (message) => logger.warn(`http: group ${search.brokerGroup}: ${message}`),
+    })
     const leave = hub.search({
       group: search.brokerGroup,
       basePath: this.#listenPath,
-      find: (brokerTopic) => {
-        const topic = brokerTopic.startsWith(prefix) ? brokerTopic.slice(prefix.length) : ''
-        if (!search.accepts(topic) || (!found.has(topic) && found.size >= MAX_FOUND_TOPICS)) return undefined
-        found.add(topic)
-        return search.found(topic)
-      },
+      find: (brokerTopic) => found.find(brokerTopic.startsWith(prefix) ? brokerTopic.slice(prefix.length) : ''),
     })
     return {
       close: async () => {
         leave()
+        found.close()
         await release()
       },
     }
@@ -105,7 +103,7 @@ export class HttpConnection implements TransportDriver {
     await this.#client.close()
   }
 
-  async #listen(): Promise<Lease> {
+  async #listen(report: (error: StreamError) => void): Promise<Lease> {
     const {
       maxPayloadBytes,
       maxRequestBytes,
@@ -123,9 +121,15 @@ export class HttpConnection implements TransportDriver {
       headersTimeoutMs,
       keepAliveTimeoutMs,
     }
-    const [tls, token] = await Promise.all([this.#readListenTls(), readSecret(listenToken, 'http')])
-    const held = await lease(this.#listenAddress, { ...limits, tls, token })
+    const tls = await this.#readListenTls()
+    const held = await lease({ address: this.#listenAddress, limits: { ...limits, tls }, token: listenToken, report })
     this.#lease = held
+    if (held.exposed && !this.#warned) {
+      this.#warned = true
+      this.#context.logger.warn(
+        `http: anybody who can connect to ${this.#listenAddress.host}:${held.address.port} may send: set listenToken (HTTP_LISTEN_TOKEN) or listenTlsCaFile, or listen on a loopback address`,
+      )
+    }
     return {
       ...held,
       release: () => {

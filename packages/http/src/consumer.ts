@@ -22,7 +22,7 @@ export class HttpConsumerDriver implements ConsumerDriver {
   readonly #spec: ConsumerSpec<HttpConsumerOptionValues>
   readonly #sink: ConsumerSink
   readonly #basePath: string
-  readonly #listen: () => Promise<Lease>
+  readonly #listen: (report: (error: unknown) => void) => Promise<Lease>
   readonly #members = new Map<PartitionAssignment, Member>()
   #leave: (() => void)[] = []
   #opening: Promise<Lease> | undefined
@@ -31,7 +31,7 @@ export class HttpConsumerDriver implements ConsumerDriver {
     spec: ConsumerSpec<HttpConsumerOptionValues>,
     sink: ConsumerSink,
     basePath: string,
-    listen: () => Promise<Lease>,
+    listen: (report: (error: unknown) => void) => Promise<Lease>,
   ) {
     this.#spec = spec
     this.#sink = sink
@@ -40,7 +40,7 @@ export class HttpConsumerDriver implements ConsumerDriver {
   }
 
   async open(signal: AbortSignal): Promise<void> {
-    this.#opening = this.#listen()
+    this.#opening = this.#listen((error) => this.#sink.report(error))
     const { hub } = await withSignal(this.#opening, signal)
     epochs += 1
     const { topics, brokerGroup, member, ordering, options } = this.#spec

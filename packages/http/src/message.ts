@@ -8,6 +8,7 @@ import {
   WIRE_HEADERS,
 } from '@streamswitch/core/driver'
 import { belongsToHttp, HTTP_HEADERS, travelsPlain } from './wire/header-names.js'
+import { checkLimit, countParts, MAX_GROUPS, MAX_HEADERS } from './wire/limits.js'
 
 /** Which handler start a sending would be: one number, or per group where one request is for several. */
 export type AttemptNumbers = number | ReadonlyMap<string, number>
@@ -97,7 +98,7 @@ export function toQuery(record: OutgoingRecord): URLSearchParams {
   return query
 }
 
-/** A plain request as a record. Throws INVALID_ARGUMENT where a reserved header is malformed. */
+/** A plain request as a record. Throws INVALID_ARGUMENT where a reserved header is malformed, TOO_LARGE for too many headers or groups. */
 export function fromRequest(headers: IncomingHttpHeaders, body: Buffer): InboundRecord {
   const tombstone = text(headers, HTTP_HEADERS.tombstone) !== undefined && body.length === 0
   const ownId = text(headers, HTTP_HEADERS.id)
@@ -111,7 +112,7 @@ export function fromRequest(headers: IncomingHttpHeaders, body: Buffer): Inbound
     timestamp: readInteger(headers, HTTP_HEADERS.timestamp) ?? Date.now(),
     attempt: parseAttempts(text(headers, HTTP_HEADERS.attempt)),
     resend: readInteger(headers, HTTP_HEADERS.resend),
-    except: splitList(text(headers, HTTP_HEADERS.except)),
+    except: splitList(text(headers, HTTP_HEADERS.except), MAX_GROUPS, 'groups', HTTP_HEADERS.except),
   }
 }
 
@@ -147,11 +148,21 @@ export function attemptFor(attempt: AttemptNumbers, group: string): number {
 function userHeaders(all: IncomingHttpHeaders): Headers {
   const list = text(all, HTTP_HEADERS.plain)
   const headers: Record<string, string> = {}
-  for (const name of list === undefined ? Object.keys(all).filter(isForeignHeader) : splitList(list)) {
+  const names =
+    list === undefined
+      ? Object.keys(all).filter(isForeignHeader)
+      : splitList(list, MAX_HEADERS, 'headers', HTTP_HEADERS.plain)
+  for (const name of names) {
     const value = text(all, name)
     if (value !== undefined) setHeader(headers, name, value)
   }
-  for (const pair of (text(all, HTTP_HEADERS.encoded) ?? '').split('&')) {
+  for (const pair of splitParts(
+    text(all, HTTP_HEADERS.encoded) ?? '',
+    '&',
+    MAX_HEADERS,
+    'headers',
+    HTTP_HEADERS.encoded,
+  )) {
     const [name = '', value = ''] = pair.split('=')
     if (name !== '') setHeader(headers, decode(name, HTTP_HEADERS.encoded), decode(value, HTTP_HEADERS.encoded))
   }
@@ -178,7 +189,7 @@ function parseAttempts(value: string | undefined): AttemptNumbers {
   if (value === undefined) return 1
   if (/^\d{1,9}$/.test(value)) return Math.max(1, Number(value))
   const attempts = new Map<string, number>()
-  for (const part of splitList(value)) {
+  for (const part of splitList(value, MAX_GROUPS, 'groups', HTTP_HEADERS.attempt)) {
     const [group = '', number = ''] = part.split('=')
     if (!/^[1-9]\d{0,8}$/.test(number)) throw malformed(HTTP_HEADERS.attempt)
     attempts.set(group, Number(number))
@@ -186,8 +197,14 @@ function parseAttempts(value: string | undefined): AttemptNumbers {
   return attempts
 }
 
-function splitList(value: string | undefined): string[] {
-  return value === undefined || value === '' ? [] : value.split(',').map((part) => part.trim())
+function splitList(value: string | undefined, limit: number, what: string, name: string): string[] {
+  return value === undefined ? [] : splitParts(value, ',', limit, what, name).map((part) => part.trim())
+}
+
+/** Counts before it takes apart. */
+function splitParts(value: string, separator: string, limit: number, what: string, name: string): string[] {
+  checkLimit(countParts(value, separator), limit, `the request header '${name}' names too many ${what}`)
+  return value === '' ? [] : value.split(separator)
 }
 
 function readInteger(headers: IncomingHttpHeaders, name: string): number | undefined {

@@ -79,7 +79,7 @@ function toEndpoint(raw: unknown): Endpoint | undefined {
   if (Object.keys(unknown).length > 0 || (method !== 'GET' && method !== 'POST')) return undefined
   if (
     (contentType !== undefined && typeof contentType !== 'string') ||
-    (token !== undefined && typeof token !== 'string')
+    (token !== undefined && (typeof token !== 'string' || token.trim() === ''))
   )
     return undefined
   return { url, method, contentType, token }

@@ -47,7 +47,7 @@ export const httpFields = {
   listenTlsKeyFile: option.text({ environment: 'HTTP_LISTEN_TLS_KEY_FILE' }),
   /** File with certificate authorities (PEM): only clients with a certificate of theirs are let in. */
   listenTlsCaFile: option.text({ environment: 'HTTP_LISTEN_TLS_CA_FILE' }),
-  /** Token that senders must show as `Authorization: Bearer`. Left out: everybody who can connect may send. */
+  /** Token that senders must show as `Authorization: Bearer`; a file or function is read again while requests come in. Default: none, everybody who can connect may send, which is warned about beyond loopback addresses. */
   listenToken: secretOption({ environment: 'HTTP_LISTEN_TOKEN' }),
   /** Most connections per subscriber; as many requests are in flight at most. */
   connections: option.integer({ default: 50, min: 1, max: 10_000 }),
@@ -61,13 +61,13 @@ export const httpFields = {
   maxRequestBytes: option.integer({ default: 8 * 1024 * 1024, min: 1024 }),
   /** Largest payload of one message, in bytes: checked before sending and when receiving (413). */
   maxPayloadBytes: option.integer({ default: 1024 * 1024, min: 1 }),
-  /** Longest time a client may take to send one request, in milliseconds; then 408. */
+  /** Longest time a client may take to send one request, in milliseconds; then 408 and the end of the connection. */
   requestTimeoutMs: option.integer({ default: 30_000, min: 100 }),
-  /** Longest time a client may take to send a request's headers, in milliseconds; then 408. */
+  /** Longest time a client may take to send a request's headers, and for its TLS handshake, in milliseconds; then 408 and the end of the connection. */
   headersTimeoutMs: option.integer({ default: 10_000, min: 100 }),
   /** How long an idle connection of a client is kept, in milliseconds. */
   keepAliveTimeoutMs: option.integer({ default: 65_000, min: 1 }),
-  /** Most connections that the listening side holds; more are refused. */
+  /** Maximum number of connections that the listening side holds. A new one beyond it replaces one without a request, the longest idle first; where all wait for handlers it is refused. */
   maxConnections: option.integer({ default: 10_000, min: 1 }),
 }
 

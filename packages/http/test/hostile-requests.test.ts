@@ -68,7 +68,7 @@ test('any bytes as a batch are read, or refused with an error of ours', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 120 }), (bytes) => {
       try {
-        decodeBatch(Buffer.from(bytes))
+        Array.from(decodeBatch(Buffer.from(bytes)))
       } catch (error) {
         expect(isStreamError(error)).toBe(true)
       }

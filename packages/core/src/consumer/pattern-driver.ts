@@ -86,6 +86,7 @@ export class PatternDriver implements ConsumerDriver {
         brokerGroup: spec.brokerGroup,
         accepts: (topic) => this.#subscription.accepts(topic),
         found: (topic) => this.#found(topic),
+        left: (topic) => this.#left(topic),
       }
       this.#discovery = await transport.driver.discover(search, signal)
     }
@@ -187,6 +188,19 @@ export class PatternDriver implements ConsumerDriver {
     })
   }
 
+  /** A topic that a sender had named turned out to be none. */
+  #left(topic: string): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#ending.signal.throwIfAborted()
+      for (const part of [...this.#parts]) {
+        if (!part.spec.topics.some((spec) => spec.topic === topic)) continue
+        part.gone.add(topic)
+        await this.#replace(part, 'no message was accepted')
+      }
+      this.#subscription.forget(topic)
+    })
+  }
+
   #joinLate(topics: readonly string[]): Promise<void> {
     const deadline = deadlineSignal(this.#subscription.settings.connectTimeoutMs)
     return this.#join(topics, AbortSignal.any([deadline, this.#ending.signal]))
@@ -239,11 +253,11 @@ export class PatternDriver implements ConsumerDriver {
   }
 
   /** Ends what a part has of topics that are gone, and lets another take over what remains of it. */
-  async #replace(part: Part): Promise<void> {
+  async #replace(part: Part, reason = 'deleted'): Promise<void> {
     if (!this.#parts.has(part)) return
     const topics = part.spec.topics.map(({ topic }) => topic)
     const remaining = topics.filter((topic) => !part.gone.has(topic))
-    this.#tell(`left ${[...part.gone].join(', ')}: deleted`)
+    this.#tell(`left ${[...part.gone].join(', ')}: ${reason}`)
     await part.driver.stop()
     await this.#end(part, 'graceful')
     this.#subscription.noteLeft(topics)

@@ -7,6 +7,9 @@ import type { Transport } from '../transport/transport.js'
 import type { DeadLetters } from './dead-letters.js'
 import { PatternDriver } from './pattern-driver.js'
 
+/** Topics that are left out for their names get so many warnings: on some transports, whoever can send can name any number. */
+const MAX_SKIP_WARNINGS = 100
+
 /** Begins the names of specs that were joined beside others. */
 const LATE = '+'
 
@@ -52,7 +55,7 @@ export class TopicSubscription {
     if (!isPortableName(topic) || isInternalTopic(topic) || !matchesPattern(pattern, topic)) return false
     const deadLetterTopic = deadLetters?.topicFor(topic)
     if (deadLetterTopic === undefined || isPortableName(deadLetterTopic)) return deadLetterTopic !== topic
-    if (!this.#skipped.has(topic)) {
+    if (!this.#skipped.has(topic) && this.#skipped.size < MAX_SKIP_WARNINGS) {
       this.#skipped.add(topic)
       transport.logger.warn(
         `${subject}: topic '${topic}' is left out: its dead-letter topic '${deadLetterTopic}' would not be portable (set deadLetter: { topic: '…' })`,
@@ -116,6 +119,14 @@ export class TopicSubscription {
 
   noteLeft(topics: readonly string[]): void {
     for (const topic of topics) this.joined.delete(topic)
+  }
+
+  /** A topic is left as if it had never been joined. */
+  forget(topic: string): void {
+    this.joined.delete(topic)
+    this.#known.delete(topic)
+    this.#specs.delete(topic)
+    this.#specs.delete(`${LATE}${topic}`)
   }
 
   error(message: string): StreamError {

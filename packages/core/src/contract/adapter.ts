@@ -111,6 +111,8 @@ export interface TopicSearch {
   accepts(topic: string): boolean
   /** Has the loop join a topic. Resolves when it has; rejects when it can't or is being closed. May be called again. */
   found(topic: string): Promise<void>
+  /** Has the loop leave a topic, in good order, as if it had never been found. Resolves when it has; rejects when it is being closed. */
+  left(topic: string): Promise<void>
 }
 
 /** A search that is under way. */

@@ -20,6 +20,8 @@ export class Responder {
   readonly #settings: ResponderSettings
   readonly #run: string
   #parts = 0
+  /** The first part that the transport refused: the reply ends where it is missing. */
+  #refused: number | undefined
   #over = false
 
   constructor(settings: ResponderSettings) {
@@ -41,7 +43,7 @@ export class Responder {
     return this.#send(value, false)
   }
 
-  /** Ends the reply, with a last part where there is one. */
+  /** Ends the reply, with a last part where there is one. A part that is TOO_LARGE ends it with that error, and rejects. */
   finish(value: unknown): Promise<void> {
     if (this.#over) return Promise.resolve()
     return this.#send(value, true)
@@ -51,19 +53,32 @@ export class Responder {
   fail(error: unknown): Promise<void> {
     if (this.#over) return Promise.resolve()
     this.#over = true
-    return this.#write(undefined, true, error)
+    return this.#end(error)
   }
 
   async #send(value: unknown, end: boolean): Promise<void> {
     const payload = value === undefined ? undefined : this.#encode(value)
     if (end) this.#over = true
-    await this.#write(payload, end)
+    this.#parts += 1
+    const number = this.#parts
+    try {
+      await this.#write(number, end, payload)
+    } catch (error) {
+      this.#refused = Math.min(number, this.#refused ?? number)
+      // The caller would take the reply for an empty one, or wait for the rest of it.
+      if (end && isStreamError(error) && error.code === 'TOO_LARGE') await this.#end(error)
+      throw error
+    }
   }
 
-  #write(payload: Buffer | undefined, end: boolean, error?: unknown): Promise<void> {
-    const { address, sender, group } = this.#settings
+  #end(error: unknown): Promise<void> {
     this.#parts += 1
-    const part = { from: group, run: this.#run, number: this.#parts, end }
+    return this.#write(this.#refused ?? this.#parts, true, undefined, error)
+  }
+
+  #write(number: number, end: boolean, payload: Buffer | undefined, error?: unknown): Promise<void> {
+    const { address, sender, group } = this.#settings
+    const part = { from: group, run: this.#run, number, end }
     return sender.send(address.inbox, payload, partHeaders(address.requestId, part, error))
   }
 

@@ -64,8 +64,9 @@ function mergeLayers(
       problems.add('options', `must be an object, got ${describeType(values)}`)
     else for (const [name, value] of Object.entries(values ?? {})) add(name, value, from === 'url' ? `?${name}` : name)
   }
-  for (const [name, { environment: variable }] of Object.entries(fields)) {
-    if (variable !== undefined && environment[variable] !== '') add(name, environment[variable], variable)
+  for (const [name, { environment: variable, secret }] of Object.entries(fields)) {
+    // An empty variable is one that isn't set, apart from a secret's: going on without it could open what it was meant to close.
+    if (variable !== undefined && (secret || environment[variable] !== '')) add(name, environment[variable], variable)
   }
   return merged
 }

@@ -1,7 +1,9 @@
 import { type OutgoingRecord, type PublishBatch, StreamError } from '@streamswitch/core/driver'
 import type { AttemptNumbers } from '../message.js'
+import { headerCount } from '../wire/batch-frames.js'
+import { MAX_HEADERS } from '../wire/limits.js'
 import type { ProgressTable } from './progress.js'
-import type { Refusal } from './refusal.js'
+import { type Refusal, refusalUnsent } from './refusal.js'
 import { partsOf } from './reply-inboxes.js'
 import { type Parcel, Run } from './run.js'
 import type { Subscriber } from './subscriber.js'
@@ -49,6 +51,10 @@ export class Dispatch {
       const progress = this.#host.progress.get(record)
       if (progress?.accepted.has(target.name) === true) {
         this.#answered(index, target, undefined)
+        continue
+      }
+      if (headerCount(record.headers) > MAX_HEADERS) {
+        this.#answered(index, target, refusalUnsent(tooManyHeaders(this.#host.topic)))
         continue
       }
       const subscriber = target.choose(record)
@@ -141,6 +147,15 @@ class Consignment implements Parcel {
     this.except = progress?.acceptedGroups
     this.settle = settle
   }
+}
+
+function tooManyHeaders(topic: string): StreamError {
+  return new StreamError(`a message to '${topic}' has more than ${MAX_HEADERS} headers`, {
+    code: 'TOO_LARGE',
+    transport: 'http',
+    operation: 'send',
+    topic,
+  })
 }
 
 function withError(

@@ -1,9 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import type { IncomingReply } from '@streamswitch/core/driver'
+import { type IncomingReply, StreamError } from '@streamswitch/core/driver'
 import type { Dispatcher } from 'undici'
 import { PartReader, REPLY_TYPE } from '../wire/reply-parts.js'
 
-/** Most bytes of a response that are looked at, and of one line of it. */
+/** Most bytes of a response that are looked at, where it isn't a reply, and of one line of it. */
 const MAX_RESPONSE_BYTES = 1024 * 1024
 
 export interface ExchangeEvents {
@@ -11,6 +11,8 @@ export interface ExchangeEvents {
   line(line: unknown): void
   /** A part of a response that is a reply, as it comes. */
   readonly part?: ((part: Omit<IncomingReply, 'timestamp'>) => void) | undefined
+  /** Largest response that is a reply as a whole, in bytes. */
+  readonly maxReplyBytes: number
   /** The response is complete. `body` is its parsed JSON, where it was JSON; of a request that asks for a reply, the bytes of a success. */
   end(status: number, headers: IncomingHttpHeaders, body: unknown): void
   /** The connection failed, or the response broke off. */
@@ -72,11 +74,15 @@ export class Exchange implements Dispatcher.DispatchHandler {
     }
     const rest = chunk.subarray(end + 1)
     this.#bytes += rest.length
-    if (this.#bytes <= MAX_RESPONSE_BYTES) {
+    const limit = this.#kind === 'bytes' ? this.#events.maxReplyBytes : MAX_RESPONSE_BYTES
+    if (this.#bytes <= limit) {
       if (rest.length > 0) this.#chunks.push(rest)
       return
     }
-    const error = new Error(`the response has a part of more than ${MAX_RESPONSE_BYTES} bytes`)
+    const error =
+      this.#kind === 'bytes'
+        ? tooLarge(limit)
+        : new Error(`the response has a part of more than ${MAX_RESPONSE_BYTES} bytes`)
     controller.abort(error)
     this.#fail(error)
   }
@@ -121,6 +127,15 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#over = true
     this.#events.error(error)
   }
+}
+
+function tooLarge(limit: number): StreamError {
+  return new StreamError(`the reply has more than ${limit} bytes (maxPayloadBytes)`, {
+    code: 'TOO_LARGE',
+    retryable: false,
+    transport: 'http',
+    operation: 'request',
+  })
 }
 
 function parse(text: string): unknown {

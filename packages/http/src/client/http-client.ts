@@ -79,7 +79,7 @@ export class HttpClient {
 
   async #readAuthorization(): Promise<string | undefined> {
     const { token, username, password } = this.#options
-    const bearer = await readSecret(token, 'http')
+    const bearer = await readSecret(token, 'http', 'token')
     if (bearer !== undefined) return `Bearer ${bearer}`
     if (username === undefined) return undefined
     const secret = (await readSecret(password, 'http')) ?? ''
@@ -95,7 +95,10 @@ export class HttpClient {
           this.#authorization = authorization
           return authorization !== used
         },
-        () => false,
+        (error: Error) => {
+          this.#logger.warn(`http: a server wants other credentials, and there are none: ${error.message}`)
+          return false
+        },
       )
       .finally(() => {
         this.#renewing = undefined

@@ -8,6 +8,7 @@ import type { Parcel, Slice } from './run.js'
 /** What a request asks of the subscriber it goes to. */
 export interface RequestHost {
   readonly url: string
+  readonly maxReplyBytes: number
   /** The subscriber doesn't take batches: single messages from now on. */
   refusesBatches(reason: string): void
   /** 401: reads the credentials anew. Resolves with true when they differ from those that were used. */
@@ -96,6 +97,10 @@ export class OpenRequest implements ExchangeEvents {
       )
     }
     this.#finish()
+  }
+
+  get maxReplyBytes(): number {
+    return this.#host.maxReplyBytes
   }
 
   get #topic(): string {

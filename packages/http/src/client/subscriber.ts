@@ -1,7 +1,8 @@
 import { Deque, type Logger, StreamError } from '@streamswitch/core/driver'
 import type { Pool } from 'undici'
 import { toQuery, toRequestHeaders } from '../message.js'
-import { BATCH_TYPE, encodeBatch, frameOverhead } from '../wire/batch-frames.js'
+import { BATCH_TYPE, encodeBatch, frameEntries, frameOverhead } from '../wire/batch-frames.js'
+import { MAX_BATCH_ENTRIES } from '../wire/limits.js'
 import { type Refusal, refusalBehind, refusalUnsent } from './refusal.js'
 import { hashText } from './rendezvous.js'
 import { partsOf } from './reply-inboxes.js'
@@ -25,6 +26,7 @@ export interface SubscriberHost {
     readonly responseTimeoutMs: number
     readonly maxRequestRecords: number
     readonly maxRequestBytes: number
+    readonly maxPayloadBytes: number
   }
   pool(origin: string): Pool
   /** The value of the Authorization header. */
@@ -61,6 +63,10 @@ export class Subscriber implements RequestHost {
     this.#batches = settings.batches
     this.#path = url.pathname + url.search
     this.#pool = host.pool(url.origin)
+  }
+
+  get maxReplyBytes(): number {
+    return this.#host.limits.maxPayloadBytes
   }
 
   /** Whether a replica should be preferred now. */
@@ -162,6 +168,7 @@ export class Subscriber implements RequestHost {
     const room: Room = {
       records: this.#batches ? this.#host.limits.maxRequestRecords : 1,
       bytes: this.#host.limits.maxRequestBytes,
+      entries: MAX_BATCH_ENTRIES,
     }
     for (let run = this.#outbox.peek(); run !== undefined && parcels.length < room.records; run = this.#outbox.peek()) {
       if (run.cancelled) {
@@ -229,6 +236,8 @@ export class Subscriber implements RequestHost {
 interface Room {
   records: number
   bytes: number
+  /** Headers and groups. */
+  entries: number
 }
 
 function takeFrom(run: Run, parcels: Parcel[], room: Room): void {
@@ -239,7 +248,8 @@ function takeFrom(run: Run, parcels: Parcel[], room: Room): void {
     if (alone && parcels.length > 0) break
     if (alone) room.records = 1
     room.bytes -= frameOverhead(parcel) + (parcel.record.payload?.length ?? 0)
-    if (room.bytes < 0 && parcels.length > 0) break
+    room.entries -= frameEntries(parcel)
+    if ((room.bytes < 0 || room.entries < 0) && parcels.length > 0) break
     parcels.push(parcel)
   }
 }

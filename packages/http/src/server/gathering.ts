@@ -23,14 +23,16 @@ export class Gathering {
     this.#refused = new Array<Map<string, Problem> | undefined>(records.length).fill(undefined)
   }
 
-  start(inboxes: readonly GroupInbox[]): void {
+  /** Hands them over, step by step, in order within each key. */
+  *start(inboxes: readonly GroupInbox[]): Generator<void, void, undefined> {
     for (const [index, record] of this.#records.entries()) {
       const wanted = wantedGroups(record, inboxes).length
       this.#waiting[index] = wanted
       // Every group has it already.
       if (wanted === 0) this.#report(index, NOBODY)
+      yield
     }
-    for (const inbox of inboxes) this.#startGroup(inbox)
+    for (const inbox of inboxes) yield* this.#startGroup(inbox)
   }
 
   /** The client is gone: what has begun goes on, what waits for its predecessor is not begun. */
@@ -38,29 +40,50 @@ export class Gathering {
     this.#abandoned = true
   }
 
-  #startGroup(inbox: GroupInbox): void {
+  *#startGroup(inbox: GroupInbox): Generator<void, void, undefined> {
     const chains = new Map<string, number[]>()
     const free: number[] = []
     const { ordered } = inbox
     for (const [index, record] of this.#records.entries()) {
+      yield
       if (record.except.includes(inbox.group)) continue
       const chain = ordered && record.key !== undefined ? chains.get(record.key) : undefined
       if (chain !== undefined) chain.push(index)
       else if (ordered && record.key !== undefined) chains.set(record.key, [index])
       else free.push(index)
     }
-    for (const index of free) this.#submit(inbox, index, undefined, 0)
-    for (const chain of chains.values()) this.#submit(inbox, chain[0] as number, chain, 0)
+    for (const index of free) {
+      if (this.#abandoned) return
+      this.#submit(inbox, [index], 0)
+      yield
+    }
+    for (const chain of chains.values()) {
+      if (this.#abandoned) return
+      this.#submit(inbox, chain, 0)
+      yield
+    }
   }
 
-  #submit(inbox: GroupInbox, index: number, chain: readonly number[] | undefined, position: number): void {
-    inbox.submit(this.#records[index] as InboundRecord, (outcome) => {
-      this.#answered(index, inbox.group, outcome)
-      const next = chain?.[position + 1]
-      if (chain === undefined || next === undefined) return
-      if (outcome === 'accepted' && !this.#abandoned) return this.#submit(inbox, next, chain, position + 1)
-      for (const behind of chain.slice(position + 1)) this.#answered(behind, inbox.group, problems.predecessorFailed())
-    })
+  /** Submits the records of a chain from a position on, each when the one before it is accepted. */
+  #submit(inbox: GroupInbox, chain: readonly number[], first: number): void {
+    // As a loop where answers come at once: a chain may be as long as a request.
+    for (let position = first, isWaiting = false; !isWaiting && position < chain.length; position += 1) {
+      const index = chain[position] as number
+      let isReturned = false
+      isWaiting = true
+      inbox.submit(this.#records[index] as InboundRecord, (outcome) => {
+        this.#answered(index, inbox.group, outcome)
+        if (outcome !== 'accepted' || this.#abandoned) this.#refuseRest(inbox, chain, position + 1)
+        else if (isReturned) this.#submit(inbox, chain, position + 1)
+        else isWaiting = false
+      })
+      isReturned = true
+    }
+  }
+
+  #refuseRest(inbox: GroupInbox, chain: readonly number[], first: number): void {
+    for (let position = first; position < chain.length; position += 1)
+      this.#answered(chain[position] as number, inbox.group, problems.predecessorFailed())
   }
 
   #answered(index: number, group: string, outcome: Outcome): void {

@@ -65,6 +65,11 @@ export class GroupInbox {
   /** Handler starts of messages that failed, for senders that repeat without counting. */
   readonly #starts = new Recent<number>(REMEMBERED)
   #turn = 0
+  /** Messages that were handed to a member, so far and without their outcome. */
+  messages = 0
+  unsettled = 0
+  /** Whether any message was accepted. */
+  hasAccepted = false
 
   constructor(topic: string, group: string) {
     this.topic = topic
@@ -101,6 +106,8 @@ export class GroupInbox {
     }
     const member = this.#choose(record)
     if (member === undefined || !member.open) return answer(problems.closing())
+    this.messages += 1
+    this.unsettled += 1
     const entry = new Entry(this.#withStarts(record), member, this, answer)
     this.#track(entry)
     member.take(entry)
@@ -108,6 +115,8 @@ export class GroupInbox {
 
   /** @internal By the entry. */
   settled(entry: Entry, outcome: Outcome): void {
+    this.unsettled -= 1
+    this.hasAccepted ||= outcome === 'accepted'
     const { key } = entry.record
     const id = identityOf(entry.record)
     if (id !== undefined && this.#byId.get(id) === entry) this.#byId.delete(id)

@@ -1,13 +1,16 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
-import { createServer } from 'node:http'
+import { constants } from 'node:crypto'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
-import type { Duplex } from 'node:stream'
-import type { TLSSocket } from 'node:tls'
+import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { BATCH_TYPE_FAMILY } from '../wire/batch-frames.js'
+import { MAX_HEADERS } from '../wire/limits.js'
 import { PROBLEM_TYPE, type Problem, problems } from '../wire/problem.js'
 import { sendProblem } from './answers.js'
+import { ConnectionTable } from './connection-table.js'
 import type { Hub } from './hub.js'
+import type { ListenToken, TokenVerdict } from './listen-token.js'
 import { handleGet, handlePost } from './requests.js'
 
 export interface ServerSettings {
@@ -18,18 +21,25 @@ export interface ServerSettings {
   readonly headersTimeoutMs: number
   readonly keepAliveTimeoutMs: number
   readonly tls: { readonly cert: string; readonly key: string; readonly ca?: string } | undefined
-  readonly token: string | undefined
+  readonly token: ListenToken | undefined
 }
 
 /** Largest header section: 32 KiB of headers, percent-encoded at worst, and the reserved ones. */
 const MAX_HEADER_BYTES = 128 * 1024
 
+/** Maximum number of headers of a request: a message's own, ours, and those that HTTP and proxies add. */
+const MAX_REQUEST_HEADERS = MAX_HEADERS + 100
+
+/** How long the answer to a broken request may take to leave, in milliseconds. */
+const ANSWER_MS = 500
+
 /** The server of one listening address: messages by POST (and GET, where a loop takes it), `/healthz`, `/readyz`. Not listening yet. */
 export function makeServer(hub: Hub, settings: ServerSettings): FastifyInstance {
+  const connections = new ConnectionTable(settings.maxConnections)
   const app = fastify({
-    serverFactory: (handler) => makeNodeServer(settings, handler),
+    serverFactory: (handler) => makeNodeServer(settings, connections, handler),
     bodyLimit: settings.maxRequestBytes,
-    clientErrorHandler: (error, socket) => answerBrokenRequest(error, socket),
+    clientErrorHandler: (error, socket) => answerBrokenRequest(error, socket, connections),
     exposeHeadRoutes: false,
     logger: false,
   })
@@ -37,9 +47,18 @@ export function makeServer(hub: Hub, settings: ServerSettings): FastifyInstance 
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
   app.addHook('onRequest', (request, reply, done) => {
-    const problem = refuseEarly(request, settings)
-    if (problem === undefined) done()
-    else refuse(request, reply, problem)
+    const proceed = (verdict: TokenVerdict): void => {
+      const problem = problemOfVerdict(verdict) ?? refuseEarly(request, settings)
+      if (problem === undefined) done()
+      else refuse(request, reply, problem)
+    }
+    if (isHealth(request)) return proceed('accepted')
+    // Judged here, not in the handshake: a client is told what it lacks instead of finding its connection cut.
+    if (settings.tls?.ca !== undefined && !isCertified(request.raw.socket))
+      return refuse(request, reply, problems.uncertified())
+    const verdict = settings.token?.judge(request.headers.authorization) ?? 'accepted'
+    if (typeof verdict === 'string') proceed(verdict)
+    else verdict.then(proceed, () => refuse(request, reply, problems.internal()))
   })
   app.get('/healthz', (_request, reply) => void reply.send({ status: 'ok' }))
   app.get(
@@ -58,36 +77,72 @@ export function makeServer(hub: Hub, settings: ServerSettings): FastifyInstance 
   return app
 }
 
-function makeNodeServer(settings: ServerSettings, handler: (request: never, response: never) => void) {
+function makeNodeServer(
+  settings: ServerSettings,
+  connections: ConnectionTable,
+  handler: (request: IncomingMessage, response: ServerResponse) => void,
+) {
+  const take = (request: IncomingMessage, response: ServerResponse): void => {
+    if (connections.admits(request, response)) handler(request, response)
+  }
+  const headersTimeout = Math.min(settings.headersTimeoutMs, settings.requestTimeoutMs)
   const options = {
     maxHeaderSize: MAX_HEADER_BYTES,
     requestTimeout: settings.requestTimeoutMs,
-    headersTimeout: Math.min(settings.headersTimeoutMs, settings.requestTimeoutMs),
+    headersTimeout,
     keepAliveTimeout: settings.keepAliveTimeoutMs,
     connectionsCheckingInterval: Math.max(20, Math.min(1_000, Math.floor(settings.headersTimeoutMs / 4))),
     noDelay: true,
   }
   const { tls } = settings
-  const server =
+  const server: Server =
     tls === undefined
-      ? createServer(options, handler as never)
+      ? createServer(options, take)
       : createTlsServer(
-          { ...options, ...tls, requestCert: tls.ca !== undefined, rejectUnauthorized: false },
-          handler as never,
+          {
+            ...options,
+            ...tls,
+            handshakeTimeout: headersTimeout,
+            requestCert: tls.ca !== undefined,
+            rejectUnauthorized: false,
+            secureOptions: secureOptionsOf(tls),
+          },
+          take,
         )
-  server.maxConnections = settings.maxConnections
+  // One more than are taken, so that it shows when there are too many.
+  server.maxHeadersCount = MAX_REQUEST_HEADERS + 1
+  connections.watch(server)
   // A handler may take as long as it does: idle sockets within a request are the sender's to judge.
   server.timeout = 0
-  return server as ReturnType<typeof createServer>
+  return server
+}
+
+/**
+ * A connection keeps the certificate that it began with: there are no renegotiations. Where certificates are asked for, sessions
+ * aren't resumed either: each connection shows its own. (Node.js 20 calls a resumed TLS 1.3 session without one authorized.)
+ */
+function secureOptionsOf({ ca }: { readonly ca?: string }): number {
+  return constants.SSL_OP_NO_RENEGOTIATION | (ca === undefined ? 0 : constants.SSL_OP_NO_TICKET)
+}
+
+/** Whether the client has shown a certificate of a known authority. Both are asked: `authorized` alone is true for some that showed none. */
+function isCertified(socket: Socket): boolean {
+  return socket instanceof TLSSocket && socket.authorized && socket.getPeerX509Certificate() !== undefined
+}
+
+function isHealth({ method, url }: FastifyRequest): boolean {
+  return method === 'GET' && (url === '/healthz' || url === '/readyz')
+}
+
+function problemOfVerdict(verdict: TokenVerdict): Problem | undefined {
+  if (verdict === 'accepted') return undefined
+  return verdict === 'refused' ? problems.unauthenticated() : problems.tokenUnreadable()
 }
 
 /** What can be said before the body is read. */
 function refuseEarly(request: FastifyRequest, settings: ServerSettings): Problem | undefined {
-  const health = request.method === 'GET' && (request.url === '/healthz' || request.url === '/readyz')
-  // Judged here, not in the handshake: a client is told what it lacks instead of finding its connection cut.
-  if (!health && settings.tls?.ca !== undefined && (request.raw.socket as TLSSocket).authorized !== true)
-    return problems.uncertified()
-  if (!health && !isAuthorized(request.headers.authorization, settings.token)) return problems.unauthenticated()
+  if (request.raw.rawHeaders.length > 2 * MAX_REQUEST_HEADERS)
+    return problems.overLimit(`the request has too many headers: the limit is ${MAX_REQUEST_HEADERS}`)
   const length = Number(request.headers['content-length'] ?? 0)
   const batch = String(request.headers['content-type'] ?? '').startsWith(BATCH_TYPE_FAMILY)
   if (!batch && length > settings.maxPayloadBytes) return problems.tooLarge(settings.maxPayloadBytes, 'payload')
@@ -101,16 +156,6 @@ function refuse(request: FastifyRequest, reply: FastifyReply, problem: Problem):
   sendProblem(reply, problem)
 }
 
-function isAuthorized(header: string | undefined, token: string | undefined): boolean {
-  if (token === undefined) return true
-  const shown = /^bearer (.+)$/i.exec(header ?? '')?.[1] ?? ''
-  return timingSafeEqual(digest(shown), digest(token))
-}
-
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
-}
-
 function problemOf(
   error: { readonly statusCode?: number; readonly message?: string },
   settings: ServerSettings,
@@ -121,17 +166,27 @@ function problemOf(
   return status >= 400 && status < 500 ? { ...problems.malformed(error.message ?? ''), status } : problems.internal()
 }
 
-/** A request that is no HTTP, too slow, or has too large headers: there is no reply object yet. */
-function answerBrokenRequest(error: { readonly code?: string }, socket: Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-  const problem: Problem =
-    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-      ? { status: 408, title: 'The request took too long', code: 'TIMEOUT', retryable: true }
-      : error.code === 'HPE_HEADER_OVERFLOW'
-        ? { status: 431, title: 'The headers are too large', code: 'TOO_LARGE', retryable: false }
-        : problems.malformed('it is no HTTP/1.1 request')
+/**
+ * A request that is no HTTP, too slow, or has too large headers: there is no reply object yet. The connection is gone once the
+ * answer is written, whatever the client does.
+ */
+function answerBrokenRequest(error: { readonly code?: string }, socket: Socket, connections: ConnectionTable): void {
+  const problem = problemOfBroken(error)
+  if (problem === undefined || !socket.writable || connections.isAnswering(socket)) return void socket.destroy()
   const body = JSON.stringify(problem)
   socket.end(
     `HTTP/1.1 ${problem.status} ${problem.title}\r\ncontent-type: ${PROBLEM_TYPE}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+    () => socket.destroy(),
   )
+  // A client that reads nothing, with a full socket: the answer never gets out.
+  setTimeout(() => socket.destroy(), ANSWER_MS).unref()
+}
+
+/** `undefined`: the client is gone, or its TLS handshake failed, so that nobody could read an answer. */
+function problemOfBroken({ code = '' }: { readonly code?: string }): Problem | undefined {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return { status: 408, title: 'The request took too long', code: 'TIMEOUT', retryable: true }
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return { status: 431, title: 'The headers are too large', code: 'TOO_LARGE', retryable: false }
+  return code.startsWith('HPE_') ? problems.malformed('it is no HTTP/1.1 request') : undefined
 }

@@ -52,6 +52,11 @@ export class Hub {
     return () => this.#finders.delete(finder)
   }
 
+  /** The loops of a group of a topic, where there are any. */
+  inbox(topicPath: string, group: string): GroupInbox | undefined {
+    return this.#topics.get(topicPath)?.get(group)
+  }
+
   /** Has loops by pattern join the topic that a path names. `undefined` where there is none to wait for. */
   discover(path: string): Promise<unknown> | undefined {
     if (this.#finders.size === 0) return undefined

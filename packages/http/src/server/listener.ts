@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { StreamError } from '@streamswitch/core/driver'
+import { type Secret, StreamError } from '@streamswitch/core/driver'
 import type { FastifyInstance } from 'fastify'
 import { classifyError } from '../errors.js'
 import type { ListenAddress } from '../option-checks.js'
 import { makeServer, type ServerSettings } from './http-server.js'
 import { Hub } from './hub.js'
+import { ListenToken } from './listen-token.js'
 
 /** One listening address per process, also where several copies of this package are loaded. */
 const LISTENERS = Symbol.for('streamswitch.http.listeners')
@@ -16,9 +17,24 @@ interface Listener {
   readonly hub: Hub
   readonly server: FastifyInstance
   /** What it was made with: whoever shares it must want the same. */
-  readonly settings: string
+  readonly limits: string
+  readonly token: ListenToken | undefined
   readonly address: ListenAddress
-  users: number
+  readonly exposed: boolean
+  /** One per lease. The first is told of errors that concern the listener. */
+  readonly reporters: Set<Report>
+}
+
+type Report = (error: StreamError) => void
+
+export type ListenLimits = Omit<ServerSettings, 'token'>
+
+export interface LeaseRequest {
+  readonly address: ListenAddress
+  readonly limits: ListenLimits
+  readonly token: Secret | undefined
+  /** Told of what goes wrong with the listener later: a token that can't be read any more. */
+  readonly report: Report
 }
 
 /** A loop's share of a listener. */
@@ -27,6 +43,8 @@ export interface Lease {
   readonly server: FastifyInstance
   /** Where it listens, with the port that was found where 0 was asked for. */
   readonly address: ListenAddress
+  /** Anybody who can connect may send, and not only from this machine. */
+  readonly exposed: boolean
   /** The last one to release closes the server. Never rejects, takes a few seconds at most. */
   release(): Promise<void>
 }
@@ -39,9 +57,11 @@ interface Slot {
 
 /**
  * Listens at an address, or shares the server of this process that does. Rejects with CONFLICT where another process listens
- * there, or another transport of this process with other settings; with PERMISSION_DENIED or INVALID_ARGUMENT where this process can't.
+ * there, or another transport of this process with other settings; with PERMISSION_DENIED or INVALID_ARGUMENT where this process can't;
+ * with UNAUTHENTICATED where the token can't be read or is empty.
  */
-export function lease(address: ListenAddress, settings: ServerSettings): Promise<Lease> {
+export function lease(request: LeaseRequest): Promise<Lease> {
+  const { address, limits, token, report } = request
   const name = `${address.host}:${address.port}`
   const slots = allSlots()
   let slot = slots.get(name)
@@ -51,20 +71,27 @@ export function lease(address: ListenAddress, settings: ServerSettings): Promise
   }
   const own = slot
   return inTurn(own, async () => {
-    own.listener ??= await listen(address, settings)
+    own.listener ??= await listen(request)
     const { listener } = own
-    if (listener.settings !== JSON.stringify(settings)) throw conflict(name)
-    listener.users += 1
-    return leaseOf(own, listener)
+    if (listener.limits !== JSON.stringify(limits) || !(await hasToken(listener, token))) throw conflict(name)
+    return leaseOf(own, listener, report)
   })
 }
 
-function leaseOf(slot: Slot, listener: Listener): Lease {
+async function hasToken({ token }: Listener, wanted: Secret | undefined): Promise<boolean> {
+  if (token === undefined || wanted === undefined) return token === wanted
+  return token.equals(wanted)
+}
+
+function leaseOf(slot: Slot, listener: Listener, report: Report): Lease {
+  // A function of its own: the same one may be given by several.
+  const own: Report = (error) => report(error)
+  listener.reporters.add(own)
   let released: Promise<void> | undefined
   const release = (): Promise<void> =>
     inTurn(slot, async () => {
-      listener.users -= 1
-      if (listener.users > 0) return
+      listener.reporters.delete(own)
+      if (listener.reporters.size > 0) return
       slot.listener = undefined
       await close(listener.server)
     }).catch(() => {})
@@ -72,6 +99,7 @@ function leaseOf(slot: Slot, listener: Listener): Lease {
     hub: listener.hub,
     server: listener.server,
     address: listener.address,
+    exposed: listener.exposed,
     release: () => {
       released ??= release()
       return released
@@ -79,9 +107,14 @@ function leaseOf(slot: Slot, listener: Listener): Lease {
   }
 }
 
-async function listen(address: ListenAddress, settings: ServerSettings): Promise<Listener> {
+async function listen({ address, limits, token: secret }: LeaseRequest): Promise<Listener> {
   const hub = new Hub()
-  const server = makeServer(hub, settings)
+  const reporters = new Set<Report>()
+  const report: Report = (error) => {
+    for (const first of reporters) return first(error)
+  }
+  const token = secret === undefined ? undefined : await ListenToken.read(secret, report)
+  const server = makeServer(hub, { ...limits, token })
   try {
     await server.listen({ host: address.host, port: address.port })
   } catch (error) {
@@ -89,8 +122,21 @@ async function listen(address: ListenAddress, settings: ServerSettings): Promise
     throw classifyError(error, 'listen')
   }
   const bound = server.server.address()
-  const port = typeof bound === 'object' && bound !== null ? bound.port : address.port
-  return { hub, server, settings: JSON.stringify(settings), address: { host: address.host, port }, users: 0 }
+  const { port, host } =
+    typeof bound === 'object' && bound !== null ? { port: bound.port, host: bound.address } : address
+  return {
+    hub,
+    server,
+    limits: JSON.stringify(limits),
+    token,
+    address: { host: address.host, port },
+    exposed: token === undefined && limits.tls?.ca === undefined && !isLoopback(host),
+    reporters,
+  }
+}
+
+function isLoopback(host: string): boolean {
+  return host === '::1' || /^(?:::ffff:)?127\./.test(host)
 }
 
 /** Lets responses out that are on their way, then drops whatever is still connected. */

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { Socket } from 'node:net'
 import {
   formatReplyAddress,
   type OutgoingRecord,
@@ -13,37 +14,106 @@ import { PartWriter, REPLY_TYPE } from '../wire/reply-parts.js'
 /** What inboxes are called that are the response to a request. */
 export const RESPONSE = 'response'
 
-/** How much of a reply is kept for a caller whose connection breaks, and how long once it has ended, in milliseconds. */
+/** How much of a reply is kept for a caller whose connection breaks, of all replies together, and how long once it has ended, in milliseconds. */
 const KEPT_BYTES = 1024 * 1024
+const ALL_KEPT_BYTES = 32 * 1024 * 1024
 const KEPT_MS = 60_000
+/** Replies that are known at most; of ended ones beyond it, the oldest are forgotten. */
+const MAX_EXCHANGES = 10_000
 
 /** One per process, also where several copies of this package are loaded: the answering loop may belong to another transport object. */
 const EXCHANGES = Symbol.for('streamswitch.http.exchanges')
 
+/** The replies of a process that are going on, or are kept in case their callers ask again. */
+class Exchanges {
+  readonly #byInbox = new Map<string, ReplyExchange>()
+  /** Those with something kept, the oldest first. */
+  readonly #keeping = new Set<ReplyExchange>()
+  /** The last exchange of each connection. */
+  readonly #bySocket = new WeakMap<Socket, ReplyExchange>()
+  #bytes = 0
+
+  get(inbox: string): ReplyExchange | undefined {
+    return this.#byInbox.get(inbox)
+  }
+
+  add(exchange: ReplyExchange): void {
+    this.#byInbox.set(exchange.inbox, exchange)
+    if (this.#byInbox.size <= MAX_EXCHANGES) return
+    for (const oldest of this.#byInbox.values()) if (oldest.isOver) return this.delete(oldest)
+  }
+
+  delete(exchange: ReplyExchange): void {
+    exchange.dispose()
+    if (this.#byInbox.get(exchange.inbox) === exchange) this.#byInbox.delete(exchange.inbox)
+  }
+
+  /** What is kept for callers that come again, and how many replies are known. */
+  get kept(): { readonly bytes: number; readonly replies: number } {
+    return { bytes: this.#bytes, replies: this.#byInbox.size }
+  }
+
+  answersOn(socket: Socket, exchange: ReplyExchange): void {
+    this.#bySocket.set(socket, exchange)
+  }
+
+  /** A caller asks something new on this connection: it has taken the whole response before. */
+  taken(socket: Socket): void {
+    const exchange = this.#bySocket.get(socket)
+    if (exchange === undefined) return
+    this.#bySocket.delete(socket)
+    if (exchange.isOver) this.delete(exchange)
+  }
+
+  /** More is kept of an exchange (or less, where negative). Beyond the limit, the oldest are given up. */
+  count(exchange: ReplyExchange, bytes: number): void {
+    this.#bytes += bytes
+    if (bytes > 0) this.#keeping.add(exchange)
+    else this.#keeping.delete(exchange)
+    for (const oldest of this.#keeping) {
+      if (this.#bytes <= ALL_KEPT_BYTES) return
+      oldest.forget()
+    }
+  }
+}
+
 /** The response to a request that asks for a reply: parts go out as they are made. A resend of the request takes it over. */
 export class ReplyExchange {
   readonly inbox: string
-  readonly record: InboundRecord
+  /** The request, with the address that its reply goes to; `undefined` once it has ended. */
+  record: InboundRecord | undefined
+  readonly #isResendable: boolean
   readonly #writer = new PartWriter()
   #reply: FastifyReply | undefined
-  /** What was sent, for a caller that comes again; `undefined` once it is too much. */
-  #frames: Buffer[] | undefined = []
+  /** What was sent, for a caller that comes again; `undefined` where none can, or once it is too much. */
+  #frames: Buffer[] | undefined
   #bytes = 0
   #started = false
   #over = false
+  #end: NodeJS.Timeout | undefined
 
-  constructor(inbox: string, record: InboundRecord) {
+  /** @param isResendable - its caller can name it again */
+  constructor(inbox: string, record: InboundRecord, isResendable: boolean) {
     this.inbox = inbox
     this.record = record
+    this.#isResendable = isResendable
+    this.#frames = isResendable ? [] : undefined
   }
 
-  /** The response that parts go to from now on, and all that were sent before. */
-  attach(reply: FastifyReply): void {
-    this.#reply = reply
-    if (!this.#started) return
-    this.#open(reply)
+  /** The handler has answered, and its last part was written. */
+  get isOver(): boolean {
+    return this.#over
+  }
+
+  /** The response that parts go to from now on, and all that were sent before. False where those aren't kept any more. */
+  attach(reply: FastifyReply): boolean {
+    if (this.#started && this.#frames === undefined) return false
+    exchanges().answersOn(reply.request.raw.socket, this)
+    if (this.#started) this.#open(reply)
     for (const frame of this.#frames ?? []) reply.raw.write(frame)
     if (this.#over) reply.raw.end()
+    else this.#reply = reply
+    return true
   }
 
   /** Resolves when the socket has room again. Rejects with NOT_FOUND when the caller is gone and more has gathered than is kept. */
@@ -74,7 +144,7 @@ export class ReplyExchange {
   /** The request has its outcome. False where nothing was sent: the response is still to be made. */
   finish(): boolean {
     if (!this.#started) {
-      exchanges().delete(this.inbox)
+      exchanges().delete(this)
       return false
     }
     if (this.#over) return true
@@ -82,8 +152,26 @@ export class ReplyExchange {
     const end = this.#writer.end()
     this.#keep(end)
     this.#reply?.raw.end(end)
-    setTimeout(() => exchanges().delete(this.inbox), KEPT_MS).unref()
+    // They hold the request with its payload.
+    this.#reply = undefined
+    this.record = undefined
+    // Known for longer than anything is kept of it: who asks again must not get an empty reply.
+    if (this.#isResendable) this.#end = setTimeout(() => exchanges().delete(this), KEPT_MS).unref()
+    else exchanges().delete(this)
     return true
+  }
+
+  dispose(): void {
+    clearTimeout(this.#end)
+    this.forget()
+  }
+
+  /** Keeps nothing for a caller that comes again. */
+  forget(): void {
+    this.#frames = undefined
+    const bytes = this.#bytes
+    this.#bytes = 0
+    exchanges().count(this, -bytes)
   }
 
   #open(reply: FastifyReply): void {
@@ -93,18 +181,23 @@ export class ReplyExchange {
   }
 
   #keep(frame: Buffer): void {
+    if (this.#frames === undefined) return
+    if (this.#bytes + frame.length > KEPT_BYTES) return this.forget()
+    this.#frames.push(frame)
     this.#bytes += frame.length
-    if (this.#bytes > KEPT_BYTES) this.#frames = undefined
-    this.#frames?.push(frame)
+    exchanges().count(this, frame.length)
   }
 }
 
-/** The exchange of a request that wants its reply in the response: ours says so in its reply-to, any other client by `Accept: multipart/mixed`. */
+/**
+ * The exchange of a request that wants its reply in the response: ours says so in its reply-to, any other client by
+ * `Accept: multipart/mixed`. `'lost'`: there was a reply, and what was sent of it isn't kept any more.
+ */
 export function exchangeOf(
   record: InboundRecord,
   accept: string | undefined,
   reply: FastifyReply,
-): ReplyExchange | undefined {
+): ReplyExchange | 'lost' | undefined {
   const replyTo = record.headers[WIRE_HEADERS.replyTo]
   const target = replyTo === undefined ? undefined : requestIdOf(replyTo)
   if (replyTo === undefined ? accept?.includes(REPLY_TYPE) !== true : target?.inbox.startsWith(`${RESPONSE}.`) !== true)
@@ -114,11 +207,15 @@ export function exchangeOf(
   let exchange = exchanges().get(inbox)
   if (exchange === undefined) {
     const headers = { ...record.headers, [WIRE_HEADERS.replyTo]: formatReplyAddress('http', inbox, requestId) }
-    exchange = new ReplyExchange(inbox, { ...record, headers })
-    exchanges().set(inbox, exchange)
+    exchange = new ReplyExchange(inbox, { ...record, headers }, requestId !== '')
+    exchanges().add(exchange)
   }
-  exchange.attach(reply)
-  return exchange
+  return exchange.attach(reply) ? exchange : 'lost'
+}
+
+/** A client sends a request on this connection: it has taken the response to the one before. */
+export function noteRequest(socket: Socket): void {
+  exchanges().taken(socket)
 }
 
 /** The exchange that an inbox is the name of, if it is going on in this process. */
@@ -135,8 +232,8 @@ export function gone(): StreamError {
   })
 }
 
-function exchanges(): Map<string, ReplyExchange> {
-  const holder = globalThis as { [EXCHANGES]?: Map<string, ReplyExchange> }
-  holder[EXCHANGES] ??= new Map()
+function exchanges(): Exchanges {
+  const holder = globalThis as { [EXCHANGES]?: Exchanges }
+  holder[EXCHANGES] ??= new Exchanges()
   return holder[EXCHANGES]
 }

@@ -2,12 +2,14 @@ import { isStreamError } from '@streamswitch/core/driver'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { fromRequest, type InboundRecord } from '../message.js'
 import { BATCH_TYPE, BATCH_TYPE_FAMILY, decodeBatch } from '../wire/batch-frames.js'
-import { problems } from '../wire/problem.js'
+import { checkLimit, countParts, MAX_HEADERS } from '../wire/limits.js'
+import { type Problem, problems } from '../wire/problem.js'
 import { OutcomeStream, sendProblem } from './answers.js'
 import { Gathering, toProblem } from './gathering.js'
 import type { GroupInbox } from './group-inbox.js'
 import type { Destination, Hub } from './hub.js'
-import { exchangeOf } from './reply-exchanges.js'
+import { exchangeOf, noteRequest } from './reply-exchanges.js'
+import { inSlices } from './slices.js'
 
 const EMPTY = Buffer.alloc(0)
 
@@ -30,10 +32,31 @@ function takePost(hub: Hub, limits: RequestLimits, request: FastifyRequest, repl
     if (!type.startsWith(BATCH_TYPE_FAMILY))
       return answerOne(destination, limits, fromRequest(request.headers, body), request, reply)
     if (mediaType(type) !== BATCH_TYPE) return sendProblem(reply, problems.unknownBatch(BATCH_TYPE))
-    answerBatch(destination, limits, decodeBatch(body), reply)
+    takeBatch(destination, limits, body, reply)
   } catch (error) {
-    sendProblem(reply, problems.malformed(isStreamError(error) ? error.message : 'it could not be read'))
+    sendProblem(reply, unreadable(error))
   }
+}
+
+function takeBatch(destination: Destination, limits: RequestLimits, body: Buffer, reply: FastifyReply): void {
+  const records: InboundRecord[] = []
+  const decoding = inSlices(decodeInto(records, body))
+  if (decoding === undefined) return answerBatch(destination, limits, records, reply)
+  decoding
+    .then(
+      () => answerBatch(destination, limits, records, reply),
+      (error: unknown) => sendProblem(reply, unreadable(error)),
+    )
+    .catch(() => reply.raw.destroy())
+}
+
+function* decodeInto(records: InboundRecord[], body: Buffer): Generator<void, void, undefined> {
+  for (const record of decodeBatch(body)) yield void records.push(record)
+}
+
+function unreadable(error: unknown): Problem {
+  if (!isStreamError(error)) return problems.malformed('it could not be read')
+  return error.code === 'TOO_LARGE' ? problems.overLimit(error.message) : problems.malformed(error.message)
 }
 
 /** A message whose payload is the JSON object of the query parameters, for loops that take GET. */
@@ -59,8 +82,9 @@ function takeGet(hub: Hub, limits: RequestLimits, request: FastifyRequest, reply
     reply.header('allow', 'POST')
     return sendProblem(reply, problems.wrongMethod('POST'))
   }
-  const query = new URL(request.url, 'http://localhost').searchParams
   try {
+    checkLimit(countParts(request.url, '&'), MAX_HEADERS, 'the query has too many parameters')
+    const query = new URL(request.url, 'http://localhost').searchParams
     const body = Buffer.from(JSON.stringify(Object.fromEntries(query)))
     answerOne(
       destination,
@@ -73,7 +97,7 @@ function takeGet(hub: Hub, limits: RequestLimits, request: FastifyRequest, reply
       reply,
     )
   } catch (error) {
-    sendProblem(reply, problems.malformed(isStreamError(error) ? error.message : 'it could not be read'))
+    sendProblem(reply, unreadable(error))
   }
 }
 
@@ -94,13 +118,17 @@ function answerOne(
   reply: FastifyReply,
 ): void {
   if (isTooLarge(record, limits)) return sendProblem(reply, problems.tooLarge(limits.maxPayloadBytes, 'payload'))
+  noteRequest(request.raw.socket)
   const exchange = exchangeOf(record, request.headers.accept, reply)
+  if (exchange === 'lost') return sendProblem(reply, problems.replyLost())
+  // All of it is on its way once more.
+  if (exchange?.isOver === true) return
   const gathering = new Gathering([exchange?.record ?? record], (_index, refused) => {
     if (exchange?.finish() === true) return
     if (refused.size > 0) sendProblem(reply, toProblem(refused, record, groupsToTell(destination)))
     else reply.code(204).send()
   })
-  gathering.start(destination.inboxes)
+  inSlices(gathering.start(destination.inboxes))?.catch(() => reply.raw.destroy())
 }
 
 function answerBatch(
@@ -109,6 +137,8 @@ function answerBatch(
   records: readonly InboundRecord[],
   reply: FastifyReply,
 ): void {
+  // While it was decoded.
+  if (reply.raw.destroyed) return
   reply.hijack()
   const stream = new OutcomeStream(reply.raw, records.length)
   const fitting: InboundRecord[] = []
@@ -130,7 +160,7 @@ function answerBatch(
     else stream.refuse(index, toProblem(refused, fitting[at] as InboundRecord, groupsToTell(destination)))
   })
   reply.raw.once('close', () => gathering.abandon())
-  gathering.start(destination.inboxes)
+  inSlices(gathering.start(destination.inboxes))?.catch(() => reply.raw.destroy())
 }
 
 /** The outcome in each group is told where the request was for all of them. */

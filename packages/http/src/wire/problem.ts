@@ -43,6 +43,14 @@ export const problems = {
     code: 'UNAUTHENTICATED',
     retryable: false,
   }),
+  /** The server's own token can't be read, and its grace is over. */
+  tokenUnreadable: (): Problem => ({
+    status: 503,
+    title: 'The server can not check tokens now',
+    code: 'UNAVAILABLE',
+    retryable: true,
+    retryAfterMs: 1_000,
+  }),
   uncertified: (): Problem => ({
     status: 401,
     title: 'A client certificate of a known authority is needed (tlsCertFile, tlsKeyFile)',
@@ -69,9 +77,23 @@ export const problems = {
     code: 'INVALID_ARGUMENT',
     retryable: false,
   }),
+  /** A resend of a request whose reply went out before, and broke off on the way. */
+  replyLost: (): Problem => ({
+    status: 410,
+    title: 'The reply to this request was sent before and is not kept any more',
+    code: 'ABORTED',
+    retryable: false,
+  }),
   tooLarge: (limit: number, what: 'payload' | 'request'): Problem => ({
     status: 413,
     title: `The ${what} has more than ${limit} bytes`,
+    code: 'TOO_LARGE',
+    retryable: false,
+  }),
+  overLimit: (detail: string): Problem => ({
+    status: 413,
+    title: 'The request exceeds a limit',
+    detail,
     code: 'TOO_LARGE',
     retryable: false,
   }),
