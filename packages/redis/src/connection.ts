@@ -189,6 +189,7 @@ export class Connection {
   readonly client: Redis
   readonly #closed: () => void
   #over = false
+  #corked = false
   #lost: ((error: unknown) => void) | undefined
 
   constructor(client: Redis, closed: () => void, lost: (error: unknown) => void) {
@@ -214,6 +215,7 @@ export class Connection {
 
   /** Sends a command; replies keep their bytes. */
   async call(command: string, ...args: Argument[]): Promise<unknown> {
+    this.#writeTogether()
     try {
       return await this.client.callBuffer(command, args)
     } catch (error) {
@@ -223,6 +225,7 @@ export class Connection {
 
   /** Runs a script, by its hash where the server knows it. */
   async run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
+    this.#writeTogether()
     try {
       return await this.client.callBuffer('EVALSHA', [script.hash, keys.length, ...keys, ...args])
     } catch (error) {
@@ -233,6 +236,7 @@ export class Connection {
 
   /** Runs commands as one step. Rejects with the first error among their replies. */
   async transaction(commands: readonly (readonly Argument[])[]): Promise<readonly unknown[]> {
+    this.#writeTogether()
     const queued = [['MULTI'], ...commands, ['EXEC']].map(([name, ...args]) =>
       this.client.callBuffer(String(name), args as Argument[]),
     )
@@ -260,6 +264,18 @@ export class Connection {
     this.#lost = undefined
     this.#closed()
     this.client.disconnect()
+  }
+
+  /** Commands of the same turn leave with one system call: ioredis writes each by itself. */
+  #writeTogether(): void {
+    if (this.#corked || this.#over) return
+    this.#corked = true
+    const { stream } = this.client
+    stream.cork()
+    process.nextTick(() => {
+      this.#corked = false
+      stream.uncork()
+    })
   }
 
   /** After a timeout, answers could be taken for those of other commands' outcomes; a replica will never take a write. */

@@ -76,7 +76,7 @@ export class RedisConsumerDriver implements ConsumerDriver {
     const lost = (error: unknown): void => this.#lose(error)
     this.#connection = await this.#connector.connectChecked({ role: 'consumer', lost }, signal)
     this.#blocking = await this.#connector.connect({ role: 'waiter', lost, blockMs: BLOCK_MS }, signal)
-    this.#wakeUp = new WakeUp(this.#blocking, this.#connection)
+    this.#wakeUp = new WakeUp(this.#blocking, this.#connection, this.#spec.brokerGroup)
     await this.#wakeUp.open()
     const setup = new GroupSetup(this.#connection, this.#spec, this.#incarnation, this.#sink)
     this.#partitions = await setup.open()

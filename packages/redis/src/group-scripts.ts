@@ -91,12 +91,20 @@ redis.call('HSET', KEYS[2], 'v', ARGV[4], 'owner', ARGV[2], 'epoch', epoch, 'tok
 return {epoch, suspectTo, pending[1]}
 `)
 
+/** Where a group goes on if it is lost: before the first entry that isn't settled. */
+const POSITION = `
+local function positionOf(stream, group)
+  if field(group, 'pending') == 0 then return field(group, 'last-delivered-id') end
+  return predecessor(redis.call('XPENDING', stream, field(group, 'name'))[2])
+end
+`
+
 /**
  * Renews this member's leases, notes how far the group is, and tells who holds each partition.
  * KEYS: stream and lease of each partition. ARGV: group, owner, leaseMs, then the token of each ('' for those of others).
  * Replies per partition the owner, '' where it is free, '${FENCED}' where it was this member's and no longer is.
  */
-export const HEARTBEAT = new Script(`${EVEN_WHEN_FULL}${NOW}${GROUP}${IDS}
+export const HEARTBEAT = new Script(`${EVEN_WHEN_FULL}${NOW}${GROUP}${IDS}${POSITION}
 local owners = {}
 for index = 1, #KEYS / 2 do
   local stream, key, token = KEYS[index * 2 - 1], KEYS[index * 2], ARGV[3 + index]
@@ -105,13 +113,12 @@ for index = 1, #KEYS / 2 do
     owners[index] = '${FENCED}'
   elseif token ~= '' then
     owners[index] = ARGV[2]
-    redis.call('HSET', key, 'until', string.format('%.0f', now + ARGV[3]))
+    local news = {'until', string.format('%.0f', now + ARGV[3])}
     local group = groupOf(stream, ARGV[1])
     if group then
-      local position = field(group, 'last-delivered-id')
-      if field(group, 'pending') > 0 then position = predecessor(redis.call('XPENDING', stream, ARGV[1])[2]) end
-      redis.call('HSET', key, 'position', position)
+      news[3], news[4] = 'position', positionOf(stream, group)
     end
+    redis.call('HSET', key, unpack(news))
   elseif lease[1] and lease[1] ~= '' and tonumber(lease[2]) > now then
     owners[index] = lease[1]
   else
@@ -167,10 +174,39 @@ redis.call('HDEL', KEYS[2], 'stray')
 return '${STRAY}'
 `)
 
-/** The last entry that a group has had. KEYS: stream. ARGV: group. */
+/**
+ * The last entry that a group has had, where a reader that found nothing new may wait for what comes after it.
+ * KEYS: stream, lease. ARGV: token, group. Replies nothing where the reader must look again: since its read, another member may have had
+ * what it waits for.
+ */
 export const LAST_DELIVERED = new Script(`${EVEN_WHEN_FULL}${GROUP}
-local group = groupOf(KEYS[1], ARGV[1])
-return group and field(group, 'last-delivered-id') or '0-0'
+if ARGV[1] ~= '' then
+  local lease = redis.call('HMGET', KEYS[2], 'token', 'stray')
+  if lease[1] ~= ARGV[1] or lease[2] then return false end
+end
+local group = groupOf(KEYS[1], ARGV[2])
+return group and field(group, 'last-delivered-id')
+`)
+
+/**
+ * Finds partitions whose waiting readers must look: the group is lost or was moved, the lease isn't this member's or carries a mark, or
+ * there are entries after the last delivered one.
+ * KEYS: stream and lease of each. ARGV: group, then token ('' for members without leases) and last delivered id of each.
+ * Replies their indexes, from 0.
+ */
+export const CHECK_WAITING = new Script(`${EVEN_WHEN_FULL}${GROUP}
+local due = {}
+for index = 1, #KEYS / 2 do
+  local stream, token, last = KEYS[index * 2 - 1], ARGV[index * 2], ARGV[index * 2 + 1]
+  local group = groupOf(stream, ARGV[1])
+  local changed = not group or field(group, 'last-delivered-id') ~= last
+  if not changed and token ~= '' then
+    local lease = redis.call('HMGET', KEYS[index * 2], 'token', 'stray')
+    changed = lease[1] ~= token or lease[2]
+  end
+  if changed or #redis.call('XRANGE', stream, '(' .. last, '+', 'COUNT', 1) > 0 then due[#due + 1] = index - 1 end
+end
+return due
 `)
 
 /**
@@ -252,25 +288,18 @@ return {count, from}
 `)
 
 /**
- * With members that share a partition: keeps this member's unsettled entries from being claimed, and notes how far the group is.
- * KEYS: stream, lease. ARGV: group, consumer, format version, then ids.
+ * With members that share a partition: keeps this member's unsettled entries from being claimed.
+ * KEYS: stream. ARGV: group, consumer, then at most 1000 ids.
  */
-export const KEEP = new Script(`${EVEN_WHEN_FULL}${GROUP}${IDS}
+export const KEEP = new Script(`${EVEN_WHEN_FULL}
 local mine = {}
-for index = 4, #ARGV do
+for index = 3, #ARGV do
   local entry = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[index], ARGV[index], 1)[1]
   if entry and entry[2] == ARGV[2] then mine[#mine + 1] = ARGV[index] end
-  if #mine == 1000 or (index == #ARGV and #mine > 0) then
-    mine[#mine + 1] = 'JUSTID'
-    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, unpack(mine))
-    mine = {}
-  end
 end
-local group = groupOf(KEYS[1], ARGV[1])
-if group then
-  local position = field(group, 'last-delivered-id')
-  if field(group, 'pending') > 0 then position = predecessor(redis.call('XPENDING', KEYS[1], ARGV[1])[2]) end
-  redis.call('HSET', KEYS[2], 'v', ARGV[3], 'position', position)
+if #mine > 0 then
+  mine[#mine + 1] = 'JUSTID'
+  redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, unpack(mine))
 end
 return 'ok'
 `)
@@ -290,11 +319,47 @@ return 'ok'
 `)
 
 /**
- * Claims what others have given back, or left behind for too long, and removes consumers that have nothing and are silent.
+ * With members that share partitions: notes how far the group is in each, shows that this member lives, and removes consumers that have
+ * nothing and are silent.
+ * KEYS: stream and lease of each partition. ARGV: group, consumer, format version, idle limit in ms.
+ * Replies the indexes, from 0, of partitions where others have given something back or abandoned it.
+ */
+export const TEND_SHARED = new Script(`${EVEN_WHEN_FULL}${GROUP}${IDS}${POSITION}
+local name, me, limit = ARGV[1], ARGV[2], tonumber(ARGV[4])
+local function claimable(stream)
+  if #redis.call('XPENDING', stream, name, '-', '+', 1, '${GIVEN_BACK}') > 0 then return true end
+  for _, entry in ipairs(redis.call('XPENDING', stream, name, 'IDLE', limit, '-', '+', 100)) do
+    if entry[2] ~= me then return true end
+  end
+  return false
+end
+local due = {}
+for index = 1, #KEYS / 2 do
+  local stream = KEYS[index * 2 - 1]
+  local group = groupOf(stream, name)
+  if group then
+    redis.call('HSET', KEYS[index * 2], 'v', ARGV[3], 'position', positionOf(stream, group))
+    if field(group, 'pending') > 0 and claimable(stream) then due[#due + 1] = index - 1 end
+    if field(group, 'consumers') > 1 then
+      -- There is no such entry: the call only counts as a sign of this consumer.
+      redis.call('XCLAIM', stream, name, me, 0, '0-0', 'JUSTID')
+      for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', stream, name)) do
+        if field(consumer, 'pending') == 0 and field(consumer, 'idle') > limit * 10 and field(consumer, 'name') ~= me then
+          redis.call('XGROUP', 'DELCONSUMER', stream, name, field(consumer, 'name'))
+        end
+      end
+    end
+  end
+end
+return due
+`)
+
+/**
+ * Claims what others have given back, or abandoned for too long.
  * KEYS: stream, lease, attempts. ARGV: token (''), group, consumer, idle limit in ms, most entries.
  * Replies entries with their attempts: first those given back, then those of the dead.
  */
-export const CLAIM = new Script(`${EVEN_WHEN_FULL}${FIELD}${FENCE}
+export const CLAIM = new Script(`${EVEN_WHEN_FULL}${FENCE}
 local stream, group, me = KEYS[1], ARGV[2], ARGV[3]
 local function claim(list)
   local ids = {}
@@ -307,11 +372,6 @@ local function claim(list)
 end
 local returned = claim(redis.call('XPENDING', stream, group, '-', '+', ARGV[5], '${GIVEN_BACK}'))
 local left = claim(redis.call('XPENDING', stream, group, 'IDLE', ARGV[4], '-', '+', ARGV[5]))
-for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
-  if field(consumer, 'pending') == 0 and field(consumer, 'idle') > ARGV[4] * 10 and field(consumer, 'name') ~= me then
-    redis.call('XGROUP', 'DELCONSUMER', stream, group, field(consumer, 'name'))
-  end
-end
 return {returned, left}
 `)
 

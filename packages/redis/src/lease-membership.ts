@@ -165,6 +165,7 @@ export class LeaseMembership implements Membership {
 
   /** Renews, hands over, takes. Returns whether this member is owed partitions. */
   async #beat(): Promise<boolean> {
+    void this.#context.wakeUp.check()
     const shares = await Promise.all(
       this.#topics().map(([brokerTopic, partitions]) => this.#share(brokerTopic, partitions)),
     )

@@ -173,8 +173,12 @@ export class PartitionReader {
 
   async #waitForMore(): Promise<void> {
     const { connection, group, wakeUp } = this.#context
-    const last = await connection.run(LAST_DELIVERED, [this.partition.stream], [group])
-    if (!this.#stopped) await wakeUp.wait(this.partition.stream, String(last))
+    const last = await connection.run(
+      LAST_DELIVERED,
+      [this.partition.stream, this.partition.lease],
+      [this.token, group],
+    )
+    if (last !== null && !this.#stopped) await wakeUp.wait(this.partition, this.token, String(last))
   }
 
   async #withAttempts(entries: readonly RawEntry[]): Promise<readonly RawEntry[]> {

@@ -1,5 +1,5 @@
 import { type Delivery, type PartitionAssignment, StreamError } from '@streamswitch/core/driver'
-import { CLAIM, GIVE_BACK, KEEP, LEAVE } from './group-scripts.js'
+import { CLAIM, GIVE_BACK, KEEP, LEAVE, TEND_SHARED } from './group-scripts.js'
 import type { GroupSetup } from './group-setup.js'
 import { FORMAT_VERSION, type Partition } from './keys.js'
 import type { Membership } from './membership.js'
@@ -9,6 +9,9 @@ import { PartitionReader, type ReaderContext } from './partition-reader.js'
 
 /** Most entries that are claimed at once. */
 const CLAIM_LIMIT = 100
+
+/** Most entries that are kept fresh by one call. */
+const KEEP_LIMIT = 500
 
 interface Share {
   readonly partition: Partition
@@ -30,7 +33,6 @@ export class SharedMembership implements Membership {
   readonly #lose: (error: unknown) => void
   #timer: NodeJS.Timeout | undefined
   #tending: Promise<void> = Promise.resolve()
-  #ticks = 0
   #stopped = false
   #left = false
 
@@ -155,27 +157,32 @@ export class SharedMembership implements Membership {
   }
 
   async #tick(): Promise<void> {
-    this.#ticks += 1
-    this.#tending = this.#keepAll().catch((error: unknown) => this.#lose(error))
+    this.#tending = this.#tend().catch((error: unknown) => this.#lose(error))
     await this.#tending
-    // Only after own entries are fresh again, or a long pause of this process would look like its death to itself.
-    for (const share of this.#stopped ? [] : this.#shares) share.claimDue = true
     this.#schedule()
   }
 
-  async #keepAll(): Promise<void> {
+  async #tend(): Promise<void> {
+    // Own entries first, or a long pause of this process would look like its death to itself.
+    await Promise.all(this.#shares.map((share) => this.#keep(share)))
+    const { connection, group, consumer, wakeUp } = this.#context
+    void wakeUp.check()
+    const shares = [...this.#shares]
+    const keys = shares.flatMap(({ partition }) => [partition.stream, partition.lease])
+    const args = [group, consumer, FORMAT_VERSION, this.#settings.claimIdleMs]
+    const due = (await connection.run(TEND_SHARED, keys, args)) as readonly number[]
+    if (this.#stopped) return
+    for (const share of due.map((index) => shares[index] as Share)) {
+      share.claimDue = true
+      wakeUp.wake(share.partition.stream)
+    }
+  }
+
+  async #keep({ partition, unsettled }: Share): Promise<void> {
     const { connection, group, consumer } = this.#context
-    const keeping = this.#shares.map(async ({ partition, unsettled }) => {
-      const ids = [...unsettled]
-      for (let start = 0; start === 0 || start < ids.length; start += 500) {
-        await connection.run(
-          KEEP,
-          [partition.stream, partition.lease],
-          [group, consumer, FORMAT_VERSION, ...ids.slice(start, start + 500)],
-        )
-      }
-    })
-    await Promise.all(keeping)
+    const ids = [...unsettled]
+    for (let start = 0; start < ids.length; start += KEEP_LIMIT)
+      await connection.run(KEEP, [partition.stream], [group, consumer, ...ids.slice(start, start + KEEP_LIMIT)])
   }
 
   async #groupGone(assignment: PartitionAssignment): Promise<void> {
