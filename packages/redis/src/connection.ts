@@ -41,7 +41,7 @@ export class Connector {
   readonly #clientId: string
   readonly #open = new Set<Connection>()
   readonly #seeds: Seeds
-  #toldPersistence = false
+  readonly #warned = new Set<string>()
 
   constructor(settings: RedisSettings, context: TransportContext) {
     this.settings = settings
@@ -166,15 +166,21 @@ export class Connector {
       })
     }
     if (/^loading:1/m.test(facts)) throw new Error('LOADING the server is loading its data')
-    if (/^aof_enabled:0/m.test(facts)) this.#tellPersistence()
+    if (/^aof_enabled:0/m.test(facts))
+      this.#warnOnce(
+        'has no append-only file (appendonly no): accepted messages are lost when it stops between snapshots',
+      )
+    const policy = /^maxmemory_policy:(\S+)/m.exec(facts)?.[1] ?? 'noeviction'
+    if (policy !== 'noeviction')
+      this.#warnOnce(
+        `has maxmemory-policy ${policy}: at maxmemory it deletes ${policy.startsWith('volatile') ? 'what keeps messages from being stored or handled twice' : 'messages that were accepted, and the metadata of topics'}; set it to noeviction`,
+      )
   }
 
-  #tellPersistence(): void {
-    if (this.#toldPersistence) return
-    this.#toldPersistence = true
-    this.logger.warn(
-      `redis at ${this.settings.hosts.join(', ')} has no append-only file (appendonly no): accepted messages are lost when it stops between snapshots`,
-    )
+  #warnOnce(what: string): void {
+    if (this.#warned.has(what)) return
+    this.#warned.add(what)
+    this.logger.warn(`redis at ${this.settings.hosts.join(', ')} ${what}`)
   }
 }
 

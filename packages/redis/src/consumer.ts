@@ -20,7 +20,7 @@ import { ACK, FENCED, NOTE_ATTEMPT, SEEK } from './group-scripts.js'
 import { GroupSetup } from './group-setup.js'
 import type { Incarnation } from './incarnations.js'
 import { markKey, type Partition } from './keys.js'
-import { readLag } from './lag.js'
+import { readLags } from './lag.js'
 import { LeaseMembership } from './lease-membership.js'
 import { ACK_MARKED } from './mark-scripts.js'
 import type { Membership } from './membership.js'
@@ -131,9 +131,7 @@ export class RedisConsumerDriver implements ConsumerDriver {
   async lag(): Promise<readonly PartitionLag[]> {
     const connection = this.#connection
     if (connection === undefined) throw new Error('Connection is closed.')
-    const lags = await Promise.all(
-      this.#partitions.map((partition) => readLag(connection, partition, this.#spec.brokerGroup)),
-    )
+    const lags = await readLags(connection, this.#partitions, this.#spec.brokerGroup)
     return lags.map((lag, index) => {
       const partition = this.#partitions[index] as Partition
       return lag ?? { topic: partition.topic, partition: partition.number, lag: 0, unacked: 0 }

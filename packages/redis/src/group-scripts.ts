@@ -257,22 +257,29 @@ return 'ok'
 `)
 
 /**
- * How far behind a group is. KEYS: stream. ARGV: group.
- * Replies undelivered entries (-1 where Redis can't tell), pending ones, and the last delivered id; nothing without stream or group.
+ * How far behind a group is in some partitions. KEYS: streams. ARGV: group.
+ * Replies for each undelivered entries (-1 where Redis can't tell), pending ones, and the last delivered id; nothing without stream or
+ * group.
  */
 export const LAG = new Script(`${EVEN_WHEN_FULL}${GROUP}${IDS}
-local group = groupOf(KEYS[1], ARGV[1])
-if not group then return false end
-local delivered = field(group, 'last-delivered-id')
-local behind = field(group, 'lag')
-if not behind then
-  local stream = redis.call('XINFO', 'STREAM', KEYS[1])
-  local first = field(stream, 'first-entry')
-  behind = -1
-  if not first or not before(delivered, field(stream, 'last-generated-id')) then behind = 0
-  elseif before(delivered, first[1]) then behind = field(stream, 'length') end
+local function lagOf(key, group)
+  local delivered = field(group, 'last-delivered-id')
+  local behind = field(group, 'lag')
+  if not behind then
+    local stream = redis.call('XINFO', 'STREAM', key)
+    local first = field(stream, 'first-entry')
+    behind = -1
+    if not first or not before(delivered, field(stream, 'last-generated-id')) then behind = 0
+    elseif before(delivered, first[1]) then behind = field(stream, 'length') end
+  end
+  return {behind, field(group, 'pending'), delivered}
 end
-return {behind, field(group, 'pending'), delivered}
+local lags = {}
+for index, key in ipairs(KEYS) do
+  local group = groupOf(key, ARGV[1])
+  lags[index] = group and lagOf(key, group) or false
+end
+return lags
 `)
 
 /** Counts entries after an id, a page at a time. KEYS: stream. ARGV: id. Replies how many and the last one's id. */

@@ -11,6 +11,7 @@ import type { Incarnation } from './incarnations.js'
 import { FORMAT_VERSION, type Partition, partitionsOf } from './keys.js'
 import { namesEntry, outsideOf, startId } from './position.js'
 import { provisionTopic } from './topic.js'
+import { TopicWatch, type WatchedTopic } from './topic-watch.js'
 
 type Outcome = 'existed' | 'created' | 'recreated' | 'missing'
 
@@ -20,6 +21,7 @@ export class GroupSetup {
   readonly #spec: ConsumerSpec
   readonly #incarnation: Incarnation
   readonly #sink: ConsumerSink
+  #watch = new TopicWatch([])
 
   constructor(connection: Connection, spec: ConsumerSpec, incarnation: Incarnation, sink: ConsumerSink) {
     this.#connection = connection
@@ -32,12 +34,28 @@ export class GroupSetup {
   async open(): Promise<Partition[]> {
     const { topics, brokerGroup } = this.#spec
     const partitions: Partition[] = []
-    for (const topic of topics)
-      partitions.push(...partitionsOf(topic, await provisionTopic(this.#connection, topic), brokerGroup))
+    const watched: WatchedTopic[] = []
+    for (const topic of topics) {
+      const { partitions: count, recorded } = await provisionTopic(this.#connection, topic)
+      partitions.push(...partitionsOf(topic, count, brokerGroup))
+      if (recorded) watched.push({ spec: topic, partitions: count })
+    }
+    this.#watch = new TopicWatch(watched)
     const outcomes = await Promise.all(partitions.map((partition) => this.ensure(partition, this.#incarnation.joined)))
     this.#tell(partitions, outcomes)
     this.#incarnation.joined = true
     return partitions
+  }
+
+  /**
+   * Reports when the metadata of a topic were lost, damaged or restored. Rejects with CONFLICT when a topic has another number of
+   * partitions by now.
+   */
+  async checkTopics(): Promise<void> {
+    for (const { error, changed } of await this.#watch.check(this.#connection)) {
+      if (changed) throw error
+      this.#sink.report(error)
+    }
   }
 
   /** @param known - the group has existed before: if it is missing it was lost, and goes on where it was, never at the end. */

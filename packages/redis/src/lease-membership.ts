@@ -166,9 +166,10 @@ export class LeaseMembership implements Membership {
   /** Renews, hands over, takes. Returns whether this member is owed partitions. */
   async #beat(): Promise<boolean> {
     void this.#context.wakeUp.check()
-    const shares = await Promise.all(
-      this.#topics().map(([brokerTopic, partitions]) => this.#share(brokerTopic, partitions)),
-    )
+    const [shares] = await Promise.all([
+      Promise.all(this.#topics().map(([brokerTopic, partitions]) => this.#share(brokerTopic, partitions))),
+      this.#setup.checkTopics(),
+    ])
     if (this.#stopped) return false
     for (const share of shares) for (const partition of share.release) this.#handOver(partition)
     await this.#take(shares.flatMap((share) => share.take))

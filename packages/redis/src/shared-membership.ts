@@ -170,7 +170,10 @@ export class SharedMembership implements Membership {
     const shares = [...this.#shares]
     const keys = shares.flatMap(({ partition }) => [partition.stream, partition.lease])
     const args = [group, consumer, FORMAT_VERSION, this.#settings.claimIdleMs]
-    const due = (await connection.run(TEND_SHARED, keys, args)) as readonly number[]
+    const [due] = await Promise.all([
+      connection.run(TEND_SHARED, keys, args) as Promise<readonly number[]>,
+      this.#setup.checkTopics(),
+    ])
     if (this.#stopped) return
     for (const share of due.map((index) => shares[index] as Share)) {
       share.claimDue = true
