@@ -143,7 +143,7 @@ export class RedisConsumerDriver implements ConsumerDriver {
   }
 
   async probe(): Promise<void> {
-    await this.#connection?.probe()
+    await this.#connector.probe(this.#connection)
   }
 
   async close(): Promise<void> {

@@ -106,7 +106,7 @@ export class RedisProducerDriver implements ProducerDriver {
     if (connection === undefined) return
     const checked = this.#watch.check(connection)
     checked.catch(() => {})
-    await connection.probe()
+    await this.#connector.probe(connection)
     const changed = (await checked).find((finding) => finding.changed)
     if (changed !== undefined) this.#sink.lost(changed.error)
   }

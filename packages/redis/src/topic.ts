@@ -19,7 +19,13 @@ local function highestStream(topic)
   for first = ${MAX_PARTITIONS - 1_000}, 0, -1000 do
     local names = {}
     for number = first, first + 999 do names[#names + 1] = topic .. ':' .. number end
-    if redis.call('EXISTS', unpack(names)) > 0 then
+    local existing = redis.pcall('EXISTS', unpack(names))
+    if type(existing) == 'table' then
+      -- A node of a cluster doesn't look into other slots. Topics have one partition there.
+      if string.find(existing.err, 'slot', 1, true) then return -1 end
+      error(existing.err)
+    end
+    if existing > 0 then
       for index = #names, 1, -1 do
         if redis.call('TYPE', names[index])['ok'] == 'stream'
           and redis.call('EXISTS', 'ss:{' .. names[index] .. '}:meta') == 0 then return first + index - 1 end
