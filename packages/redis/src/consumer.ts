@@ -15,7 +15,7 @@ import {
 } from '@streamswitch/core/driver'
 import type { Connection, Connector } from './connection.js'
 import { completionAnswer, RedisDedupeStore } from './dedupe-store.js'
-import { fencedError } from './errors.js'
+import { classifyError, fencedError } from './errors.js'
 import { ACK, FENCED, NOTE_ATTEMPT, SEEK } from './group-scripts.js'
 import { GroupSetup } from './group-setup.js'
 import type { Incarnation } from './incarnations.js'
@@ -129,9 +129,7 @@ export class RedisConsumerDriver implements ConsumerDriver {
   }
 
   async lag(): Promise<readonly PartitionLag[]> {
-    const connection = this.#connection
-    if (connection === undefined) throw new Error('Connection is closed.')
-    const lags = await readLags(connection, this.#partitions, this.#spec.brokerGroup)
+    const lags = await this.#lags().catch((error: unknown) => Promise.reject(classifyError(error, 'lag')))
     return lags.map((lag, index) => {
       const partition = this.#partitions[index] as Partition
       return lag ?? { topic: partition.topic, partition: partition.number, lag: 0, unacked: 0 }
@@ -168,6 +166,11 @@ export class RedisConsumerDriver implements ConsumerDriver {
     }
     const settled = deliveries.filter(({ refusal }) => refusal !== 'busy')
     this.#membership?.acked(assignment, settled)
+  }
+
+  async #lags(): Promise<readonly (PartitionLag | undefined)[]> {
+    if (this.#connection === undefined) throw new Error('Connection is closed.')
+    return readLags(this.#connection, this.#partitions, this.#spec.brokerGroup)
   }
 
   #takesMarksOf(store: DedupeStore): boolean {

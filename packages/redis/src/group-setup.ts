@@ -1,16 +1,18 @@
 import {
   type ConsumerSink,
   type ConsumerSpec,
+  isStreamError,
   type StartPosition,
   StreamError,
   startOf,
+  type TopicSpec,
 } from '@streamswitch/core/driver'
 import type { Connection } from './connection.js'
 import { ENSURE_GROUP, SKIP_TRIMMED } from './group-scripts.js'
 import type { Incarnation } from './incarnations.js'
 import { FORMAT_VERSION, type Partition, partitionsOf } from './keys.js'
 import { namesEntry, outsideOf, startId } from './position.js'
-import { provisionTopic } from './topic.js'
+import { type ProvisionedTopic, provisionTopic } from './topic.js'
 import { TopicWatch, type WatchedTopic } from './topic-watch.js'
 
 type Outcome = 'existed' | 'created' | 'recreated' | 'missing'
@@ -21,6 +23,7 @@ export class GroupSetup {
   readonly #spec: ConsumerSpec
   readonly #incarnation: Incarnation
   readonly #sink: ConsumerSink
+  readonly #absent = new Set<string>()
   #watch = new TopicWatch([])
 
   constructor(connection: Connection, spec: ConsumerSpec, incarnation: Incarnation, sink: ConsumerSink) {
@@ -36,15 +39,57 @@ export class GroupSetup {
     const partitions: Partition[] = []
     const watched: WatchedTopic[] = []
     for (const topic of topics) {
-      const { partitions: count, recorded } = await provisionTopic(this.#connection, topic)
+      const { partitions: count, recorded } = await this.#provision(topic)
       partitions.push(...partitionsOf(topic, count, brokerGroup))
+      this.#incarnation.partitions.set(topic.topic, count)
       if (recorded) watched.push({ spec: topic, partitions: count })
     }
     this.#watch = new TopicWatch(watched)
-    const outcomes = await Promise.all(partitions.map((partition) => this.ensure(partition, this.#incarnation.joined)))
+    if (this.#incarnation.joined) {
+      await Promise.all(partitions.map((partition) => this.ensureIfThere(partition)))
+      return partitions
+    }
+    const outcomes = await Promise.all(partitions.map((partition) => this.ensure(partition, false)))
     this.#tell(partitions, outcomes)
     this.#incarnation.joined = true
     return partitions
+  }
+
+  /** A topic of a list that was deleted while the loop was away keeps its place in it. */
+  async #provision(topic: TopicSpec): Promise<ProvisionedTopic> {
+    const before = this.#incarnation.partitions.get(topic.topic)
+    try {
+      const found = await provisionTopic(this.#connection, topic, before)
+      return before === undefined || found.recorded ? found : { partitions: before, recorded: false }
+    } catch (error) {
+      if (before === undefined || !this.#mayMiss(topic, error)) throw error
+      return { partitions: before, recorded: false }
+    }
+  }
+
+  /**
+   * As `ensure`, for a loop that was a member before. Resolves with false, and reports it once, where the topic or its group was deleted
+   * and the loop has others that go on without it.
+   */
+  async ensureIfThere(partition: Partition): Promise<boolean> {
+    const topic = this.#spec.topics.find((one) => one.topic === partition.topic)
+    try {
+      await this.ensure(partition, true)
+    } catch (error) {
+      if (topic === undefined || !this.#mayMiss(topic, error)) throw error
+      if (!this.#absent.has(topic.topic)) this.#sink.report(error)
+      this.#absent.add(topic.topic)
+      return false
+    }
+    this.#absent.delete(partition.topic)
+    return true
+  }
+
+  /** Topics that a pattern found leave in their own way. */
+  #mayMiss(topic: TopicSpec, error: unknown): error is StreamError {
+    return (
+      this.#spec.topics.length > 1 && topic.groups === undefined && isStreamError(error) && error.code === 'NOT_FOUND'
+    )
   }
 
   /**

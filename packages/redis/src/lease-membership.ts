@@ -216,7 +216,7 @@ export class LeaseMembership implements Membership {
   }
 
   async #takeOne(partition: Partition): Promise<{ holding: Holding; lease: TakenLease } | undefined> {
-    await this.#setup.ensure(partition, true)
+    if (!(await this.#setup.ensureIfThere(partition))) return undefined
     const lease = await this.#calls.take(partition)
     if (lease === undefined) return undefined
     const assignment = { topic: partition.topic, partition: partition.number, epoch: lease.epoch }
@@ -257,13 +257,21 @@ export class LeaseMembership implements Membership {
     void this.#context.sink.revoked([holding.reader.assignment], 'lost')
   }
 
-  /** What runs ends, the group is made anew where it was if it is missing, and the partition starts with what is pending. */
+  /** What runs ends, the group is recreated where it was if it is missing and may be, and the partition starts with what is pending. */
   async #startOver(assignment: PartitionAssignment): Promise<void> {
     const holding = this.#holdingOf(assignment)
     if (holding === undefined || this.#stopped) return
+    const { partition, reader } = holding
     try {
       await this.#context.sink.revoked([assignment], 'graceful', HANDOVER_MS)
-      await this.restart(assignment, async () => {})
+      await reader.stop()
+      await this.#inTurn(async () => {
+        const current = this.#held.get(partition)
+        if (current !== undefined && current !== holding) return
+        this.#held.delete(partition)
+        // Where it can't be had now, a heartbeat takes it once it can.
+        if (!(await this.#take([partition]))) await this.#calls.release(partition, reader.token)
+      })
     } catch (error) {
       this.#lose(error)
     }

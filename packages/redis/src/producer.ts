@@ -64,8 +64,9 @@ export class RedisProducerDriver implements ProducerDriver {
       signal,
     )
     this.#connection = connection
-    const { partitions, recorded } = await provisionTopic(connection, this.#spec.topic)
+    const { partitions, recorded } = await provisionTopic(connection, this.#spec.topic, this.#session.partitions)
     this.#partitions = partitions
+    this.#session.partitions = partitions
     this.#watch = new TopicWatch(recorded ? [{ spec: this.#spec.topic, partitions }] : [])
     this.#barrier = new DurabilityBarrier(connection, settings.durability, settings.durabilityTimeoutMs)
     return { partitions: this.#partitions, maxPayloadBytes: settings.maxPayloadBytes }

@@ -19,6 +19,8 @@ interface Share {
   /** Delivered here and not settled. */
   readonly unsettled: Set<string>
   claimDue: boolean
+  /** The topic or its group was deleted, and the loop has others. */
+  absent: boolean
 }
 
 /**
@@ -118,6 +120,7 @@ export class SharedMembership implements Membership {
       unsettled,
       // At once: what was given back, or left behind long ago, waits for nobody else.
       claimDue: true,
+      absent: false,
       reader: new PartitionReader(this.#context, partition, assignment, '', {
         fenced: () => {},
         stray: () => {},
@@ -175,6 +178,7 @@ export class SharedMembership implements Membership {
       this.#setup.checkTopics(),
     ])
     if (this.#stopped) return
+    for (const share of shares) if (share.absent) await this.#takeAgain(share)
     for (const share of due.map((index) => shares[index] as Share)) {
       share.claimDue = true
       wakeUp.wake(share.partition.stream)
@@ -193,12 +197,24 @@ export class SharedMembership implements Membership {
     if (share === undefined || this.#stopped) return
     try {
       await this.#context.sink.revoked([assignment], 'graceful')
-      await this.restart(assignment, async () => {
-        await this.#setup.ensure(share.partition, true)
-      })
+      await share.reader.stop()
+      share.unsettled.clear()
+      share.absent = true
+      await this.#takeAgain(share)
     } catch (error) {
       this.#lose(error)
     }
+  }
+
+  /** Reads a partition again whose group was lost, once it is there. */
+  async #takeAgain(share: Share): Promise<void> {
+    if (!(await this.#setup.ensureIfThere(share.partition))) return
+    const index = this.#shares.indexOf(share)
+    if (this.#stopped || index < 0) return
+    const again = this.#share(share.partition)
+    this.#shares[index] = again
+    this.#context.sink.assigned([again.reader.assignment])
+    again.reader.start(undefined)
   }
 
   #shareOf(assignment: PartitionAssignment): Share | undefined {

@@ -18,6 +18,8 @@ local function check(key, topic, known, create)
   if recorded == known then return {'ok', ''} end
   if recorded then return {'changed', tostring(recorded)} end
   local highest = highestStream(topic)
+  -- Without streams the topic was deleted, which is no matter of the metadata alone.
+  if create ~= '1' and highest < 0 then return {'ok', ''} end
   if create ~= '1' or highest >= known then return {'lost', tostring(highest)} end
   redis.call('HSET', key, 'v', ARGV[1], 'partitions', tostring(known))
   return {'restored', value and 'damaged' or 'missing'}
@@ -71,15 +73,9 @@ export class TopicWatch {
 }
 
 function describe({ spec, partitions }: WatchedTopic, outcome: string, detail: string): StreamError {
-  if (outcome === 'lost' && Number(detail) >= 0) return metadataLost(spec, Number(detail))
+  if (outcome === 'lost') return metadataLost(spec, Number(detail))
   if (outcome === 'damaged') return metadataDamaged(spec, detail)
   const context = { transport: 'redis', operation: 'open', topic: spec.topic }
-  if (outcome === 'lost') {
-    return new StreamError(
-      `the metadata of topic '${spec.topic}' (key '${metaKey(spec.brokerTopic)}') are missing: the topic was deleted, or only they were`,
-      { code: 'NOT_FOUND', ...context },
-    )
-  }
   const now = outcome === 'changed' ? `now say ${detail} partitions` : `were ${detail} and have been restored`
   const advice =
     outcome === 'changed'

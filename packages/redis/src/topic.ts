@@ -38,7 +38,7 @@ end
 
 /**
  * KEYS: metadata, the stream of the topic's own name.
- * ARGV: provision, partitions or '', format version, maxAgeMs or '', maxBytes or '', maxMessages or ''.
+ * ARGV: provision, partitions or '', format version, maxAgeMs or '', maxBytes or '', maxMessages or '', partitions when it was there last or ''.
  * Replies 'ok', the number of partitions and '1' where the metadata say so; or what is wrong.
  */
 const PROVISION = new Script(`${EVEN_WHEN_FULL}${TOPIC_FACTS}
@@ -52,11 +52,12 @@ local recorded = partitionsIn(meta[2])
 local found = recorded
 if not recorded then
   local highest = highestStream(topic)
+  local given = wanted or tonumber(ARGV[7])
   if highest >= 0 then
-    if not wanted or wanted <= highest or wanted == 1 or provision == 'verify' then
+    if not given or given <= highest or given == 1 or provision == 'verify' then
       return {'lost', tostring(highest)}
     end
-    found = wanted
+    found = given
   else
     kind = redis.call('TYPE', topic)['ok']
     if kind ~= 'none' and kind ~= 'stream' then return {'type', kind} end
@@ -68,7 +69,7 @@ if not recorded then
   end
 end
 if found and wanted and wanted ~= found then return {'conflict', tostring(found)} end
-local partitions = tostring(found or wanted or 1)
+local partitions = tostring(found or wanted or tonumber(ARGV[7]) or 1)
 if provision == 'create' then
   if not recorded then redis.call('HSET', KEYS[1], 'v', ARGV[3], 'partitions', partitions) end
   for index, name in ipairs({'maxAgeMs', 'maxBytes', 'maxMessages'}) do
@@ -89,8 +90,14 @@ export interface ProvisionedTopic {
  * Creates or checks a topic, as its spec says. Rejects with CONFLICT for another number of partitions, for a key that is no stream, and where
  * the metadata are lost or damaged and the spec doesn't restore them; NOT_FOUND for a missing topic that is to be verified; UNSUPPORTED
  * for one of a newer format.
+ *
+ * @param before - the number of partitions that it had when this process saw it last: so many it gets if it is gone by now.
  */
-export async function provisionTopic(connection: Connection, spec: TopicSpec): Promise<ProvisionedTopic> {
+export async function provisionTopic(
+  connection: Connection,
+  spec: TopicSpec,
+  before?: number,
+): Promise<ProvisionedTopic> {
   const { maxAgeMs, maxBytes, maxMessages } = spec.retention
   const args = [
     spec.provision,
@@ -99,6 +106,7 @@ export async function provisionTopic(connection: Connection, spec: TopicSpec): P
     maxAgeMs ?? '',
     maxBytes ?? '',
     maxMessages ?? '',
+    before ?? '',
   ]
   const reply = (await connection.run(PROVISION, [metaKey(spec.brokerTopic), spec.brokerTopic], args)) as Buffer[]
   const [outcome, detail, recorded] = reply.map(String)

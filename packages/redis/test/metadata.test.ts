@@ -179,6 +179,30 @@ describe('a running loop', () => {
     await until(() => [0, 1, 2, 3].every((partition) => seen.includes(`again ${partition}`)))
   })
 
+  test('everything is lost with a restart: who comes back first creates the topic with as many partitions as before', async () => {
+    const own = await startBroker('redis', { config: ['appendonly no'] })
+    try {
+      const topic = unique('topic')
+      const first = openRedis(own.url)
+      await first.producer(topic, { partitions: 4 }).init()
+      await first.close()
+      const producer = openRedis(own.url).producer(topic, { sendTimeoutMs: 60_000 })
+      await producer.init()
+      const loop = openRedis(own.url, QUICK).consumer(topic, { group: 'g' })
+      const seen: unknown[] = []
+      void loop.handle((message) => void seen.push(message.value)).run()
+      await loop.init()
+      await own.kill()
+      await until(() => !producer.stats().connected && !loop.stats().connected)
+      await own.start()
+      expect((await producer.send('last', { partition: 3 })).partition).toBe(3)
+      await until(() => seen.includes('last'))
+      expect(await plainClient(own.url).hget(metaOf(topic), 'partitions')).toBe('4')
+    } finally {
+      await own.remove()
+    }
+  })
+
   test('a topic that was deleted and created with another number: loop and producer take it up', async () => {
     const { topic, seen } = await running()
     const sender = openRedis(broker.url).producer(topic, { probeIntervalMs: 50 })
