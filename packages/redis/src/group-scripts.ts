@@ -91,22 +91,16 @@ redis.call('HSET', KEYS[2], 'v', ARGV[4], 'owner', ARGV[2], 'epoch', epoch, 'tok
 return {epoch, suspectTo, pending[1]}
 `)
 
-/** Where a group goes on if it is lost: before the first entry that isn't settled. */
-const POSITION = `
-local function positionOf(stream, group)
-  if field(group, 'pending') == 0 then return field(group, 'last-delivered-id') end
-  return predecessor(redis.call('XPENDING', stream, field(group, 'name'))[2])
-end
-`
-
 /**
- * Renews this member's leases, notes how far the group is, and tells who holds each partition.
- * KEYS: stream and lease of each partition. ARGV: group, owner, leaseMs, then the token of each ('' for those of others).
+ * Renews this member's leases, notes how far the group is, and tells who holds each partition. What it costs doesn't depend on how many
+ * groups read the topic.
+ * KEYS: stream and lease of each partition. ARGV: group, owner, leaseMs, then the token of each ('' for those of others), then the last
+ * entry that each reader has had ('' where it isn't known).
  * Replies per partition the owner, '' where it is free, '${FENCED}' where it was this member's and no longer is.
  */
-export const HEARTBEAT = new Script(`${EVEN_WHEN_FULL}${NOW}${GROUP}${IDS}${POSITION}
-local owners = {}
-for index = 1, #KEYS / 2 do
+export const HEARTBEAT = new Script(`${EVEN_WHEN_FULL}${NOW}${IDS}
+local owners, count = {}, #KEYS / 2
+for index = 1, count do
   local stream, key, token = KEYS[index * 2 - 1], KEYS[index * 2], ARGV[3 + index]
   local lease = redis.call('HMGET', key, 'owner', 'until', 'token')
   if token ~= '' and lease[3] ~= token then
@@ -114,9 +108,10 @@ for index = 1, #KEYS / 2 do
   elseif token ~= '' then
     owners[index] = ARGV[2]
     local news = {'until', string.format('%.0f', now + ARGV[3])}
-    local group = groupOf(stream, ARGV[1])
-    if group then
-      news[3], news[4] = 'position', positionOf(stream, group)
+    local pending, position = redis.pcall('XPENDING', stream, ARGV[1]), ARGV[3 + count + index]
+    if not pending.err then
+      if pending[1] > 0 then position = predecessor(pending[2]) end
+      if position ~= '' then news[3], news[4] = 'position', position end
     end
     redis.call('HSET', key, unpack(news))
   elseif lease[1] and lease[1] ~= '' and tonumber(lease[2]) > now then
@@ -191,22 +186,29 @@ return group and field(group, 'last-delivered-id')
 /**
  * Finds partitions whose waiting readers must look: the group is lost or was moved, the lease isn't this member's or carries a mark, or
  * there are entries after the last delivered one.
- * KEYS: stream and lease of each. ARGV: group, then token ('' for members without leases) and last delivered id of each.
- * Replies their indexes, from 0.
+ * KEYS: stream and lease of each. ARGV: group, '1' to find moved groups as well, then token ('' for members without leases) and last
+ * delivered id of each. Replies how many groups a stream has (0 where it wasn't asked), and the indexes, from 0.
  */
-export const CHECK_WAITING = new Script(`${EVEN_WHEN_FULL}${GROUP}
-local due = {}
+export const CHECK_WAITING = new Script(`${EVEN_WHEN_FULL}${FIELD}
+local due, groups = {}, 0
 for index = 1, #KEYS / 2 do
-  local stream, token, last = KEYS[index * 2 - 1], ARGV[index * 2], ARGV[index * 2 + 1]
-  local group = groupOf(stream, ARGV[1])
-  local changed = not group or field(group, 'last-delivered-id') ~= last
+  local stream, token, last = KEYS[index * 2 - 1], ARGV[index * 2 + 1], ARGV[index * 2 + 2]
+  local changed = redis.pcall('XPENDING', stream, ARGV[1]).err
   if not changed and token ~= '' then
     local lease = redis.call('HMGET', KEYS[index * 2], 'token', 'stray')
     changed = lease[1] ~= token or lease[2]
   end
+  -- Only the list of all groups has the position of one.
+  if not changed and ARGV[2] == '1' then
+    local list = redis.call('XINFO', 'GROUPS', stream)
+    groups = math.max(groups, #list)
+    for _, group in ipairs(list) do
+      if field(group, 'name') == ARGV[1] then changed = field(group, 'last-delivered-id') ~= last end
+    end
+  end
   if changed or #redis.call('XRANGE', stream, '(' .. last, '+', 'COUNT', 1) > 0 then due[#due + 1] = index - 1 end
 end
-return due
+return {groups, due}
 `)
 
 /**
@@ -324,6 +326,14 @@ for index = 3, #ARGV do
 end
 return 'ok'
 `)
+
+/** Where a group goes on if it is lost: before the first entry that isn't settled. */
+const POSITION = `
+local function positionOf(stream, group)
+  if field(group, 'pending') == 0 then return field(group, 'last-delivered-id') end
+  return predecessor(redis.call('XPENDING', stream, field(group, 'name'))[2])
+end
+`
 
 /**
  * With members that share partitions: notes how far the group is in each, shows that this member lives, and removes consumers that have

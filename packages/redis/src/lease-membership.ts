@@ -184,9 +184,10 @@ export class LeaseMembership implements Membership {
   ): Promise<{ take: Partition[]; release: Partition[]; hungry: boolean }> {
     const holdings = partitions.map((partition) => this.#held.get(partition))
     const tokens = holdings.map((holding) => holding?.reader.token ?? '')
+    const positions = holdings.map((holding) => holding?.reader.lastId ?? '')
     const [members, owners] = await Promise.all([
       this.#calls.members(brokerTopic, 'live'),
-      this.#calls.heartbeat(partitions, tokens),
+      this.#calls.heartbeat(partitions, tokens, positions),
     ])
     for (const [index, holding] of holdings.entries()) {
       if (owners[index] !== FENCED || holding === undefined) continue

@@ -9,6 +9,9 @@ export const BLOCK_MS = 5_000
 /** How often waiting partitions are checked where members look more rarely, in milliseconds. */
 const CHECK_MS = 2_000
 
+/** Most groups that a check goes through, over all partitions, to find those that were moved; with more it does so more rarely. */
+const GROUPS_PER_CHECK = 500
+
 /** Longest pause before a read that has not reached the server is interrupted again, in milliseconds. */
 const MAX_INTERRUPT_PAUSE_MS = 100
 
@@ -45,6 +48,8 @@ export class WakeUp {
   #answer: Promise<unknown> = Promise.resolve()
   #interrupting = false
   #checkTimer: NodeJS.Timeout | undefined
+  /** Checks until the next one that finds moved groups. */
+  #untilThorough = 0
   #stopped = false
 
   constructor(blocking: Connection, commands: Connection, group: string) {
@@ -88,15 +93,19 @@ export class WakeUp {
     const waiters = [...this.#waiting.values()]
     if (waiters.length === 0 || this.#stopped) return
     this.#checkTimer = setTimeout(() => void this.check(), CHECK_MS)
-    const due = await this.#commands
+    const thorough = this.#untilThorough === 0
+    if (!thorough) this.#untilThorough -= 1
+    const reply = await this.#commands
       .run(
         CHECK_WAITING,
         waiters.flatMap(({ partition }) => [partition.stream, partition.lease]),
-        [this.#group, ...waiters.flatMap(({ token, lastId }) => [token, lastId])],
+        [this.#group, thorough ? '1' : '', ...waiters.flatMap(({ token, lastId }) => [token, lastId])],
       )
       // What is wrong shows to the reader that meets it.
-      .catch(() => [...waiters.keys()])
-    for (const index of due as readonly number[]) {
+      .catch(() => [0, [...waiters.keys()]])
+    const [groups, due] = reply as [number, readonly number[]]
+    if (thorough) this.#untilThorough = Math.floor((groups * waiters.length) / GROUPS_PER_CHECK)
+    for (const index of due) {
       const waiter = waiters[index]
       if (waiter !== undefined && this.#waiting.get(waiter.partition.stream) === waiter)
         this.wake(waiter.partition.stream)
