@@ -36,6 +36,10 @@ const TASKS = {
     await build({ packages: ['@streamswitch/benchmarks'], quiet: true })
     await mustRun(process.execPath, [join(ROOT, 'benchmarks/dist/main.js'), ...args])
   },
+  async 'idle-cost'(args) {
+    await build({ packages: ['@streamswitch/benchmarks'], quiet: true })
+    await mustRun(process.execPath, [join(ROOT, 'benchmarks/dist/idle-cost.js'), ...args])
+  },
   async brokers(args) {
     await build({ packages: ['@streamswitch/testkit'], quiet: true })
     await mustRun(process.execPath, [...BROKERS_COMMAND, ...args])

@@ -12,6 +12,7 @@ const ORDER = [
   'wire-format.md',
   'runbook.md',
   'reliability.md',
+  'idle-cost.md',
   'brokers.md',
 ]
 

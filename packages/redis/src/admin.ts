@@ -1,9 +1,9 @@
 import { type Admin, type PartitionLag, StreamError, type TopicInfo, type TopicSpec } from '@streamswitch/core/driver'
 import type { Connection, Connector } from './connection.js'
 import { classifyError } from './errors.js'
-import { metaKey, partitionsOf, streamKey } from './keys.js'
-import { readLag } from './lag.js'
-import { provisionTopic } from './topic.js'
+import { metaKey, partitionsOf } from './keys.js'
+import { readLags } from './lag.js'
+import { provisionTopic, streamsOf } from './topic.js'
 
 /** Looks at and changes topics. Each call has a connection of its own. */
 export class RedisAdmin implements Admin {
@@ -18,7 +18,7 @@ export class RedisAdmin implements Admin {
   provision(spec: TopicSpec): Promise<TopicInfo> {
     return this.#connected('provision', spec.topic, async (connection) => ({
       topic: spec.topic,
-      partitions: await provisionTopic(connection, spec),
+      partitions: (await provisionTopic(connection, spec)).partitions,
     }))
   }
 
@@ -38,10 +38,8 @@ export class RedisAdmin implements Admin {
 
   lag(spec: TopicSpec, brokerGroup: string): Promise<readonly PartitionLag[]> {
     return this.#connected('lag', spec.topic, async (connection) => {
-      const count = await provisionTopic(connection, { ...spec, provision: 'verify' })
-      const lags = await Promise.all(
-        partitionsOf(spec, count, brokerGroup).map((partition) => readLag(connection, partition, brokerGroup)),
-      )
+      const { partitions: count } = await provisionTopic(connection, { ...spec, provision: 'verify' })
+      const lags = await readLags(connection, partitionsOf(spec, count, brokerGroup), brokerGroup)
       const known = lags.filter((lag) => lag !== undefined)
       if (known.length > 0) return known
       throw new StreamError(`topic '${spec.topic}' has no group '${brokerGroup}'`, {
@@ -55,9 +53,7 @@ export class RedisAdmin implements Admin {
 
   deleteTopic(spec: TopicSpec): Promise<void> {
     return this.#connected('deleteTopic', spec.topic, async (connection) => {
-      const stored = await connection.call('HGET', metaKey(spec.brokerTopic), 'partitions')
-      const count = stored === null ? 1 : Number(stored)
-      const streams = Array.from({ length: count }, (_, number) => streamKey(spec.brokerTopic, number, count))
+      const streams = await streamsOf(connection, spec.brokerTopic)
       for (const stream of streams) await requireStream(connection, stream)
       const owned = await Promise.all(
         [spec.brokerTopic, ...streams].map((name) => scan(connection, `${escapeGlob(`ss:{${name}}:`)}*`)),

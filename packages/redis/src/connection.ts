@@ -10,8 +10,10 @@ import {
   type TransportContext,
 } from '@streamswitch/core/driver'
 import { type RedisOptions as ClientOptions, Redis } from 'ioredis'
-import { isReply } from './errors.js'
+import { classifyError, isReply } from './errors.js'
+import { shakeHands } from './handshake.js'
 import type { RedisSettings } from './options.js'
+import { PrimaryWatch } from './primary-watch.js'
 import type { Script } from './script.js'
 import { Seeds } from './seeds.js'
 
@@ -41,7 +43,8 @@ export class Connector {
   readonly #clientId: string
   readonly #open = new Set<Connection>()
   readonly #seeds: Seeds
-  #toldPersistence = false
+  readonly #primaries: PrimaryWatch
+  readonly #warned = new Set<string>()
 
   constructor(settings: RedisSettings, context: TransportContext) {
     this.settings = settings
@@ -50,6 +53,12 @@ export class Connector {
     const shortestMs = Math.min(settings.callTimeoutMs, settings.leaseMs)
     this.fetchBudget = new FetchBudget(settings.maxFetchBytes, shortestMs / SHARE_OF_FETCHES)
     this.#seeds = new Seeds(settings.hosts)
+    this.#primaries = new PrimaryWatch(this.#seeds.addresses, async (address, signal) => {
+      const { connection, role } = await this.#connectTo(address, { role: 'check', lost: () => {} }, signal)
+      if (await isPrimary(connection, role)) return connection
+      connection.close()
+      return undefined
+    })
     this.#clientId = context.clientId.replaceAll(/[^\x21-\x7e]/g, '_')
   }
 
@@ -59,24 +68,45 @@ export class Connector {
   }
 
   /**
-   * Connects to the primary, with the password of this moment. Rejects with what the client reports; gives up when the signal
-   * aborts.
+   * Connects to the primary, with the password of this moment. Rejects with what the client reports, with UNAVAILABLE while two hosts
+   * say that they are the primary; gives up when the signal aborts.
    */
-  connect(request: ConnectionRequest, signal: AbortSignal): Promise<Connection> {
-    return this.#seeds.find(async (address) => {
-      const connection = await this.#connectTo(address, request, signal)
-      if (!this.#seeds.several) return connection
+  async connect(request: ConnectionRequest, signal: AbortSignal): Promise<Connection> {
+    const connection = await this.#seeds.find(async (address) => {
+      const { connection, role } = await this.#connectTo(address, request, signal)
       try {
-        await requirePrimary(connection)
+        if (this.#seeds.several && !(await isPrimary(connection, role)))
+          throw new Error('READONLY the server is a replica')
         return connection
       } catch (error) {
         connection.close()
         throw error
       }
     }, signal)
+    try {
+      await this.#primaries.requireOne()
+      return connection
+    } catch (error) {
+      connection.close()
+      throw error
+    }
   }
 
-  async #connectTo(address: HostAddress, request: ConnectionRequest, signal: AbortSignal): Promise<Connection> {
+  /** Checks a connection in use: by its answer, and by asking the other hosts whether one of them says that it is the primary too. */
+  async probe(connection: Connection | undefined): Promise<void> {
+    if (connection === undefined) return
+    // Not waited for: hosts that don't answer are none of this connection's business.
+    void this.#primaries.requireOne().catch((error: unknown) => {
+      if (classifyError(error, 'probe').retryable) connection.fail(error)
+    })
+    await connection.probe()
+  }
+
+  async #connectTo(
+    address: HostAddress,
+    request: ConnectionRequest,
+    signal: AbortSignal,
+  ): Promise<{ readonly connection: Connection; readonly role: string | undefined }> {
     const client = new Redis({ ...(await this.#clientOptions(address, request)), replyMapping: 'legacy' })
     let reason: unknown
     client.on('error', (error) => {
@@ -98,7 +128,19 @@ export class Connector {
     }
     const connection = new Connection(client, () => this.#open.delete(connection), request.lost)
     this.#open.add(connection)
-    return connection
+    const close = (): void => connection.close()
+    signal.addEventListener('abort', close, { once: true })
+    try {
+      const { database } = this.settings
+      const name = `${this.#clientId}:${request.role}`.replaceAll(' ', '-')
+      return { connection, role: (await shakeHands(connection, { address, database, name })).role }
+    } catch (error) {
+      connection.close()
+      signal.throwIfAborted()
+      throw isClosed(error) ? (reason ?? error) : error
+    } finally {
+      signal.removeEventListener('abort', close)
+    }
   }
 
   /** Connects and checks that the server will do. Rejects with UNSUPPORTED for one that is too old. */
@@ -118,21 +160,19 @@ export class Connector {
   }
 
   async #clientOptions({ host, port }: HostAddress, request: ConnectionRequest): Promise<ClientOptions> {
-    const { username, password, database, tls, callTimeoutMs, durability, durabilityTimeoutMs } = this.settings
+    const { username, password, tls, callTimeoutMs, durability, durabilityTimeoutMs } = this.settings
     const secret = await readSecret(password, 'redis')
     const certificates = tls ? await readTls(this.settings, 'redis') : undefined
     const blockMs = request.blockMs ?? (durability === 'reply' ? 0 : durabilityTimeoutMs)
     return {
       host,
       port,
-      db: database,
       lazyConnect: true,
       protocol: 2,
       noDelay: true,
       keepAlive: 10_000,
       connectTimeout: this.#seeds.several ? Math.min(HOST_TIMEOUT_MS, callTimeoutMs) : callTimeoutMs,
       commandTimeout: callTimeoutMs + blockMs,
-      connectionName: `${this.#clientId}:${request.role}`,
       disableClientInfo: true,
       // Core owns reconnecting and resending: a connection lives once, and what it can't do now it refuses.
       retryStrategy: null,
@@ -166,22 +206,33 @@ export class Connector {
       })
     }
     if (/^loading:1/m.test(facts)) throw new Error('LOADING the server is loading its data')
-    if (/^aof_enabled:0/m.test(facts)) this.#tellPersistence()
+    if (/^aof_enabled:0/m.test(facts))
+      this.#warnOnce(
+        'has no append-only file (appendonly no): accepted messages are lost when it stops between snapshots',
+      )
+    const policy = /^maxmemory_policy:(\S+)/m.exec(facts)?.[1] ?? 'noeviction'
+    if (policy !== 'noeviction')
+      this.#warnOnce(
+        `has maxmemory-policy ${policy}: at maxmemory it deletes ${policy.startsWith('volatile') ? 'what keeps messages from being stored or handled twice' : 'messages that were accepted, and the metadata of topics'}; set it to noeviction`,
+      )
   }
 
-  #tellPersistence(): void {
-    if (this.#toldPersistence) return
-    this.#toldPersistence = true
-    this.logger.warn(
-      `redis at ${this.settings.hosts.join(', ')} has no append-only file (appendonly no): accepted messages are lost when it stops between snapshots`,
-    )
+  #warnOnce(what: string): void {
+    if (this.#warned.has(what)) return
+    this.#warned.add(what)
+    this.logger.warn(`redis at ${this.settings.hosts.join(', ')} ${what}`)
   }
 }
 
-/** Rejects where the server is a replica, which takes no writes and may lag behind. */
-async function requirePrimary(connection: Connection): Promise<void> {
-  const facts = String(await connection.call('INFO', 'replication'))
-  if (!/^role:master/m.test(facts)) throw new Error('READONLY the server is a replica')
+/** Whether a server takes writes. A replica doesn't, and may lag behind. */
+async function isPrimary(connection: Connection, role: string | undefined): Promise<boolean> {
+  if (role !== undefined) return role === 'master'
+  return /^role:master/m.test(String(await connection.call('INFO', 'replication')))
+}
+
+/** True where the client only says that the connection is gone, and an earlier event may say why. */
+function isClosed(error: unknown): boolean {
+  return error instanceof Error && error.message.includes('Connection is closed')
 }
 
 /** One connection, for its whole life: when it breaks it is gone. */
@@ -189,6 +240,7 @@ export class Connection {
   readonly client: Redis
   readonly #closed: () => void
   #over = false
+  #corked = false
   #lost: ((error: unknown) => void) | undefined
 
   constructor(client: Redis, closed: () => void, lost: (error: unknown) => void) {
@@ -214,6 +266,7 @@ export class Connection {
 
   /** Sends a command; replies keep their bytes. */
   async call(command: string, ...args: Argument[]): Promise<unknown> {
+    this.#writeTogether()
     try {
       return await this.client.callBuffer(command, args)
     } catch (error) {
@@ -223,6 +276,7 @@ export class Connection {
 
   /** Runs a script, by its hash where the server knows it. */
   async run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
+    this.#writeTogether()
     try {
       return await this.client.callBuffer('EVALSHA', [script.hash, keys.length, ...keys, ...args])
     } catch (error) {
@@ -233,6 +287,7 @@ export class Connection {
 
   /** Runs commands as one step. Rejects with the first error among their replies. */
   async transaction(commands: readonly (readonly Argument[])[]): Promise<readonly unknown[]> {
+    this.#writeTogether()
     const queued = [['MULTI'], ...commands, ['EXEC']].map(([name, ...args]) =>
       this.client.callBuffer(String(name), args as Argument[]),
     )
@@ -260,6 +315,18 @@ export class Connection {
     this.#lost = undefined
     this.#closed()
     this.client.disconnect()
+  }
+
+  /** Commands of the same turn leave with one system call: ioredis writes each by itself. */
+  #writeTogether(): void {
+    if (this.#corked || this.#over) return
+    this.#corked = true
+    const { stream } = this.client
+    stream.cork()
+    process.nextTick(() => {
+      this.#corked = false
+      stream.uncork()
+    })
   }
 
   /** After a timeout, answers could be taken for those of other commands' outcomes; a replica will never take a write. */

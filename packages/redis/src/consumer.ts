@@ -16,12 +16,12 @@ import {
 } from '@streamswitch/core/driver'
 import type { Connection, Connector } from './connection.js'
 import { completionAnswer, RedisDedupeStore } from './dedupe-store.js'
-import { fencedError } from './errors.js'
+import { classifyError, fencedError } from './errors.js'
 import { ACK, FENCED, NOTE_ATTEMPT, SEEK } from './group-scripts.js'
 import { GroupSetup } from './group-setup.js'
 import type { Incarnation } from './incarnations.js'
 import { markKey, type Partition } from './keys.js'
-import { readLag } from './lag.js'
+import { readLags } from './lag.js'
 import { LeaseMembership } from './lease-membership.js'
 import { ACK_MARKED } from './mark-scripts.js'
 import type { Membership } from './membership.js'
@@ -77,7 +77,7 @@ export class RedisConsumerDriver implements ConsumerDriver {
     const lost = (error: unknown): void => this.#lose(error)
     this.#connection = await this.#connector.connectChecked({ role: 'consumer', lost }, signal)
     this.#blocking = await this.#connector.connect({ role: 'waiter', lost, blockMs: BLOCK_MS }, signal)
-    this.#wakeUp = new WakeUp(this.#blocking, this.#connection)
+    this.#wakeUp = new WakeUp(this.#blocking, this.#connection, this.#spec.brokerGroup)
     await this.#wakeUp.open()
     const setup = new GroupSetup(this.#connection, this.#spec, this.#incarnation, this.#sink)
     this.#partitions = await setup.open()
@@ -130,11 +130,7 @@ export class RedisConsumerDriver implements ConsumerDriver {
   }
 
   async lag(): Promise<readonly PartitionLag[]> {
-    const connection = this.#connection
-    if (connection === undefined) throw new Error('Connection is closed.')
-    const lags = await Promise.all(
-      this.#partitions.map((partition) => readLag(connection, partition, this.#spec.brokerGroup)),
-    )
+    const lags = await this.#lags().catch((error: unknown) => Promise.reject(classifyError(error, 'lag')))
     return lags.map((lag, index) => {
       const partition = this.#partitions[index] as Partition
       return lag ?? { topic: partition.topic, partition: partition.number, lag: 0, unacked: 0 }
@@ -146,7 +142,7 @@ export class RedisConsumerDriver implements ConsumerDriver {
   }
 
   async probe(): Promise<void> {
-    await this.#connection?.probe()
+    await this.#connector.probe(this.#connection)
   }
 
   async close(): Promise<void> {
@@ -171,6 +167,11 @@ export class RedisConsumerDriver implements ConsumerDriver {
     }
     const settled = deliveries.filter(({ refusal }) => refusal !== 'busy')
     this.#membership?.acked(assignment, settled)
+  }
+
+  async #lags(): Promise<readonly (PartitionLag | undefined)[]> {
+    if (this.#connection === undefined) throw new Error('Connection is closed.')
+    return readLags(this.#connection, this.#partitions, this.#spec.brokerGroup)
   }
 
   #takesMarksOf(store: DedupeStore): boolean {

@@ -47,8 +47,8 @@ const RULES: readonly Rule[] = [
   },
   {
     pattern: /max number of clients/,
-    code: 'UNAVAILABLE',
-    message: 'the server has no room for another client (maxclients)',
+    code: 'RESOURCE_EXHAUSTED',
+    message: 'the server has no room for another client: raise maxclients, or use fewer connections',
   },
   { pattern: /\bNOGROUP\b/, code: 'NOT_FOUND', retryable: true, message: 'the consumer group or its stream is gone' },
   { pattern: /\bNOSCRIPT\b/, code: 'UNAVAILABLE', message: 'the server has forgotten a script' },
@@ -93,6 +93,11 @@ const RULES: readonly Rule[] = [
     code: 'INVALID_ARGUMENT',
     message: 'TLS failed: is it a TLS port, and does it ask for a client certificate (tlsCertFile)?',
   },
+  {
+    pattern: /\b(EMFILE|ENFILE)\b/,
+    code: 'RESOURCE_EXHAUSTED',
+    message: 'this process may open no more files or sockets (ulimit -n)',
+  },
   { pattern: /ECONNREFUSED/, code: 'UNAVAILABLE', message: 'nothing listens at the address' },
   { pattern: /ENOTFOUND|EAI_AGAIN/, code: 'UNAVAILABLE', message: "the host's name is not known" },
   {
@@ -123,8 +128,11 @@ export function classifyError(native: unknown, operation: string, topic?: string
   })
 }
 
-/** True for an error reply with this code, also one that passed through a script. */
-export function isReply(error: unknown, code: 'NOSCRIPT' | 'NOGROUP' | 'NOPERM' | 'READONLY'): boolean {
+/** True for an error reply with this code or text, also one that passed through a script. */
+export function isReply(
+  error: unknown,
+  code: 'NOSCRIPT' | 'NOGROUP' | 'NOPERM' | 'READONLY' | 'unknown command' | 'max number of clients',
+): boolean {
   return error instanceof Error && error.message.includes(code)
 }
 

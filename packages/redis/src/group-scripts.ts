@@ -92,26 +92,28 @@ return {epoch, suspectTo, pending[1]}
 `)
 
 /**
- * Renews this member's leases, notes how far the group is, and tells who holds each partition.
- * KEYS: stream and lease of each partition. ARGV: group, owner, leaseMs, then the token of each ('' for those of others).
+ * Renews this member's leases, notes how far the group is, and tells who holds each partition. What it costs doesn't depend on how many
+ * groups read the topic.
+ * KEYS: stream and lease of each partition. ARGV: group, owner, leaseMs, then the token of each ('' for those of others), then the last
+ * entry that each reader has had ('' where it isn't known).
  * Replies per partition the owner, '' where it is free, '${FENCED}' where it was this member's and no longer is.
  */
-export const HEARTBEAT = new Script(`${EVEN_WHEN_FULL}${NOW}${GROUP}${IDS}
-local owners = {}
-for index = 1, #KEYS / 2 do
+export const HEARTBEAT = new Script(`${EVEN_WHEN_FULL}${NOW}${IDS}
+local owners, count = {}, #KEYS / 2
+for index = 1, count do
   local stream, key, token = KEYS[index * 2 - 1], KEYS[index * 2], ARGV[3 + index]
   local lease = redis.call('HMGET', key, 'owner', 'until', 'token')
   if token ~= '' and lease[3] ~= token then
     owners[index] = '${FENCED}'
   elseif token ~= '' then
     owners[index] = ARGV[2]
-    redis.call('HSET', key, 'until', string.format('%.0f', now + ARGV[3]))
-    local group = groupOf(stream, ARGV[1])
-    if group then
-      local position = field(group, 'last-delivered-id')
-      if field(group, 'pending') > 0 then position = predecessor(redis.call('XPENDING', stream, ARGV[1])[2]) end
-      redis.call('HSET', key, 'position', position)
+    local news = {'until', string.format('%.0f', now + ARGV[3])}
+    local pending, position = redis.pcall('XPENDING', stream, ARGV[1]), ARGV[3 + count + index]
+    if not pending.err then
+      if pending[1] > 0 then position = predecessor(pending[2]) end
+      if position ~= '' then news[3], news[4] = 'position', position end
     end
+    redis.call('HSET', key, unpack(news))
   elseif lease[1] and lease[1] ~= '' and tonumber(lease[2]) > now then
     owners[index] = lease[1]
   else
@@ -167,10 +169,46 @@ redis.call('HDEL', KEYS[2], 'stray')
 return '${STRAY}'
 `)
 
-/** The last entry that a group has had. KEYS: stream. ARGV: group. */
+/**
+ * The last entry that a group has had, where a reader that found nothing new may wait for what comes after it.
+ * KEYS: stream, lease. ARGV: token, group. Replies nothing where the reader must look again: since its read, another member may have had
+ * what it waits for.
+ */
 export const LAST_DELIVERED = new Script(`${EVEN_WHEN_FULL}${GROUP}
-local group = groupOf(KEYS[1], ARGV[1])
-return group and field(group, 'last-delivered-id') or '0-0'
+if ARGV[1] ~= '' then
+  local lease = redis.call('HMGET', KEYS[2], 'token', 'stray')
+  if lease[1] ~= ARGV[1] or lease[2] then return false end
+end
+local group = groupOf(KEYS[1], ARGV[2])
+return group and field(group, 'last-delivered-id')
+`)
+
+/**
+ * Finds partitions whose waiting readers must look: the group is lost or was moved, the lease isn't this member's or carries a mark, or
+ * there are entries after the last delivered one.
+ * KEYS: stream and lease of each. ARGV: group, '1' to find moved groups as well, then token ('' for members without leases) and last
+ * delivered id of each. Replies how many groups a stream has (0 where it wasn't asked), and the indexes, from 0.
+ */
+export const CHECK_WAITING = new Script(`${EVEN_WHEN_FULL}${FIELD}
+local due, groups = {}, 0
+for index = 1, #KEYS / 2 do
+  local stream, token, last = KEYS[index * 2 - 1], ARGV[index * 2 + 1], ARGV[index * 2 + 2]
+  local changed = redis.pcall('XPENDING', stream, ARGV[1]).err
+  if not changed and token ~= '' then
+    local lease = redis.call('HMGET', KEYS[index * 2], 'token', 'stray')
+    changed = lease[1] ~= token or lease[2]
+  end
+  -- Only the list of all groups has the position of one.
+  if not changed and ARGV[2] == '1' then
+    local list = redis.call('XINFO', 'GROUPS', stream)
+    groups = math.max(groups, #list)
+    for _, group in ipairs(list) do
+      if field(group, 'name') == ARGV[1] then changed = field(group, 'last-delivered-id') ~= last end
+    end
+  end
+  if changed or #redis.call('XRANGE', stream, '(' .. last, '+', 'COUNT', 1) > 0 then due[#due + 1] = index - 1 end
+end
+return {groups, due}
 `)
 
 /**
@@ -221,22 +259,29 @@ return 'ok'
 `)
 
 /**
- * How far behind a group is. KEYS: stream. ARGV: group.
- * Replies undelivered entries (-1 where Redis can't tell), pending ones, and the last delivered id; nothing without stream or group.
+ * How far behind a group is in some partitions. KEYS: streams. ARGV: group.
+ * Replies for each undelivered entries (-1 where Redis can't tell), pending ones, and the last delivered id; nothing without stream or
+ * group.
  */
 export const LAG = new Script(`${EVEN_WHEN_FULL}${GROUP}${IDS}
-local group = groupOf(KEYS[1], ARGV[1])
-if not group then return false end
-local delivered = field(group, 'last-delivered-id')
-local behind = field(group, 'lag')
-if not behind then
-  local stream = redis.call('XINFO', 'STREAM', KEYS[1])
-  local first = field(stream, 'first-entry')
-  behind = -1
-  if not first or not before(delivered, field(stream, 'last-generated-id')) then behind = 0
-  elseif before(delivered, first[1]) then behind = field(stream, 'length') end
+local function lagOf(key, group)
+  local delivered = field(group, 'last-delivered-id')
+  local behind = field(group, 'lag')
+  if not behind then
+    local stream = redis.call('XINFO', 'STREAM', key)
+    local first = field(stream, 'first-entry')
+    behind = -1
+    if not first or not before(delivered, field(stream, 'last-generated-id')) then behind = 0
+    elseif before(delivered, first[1]) then behind = field(stream, 'length') end
+  end
+  return {behind, field(group, 'pending'), delivered}
 end
-return {behind, field(group, 'pending'), delivered}
+local lags = {}
+for index, key in ipairs(KEYS) do
+  local group = groupOf(key, ARGV[1])
+  lags[index] = group and lagOf(key, group) or false
+end
+return lags
 `)
 
 /** Counts entries after an id, a page at a time. KEYS: stream. ARGV: id. Replies how many and the last one's id. */
@@ -252,25 +297,18 @@ return {count, from}
 `)
 
 /**
- * With members that share a partition: keeps this member's unsettled entries from being claimed, and notes how far the group is.
- * KEYS: stream, lease. ARGV: group, consumer, format version, then ids.
+ * With members that share a partition: keeps this member's unsettled entries from being claimed.
+ * KEYS: stream. ARGV: group, consumer, then at most 1000 ids.
  */
-export const KEEP = new Script(`${EVEN_WHEN_FULL}${GROUP}${IDS}
+export const KEEP = new Script(`${EVEN_WHEN_FULL}
 local mine = {}
-for index = 4, #ARGV do
+for index = 3, #ARGV do
   local entry = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[index], ARGV[index], 1)[1]
   if entry and entry[2] == ARGV[2] then mine[#mine + 1] = ARGV[index] end
-  if #mine == 1000 or (index == #ARGV and #mine > 0) then
-    mine[#mine + 1] = 'JUSTID'
-    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, unpack(mine))
-    mine = {}
-  end
 end
-local group = groupOf(KEYS[1], ARGV[1])
-if group then
-  local position = field(group, 'last-delivered-id')
-  if field(group, 'pending') > 0 then position = predecessor(redis.call('XPENDING', KEYS[1], ARGV[1])[2]) end
-  redis.call('HSET', KEYS[2], 'v', ARGV[3], 'position', position)
+if #mine > 0 then
+  mine[#mine + 1] = 'JUSTID'
+  redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, unpack(mine))
 end
 return 'ok'
 `)
@@ -289,12 +327,56 @@ end
 return 'ok'
 `)
 
+/** Where a group goes on if it is lost: before the first entry that isn't settled. */
+const POSITION = `
+local function positionOf(stream, group)
+  if field(group, 'pending') == 0 then return field(group, 'last-delivered-id') end
+  return predecessor(redis.call('XPENDING', stream, field(group, 'name'))[2])
+end
+`
+
 /**
- * Claims what others have given back, or left behind for too long, and removes consumers that have nothing and are silent.
+ * With members that share partitions: notes how far the group is in each, shows that this member lives, and removes consumers that have
+ * nothing and are silent.
+ * KEYS: stream and lease of each partition. ARGV: group, consumer, format version, idle limit in ms.
+ * Replies the indexes, from 0, of partitions where others have given something back or abandoned it.
+ */
+export const TEND_SHARED = new Script(`${EVEN_WHEN_FULL}${GROUP}${IDS}${POSITION}
+local name, me, limit = ARGV[1], ARGV[2], tonumber(ARGV[4])
+local function claimable(stream)
+  if #redis.call('XPENDING', stream, name, '-', '+', 1, '${GIVEN_BACK}') > 0 then return true end
+  for _, entry in ipairs(redis.call('XPENDING', stream, name, 'IDLE', limit, '-', '+', 100)) do
+    if entry[2] ~= me then return true end
+  end
+  return false
+end
+local due = {}
+for index = 1, #KEYS / 2 do
+  local stream = KEYS[index * 2 - 1]
+  local group = groupOf(stream, name)
+  if group then
+    redis.call('HSET', KEYS[index * 2], 'v', ARGV[3], 'position', positionOf(stream, group))
+    if field(group, 'pending') > 0 and claimable(stream) then due[#due + 1] = index - 1 end
+    if field(group, 'consumers') > 1 then
+      -- There is no such entry: the call only counts as a sign of this consumer.
+      redis.call('XCLAIM', stream, name, me, 0, '0-0', 'JUSTID')
+      for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', stream, name)) do
+        if field(consumer, 'pending') == 0 and field(consumer, 'idle') > limit * 10 and field(consumer, 'name') ~= me then
+          redis.call('XGROUP', 'DELCONSUMER', stream, name, field(consumer, 'name'))
+        end
+      end
+    end
+  end
+end
+return due
+`)
+
+/**
+ * Claims what others have given back, or abandoned for too long.
  * KEYS: stream, lease, attempts. ARGV: token (''), group, consumer, idle limit in ms, most entries.
  * Replies entries with their attempts: first those given back, then those of the dead.
  */
-export const CLAIM = new Script(`${EVEN_WHEN_FULL}${FIELD}${FENCE}
+export const CLAIM = new Script(`${EVEN_WHEN_FULL}${FENCE}
 local stream, group, me = KEYS[1], ARGV[2], ARGV[3]
 local function claim(list)
   local ids = {}
@@ -307,11 +389,6 @@ local function claim(list)
 end
 local returned = claim(redis.call('XPENDING', stream, group, '-', '+', ARGV[5], '${GIVEN_BACK}'))
 local left = claim(redis.call('XPENDING', stream, group, 'IDLE', ARGV[4], '-', '+', ARGV[5]))
-for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
-  if field(consumer, 'pending') == 0 and field(consumer, 'idle') > ARGV[4] * 10 and field(consumer, 'name') ~= me then
-    redis.call('XGROUP', 'DELCONSUMER', stream, group, field(consumer, 'name'))
-  end
-end
 return {returned, left}
 `)
 

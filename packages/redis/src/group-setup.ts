@@ -1,16 +1,19 @@
 import {
   type ConsumerSink,
   type ConsumerSpec,
+  isStreamError,
   type StartPosition,
   StreamError,
   startOf,
+  type TopicSpec,
 } from '@streamswitch/core/driver'
 import type { Connection } from './connection.js'
 import { ENSURE_GROUP, SKIP_TRIMMED } from './group-scripts.js'
 import type { Incarnation } from './incarnations.js'
 import { FORMAT_VERSION, type Partition, partitionsOf } from './keys.js'
 import { namesEntry, outsideOf, startId } from './position.js'
-import { provisionTopic } from './topic.js'
+import { type ProvisionedTopic, provisionTopic } from './topic.js'
+import { TopicWatch, type WatchedTopic } from './topic-watch.js'
 
 type Outcome = 'existed' | 'created' | 'recreated' | 'missing'
 
@@ -20,6 +23,8 @@ export class GroupSetup {
   readonly #spec: ConsumerSpec
   readonly #incarnation: Incarnation
   readonly #sink: ConsumerSink
+  readonly #absent = new Set<string>()
+  #watch = new TopicWatch([])
 
   constructor(connection: Connection, spec: ConsumerSpec, incarnation: Incarnation, sink: ConsumerSink) {
     this.#connection = connection
@@ -32,12 +37,70 @@ export class GroupSetup {
   async open(): Promise<Partition[]> {
     const { topics, brokerGroup } = this.#spec
     const partitions: Partition[] = []
-    for (const topic of topics)
-      partitions.push(...partitionsOf(topic, await provisionTopic(this.#connection, topic), brokerGroup))
-    const outcomes = await Promise.all(partitions.map((partition) => this.ensure(partition, this.#incarnation.joined)))
+    const watched: WatchedTopic[] = []
+    for (const topic of topics) {
+      const { partitions: count, recorded } = await this.#provision(topic)
+      partitions.push(...partitionsOf(topic, count, brokerGroup))
+      this.#incarnation.partitions.set(topic.topic, count)
+      if (recorded) watched.push({ spec: topic, partitions: count })
+    }
+    this.#watch = new TopicWatch(watched)
+    if (this.#incarnation.joined) {
+      await Promise.all(partitions.map((partition) => this.ensureIfThere(partition)))
+      return partitions
+    }
+    const outcomes = await Promise.all(partitions.map((partition) => this.ensure(partition, false)))
     this.#tell(partitions, outcomes)
     this.#incarnation.joined = true
     return partitions
+  }
+
+  /** A topic of a list that was deleted while the loop was away keeps its place in it. */
+  async #provision(topic: TopicSpec): Promise<ProvisionedTopic> {
+    const before = this.#incarnation.partitions.get(topic.topic)
+    try {
+      const found = await provisionTopic(this.#connection, topic, before)
+      return before === undefined || found.recorded ? found : { partitions: before, recorded: false }
+    } catch (error) {
+      if (before === undefined || !this.#mayMiss(topic, error)) throw error
+      return { partitions: before, recorded: false }
+    }
+  }
+
+  /**
+   * As `ensure`, for a loop that was a member before. Resolves with false, and reports it once, where the topic or its group was deleted
+   * and the loop has others that go on without it.
+   */
+  async ensureIfThere(partition: Partition): Promise<boolean> {
+    const topic = this.#spec.topics.find((one) => one.topic === partition.topic)
+    try {
+      await this.ensure(partition, true)
+    } catch (error) {
+      if (topic === undefined || !this.#mayMiss(topic, error)) throw error
+      if (!this.#absent.has(topic.topic)) this.#sink.report(error)
+      this.#absent.add(topic.topic)
+      return false
+    }
+    this.#absent.delete(partition.topic)
+    return true
+  }
+
+  /** Topics that a pattern found leave in their own way. */
+  #mayMiss(topic: TopicSpec, error: unknown): error is StreamError {
+    return (
+      this.#spec.topics.length > 1 && topic.groups === undefined && isStreamError(error) && error.code === 'NOT_FOUND'
+    )
+  }
+
+  /**
+   * Reports when the metadata of a topic were lost, damaged or restored. Rejects with CONFLICT when a topic has another number of
+   * partitions by now.
+   */
+  async checkTopics(): Promise<void> {
+    for (const { error, changed } of await this.#watch.check(this.#connection)) {
+      if (changed) throw error
+      this.#sink.report(error)
+    }
   }
 
   /** @param known - the group has existed before: if it is missing it was lost, and goes on where it was, never at the end. */

@@ -7,6 +7,8 @@ export interface Incarnation {
   readonly id: string
   /** It has been a member before: a group that is missing now was lost, not new. */
   joined: boolean
+  /** How many partitions its topics had when they were there last. */
+  readonly partitions: Map<string, number>
 }
 
 /** Tells loops of this process apart from earlier holders of their names. */
@@ -16,7 +18,7 @@ export class Incarnations {
   of(spec: ConsumerSpec): Incarnation {
     let incarnation = this.#known.get(spec)
     if (incarnation === undefined) {
-      incarnation = { id: `${spec.member}#${randomBytes(6).toString('hex')}`, joined: false }
+      incarnation = { id: `${spec.member}#${randomBytes(6).toString('hex')}`, joined: false, partitions: new Map() }
       this.#known.set(spec, incarnation)
     }
     return incarnation

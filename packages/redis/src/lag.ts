@@ -3,17 +3,23 @@ import type { Connection } from './connection.js'
 import { COUNT_AFTER, LAG } from './group-scripts.js'
 import type { Partition } from './keys.js'
 
-/** Lag of a group in one partition, or `undefined` where stream or group are missing. */
-export async function readLag(
+/** Lag of a group in each of some partitions; `undefined` where stream or group are missing. One call, unless Redis doesn't know it. */
+export async function readLags(
   connection: Connection,
-  partition: Partition,
+  partitions: readonly Partition[],
   brokerGroup: string,
-): Promise<PartitionLag | undefined> {
-  const reply = (await connection.run(LAG, [partition.stream], [brokerGroup])) as [number, number, Buffer] | null
-  if (reply === null) return undefined
-  const [behind, unacked, delivered] = reply
-  const undelivered = behind >= 0 ? behind : await countAfter(connection, partition.stream, delivered.toString())
-  return { topic: partition.topic, partition: partition.number, lag: undelivered + unacked, unacked }
+): Promise<readonly (PartitionLag | undefined)[]> {
+  const streams = partitions.map(({ stream }) => stream)
+  const replies = (await connection.run(LAG, streams, [brokerGroup])) as readonly ([number, number, Buffer] | null)[]
+  return Promise.all(
+    partitions.map(async ({ topic, number, stream }, index) => {
+      const reply = replies[index]
+      if (reply === null || reply === undefined) return undefined
+      const [behind, unacked, delivered] = reply
+      const undelivered = behind >= 0 ? behind : await countAfter(connection, stream, delivered.toString())
+      return { topic, partition: number, lag: undelivered + unacked, unacked }
+    }),
+  )
 }
 
 /** Redis doesn't know the lag after deletions and moves: then it is counted. */

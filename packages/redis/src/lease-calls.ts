@@ -34,10 +34,18 @@ export class LeaseCalls {
     return (reply as Buffer[]).map(String).sort()
   }
 
-  /** Renews the leases whose tokens are given ('' for others'). Returns each partition's owner, as the script says. */
-  async heartbeat(partitions: readonly Partition[], tokens: readonly string[]): Promise<string[]> {
+  /**
+   * Renews the leases whose tokens are given ('' for others) and notes the positions ('' for unknown ones). Returns each partition's
+   * owner, as the script says.
+   */
+  async heartbeat(
+    partitions: readonly Partition[],
+    tokens: readonly string[],
+    positions: readonly string[],
+  ): Promise<string[]> {
     const keys = partitions.flatMap((partition) => [partition.stream, partition.lease])
-    const reply = await this.#connection.run(HEARTBEAT, keys, [this.#group, this.owner, this.#leaseMs, ...tokens])
+    const args = [this.#group, this.owner, this.#leaseMs, ...tokens, ...positions]
+    const reply = await this.#connection.run(HEARTBEAT, keys, args)
     return (reply as Buffer[]).map(String)
   }
 

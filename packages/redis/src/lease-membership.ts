@@ -165,9 +165,11 @@ export class LeaseMembership implements Membership {
 
   /** Renews, hands over, takes. Returns whether this member is owed partitions. */
   async #beat(): Promise<boolean> {
-    const shares = await Promise.all(
-      this.#topics().map(([brokerTopic, partitions]) => this.#share(brokerTopic, partitions)),
-    )
+    void this.#context.wakeUp.check()
+    const [shares] = await Promise.all([
+      Promise.all(this.#topics().map(([brokerTopic, partitions]) => this.#share(brokerTopic, partitions))),
+      this.#setup.checkTopics(),
+    ])
     if (this.#stopped) return false
     for (const share of shares) for (const partition of share.release) this.#handOver(partition)
     await this.#take(shares.flatMap((share) => share.take))
@@ -182,9 +184,10 @@ export class LeaseMembership implements Membership {
   ): Promise<{ take: Partition[]; release: Partition[]; hungry: boolean }> {
     const holdings = partitions.map((partition) => this.#held.get(partition))
     const tokens = holdings.map((holding) => holding?.reader.token ?? '')
+    const positions = holdings.map((holding) => holding?.reader.lastId ?? '')
     const [members, owners] = await Promise.all([
       this.#calls.members(brokerTopic, 'live'),
-      this.#calls.heartbeat(partitions, tokens),
+      this.#calls.heartbeat(partitions, tokens, positions),
     ])
     for (const [index, holding] of holdings.entries()) {
       if (owners[index] !== FENCED || holding === undefined) continue
@@ -214,7 +217,7 @@ export class LeaseMembership implements Membership {
   }
 
   async #takeOne(partition: Partition): Promise<{ holding: Holding; lease: TakenLease } | undefined> {
-    await this.#setup.ensure(partition, true)
+    if (!(await this.#setup.ensureIfThere(partition))) return undefined
     const lease = await this.#calls.take(partition)
     if (lease === undefined) return undefined
     const assignment = { topic: partition.topic, partition: partition.number, epoch: lease.epoch }
@@ -255,13 +258,21 @@ export class LeaseMembership implements Membership {
     void this.#context.sink.revoked([holding.reader.assignment], 'lost')
   }
 
-  /** What runs ends, the group is made anew where it was if it is missing, and the partition starts with what is pending. */
+  /** What runs ends, the group is recreated where it was if it is missing and may be, and the partition starts with what is pending. */
   async #startOver(assignment: PartitionAssignment): Promise<void> {
     const holding = this.#holdingOf(assignment)
     if (holding === undefined || this.#stopped) return
+    const { partition, reader } = holding
     try {
       await this.#context.sink.revoked([assignment], 'graceful', HANDOVER_MS)
-      await this.restart(assignment, async () => {})
+      await reader.stop()
+      await this.#inTurn(async () => {
+        const current = this.#held.get(partition)
+        if (current !== undefined && current !== holding) return
+        this.#held.delete(partition)
+        // Where it can't be had now, a heartbeat takes it once it can.
+        if (!(await this.#take([partition]))) await this.#calls.release(partition, reader.token)
+      })
     } catch (error) {
       this.#lose(error)
     }

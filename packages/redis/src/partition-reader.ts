@@ -47,6 +47,7 @@ export class PartitionReader {
   #stopped = false
   #done: Promise<void> = Promise.resolve()
   #averageBytes = UNKNOWN_BYTES
+  #lastId = ''
 
   constructor(
     context: ReaderContext,
@@ -60,6 +61,11 @@ export class PartitionReader {
     this.assignment = assignment
     this.token = token
     this.#events = events
+  }
+
+  /** The last new entry that the group has had, as far as this reader knows; empty before it has looked. */
+  get lastId(): string {
+    return this.#lastId
   }
 
   /** @param pending - what to know of pending entries; left out: there are none. */
@@ -168,13 +174,22 @@ export class PartitionReader {
       this.#events.stray()
     }
     const streams = reply as readonly [Buffer, readonly RawEntry[]][] | null
-    return this.#stopped ? [] : (streams?.[0]?.[1] ?? [])
+    const entries = this.#stopped ? [] : (streams?.[0]?.[1] ?? [])
+    const last = entries.at(-1)
+    if (from === '>' && last !== undefined) this.#lastId = String(last[0])
+    return entries
   }
 
   async #waitForMore(): Promise<void> {
     const { connection, group, wakeUp } = this.#context
-    const last = await connection.run(LAST_DELIVERED, [this.partition.stream], [group])
-    if (!this.#stopped) await wakeUp.wait(this.partition.stream, String(last))
+    const last = await connection.run(
+      LAST_DELIVERED,
+      [this.partition.stream, this.partition.lease],
+      [this.token, group],
+    )
+    if (last === null || this.#stopped) return
+    this.#lastId = String(last)
+    await wakeUp.wait(this.partition, this.token, this.#lastId)
   }
 
   async #withAttempts(entries: readonly RawEntry[]): Promise<readonly RawEntry[]> {

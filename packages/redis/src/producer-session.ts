@@ -30,6 +30,8 @@ export class LaneNumbers {
 /** What outlives the connections of one producer. */
 export class ProducerSession {
   readonly id = randomBytes(12).toString('base64url')
+  /** How many partitions the topic had when it was opened last. */
+  partitions: number | undefined
   readonly #lanes = new Map<number, LaneNumbers>()
 
   lane(number: number): LaneNumbers {

@@ -16,6 +16,7 @@ import { partitionOfKey } from './partitioner.js'
 import type { ProducerSession } from './producer-session.js'
 import { PUBLISH } from './publish-script.js'
 import { provisionTopic } from './topic.js'
+import { TopicWatch } from './topic-watch.js'
 
 /** How long the server remembers a producer's last record: an outage must be longer for a resend to be stored twice. */
 const SESSION_TTL_MS = 600_000
@@ -41,6 +42,7 @@ export class RedisProducerDriver implements ProducerDriver {
   readonly #lanes = new Map<number, Lane>()
   #connection: Connection | undefined
   #barrier: DurabilityBarrier | undefined
+  #watch = new TopicWatch([])
   #partitions = 1
 
   constructor(
@@ -62,7 +64,10 @@ export class RedisProducerDriver implements ProducerDriver {
       signal,
     )
     this.#connection = connection
-    this.#partitions = await provisionTopic(connection, this.#spec.topic)
+    const { partitions, recorded } = await provisionTopic(connection, this.#spec.topic, this.#session.partitions)
+    this.#partitions = partitions
+    this.#session.partitions = partitions
+    this.#watch = new TopicWatch(recorded ? [{ spec: this.#spec.topic, partitions }] : [])
     this.#barrier = new DurabilityBarrier(connection, settings.durability, settings.durabilityTimeoutMs)
     const isBounded = this.#spec.topic.role !== 'dead-letters'
     return {
@@ -100,8 +105,15 @@ export class RedisProducerDriver implements ProducerDriver {
     }
   }
 
+  /** Also finds out when the topic has another number of partitions by now: what goes to the old ones may have no reader. */
   async probe(): Promise<void> {
-    await this.#connection?.probe()
+    const connection = this.#connection
+    if (connection === undefined) return
+    const checked = this.#watch.check(connection)
+    checked.catch(() => {})
+    await this.#connector.probe(connection)
+    const changed = (await checked).find((finding) => finding.changed)
+    if (changed !== undefined) this.#sink.lost(changed.error)
   }
 
   async close(): Promise<void> {

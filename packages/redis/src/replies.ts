@@ -145,7 +145,7 @@ class RedisReplySender implements ProducerDriver {
   }
 
   async probe(): Promise<void> {
-    await this.#connection?.probe()
+    await this.#connector.probe(this.#connection)
   }
 
   async close(): Promise<void> {

@@ -6,16 +6,16 @@ export const PORT = 6379
 
 /** The servers of one data set, of which one is the primary. */
 export class Seeds {
-  readonly #addresses: readonly HostAddress[]
+  readonly addresses: readonly HostAddress[]
   #next = 0
 
   constructor(hosts: readonly string[]) {
-    this.#addresses = hosts.map((host) => parseHostText(host, PORT))
+    this.addresses = hosts.map((host) => parseHostText(host, PORT))
   }
 
   /** Whether it must be found out which one is the primary. */
   get several(): boolean {
-    return this.#addresses.length > 1
+    return this.addresses.length > 1
   }
 
   /**
@@ -24,12 +24,13 @@ export class Seeds {
    */
   async find<T>(connect: (address: HostAddress) => Promise<T>, signal: AbortSignal): Promise<T> {
     let failure: unknown
-    for (const _ of this.#addresses) {
-      const at = this.#next
+    const first = this.#next
+    for (const index of this.addresses.keys()) {
+      const at = (first + index) % this.addresses.length
       // Should the time run out at a server that hangs, the next attempt begins behind it.
-      this.#next = (at + 1) % this.#addresses.length
+      this.#next = (at + 1) % this.addresses.length
       try {
-        const found = await connect(this.#addresses[at] as HostAddress)
+        const found = await connect(this.addresses[at] as HostAddress)
         this.#next = at
         return found
       } catch (error) {

@@ -1,5 +1,5 @@
 import { type Delivery, type PartitionAssignment, StreamError } from '@streamswitch/core/driver'
-import { CLAIM, GIVE_BACK, KEEP, LEAVE } from './group-scripts.js'
+import { CLAIM, GIVE_BACK, KEEP, LEAVE, TEND_SHARED } from './group-scripts.js'
 import type { GroupSetup } from './group-setup.js'
 import { FORMAT_VERSION, type Partition } from './keys.js'
 import type { Membership } from './membership.js'
@@ -10,12 +10,17 @@ import { PartitionReader, type ReaderContext } from './partition-reader.js'
 /** Most entries that are claimed at once. */
 const CLAIM_LIMIT = 100
 
+/** Most entries that are kept fresh by one call. */
+const KEEP_LIMIT = 500
+
 interface Share {
   readonly partition: Partition
   reader: PartitionReader
   /** Delivered here and not settled. */
   readonly unsettled: Set<string>
   claimDue: boolean
+  /** The topic or its group was deleted, and the loop has others. */
+  absent: boolean
 }
 
 /**
@@ -30,7 +35,6 @@ export class SharedMembership implements Membership {
   readonly #lose: (error: unknown) => void
   #timer: NodeJS.Timeout | undefined
   #tending: Promise<void> = Promise.resolve()
-  #ticks = 0
   #stopped = false
   #left = false
 
@@ -116,6 +120,7 @@ export class SharedMembership implements Membership {
       unsettled,
       // At once: what was given back, or left behind long ago, waits for nobody else.
       claimDue: true,
+      absent: false,
       reader: new PartitionReader(this.#context, partition, assignment, '', {
         fenced: () => {},
         stray: () => {},
@@ -155,27 +160,36 @@ export class SharedMembership implements Membership {
   }
 
   async #tick(): Promise<void> {
-    this.#ticks += 1
-    this.#tending = this.#keepAll().catch((error: unknown) => this.#lose(error))
+    this.#tending = this.#tend().catch((error: unknown) => this.#lose(error))
     await this.#tending
-    // Only after own entries are fresh again, or a long pause of this process would look like its death to itself.
-    for (const share of this.#stopped ? [] : this.#shares) share.claimDue = true
     this.#schedule()
   }
 
-  async #keepAll(): Promise<void> {
+  async #tend(): Promise<void> {
+    // Own entries first, or a long pause of this process would look like its death to itself.
+    await Promise.all(this.#shares.map((share) => this.#keep(share)))
+    const { connection, group, consumer, wakeUp } = this.#context
+    void wakeUp.check()
+    const shares = [...this.#shares]
+    const keys = shares.flatMap(({ partition }) => [partition.stream, partition.lease])
+    const args = [group, consumer, FORMAT_VERSION, this.#settings.claimIdleMs]
+    const [due] = await Promise.all([
+      connection.run(TEND_SHARED, keys, args) as Promise<readonly number[]>,
+      this.#setup.checkTopics(),
+    ])
+    if (this.#stopped) return
+    for (const share of shares) if (share.absent) await this.#takeAgain(share)
+    for (const share of due.map((index) => shares[index] as Share)) {
+      share.claimDue = true
+      wakeUp.wake(share.partition.stream)
+    }
+  }
+
+  async #keep({ partition, unsettled }: Share): Promise<void> {
     const { connection, group, consumer } = this.#context
-    const keeping = this.#shares.map(async ({ partition, unsettled }) => {
-      const ids = [...unsettled]
-      for (let start = 0; start === 0 || start < ids.length; start += 500) {
-        await connection.run(
-          KEEP,
-          [partition.stream, partition.lease],
-          [group, consumer, FORMAT_VERSION, ...ids.slice(start, start + 500)],
-        )
-      }
-    })
-    await Promise.all(keeping)
+    const ids = [...unsettled]
+    for (let start = 0; start < ids.length; start += KEEP_LIMIT)
+      await connection.run(KEEP, [partition.stream], [group, consumer, ...ids.slice(start, start + KEEP_LIMIT)])
   }
 
   async #groupGone(assignment: PartitionAssignment): Promise<void> {
@@ -183,12 +197,24 @@ export class SharedMembership implements Membership {
     if (share === undefined || this.#stopped) return
     try {
       await this.#context.sink.revoked([assignment], 'graceful')
-      await this.restart(assignment, async () => {
-        await this.#setup.ensure(share.partition, true)
-      })
+      await share.reader.stop()
+      share.unsettled.clear()
+      share.absent = true
+      await this.#takeAgain(share)
     } catch (error) {
       this.#lose(error)
     }
+  }
+
+  /** Reads a partition again whose group was lost, once it is there. */
+  async #takeAgain(share: Share): Promise<void> {
+    if (!(await this.#setup.ensureIfThere(share.partition))) return
+    const index = this.#shares.indexOf(share)
+    if (this.#stopped || index < 0) return
+    const again = this.#share(share.partition)
+    this.#shares[index] = again
+    this.#context.sink.assigned([again.reader.assignment])
+    again.reader.start(undefined)
   }
 
   #shareOf(assignment: PartitionAssignment): Share | undefined {

@@ -1,39 +1,103 @@
 import { partitionConflict, StreamError, type TopicSpec, topicMissing } from '@streamswitch/core/driver'
 import type { Connection } from './connection.js'
-import { FORMAT_VERSION, metaKey } from './keys.js'
+import { FORMAT_VERSION, metaKey, streamKey } from './keys.js'
 import { EVEN_WHEN_FULL, Script } from './script.js'
+
+/** Largest number of partitions that a topic may have. */
+const MAX_PARTITIONS = 10_000
+
+/**
+ * What the metadata say, and what the streams of a topic say about it: `T:n` exists only where there are several partitions. A stream
+ * that has metadata itself is a topic, not a partition.
+ */
+export const TOPIC_FACTS = `
+local function partitionsIn(meta)
+  local number = meta and string.match(meta, '^[1-9]%d*$') and tonumber(meta)
+  return number and number <= ${MAX_PARTITIONS} and number or nil
+end
+local function highestStream(topic)
+  for first = ${MAX_PARTITIONS - 1_000}, 0, -1000 do
+    local names = {}
+    for number = first, first + 999 do names[#names + 1] = topic .. ':' .. number end
+    local existing = redis.pcall('EXISTS', unpack(names))
+    if type(existing) == 'table' then
+      -- A node of a cluster doesn't look into other slots. Topics have one partition there.
+      if string.find(existing.err, 'slot', 1, true) then return -1 end
+      error(existing.err)
+    end
+    if existing > 0 then
+      for index = #names, 1, -1 do
+        if redis.call('TYPE', names[index])['ok'] == 'stream'
+          and redis.call('EXISTS', 'ss:{' .. names[index] .. '}:meta') == 0 then return first + index - 1 end
+      end
+    end
+  end
+  return -1
+end
+`
 
 /**
  * KEYS: metadata, the stream of the topic's own name.
- * ARGV: provision, partitions or '', format version, maxAgeMs or '', maxBytes or '', maxMessages or ''.
+ * ARGV: provision, partitions or '', format version, maxAgeMs or '', maxBytes or '', maxMessages or '', partitions when it was there last or ''.
+ * Replies 'ok', the number of partitions and '1' where the metadata say so; or what is wrong.
  */
-const PROVISION = new Script(`${EVEN_WHEN_FULL}
-local wanted = ARGV[2]
+const PROVISION = new Script(`${EVEN_WHEN_FULL}${TOPIC_FACTS}
+local provision, wanted, topic = ARGV[1], tonumber(ARGV[2]), KEYS[2]
+local kind = redis.call('TYPE', KEYS[1])['ok']
+if kind ~= 'none' and kind ~= 'hash' then return {'damaged', 'is a ' .. kind .. ', not a hash'} end
 local meta = redis.call('HMGET', KEYS[1], 'v', 'partitions')
-local found = meta[2]
-if meta[1] and tonumber(meta[1]) > tonumber(ARGV[3]) then return {'newer', meta[1]} end
-if not found then
-  local kind = redis.call('TYPE', KEYS[2])['ok']
-  if kind ~= 'none' and kind ~= 'stream' then return {'type', kind} end
-  if kind == 'stream' then found = '1' end
-  if not found and ARGV[1] == 'verify' then return {'missing'} end
+local version = tonumber(meta[1] or '')
+if version and version > tonumber(ARGV[3]) then return {'newer', meta[1]} end
+local recorded = partitionsIn(meta[2])
+local found = recorded
+if not recorded then
+  local highest = highestStream(topic)
+  local given = wanted or tonumber(ARGV[7])
+  if highest >= 0 then
+    if not given or given <= highest or given == 1 or provision == 'verify' then
+      return {'lost', tostring(highest)}
+    end
+    found = given
+  else
+    kind = redis.call('TYPE', topic)['ok']
+    if kind ~= 'none' and kind ~= 'stream' then return {'type', kind} end
+    if kind == 'stream' then found = 1 end
+    if not found and meta[2] and not (wanted and provision == 'create') then
+      return {'damaged', "says '" .. string.sub(meta[2], 1, 40) .. "' partitions"}
+    end
+    if not found and provision == 'verify' then return {'missing'} end
+  end
 end
-if found and wanted ~= '' and wanted ~= found then return {'conflict', found} end
-local partitions = found or (wanted ~= '' and wanted) or '1'
-if ARGV[1] == 'create' then
-  if not meta[2] then redis.call('HSET', KEYS[1], 'v', ARGV[3], 'partitions', partitions) end
+if found and wanted and wanted ~= found then return {'conflict', tostring(found)} end
+local partitions = tostring(found or wanted or tonumber(ARGV[7]) or 1)
+if provision == 'create' then
+  if not recorded then redis.call('HSET', KEYS[1], 'v', ARGV[3], 'partitions', partitions) end
   for index, name in ipairs({'maxAgeMs', 'maxBytes', 'maxMessages'}) do
     if ARGV[3 + index] ~= '' then redis.call('HSET', KEYS[1], name, ARGV[3 + index]) end
   end
 end
-return {'ok', partitions}
+return {'ok', partitions, (recorded or provision == 'create') and '1' or ''}
 `)
 
+/** What is known of a topic once it was provisioned. */
+export interface ProvisionedTopic {
+  readonly partitions: number
+  /** Whether the server has metadata that say so. A stream of others has none. */
+  readonly recorded: boolean
+}
+
 /**
- * Makes or checks a topic, as its spec says, and returns its number of partitions. Rejects with CONFLICT for another number or a
- * key that is no stream, NOT_FOUND for a missing topic that is to be verified, UNSUPPORTED for one of a newer format.
+ * Creates or checks a topic, as its spec says. Rejects with CONFLICT for another number of partitions, for a key that is no stream, and where
+ * the metadata are lost or damaged and the spec doesn't restore them; NOT_FOUND for a missing topic that is to be verified; UNSUPPORTED
+ * for one of a newer format.
+ *
+ * @param before - the number of partitions that it had when this process saw it last: so many it gets if it is gone by now.
  */
-export async function provisionTopic(connection: Connection, spec: TopicSpec): Promise<number> {
+export async function provisionTopic(
+  connection: Connection,
+  spec: TopicSpec,
+  before?: number,
+): Promise<ProvisionedTopic> {
   const { maxAgeMs, maxBytes, maxMessages } = spec.retention
   const args = [
     spec.provision,
@@ -42,10 +106,11 @@ export async function provisionTopic(connection: Connection, spec: TopicSpec): P
     maxAgeMs ?? '',
     maxBytes ?? '',
     maxMessages ?? '',
+    before ?? '',
   ]
   const reply = (await connection.run(PROVISION, [metaKey(spec.brokerTopic), spec.brokerTopic], args)) as Buffer[]
-  const [outcome, detail] = reply.map(String)
-  if (outcome === 'ok') return Number(detail)
+  const [outcome, detail, recorded] = reply.map(String)
+  if (outcome === 'ok') return { partitions: Number(detail), recorded: recorded === '1' }
   throw refusal(spec, outcome, detail)
 }
 
@@ -58,6 +123,8 @@ function refusal(spec: TopicSpec, outcome: string | undefined, detail: string | 
       { code: 'UNSUPPORTED', ...context },
     )
   }
+  if (outcome === 'lost') return metadataLost(spec, Number(detail))
+  if (outcome === 'damaged') return metadataDamaged(spec, detail ?? '')
   if (outcome === 'type')
     return new StreamError(
       `key '${spec.brokerTopic}' holds a ${detail}, not a stream: choose another topic or prefix`,
@@ -65,6 +132,41 @@ function refusal(spec: TopicSpec, outcome: string | undefined, detail: string | 
     )
   return partitionConflict('redis', spec.topic, Number(detail), spec.partitions ?? 0)
 }
+
+/** CONFLICT: streams of a topic exist, and nothing says how many partitions it has. */
+export function metadataLost(spec: TopicSpec, highest: number): StreamError {
+  const { topic, brokerTopic, partitions } = spec
+  const least = Math.max(2, highest + 1)
+  const given = partitions === undefined ? '' : ` (partitions: ${partitions} was given)`
+  return new StreamError(
+    `the metadata of topic '${topic}' (key '${metaKey(brokerTopic)}') are missing, but stream '${brokerTopic}:${highest}' exists, so that it has at least ${least} partitions${given}: restore them by opening it once with its real number of partitions and provision: 'create'; if the stream isn't part of it, choose another topic or prefix`,
+    { code: 'CONFLICT', transport: 'redis', operation: 'open', topic },
+  )
+}
+
+/** CONFLICT: the metadata of a topic can't be what this transport has written. */
+export function metadataDamaged(spec: TopicSpec, what: string): StreamError {
+  const { topic, brokerTopic } = spec
+  return new StreamError(
+    `the metadata of topic '${topic}' are damaged: key '${metaKey(brokerTopic)}' ${what}. Delete the key, then open the topic once with its number of partitions and provision: 'create'`,
+    { code: 'CONFLICT', transport: 'redis', operation: 'open', topic },
+  )
+}
+
+/** The streams that may hold messages of a topic, by its metadata or, where they are missing, by what exists. */
+export async function streamsOf(connection: Connection, brokerTopic: string): Promise<string[]> {
+  const count = Number(await connection.run(COUNT_STREAMS, [metaKey(brokerTopic), brokerTopic], []))
+  return Array.from({ length: count }, (_, number) => streamKey(brokerTopic, number, count))
+}
+
+/** KEYS: metadata, the stream of the topic's own name. Replies the number of partitions, at least. */
+const COUNT_STREAMS = new Script(`${EVEN_WHEN_FULL}${TOPIC_FACTS}
+local hash = redis.call('TYPE', KEYS[1])['ok'] == 'hash'
+local recorded = hash and partitionsIn(redis.call('HGET', KEYS[1], 'partitions'))
+if recorded then return recorded end
+local highest = highestStream(KEYS[2])
+return highest < 0 and 1 or math.max(2, highest + 1)
+`)
 
 /** What retention is in force: that of the spec, else what is stored with the topic. */
 export async function readRetention(

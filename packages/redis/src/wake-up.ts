@@ -1,36 +1,61 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Connection } from './connection.js'
+import { CHECK_WAITING } from './group-scripts.js'
+import type { Partition } from './keys.js'
 
-/** How long the server holds an unanswered read, in milliseconds; then waiting readers look by themselves. */
-export const BLOCK_MS = 1_000
+/** How long the server holds an unanswered read, in milliseconds. */
+export const BLOCK_MS = 5_000
 
+/** How often waiting partitions are checked where members look more rarely, in milliseconds. */
+const CHECK_MS = 2_000
+
+/** Most groups that a check goes through, over all partitions, to find those that were moved; with more it does so more rarely. */
+const GROUPS_PER_CHECK = 500
+
+/** Longest pause before a read that has not reached the server is interrupted again, in milliseconds. */
+const MAX_INTERRUPT_PAUSE_MS = 100
+
+/** A partition whose reader waits for new entries. */
 interface Waiter {
+  readonly partition: Partition
+  /** Fences the partition; empty for members that share it. */
+  readonly token: string
   readonly lastId: string
   readonly wake: () => void
 }
 
-/** A stream that is listened to all the time. */
+/** A stream that is watched until the loop closes. */
 interface Listener {
   lastId: string
   readonly changed: () => void
 }
 
 /**
- * Tells waiting readers that their stream has something new, by one blocking read over all of them on a connection of its own. Only
- * a signal: what it reads is thrown away, and the guarded fetch decides.
+ * Notifies waiting readers of new entries, by one blocking read over all of their streams on its own connection. Only a signal: what it
+ * reads is thrown away, and the guarded fetch decides. While nothing is written, a loop costs one blocking read per {@link BLOCK_MS}
+ * and one check with each heartbeat, however many partitions it has.
  */
 export class WakeUp {
   readonly #blocking: Connection
   readonly #commands: Connection
+  readonly #group: string
   readonly #waiting = new Map<string, Waiter>()
   readonly #listeners = new Map<string, Listener>()
   #clientId: string | undefined
-  /** Streams of the read that is on its way. */
+  /** Streams of the read in flight; `undefined` while nothing is read. */
   #watched: ReadonlySet<string> | undefined
+  /** The read in flight. */
+  #answer: Promise<unknown> = Promise.resolve()
+  #interrupting = false
+  #checkTimer: NodeJS.Timeout | undefined
+  /** Checks until the next one that finds moved groups. */
+  #untilThorough = 0
   #stopped = false
 
-  constructor(blocking: Connection, commands: Connection) {
+  constructor(blocking: Connection, commands: Connection, group: string) {
     this.#blocking = blocking
     this.#commands = commands
+    this.#group = group
   }
 
   async open(): Promise<void> {
@@ -44,13 +69,47 @@ export class WakeUp {
     this.#include(stream)
   }
 
-  /** Resolves when the stream may hold entries after `lastId`, or after {@link BLOCK_MS}. */
-  wait(stream: string, lastId: string): Promise<void> {
+  /**
+   * Resolves when the partition has entries after `lastId`, or when its reader must look for another reason: the group was lost or
+   * moved, or the lease (checked where `token` isn't empty) is no longer held or carries a mark.
+   */
+  wait(partition: Partition, token: string, lastId: string): Promise<void> {
     if (this.#stopped) return Promise.resolve()
     return new Promise((wake) => {
-      this.#waiting.set(stream, { lastId, wake })
-      this.#include(stream)
+      this.#waiting.set(partition.stream, { partition, token, lastId, wake })
+      this.#include(partition.stream)
+      this.#checkTimer ??= setTimeout(() => void this.check(), CHECK_MS)
     })
+  }
+
+  /**
+   * Wakes readers that must look for what the blocking read can't report: a group that was lost or moved, a lease that another member
+   * has, a stream that began again at lower ids, and entries that a read on a dead connection would have reported. Called with each
+   * heartbeat, for one write to the server; runs by itself where these are rare. Never rejects.
+   */
+  async check(): Promise<void> {
+    clearTimeout(this.#checkTimer)
+    this.#checkTimer = undefined
+    const waiters = [...this.#waiting.values()]
+    if (waiters.length === 0 || this.#stopped) return
+    this.#checkTimer = setTimeout(() => void this.check(), CHECK_MS)
+    const thorough = this.#untilThorough === 0
+    if (!thorough) this.#untilThorough -= 1
+    const reply = await this.#commands
+      .run(
+        CHECK_WAITING,
+        waiters.flatMap(({ partition }) => [partition.stream, partition.lease]),
+        [this.#group, thorough ? '1' : '', ...waiters.flatMap(({ token, lastId }) => [token, lastId])],
+      )
+      // What is wrong shows to the reader that meets it.
+      .catch(() => [0, [...waiters.keys()]])
+    const [groups, due] = reply as [number, readonly number[]]
+    if (thorough) this.#untilThorough = Math.floor((groups * waiters.length) / GROUPS_PER_CHECK)
+    for (const index of due) {
+      const waiter = waiters[index]
+      if (waiter !== undefined && this.#waiting.get(waiter.partition.stream) === waiter)
+        this.wake(waiter.partition.stream)
+    }
   }
 
   /** Wakes the reader of a stream now. */
@@ -62,8 +121,9 @@ export class WakeUp {
 
   stop(): void {
     this.#stopped = true
+    clearTimeout(this.#checkTimer)
     this.#listeners.clear()
-    for (const stream of [...this.#waiting.keys()]) this.wake(stream)
+    this.#wakeAll()
   }
 
   #include(stream: string): void {
@@ -79,21 +139,22 @@ export class WakeUp {
       const from = [...this.#listeners, ...this.#waiting].map(([stream, { lastId }]) => [stream, lastId] as const)
       const streams = from.map(([stream]) => stream)
       this.#watched = new Set(streams)
-      const reply = await this.#blocking
+      const answer = this.#blocking
         .call('XREAD', 'COUNT', 1, 'BLOCK', BLOCK_MS, 'STREAMS', ...streams, ...from.map(([, lastId]) => lastId))
         // A connection that broke tells its owner itself.
         .catch(() => undefined)
+      this.#answer = answer
+      const reply = await answer
       if (reply === undefined) break
-      this.#tell(reply as readonly Reply[] | null, streams)
+      // Nothing within the time, or interrupted: the next read has all who wait by then.
+      if (reply !== null) this.#notify(reply as readonly Reply[])
     }
     this.#watched = undefined
-    for (const stream of [...this.#waiting.keys()]) this.wake(stream)
+    this.#wakeAll()
   }
 
-  #tell(reply: readonly Reply[] | null, streams: readonly string[]): void {
-    // Nothing within the time: readers look by themselves, for what an id can't tell (a stream that was made anew).
-    for (const stream of reply === null ? streams : []) this.wake(stream)
-    for (const [name, entries] of reply ?? []) {
+  #notify(reply: readonly Reply[]): void {
+    for (const [name, entries] of reply) {
       const stream = name.toString()
       const listener = this.#listeners.get(stream)
       if (listener === undefined) this.wake(stream)
@@ -104,9 +165,30 @@ export class WakeUp {
     }
   }
 
-  /** Makes the read on its way return, so that it begins anew with one stream more. */
+  #wakeAll(): void {
+    for (const stream of [...this.#waiting.keys()]) this.wake(stream)
+  }
+
+  /** Makes the read in flight return until one is in flight that has every stream. One at a time, for all who began to wait. */
   async #interrupt(): Promise<void> {
-    await this.#commands.call('CLIENT', 'UNBLOCK', this.#clientId ?? '0').catch(() => {})
+    if (this.#interrupting) return
+    this.#interrupting = true
+    await Promise.resolve()
+    for (let pauseMs = 1; this.#missesOne(); pauseMs = Math.min(2 * pauseMs, MAX_INTERRUPT_PAUSE_MS)) {
+      const answer = this.#answer
+      const unblocked = await this.#commands.call('CLIENT', 'UNBLOCK', this.#clientId ?? '0').catch(() => undefined)
+      if (unblocked === undefined) break
+      if (Number(unblocked) === 1) await answer
+      // The read is still on its way to the server, by another connection, or its answer is on its way back.
+      else if (this.#answer === answer) await Promise.race([answer, delay(pauseMs)])
+    }
+    this.#interrupting = false
+  }
+
+  #missesOne(): boolean {
+    const watched = this.#watched
+    if (watched === undefined || this.#stopped) return false
+    return [...this.#listeners.keys(), ...this.#waiting.keys()].some((stream) => !watched.has(stream))
   }
 }
 

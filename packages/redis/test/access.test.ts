@@ -15,7 +15,7 @@ afterAll(async () => {
 
 /** As docs/transports/redis.md gives them. */
 const PRODUCE =
-  '+auth +select +ping +info +client|setname +eval +evalsha +type +hget +hmget +hset +get +set +pexpire +xadd +wait +waitaof'
+  '+auth +select +ping +info +client|setname +eval +evalsha +type +exists +hget +hmget +hset +get +set +pexpire +xadd +wait +waitaof'
 const CONSUME =
   '+auth +select +ping +info +client|setname +client|id +client|unblock +eval +evalsha +time +type +exists +hget +hmget +hset +hdel +get +set +del +zadd +zrem +zremrangebyscore +zrange +pexpire +multi +exec +xadd +xlen +xread +xreadgroup +xack +xpending +xclaim +xautoclaim +xrange +xrevrange +xtrim +xinfo|stream +xinfo|groups +xinfo|consumers +xgroup|create +xgroup|setid +xgroup|delconsumer +memory|usage'
 

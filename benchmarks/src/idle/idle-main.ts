@@ -1,0 +1,63 @@
+// The process of one case: opens the loops, lets them handle something, waits, and measures itself.
+import { setTimeout as delay } from 'node:timers/promises'
+import { Transport } from '@streamswitch/core'
+import { messageOf } from '../measuring/case-process.js'
+import { IDLE_TRANSPORTS, type IdleCase, type IdleCost, type IdleReply } from './idle-case.js'
+import { openSockets, sentByThisProcess } from './sockets.js'
+
+/** Messages that each loop handles before it goes idle. */
+const MESSAGES = 100
+const TOPIC = 'idle'
+const SILENT = { debug: () => {}, info: () => {}, warn: () => {}, error: (line: string) => console.error(line) }
+
+const { transport: name, url, loops, partitions, quietMs, windowMs } = JSON.parse(process.argv[2] ?? '') as IdleCase
+const reply = (message: IdleReply): void => void process.send?.(message)
+const fail = (error: unknown): void => reply({ problem: messageOf(error) })
+
+process.on('disconnect', () => process.exit())
+await run().catch(fail)
+
+async function run(): Promise<void> {
+  const { adapter, partitioned } = IDLE_TRANSPORTS[name]
+  const options = partitioned ? { prefix: `l${loops}p${partitions}.` } : {}
+  const transport = new Transport(await adapter(), url, { environment: {}, logger: SILENT, options })
+  let handled = 0
+  for (let number = 0; number < loops; number += 1) {
+    const loop = transport.consumer(TOPIC, {
+      group: `idle${number}`,
+      partitions: partitioned ? partitions : undefined,
+      connectTimeoutMs: 120_000,
+    })
+    loop.handle(() => {
+      handled += 1
+    })
+    loop.run().catch(fail)
+    await loop.init()
+  }
+  const producer = transport.producer(TOPIC)
+  await Promise.all(Array.from({ length: MESSAGES }, (_, number) => producer.send(number, { key: `k${number}` })))
+  await producer.close()
+  while (handled < MESSAGES * loops) await delay(50)
+  await delay(quietMs)
+  reply({ measuring: true })
+  reply({ cost: await measure() })
+}
+
+async function measure(): Promise<IdleCost> {
+  const sockets = openSockets()
+  const before = await sentByThisProcess()
+  const cpuBefore = process.cpuUsage()
+  const start = performance.now()
+  await delay(windowMs)
+  const elapsedMs = performance.now() - start
+  const cpu = process.cpuUsage(cpuBefore)
+  const after = await sentByThisProcess()
+  const rate = (of: 'packets' | 'bytes'): number | undefined =>
+    before === undefined || after === undefined ? undefined : ((after[of] - before[of]) / elapsedMs) * 1_000
+  return {
+    sockets,
+    packetsPerSecond: rate('packets'),
+    bytesPerSecond: rate('bytes'),
+    cpuPercent: (cpu.user + cpu.system) / elapsedMs / 10,
+  }
+}

@@ -1,0 +1,90 @@
+import { type HostAddress, isStreamError, StreamError } from '@streamswitch/core/driver'
+import type { Connection } from './connection.js'
+import { isReply } from './errors.js'
+import { textOf } from './handshake.js'
+
+/** How long the other hosts are waited for, in milliseconds: one that doesn't answer takes no writes either. */
+const ANSWER_MS = 1_000
+
+/** How long an answer about the other hosts is good for, in milliseconds: connections of one moment share it. */
+const FRESH_MS = 500
+
+/** A host that says it is the primary. */
+interface Primary {
+  readonly address: HostAddress
+  /** Where it really is, and which process: two names of one server are one. */
+  readonly identity: readonly string[]
+}
+
+/** Connects to a host. Resolves with the connection where it says that it is the primary, else with nothing; may reject. */
+export type AskPrimary = (address: HostAddress, signal: AbortSignal) => Promise<Connection | undefined>
+
+/**
+ * Makes sure that one of several hosts is the primary, and no more: an old primary that was restarted with its old configuration takes
+ * writes that are lost when it becomes a replica. Nothing on the servers says which of two is the right one.
+ */
+export class PrimaryWatch {
+  readonly #addresses: readonly HostAddress[]
+  readonly #ask: AskPrimary
+  #known: { readonly at: number; readonly primaries: Promise<readonly Primary[]> } | undefined
+
+  constructor(addresses: readonly HostAddress[], ask: AskPrimary) {
+    this.#addresses = addresses
+    this.#ask = ask
+  }
+
+  /** Rejects with UNAVAILABLE while more than one host says that it is the primary, UNSUPPORTED where one is a Sentinel or a cluster's node. */
+  async requireOne(): Promise<void> {
+    if (this.#addresses.length < 2) return
+    const now = performance.now()
+    if (this.#known === undefined || now - this.#known.at > FRESH_MS)
+      this.#known = {
+        at: now,
+        primaries: Promise.all(this.#addresses.map((address) => this.#find(address))).then(known),
+      }
+    const distinct: Primary[] = []
+    for (const primary of await this.#known.primaries)
+      if (!distinct.some((one) => isSame(one, primary))) distinct.push(primary)
+    if (distinct.length < 2) return
+    const names = distinct.map(({ address }) => textOf(address)).join(' and ')
+    throw new StreamError(
+      `${names} both say that they are the primary: nothing is sent or read until only one does. Make the other one a replica (REPLICAOF), or take it out of the URL`,
+      { code: 'UNAVAILABLE', transport: 'redis', operation: 'open' },
+    )
+  }
+
+  async #find(address: HostAddress): Promise<Primary | undefined> {
+    let connection: Connection | undefined
+    try {
+      connection = await this.#ask(address, AbortSignal.timeout(ANSWER_MS))
+      if (connection === undefined) return undefined
+      return { address, identity: await identityOf(connection) }
+    } catch (error) {
+      if (isStreamError(error) && error.code === 'UNSUPPORTED') throw error
+      // Down, or not to be asked: no primary for us.
+      return undefined
+    } finally {
+      connection?.close()
+    }
+  }
+}
+
+function known(found: readonly (Primary | undefined)[]): readonly Primary[] {
+  return found.filter((primary) => primary !== undefined)
+}
+
+function isSame(one: Primary, other: Primary): boolean {
+  return one.identity.some((value) => other.identity.includes(value))
+}
+
+async function identityOf(connection: Connection): Promise<readonly string[]> {
+  const { remoteAddress, remotePort } = connection.client.stream
+  const place = `${remoteAddress} ${remotePort}`
+  try {
+    const run = /^run_id:(\S+)/m.exec(String(await connection.call('INFO', 'server')))?.[1]
+    return run === undefined ? [place] : [place, run]
+  } catch (error) {
+    if (isReply(error, 'NOPERM')) return [place]
+    throw error
+  }
+}
