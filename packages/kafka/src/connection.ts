@@ -81,12 +81,12 @@ export class KafkaConnection {
    * Runs administrative calls on a connection of their own. It is not kept: an admin client remembers every topic it has dealt
    * with, and none of its calls works any more once one of them is deleted.
    */
-  async administer<T>(work: (admin: Admin) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async administer<T>(work: (admin: Admin, kafka: Kafka) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const client = await this.#client()
     const admin = client.kafka.admin({ retry: ADMIN })
     try {
       await withSignal(admin.connect(), signal)
-      return await withSignal(work(admin), signal)
+      return await withSignal(work(admin, client.kafka), signal)
     } finally {
       void atMost(admin.disconnect(), DISCONNECT_MS).then(() => client.cut())
     }

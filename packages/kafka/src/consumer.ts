@@ -11,12 +11,11 @@ import type {
   TopicSpec,
 } from '@streamswitch/core/driver'
 import { atMost, StreamError } from '@streamswitch/core/driver'
-import type { KafkaMessage } from 'kafkajs'
 import type { KafkaAdmin } from './admin.js'
 import { CommitQueue } from './commit-queue.js'
 import type { KafkaConnection } from './connection.js'
 import { classifyError, protocolError } from './errors.js'
-import type { GroupMember, MemberEvents } from './group-member.js'
+import type { Fetched, GroupMember, MemberEvents } from './group-member.js'
 import { checkConsumerOptions, type KafkaConsumerValues } from './options.js'
 import { type IntakeHost, PartitionIntake, type Position } from './partition-intake.js'
 import { type Generation, type Place, placeKey } from './places.js'
@@ -114,7 +113,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     const places = [...this.#topics.keys()].flatMap((topic) => member.partitionsOf(topic))
     const [committed, ranges] = await Promise.all([member.committed(places), readRanges(member, places)])
     return places.map((place) => {
-      const range = ranges.get(placeKey(place)) ?? { first: 0, end: 0 }
+      const range = ranges.get(placeKey(place)) ?? { first: 0, stable: 0, end: 0 }
       const offset = committed.get(placeKey(place))?.offset ?? -1
       return {
         topic: this.#topicName(place.topic),
@@ -122,6 +121,15 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
         lag: Math.max(0, range.end - Math.max(offset, range.first)),
       }
     })
+  }
+
+  /** Against the last stable offset: what an open transaction has written is not to be delivered yet. */
+  async undelivered(): Promise<ReadonlyMap<PartitionAssignment, number>> {
+    const intakes = [...this.#intakes.values()]
+    const stable = await (this.#member as GroupMember).logOffsets(intakes.map(placeOf), 'latest')
+    return new Map(
+      intakes.map((intake) => [intake.assignment, intake.undelivered(stable.get(placeKey(placeOf(intake))) ?? 0)]),
+    )
   }
 
   async stop(): Promise<void> {
@@ -173,8 +181,8 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     this.#stopIntakes()
   }
 
-  fetched(topic: string, partition: number, messages: readonly KafkaMessage[]): boolean {
-    return this.#byPlace.get(placeKey({ topic, partition }))?.take(messages) ?? false
+  fetched(place: Place, fetched: Fetched): boolean {
+    return this.#byPlace.get(placeKey(place))?.take(fetched) ?? false
   }
 
   async outOfRange(place: Place): Promise<void> {
@@ -300,6 +308,10 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     }
     await atMost(Promise.all(intakes.map((intake) => this.#commits.request(intake))), CLEAN_END_MS)
   }
+}
+
+function placeOf({ brokerTopic, partition }: PartitionIntake): Place {
+  return { topic: brokerTopic, partition }
 }
 
 /** The generation ended before it was put to use: the next heartbeat says so, and the member joins again. */

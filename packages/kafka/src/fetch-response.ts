@@ -12,6 +12,24 @@ const LOG_APPEND_TIME = 0x08
 const TRANSACTIONAL = 0x10
 const CONTROL = 0x20
 
+/** What a response says of a partition besides its records. */
+export interface FetchExtent {
+  /** The offset behind the last batch that came whole, whatever records it holds; `undefined` where none did. */
+  readonly nextOffset: number | undefined
+  /** Below it no transaction is open. */
+  readonly lastStableOffset: number
+  readonly abortedTransactions: FetchedPartition['abortedTransactions']
+  /** The broker had nothing to send, in any partition, and did not hold anything back either: up to the last stable offset there is nothing to read. */
+  exhausted: boolean
+}
+
+const EXTENTS = new WeakMap<readonly FetchedRecord[], FetchExtent>()
+
+/** What the response said of the partition that these records came in; `undefined` where kafkajs has decoded it. */
+export function extentOf(records: readonly FetchedRecord[]): FetchExtent | undefined {
+  return EXTENTS.get(records)
+}
+
 /** Something that only kafkajs's own decoder can deal with: older formats, other codecs. */
 class Unusual extends Error {}
 
@@ -26,12 +44,18 @@ export async function decodeFetchResponse(raw: Buffer): Promise<FetchResponse | 
     const errorCode = reader.int16()
     const sessionId = reader.int32()
     const responses: { topicName: string; partitions: FetchedPartition[] }[] = []
+    let isEmpty = clientSideThrottleTime === 0
     for (let topics = reader.int32(); topics > 0; topics -= 1) {
       const topicName = reader.text(reader.int16())
       const partitions: FetchedPartition[] = []
-      for (let count = reader.int32(); count > 0; count -= 1) partitions.push(await readPartition(reader))
+      for (let count = reader.int32(); count > 0; count -= 1) {
+        const { partition, size } = await readPartition(reader)
+        partitions.push(partition)
+        if (size > 0) isEmpty = false
+      }
       responses.push({ topicName, partitions })
     }
+    if (isEmpty) markExhausted(responses)
     return { throttleTime: 0, clientSideThrottleTime, errorCode, sessionId, responses }
   } catch (error) {
     if (error instanceof Unusual || error instanceof BeyondNumbers) return undefined
@@ -39,11 +63,18 @@ export async function decodeFetchResponse(raw: Buffer): Promise<FetchResponse | 
   }
 }
 
-async function readPartition(reader: ByteReader): Promise<FetchedPartition> {
+function markExhausted(responses: FetchResponse['responses']): void {
+  for (const { messages, errorCode } of responses.flatMap(({ partitions }) => partitions)) {
+    const extent = EXTENTS.get(messages)
+    if (extent !== undefined && errorCode === 0) extent.exhausted = true
+  }
+}
+
+async function readPartition(reader: ByteReader): Promise<{ partition: FetchedPartition; size: number }> {
   const partition = reader.int32()
   const errorCode = reader.int16()
   const highWatermark = String(reader.int64())
-  const lastStableOffset = String(reader.int64())
+  const lastStableOffset = reader.int64()
   const lastStartOffset = String(reader.int64())
   const abortedTransactions: { producerId: string; firstOffset: string }[] = []
   for (let count = reader.int32(); count > 0; count -= 1) {
@@ -51,22 +82,30 @@ async function readPartition(reader: ByteReader): Promise<FetchedPartition> {
   }
   const preferredReadReplica = reader.int32()
   const size = reader.int32()
-  const messages = size <= 0 ? [] : await readBatches(new ByteReader(reader.bytes(size)))
-  return {
+  const { records: messages, nextOffset } = await readBatches(new ByteReader(reader.bytes(Math.max(0, size))))
+  EXTENTS.set(messages, { nextOffset, lastStableOffset, abortedTransactions, exhausted: false })
+  const read: FetchedPartition = {
     partition,
     errorCode,
     highWatermark,
-    lastStableOffset,
+    lastStableOffset: String(lastStableOffset),
     lastStartOffset,
     abortedTransactions,
     preferredReadReplica,
     messages,
   }
+  return { partition: read, size }
+}
+
+interface Batches {
+  readonly records: FetchedRecord[]
+  readonly nextOffset: number | undefined
 }
 
 /** All records of all batches. The last batch may be cut off by the fetch's limit: it comes again. */
-async function readBatches(reader: ByteReader): Promise<FetchedRecord[]> {
+async function readBatches(reader: ByteReader): Promise<Batches> {
   const records: FetchedRecord[] = []
+  let nextOffset: number | undefined
   while (reader.left >= HEAD_BYTES) {
     const firstOffset = reader.int64()
     const length = reader.int32()
@@ -101,8 +140,9 @@ async function readBatches(reader: ByteReader): Promise<FetchedRecord[]> {
     const stamp = batch.timestampType === 1 ? maxTimestamp : undefined
     for (let index = 0; index < count; index += 1)
       records.push(readRecord(body, source, batch, firstOffset, firstTimestamp, stamp))
+    nextOffset = firstOffset + lastOffsetDelta + 1
   }
-  return records
+  return { records, nextOffset }
 }
 
 function readRecord(

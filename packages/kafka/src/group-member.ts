@@ -2,9 +2,10 @@ import { atMost, type MeasuredFetch, withSignal } from '@streamswitch/core/drive
 import kafkajs, { type Consumer, type KafkaMessage, type PartitionAssigner } from 'kafkajs'
 import { protocolError } from './errors.js'
 import { FetchWait } from './fetch-wait.js'
+import { fetchedBelow, nothingBelow } from './fetched-batch.js'
 import { JoinPatience } from './join-patience.js'
 import type { KafkajsClient } from './kafkajs-client.js'
-import type { ConsumerGroup } from './kafkajs-internals.js'
+import { type ConsumerGroup, type FetchedMessages, withUncommitted } from './kafkajs-internals.js'
 import { GROUP_HOOKS, type GroupHooks } from './kafkajs-patches.js'
 import type { MemberMemory } from './member-memory.js'
 import { onceLed } from './once-ready.js'
@@ -17,6 +18,9 @@ const MEMBER_RETRY = { retries: 8, initialRetryTime: 100, maxRetryTime: 400 }
 
 /** Longest wait for a polite departure, in milliseconds. */
 const DISCONNECT_MS = 4_000
+
+/** Which offset of a log is meant. */
+type LogPoint = 'earliest' | 'latest' | 'end' | { readonly timestamp: number }
 
 export interface MemberSettings {
   readonly group: string
@@ -31,6 +35,15 @@ export interface MemberSettings {
   readonly memory: MemberMemory
 }
 
+/** What one fetch brought of a partition. */
+export interface Fetched {
+  readonly messages: readonly KafkaMessage[]
+  /** The offset behind it: what is below and not in `messages` is not for consumers. */
+  readonly below: number
+  /** Up to here the broker is known to have nothing to read, although offsets are in use. */
+  readonly nothingBelow: number
+}
+
 /** What a member tells its driver. Awaited where a promise is returned. */
 export interface MemberEvents {
   /** The generation ends. `graceful`: it is still valid until the promise resolves. */
@@ -38,7 +51,7 @@ export interface MemberEvents {
   /** A new generation begins; nothing is fetched before the promise resolves. `false`: it was over at once, another join follows. */
   joined(generation: Generation): Promise<boolean>
   /** Returns false when nothing of it was taken: it is fetched again. */
-  fetched(topic: string, partition: number, messages: readonly KafkaMessage[]): boolean
+  fetched(place: Place, fetched: Fetched): boolean
   /** The position of a partition is not in the log any more. */
   outOfRange(place: Place): Promise<void>
   /** The member is of no use any more. Called once. */
@@ -144,17 +157,18 @@ export class GroupMember implements GroupHooks {
     return found
   }
 
-  /** Offsets in the log: the oldest kept, the next to be written, or the first at or after a time (-1 when there is none). */
-  async logOffsets(
-    places: readonly Place[],
-    at: 'earliest' | 'latest' | { readonly timestamp: number },
-  ): Promise<Map<string, number>> {
+  /**
+   * Offsets in the log: the oldest kept, the last stable one (behind which a transaction may be open), the next to be written, or the
+   * first at or after a time (-1 when there is none).
+   */
+  async logOffsets(places: readonly Place[], at: LogPoint): Promise<Map<string, number>> {
     const point = typeof at === 'object' ? { fromTimestamp: at.timestamp } : { fromBeginning: at === 'earliest' }
     const found = new Map<string, number>()
     if (places.length === 0) return found
     const { cluster } = this.#live
+    const view = at === 'end' ? withUncommitted(cluster) : cluster
     const topics = await onceLed(
-      () => cluster.fetchTopicsOffset(byTopic(places).map((topic) => ({ ...topic, ...point }))),
+      () => view.fetchTopicsOffset(byTopic(places).map((topic) => ({ ...topic, ...point }))),
       () => cluster.refreshMetadata(),
     )
     for (const { topic, partitions } of topics) {
@@ -212,8 +226,12 @@ export class GroupMember implements GroupHooks {
     return this.#settings.memory.fetchBudget.begin(() => this.#client.arrivedBytes, this.#fetchWait.ms)
   }
 
-  fetched(batches: readonly object[], stamp: number): void {
-    for (const batch of batches) this.#stamps.set(batch, stamp)
+  fetched(batches: readonly FetchedMessages[], stamp: number): void {
+    for (const batch of batches) {
+      this.#stamps.set(batch, stamp)
+      // kafkajs hands over only what holds messages.
+      if (batch.messages.length === 0) this.#take(batch)
+    }
   }
 
   outOfRange(topic: string, partition: number): Promise<void> {
@@ -294,8 +312,16 @@ export class GroupMember implements GroupHooks {
     batch,
     resolveOffset,
   }: Parameters<NonNullable<Parameters<Consumer['run']>[0]>['eachBatch'] & object>[0]): void {
-    if (this.#ended || this.#stamps.get(batch) !== this.fetchStamp) return
-    if (this.#events.fetched(batch.topic, batch.partition, batch.messages)) resolveOffset(batch.lastOffset())
+    if (this.#take(batch as unknown as FetchedMessages)) resolveOffset(batch.lastOffset())
+  }
+
+  #take(batch: FetchedMessages): boolean {
+    if (this.#ended || this.#stamps.get(batch) !== this.fetchStamp) return false
+    return this.#events.fetched(batch, {
+      messages: batch.messages as unknown as readonly KafkaMessage[],
+      below: fetchedBelow(batch),
+      nothingBelow: nothingBelow(batch),
+    })
   }
 
   #fail(error: unknown): void {

@@ -58,6 +58,8 @@ export interface Cluster {
   findBroker(request: { readonly nodeId: string }): Promise<Broker>
   findGroupCoordinator(request: { groupId: string }): Promise<Coordinator>
   findTopicPartitionMetadata(topic: string): readonly { readonly partitionId: number }[]
+  /** What `fetchTopicsOffset` takes for the end: 1 the last stable offset, 0 the high watermark. */
+  readonly isolationLevel: number
   /** Topics whose metadata is kept up to date. */
   readonly targetTopics: Set<string>
   /** Adds to them; those that are new are looked up. */
@@ -188,7 +190,18 @@ export interface FetchedRecord {
 
 /** What one fetch brought of a partition: `src/consumer/batch.js`. */
 export interface FetchedMessages {
+  readonly topic: string
+  readonly partition: number
+  /** The offset that the fetch asked for. */
+  readonly fetchedOffset: string
+  /** Everything that came. */
+  readonly rawMessages: readonly FetchedRecord[]
+  /** What consumers get of it. */
   messages: readonly FetchedRecord[]
+  /** The offset that a consumer has read when it has read this. */
+  lastOffset(): string
+  /** Nothing in it is for consumers, and the next fetch goes on behind it. */
+  isEmptyDueToFiltering(): boolean
 }
 
 export interface FetchedPartition {
@@ -213,6 +226,11 @@ export interface FetchResponse {
 /** The decoder of one version's Fetch response: `src/protocol/requests/fetch/v11/response.js`. */
 export interface FetchDecoder {
   decode(raw: Buffer): Promise<FetchResponse>
+}
+
+/** The same connections, with the high watermark as the end of a log. */
+export function withUncommitted(cluster: Cluster): Cluster {
+  return Object.create(cluster, { isolationLevel: { value: 0 } }) as Cluster
 }
 
 type MakeCluster = (settings: {

@@ -1,5 +1,6 @@
 import type { MeasuredFetch } from '@streamswitch/core/driver'
 import { decodeFetchResponse } from './fetch-response.js'
+import { correctBatch } from './fetched-batch.js'
 import {
   type Connection,
   type ConsumerGroup,
@@ -33,7 +34,7 @@ export interface GroupHooks {
   /** A fetch is asked for now; told how it ended. */
   fetching(): MeasuredFetch
   /** Takes note of which stamp batches were fetched under. */
-  fetched(batches: readonly object[], stamp: number): void
+  fetched(batches: readonly FetchedMessages[], stamp: number): void
   /** Awaited in place of kafkajs's silent reset. */
   outOfRange(topic: string, partition: number): Promise<void>
 }
@@ -103,6 +104,7 @@ function patchRequestQueueTimers(prototype: RequestQueue): void {
  * - the new generation's number and the moment before its first fetch are not public: positions can't be set there.
  * - a batch that was fetched before a rejoin or seek can be handed over after it.
  * - a position that the topic no longer holds is reset silently.
+ * - a position doesn't get past what holds no record, and records of aborted transactions may be delivered: see {@link correctBatch}.
  * - a join is given up while the coordinator loads the group, which it does after its start and after a move.
  */
 function patchConsumerGroup(prototype: ConsumerGroup): void {
@@ -122,6 +124,7 @@ function patchConsumerGroup(prototype: ConsumerGroup): void {
     const measured = hooks.fetching()
     try {
       const batches = await fetch.call(this, nodeId)
+      for (const batch of batches) correctBatch(batch)
       hooks.fetched(batches, stamp)
       return batches
     } finally {

@@ -2,6 +2,7 @@ import { type ConsumerSink, type Delivery, Deque, type PartitionAssignment } fro
 import type { KafkaMessage } from 'kafkajs'
 import { type CommitMetadata, encodeMetadata } from './commit-metadata.js'
 import type { Committable } from './commit-queue.js'
+import type { Fetched } from './group-member.js'
 import { offsetOf, toDelivery } from './message.js'
 import { PROCESS } from './process-name.js'
 import type { IntakeStart } from './start-offsets.js'
@@ -24,6 +25,8 @@ export interface IntakeHost {
   readonly sink: ConsumerSink
   /** Bytes that may wait here before fetching pauses. */
   readonly maxWaitingBytes: number
+  /** Shortest time between two commits that only pass over offsets without messages, in milliseconds. */
+  readonly settleIntervalMs: number
   pause(intake: PartitionIntake): void
   resume(intake: PartitionIntake): void
   /** Commits soon, so that more deliveries are announced. */
@@ -49,8 +52,11 @@ export class PartitionIntake implements Committable<Position> {
   #done: number
   #delivered: number
   #fetchedBelow: number
+  #nothingBelow = 0
+  #passing = false
   #deliveredAtCommit: number
   #announced: number
+  #committed: number
   /** By how much the last commit announced ahead: twice what was delivered between two commits. */
   #window = MIN_AHEAD
   #announcing = false
@@ -70,6 +76,7 @@ export class PartitionIntake implements Committable<Position> {
     this.#fetchedBelow = start.offset
     this.#deliveredAtCommit = start.offset
     this.#announced = start.offset
+    this.#committed = start.offset
   }
 
   get partition(): number {
@@ -86,15 +93,24 @@ export class PartitionIntake implements Committable<Position> {
     return this.#fetchedBelow
   }
 
+  /** How many messages could have been delivered by now, in a log that is readable up to an offset. Offsets without messages may count as some. */
+  undelivered(stableOffset: number): number {
+    return this.#waiting.length + Math.max(0, stableOffset - Math.max(this.#fetchedBelow, this.#nothingBelow))
+  }
+
   /** Takes what was fetched. Returns false once stopped. */
-  take(messages: readonly KafkaMessage[]): boolean {
+  take({ messages, below, nothingBelow }: Fetched): boolean {
     if (this.#stopped) return false
+    this.#fetchedBelow = Math.max(this.#fetchedBelow, below)
+    this.#nothingBelow = Math.max(this.#nothingBelow, nothingBelow)
+    if (messages.length === 0) {
+      if (this.#pass()) this.#commitPassed()
+      return true
+    }
     for (const message of messages) {
       this.#waiting.push(message)
       this.#waitingBytes += sizeOf(message)
     }
-    const last = messages.at(-1)
-    if (last !== undefined) this.#fetchedBelow = offsetOf(last) + 1
     this.#regulate()
     // Later, so that the next fetch is on its way before handlers take this turn of the event loop.
     if (!this.#scheduled) {
@@ -117,6 +133,7 @@ export class PartitionIntake implements Committable<Position> {
   /** Everything up to this offset is done. */
   settle(offset: number): void {
     this.#done = Math.max(this.#done, offset + 1)
+    this.#pass()
     for (const noted of this.attempts.keys()) if (noted < this.#done) this.attempts.delete(noted)
   }
 
@@ -136,14 +153,40 @@ export class PartitionIntake implements Committable<Position> {
 
   committed(position: Position): void {
     this.#announced = Math.max(this.#announced, position.deliveredBelow)
+    this.#committed = position.offset
     this.#announcing = false
     this.#feed()
   }
 
-  /** The commit that was to announce more has failed: asks again where it is still needed. */
+  /** A commit that was asked for by `announce` has failed: asks again where it is still needed. */
   announceAgain(): void {
     this.#announcing = false
+    if (this.#waiting.length === 0 && this.#committed < this.#done && this.#done >= this.#delivered)
+      this.#commitPassed()
     this.#feed()
+  }
+
+  /**
+   * Offsets behind the last message that hold none (markers of transactions, gaps of compaction) are done once all before them is.
+   * Returns whether there were any.
+   */
+  #pass(): boolean {
+    const { length } = this.#waiting
+    if (length > 0 || this.#done < this.#delivered || this.#fetchedBelow <= this.#done) return false
+    this.#deliveredAtCommit += this.#fetchedBelow - this.#delivered
+    this.#delivered = this.#fetchedBelow
+    this.#done = this.#fetchedBelow
+    return true
+  }
+
+  /** Commits what was passed over, once for all that is passed over in the meantime. */
+  #commitPassed(): void {
+    if (this.#passing) return
+    this.#passing = true
+    setTimeout(() => {
+      this.#passing = false
+      if (!this.#stopped) this.#host.announce(this)
+    }, this.#host.settleIntervalMs).unref()
   }
 
   /** The offset that is delivered next, as far as it is known: offsets may have gaps (compaction, transactions). */

@@ -84,7 +84,7 @@ export class Positions {
   }
 
   /** An offset within the log: itself, or where the loop's policy leads. */
-  #corrected(place: Place, offset: number, { first, end }: LogRange): number {
+  #corrected(place: Place, offset: number, { first, stable, end }: LogRange): number {
     if (offset >= first && offset <= end) return offset
     const held = first === end ? [] : [String(first), String(end - 1)]
     const policy = this.#settings.sink.outOfRange({
@@ -94,24 +94,32 @@ export class Positions {
       first: held[0],
       last: held[1],
     })
-    return policy === 'earliest' ? first : end
+    return policy === 'earliest' ? first : stable
   }
 }
 
-/** What a partition's log holds: offsets from `first` to below `end`. */
+/** What a partition's log holds: offsets from `first` to below `end`. Where a transaction is open, readers get no further than `stable`. */
 export interface LogRange {
   readonly first: number
+  readonly stable: number
   readonly end: number
 }
 
-const EMPTY: LogRange = { first: 0, end: 0 }
+const EMPTY: LogRange = { first: 0, stable: 0, end: 0 }
 
 type LogReader = Pick<GroupMember, 'logOffsets'>
 
 /** What the logs of partitions hold. */
 export async function readRanges(member: LogReader, places: readonly Place[]): Promise<Map<string, LogRange>> {
-  const [first, end] = await Promise.all([member.logOffsets(places, 'earliest'), member.logOffsets(places, 'latest')])
-  return new Map(places.map(placeKey).map((key) => [key, { first: first.get(key) ?? 0, end: end.get(key) ?? 0 }]))
+  const [first, stable, end] = await Promise.all([
+    member.logOffsets(places, 'earliest'),
+    member.logOffsets(places, 'latest'),
+    member.logOffsets(places, 'end'),
+  ])
+  const at = (offsets: ReadonlyMap<string, number>, key: string): number => offsets.get(key) ?? 0
+  return new Map(
+    places.map(placeKey).map((key) => [key, { first: at(first, key), stable: at(stable, key), end: at(end, key) }]),
+  )
 }
 
 /** The offset that a position means in each partition. A given offset may lie outside of the log. */
@@ -125,12 +133,12 @@ async function resolvePosition(
     typeof position === 'object' && 'timestamp' in position ? await member.logOffsets(places, position) : undefined
   return new Map(
     places.map(placeKey).map((key) => {
-      const range = ranges.get(key) ?? { first: 0, end: 0 }
+      const range = ranges.get(key) ?? EMPTY
       if (position === 'earliest') return [key, range.first]
-      if (position === 'latest') return [key, range.end]
+      if (position === 'latest') return [key, range.stable]
       if ('offset' in position) return [key, parseOffset(position.offset)]
       const offset = found?.get(key) ?? -1
-      return [key, offset < 0 ? range.end : offset]
+      return [key, offset < 0 ? range.stable : offset]
     }),
   )
 }

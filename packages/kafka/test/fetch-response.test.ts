@@ -3,7 +3,8 @@ import { gzipSync } from 'node:zlib'
 import type { OutgoingRecord } from '@streamswitch/core/driver'
 import { describe, expect, it } from 'vitest'
 import { decodeFetchResponse } from '../src/fetch-response.js'
-import type { FetchDecoder, FetchResponse } from '../src/kafkajs-internals.js'
+import { correctBatch, fetchedBelow, nothingBelow } from '../src/fetched-batch.js'
+import type { FetchDecoder, FetchedMessages, FetchedPartition, FetchResponse } from '../src/kafkajs-internals.js'
 import { plainRecord } from '../src/received-record.js'
 import { type BatchHead, encodeBatch, encodeRecords, NativeRecord } from '../src/record-batch.js'
 
@@ -55,7 +56,7 @@ interface Part {
 }
 
 /** A Fetch response of one topic. */
-function response(parts: readonly Part[]): Buffer {
+function response(parts: readonly Part[], throttleMs = 3): Buffer {
   const numbers = (...values: (readonly [bits: 16 | 32 | 64, value: number])[]): Buffer =>
     Buffer.concat(
       values.map(([bits, value]) => {
@@ -75,7 +76,7 @@ function response(parts: readonly Part[]): Buffer {
   )
   const topic = Buffer.from('orders')
   return Buffer.concat([
-    numbers([32, 3], [16, 0], [32, 0], [32, 1], [16, topic.length]),
+    numbers([32, throttleMs], [16, 0], [32, 0], [32, 1], [16, topic.length]),
     topic,
     numbers([32, parts.length]),
     ...partitions,
@@ -155,5 +156,57 @@ describe('a Fetch response', () => {
     await expect(kafkajsDecoder.decode(raw)).rejects.toThrow(RangeError)
     const decoded = await decodeFetchResponse(raw)
     expect(decoded?.responses[0]?.partitions[0]?.messages).toHaveLength(200_000)
+  })
+})
+
+describe('a fetched partition', () => {
+  const Batch = createRequire(import.meta.url)('kafkajs/src/consumer/batch.js') as new (
+    topic: string,
+    fetchedOffset: string,
+    partition: FetchedPartition,
+  ) => FetchedMessages
+
+  /** The partition as kafkajs makes it of a response, asked for from an offset on. */
+  async function fetched(from: number, part: Part): Promise<FetchedMessages> {
+    const decoded = await decodeFetchResponse(response([part], 0))
+    return new Batch('orders', String(from), decoded?.responses[0]?.partitions[0] as FetchedPartition)
+  }
+
+  /** A batch that was written with more records than compaction has left in it. */
+  function compacted(offset: number, records: readonly NativeRecord[], written: number): Buffer {
+    const bytes = batch(offset, records)
+    bytes.writeInt32BE(written - 1, 23)
+    return bytes
+  }
+
+  it('ends where its last batch was written to end, not at its last record, which is where kafkajs goes on', async () => {
+    const one = await fetched(10, { set: compacted(10, [record()], 500) })
+    expect([one.lastOffset(), fetchedBelow(one)]).toEqual(['10', 510])
+    correctBatch(one)
+    expect([one.lastOffset(), one.messages.length, one.isEmptyDueToFiltering()]).toEqual(['509', 1, false])
+  })
+
+  it('that compaction has emptied is passed over, where kafkajs stays for ever', async () => {
+    const one = await fetched(10, { set: compacted(10, [], 3) })
+    expect(one.isEmptyDueToFiltering()).toBe(false)
+    correctBatch(one)
+    expect([one.lastOffset(), one.isEmptyDueToFiltering(), fetchedBelow(one)]).toEqual(['12', true, 13])
+  })
+
+  it('of which the broker sends nothing has nothing up to its last stable offset, unless another one used the fetch up', async () => {
+    const alone = await fetched(10, { set: Buffer.alloc(0) })
+    expect([fetchedBelow(alone), nothingBelow(alone)]).toEqual([10, 4_999_999_999])
+    const beside = await decodeFetchResponse(response([{ set: Buffer.alloc(0) }, { set: batch(0, [record()]) }], 0))
+    const [empty] = beside?.responses[0]?.partitions ?? []
+    expect(nothingBelow(new Batch('orders', '10', empty as FetchedPartition))).toBe(0)
+  })
+
+  it('leaves out what was aborted, also behind a key of four zero bytes, which kafkajs takes for the end of it', async () => {
+    const zero = [record({ key: '\0\0\0\0' }), record({ key: '\0\0\0\0' })]
+    const head = { attributes: 0x10, producerId: 77n, producerEpoch: 3, firstSequence: 0 }
+    const one = await fetched(9, { set: batch(9, zero, head), aborted: [[77, 9]] })
+    expect(one.messages).toHaveLength(2)
+    correctBatch(one)
+    expect([one.messages.length, one.isEmptyDueToFiltering(), one.lastOffset()]).toEqual([0, true, '10'])
   })
 })
