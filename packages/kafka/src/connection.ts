@@ -1,5 +1,6 @@
 import { atMost, type FetchBudget, type Logger, withSignal } from '@streamswitch/core/driver'
 import type { Admin, Kafka } from 'kafkajs'
+import { BootstrapServers } from './bootstrap.js'
 import { GroupMember, type MemberEvents, type MemberSettings } from './group-member.js'
 import { KafkajsClient } from './kafkajs-client.js'
 import { fetchBudget, type MemberMemory } from './member-memory.js'
@@ -19,6 +20,7 @@ const DISCONNECT_MS = 3_000
  */
 export class KafkaConnection {
   readonly #options: KafkaValues
+  readonly #bootstrap: BootstrapServers
   readonly #clientId: string
   readonly #logger: Logger
   readonly #members = new Map<string, MemberMemory>()
@@ -27,6 +29,7 @@ export class KafkaConnection {
 
   constructor(options: KafkaValues, clientId: string, logger: Logger) {
     this.#options = options
+    this.#bootstrap = new BootstrapServers(options.brokers)
     this.#clientId = clientId
     this.#logger = logger
     this.#readerBudget = fetchBudget(PARTITION_FETCH_BYTES, options.requestTimeoutMs)
@@ -93,7 +96,7 @@ export class KafkaConnection {
   }
 
   async #client(): Promise<KafkajsClient> {
-    const client = await KafkajsClient.make(this.#options, this.#clientId, this.#logger)
+    const client = await KafkajsClient.make(this.#options, this.#bootstrap, this.#clientId, this.#logger)
     this.#latest = client.kafka
     return client
   }

@@ -9,6 +9,7 @@ import { type ConsumerGroup, type FetchedMessages, withUncommitted } from './kaf
 import { GROUP_HOOKS, type GroupHooks } from './kafkajs-patches.js'
 import type { MemberMemory } from './member-memory.js'
 import { onceLed } from './once-ready.js'
+import { leaderlessOf } from './partial-metadata.js'
 import { byTopic, type Generation, generationOf, type Place, placeKey } from './places.js'
 import { rangeAssigner } from './range-assigner.js'
 import { Watchdog } from './watchdog.js'
@@ -134,6 +135,18 @@ export class GroupMember implements GroupHooks {
     this.#group?.seek({ topic, partition, offset: String(offset) })
   }
 
+  /** Has a partition left alone that can't be read yet; {@link seek} and {@link resume} begin with it. */
+  hold(place: Place): void {
+    const { topic, partition } = place
+    const known = this.#group?.offsetManager?.committedOffsets()[topic]
+    if (known !== undefined) known[partition] ??= '0'
+    this.pause(place)
+  }
+
+  refreshMetadata(): Promise<void> {
+    return this.#live.cluster.refreshMetadata()
+  }
+
   /** Every partition of a topic, whoever has it. */
   partitionsOf(topic: string): Place[] {
     return this.#live.cluster
@@ -159,7 +172,7 @@ export class GroupMember implements GroupHooks {
 
   /**
    * Offsets in the log: the oldest kept, the last stable one (behind which a transaction may be open), the next to be written, or the
-   * first at or after a time (-1 when there is none).
+   * first at or after a time (-1 when there is none). Those of partitions without leader are left out.
    */
   async logOffsets(places: readonly Place[], at: LogPoint): Promise<Map<string, number>> {
     const point = typeof at === 'object' ? { fromTimestamp: at.timestamp } : { fromBeginning: at === 'earliest' }
@@ -167,8 +180,9 @@ export class GroupMember implements GroupHooks {
     if (places.length === 0) return found
     const { cluster } = this.#live
     const view = at === 'end' ? withUncommitted(cluster) : cluster
+    const led = ({ topic, partition }: Place): boolean => !leaderlessOf(cluster, topic).includes(partition)
     const topics = await onceLed(
-      () => view.fetchTopicsOffset(byTopic(places).map((topic) => ({ ...topic, ...point }))),
+      () => view.fetchTopicsOffset(byTopic(places.filter(led)).map((topic) => ({ ...topic, ...point }))),
       () => cluster.refreshMetadata(),
     )
     for (const { topic, partitions } of topics) {
