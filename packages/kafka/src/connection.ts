@@ -8,6 +8,7 @@ import type { KafkaValues } from './options.js'
 import { PARTITION_FETCH_BYTES, PartitionReader } from './partition-reader.js'
 import type { Place } from './places.js'
 import { Publisher, type PublisherSettings } from './publisher.js'
+import { UnreadablePartitions } from './unreadable-partitions.js'
 
 /** Topics appear on all brokers a moment after they were made. */
 const ADMIN = { retries: 4, initialRetryTime: 100, maxRetryTime: 1_000 }
@@ -70,6 +71,7 @@ export class KafkaConnection {
     const memory = this.#members.get(name) ?? {
       id: undefined,
       fetchBudget: fetchBudget(settings.fetchMaxBytes, settings.sessionTimeoutMs, this.#options.requestTimeoutMs),
+      unreadable: new UnreadablePartitions(),
     }
     this.#members.set(name, memory)
     return new GroupMember(await this.#client(), { ...settings, memory }, events)

@@ -13,6 +13,7 @@ import type {
 } from '@streamswitch/core/driver'
 import { atMost, StreamError } from '@streamswitch/core/driver'
 import type { KafkaAdmin } from './admin.js'
+import type { Unreadable } from './batch-reader.js'
 import { CommitQueue } from './commit-queue.js'
 import type { KafkaConnection } from './connection.js'
 import { classifyError, protocolError } from './errors.js'
@@ -186,8 +187,17 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     for (const intake of intakes) {
       this.#enter(intake)
       this.resume(intake)
+      this.#recall(intake)
     }
     return places.filter((place) => !starts.has(placeKey(place)))
+  }
+
+  /** A partition that could not be read stays so with a new connection or generation, until its time has come. */
+  #recall(intake: PartitionIntake): void {
+    const known = this.#member?.unreadable.recall(placeOf(intake), intake.done)
+    if (known === undefined) return
+    this.sink.partitionStopped(intake.assignment, known.unreadable.error)
+    intake.recall(intake.done, known.delayMs)
   }
 
   /** Takes partitions up once they have a leader; the others go on meanwhile. */
@@ -218,8 +228,8 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     this.#stopIntakes()
   }
 
-  fetched(place: Place, fetched: Fetched): boolean {
-    return this.#byPlace.get(placeKey(place))?.take(fetched) ?? false
+  fetched(place: Place, fetched: Fetched): number | undefined {
+    return this.#byPlace.get(placeKey(place))?.take(fetched)
   }
 
   async outOfRange(place: Place): Promise<void> {
@@ -245,6 +255,20 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
 
   resume(intake: PartitionIntake): void {
     this.#member?.resume({ topic: intake.brokerTopic, partition: intake.partition })
+  }
+
+  unreadable(intake: PartitionIntake, unreadable: Unreadable): number | undefined {
+    const delayMs = this.#member?.unreadable.failed(placeOf(intake), intake.fetchedBelow, unreadable)
+    const answer = this.sink.partitionStopped(intake.assignment, unreadable.error)
+    // Where the broker itself can't read there is no telling where to go on.
+    if (answer === 'wait' || unreadable.range === undefined) return delayMs
+    this.readable(intake)
+    return undefined
+  }
+
+  readable(intake: PartitionIntake): void {
+    this.#member?.unreadable.forget(placeOf(intake))
+    this.sink.partitionResumed(intake.assignment)
   }
 
   announce(intake: PartitionIntake): void {

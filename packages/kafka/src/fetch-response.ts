@@ -1,19 +1,11 @@
-import kafkajs from 'kafkajs'
+import { StreamError } from '@streamswitch/core/driver'
+import { type Decoding, readBatches, type Unreadable, Unusual } from './batch-reader.js'
 import { BeyondNumbers, ByteReader } from './byte-reader.js'
-import type { FetchedBatch, FetchedPartition, FetchedRecord, FetchResponse } from './kafkajs-internals.js'
-import { ReceivedRecord } from './received-record.js'
-
-/** Bytes of a batch before its records. */
-const HEAD_BYTES = 61
-
-const MAGIC = 2
-const CODEC_MASK = 0x07
-const LOG_APPEND_TIME = 0x08
-const TRANSACTIONAL = 0x10
-const CONTROL = 0x20
+import type { FetchedPartition, FetchedRecord, FetchResponse } from './kafkajs-internals.js'
 
 /** What a response says of a partition besides its records. */
 export interface FetchExtent {
+  readonly unreadable: Unreadable | undefined
   /** The offset behind the last batch that came whole, whatever records it holds; `undefined` where none did. */
   readonly nextOffset: number | undefined
   /** Below it no transaction is open. */
@@ -30,14 +22,25 @@ export function extentOf(records: readonly FetchedRecord[]): FetchExtent | undef
   return EXTENTS.get(records)
 }
 
-/** Something that only kafkajs's own decoder can deal with: older formats, other codecs. */
-class Unusual extends Error {}
+/** Error codes by which a broker says that it can't read a partition's log, or not give it to this client: nothing that a new connection would change. */
+const LOG_ERRORS: ReadonlyMap<number, string> = new Map([
+  [-1, 'UNKNOWN'],
+  [2, 'CORRUPT_MESSAGE'],
+  [56, 'KAFKA_STORAGE_ERROR'],
+  [76, 'UNSUPPORTED_COMPRESSION_TYPE'],
+])
 
 /**
  * Decodes a Fetch response of version 11 (Kafka protocol guide) into what kafkajs makes of it. `undefined` where it holds
- * something unusual: then kafkajs's own decoder is to be asked.
+ * something unusual: then kafkajs's own decoder is to be asked. A batch that can't be read ends what comes of its partition, and nothing else.
+ *
+ * @param limits - what may be decompressed, of one batch; and of the response, but for the batch that exceeds it.
  */
-export async function decodeFetchResponse(raw: Buffer): Promise<FetchResponse | undefined> {
+export async function decodeFetchResponse(
+  raw: Buffer,
+  limits: { readonly maxDecompressedBytes: number },
+): Promise<FetchResponse | undefined> {
+  const decoding: Decoding = { ...limits, decompressedBytes: 0 }
   try {
     const reader = new ByteReader(raw)
     const clientSideThrottleTime = reader.int32()
@@ -49,7 +52,7 @@ export async function decodeFetchResponse(raw: Buffer): Promise<FetchResponse | 
       const topicName = reader.text(reader.int16())
       const partitions: FetchedPartition[] = []
       for (let count = reader.int32(); count > 0; count -= 1) {
-        const { partition, size } = await readPartition(reader)
+        const { partition, size } = await readPartition(reader, decoding)
         partitions.push(partition)
         if (size > 0) isEmpty = false
       }
@@ -70,9 +73,12 @@ function markExhausted(responses: FetchResponse['responses']): void {
   }
 }
 
-async function readPartition(reader: ByteReader): Promise<{ partition: FetchedPartition; size: number }> {
+async function readPartition(
+  reader: ByteReader,
+  decoding: Decoding,
+): Promise<{ partition: FetchedPartition; size: number }> {
   const partition = reader.int32()
-  const errorCode = reader.int16()
+  const code = reader.int16()
   const highWatermark = String(reader.int64())
   const lastStableOffset = reader.int64()
   const lastStartOffset = String(reader.int64())
@@ -82,11 +88,14 @@ async function readPartition(reader: ByteReader): Promise<{ partition: FetchedPa
   }
   const preferredReadReplica = reader.int32()
   const size = reader.int32()
-  const { records: messages, nextOffset } = await readBatches(new ByteReader(reader.bytes(Math.max(0, size))))
-  EXTENTS.set(messages, { nextOffset, lastStableOffset, abortedTransactions, exhausted: false })
+  const batches = await readBatches(new ByteReader(reader.bytes(Math.max(0, size))), decoding)
+  const { records: messages, nextOffset } = batches
+  const refusal = LOG_ERRORS.get(code)
+  const unreadable = refusal === undefined ? batches.unreadable : brokerCannotRead(refusal)
+  EXTENTS.set(messages, { nextOffset, lastStableOffset, abortedTransactions, unreadable, exhausted: false })
   const read: FetchedPartition = {
     partition,
-    errorCode,
+    errorCode: refusal === undefined ? code : 0,
     highWatermark,
     lastStableOffset: String(lastStableOffset),
     lastStartOffset,
@@ -97,86 +106,15 @@ async function readPartition(reader: ByteReader): Promise<{ partition: FetchedPa
   return { partition: read, size }
 }
 
-interface Batches {
-  readonly records: FetchedRecord[]
-  readonly nextOffset: number | undefined
-}
-
-/** All records of all batches. The last batch may be cut off by the fetch's limit: it comes again. */
-async function readBatches(reader: ByteReader): Promise<Batches> {
-  const records: FetchedRecord[] = []
-  let nextOffset: number | undefined
-  while (reader.left >= HEAD_BYTES) {
-    const firstOffset = reader.int64()
-    const length = reader.int32()
-    if (reader.left < length) break
-    const end = reader.at + length
-    const partitionLeaderEpoch = reader.int32()
-    if (reader.int8() !== MAGIC) throw new Unusual()
-    reader.skip(4)
-    const attributes = reader.int16()
-    const lastOffsetDelta = reader.int32()
-    const firstTimestamp = reader.int64()
-    const maxTimestamp = reader.int64()
-    const batch: FetchedBatch = {
-      firstOffset: String(firstOffset),
-      firstTimestamp: String(firstTimestamp),
-      partitionLeaderEpoch,
-      inTransaction: (attributes & TRANSACTIONAL) > 0,
-      isControlBatch: (attributes & CONTROL) > 0,
-      lastOffsetDelta,
-      producerId: String(reader.int64()),
-      producerEpoch: reader.int16(),
-      firstSequence: reader.int32(),
-      maxTimestamp: String(maxTimestamp),
-      timestampType: (attributes & LOG_APPEND_TIME) > 0 ? 1 : 0,
-      magicByte: MAGIC,
-    }
-    const count = reader.int32()
-    const codec = attributes & CODEC_MASK
-    const rest = reader.bytes(end - reader.at)
-    const source = codec === 0 ? rest : await decompress(codec, rest)
-    const body = new ByteReader(source)
-    const stamp = batch.timestampType === 1 ? maxTimestamp : undefined
-    for (let index = 0; index < count; index += 1)
-      records.push(readRecord(body, source, batch, firstOffset, firstTimestamp, stamp))
-    nextOffset = firstOffset + lastOffsetDelta + 1
-  }
-  return { records, nextOffset }
-}
-
-function readRecord(
-  reader: ByteReader,
-  source: Buffer,
-  batch: FetchedBatch,
-  firstOffset: number,
-  firstTimestamp: number,
-  stamp: number | undefined,
-): ReceivedRecord {
-  const end = reader.varint() + reader.at
-  const attributes = reader.int8()
-  const time = firstTimestamp + reader.varint()
-  const position = firstOffset + reader.varint()
-  const key = reader.nullableBytes()
-  const value = reader.nullableBytes()
-  const headersAt = reader.at
-  skipHeaders(reader)
-  if (reader.at !== end) throw new Unusual()
-  return new ReceivedRecord(batch, attributes, position, stamp ?? time, key, value, source, headersAt)
-}
-
-/** They are read later; that they can be is seen now. */
-function skipHeaders(reader: ByteReader): void {
-  for (let count = reader.varint(); count > 0; count -= 1) {
-    reader.skip(reader.varint())
-    reader.skip(Math.max(0, reader.varint()))
-  }
-}
-
-type Codecs = Record<number, (() => { decompress(buffer: Buffer): Promise<Buffer> }) | undefined>
-
-function decompress(codec: number, buffer: Buffer): Promise<Buffer> {
-  const make = (kafkajs.CompressionCodecs as unknown as Codecs)[codec]
-  if (make === undefined) throw new Unusual()
-  return make().decompress(buffer)
+function brokerCannotRead(refusal: string): Unreadable {
+  const advice =
+    refusal === 'UNSUPPORTED_COMPRESSION_TYPE'
+      ? 'it takes a newer client to read this compression'
+      : "look at the log of the partition's leader"
+  const error = new StreamError(`the broker can't read the partition at this offset (${refusal}): ${advice}`, {
+    code: 'UNAVAILABLE',
+    transport: 'kafka',
+    operation: 'consume',
+  })
+  return { range: undefined, error }
 }

@@ -1,3 +1,4 @@
+import type { Unreadable } from './batch-reader.js'
 import { extentOf, type FetchExtent } from './fetch-response.js'
 import type { FetchedMessages, FetchedRecord } from './kafkajs-internals.js'
 import { ReceivedRecord } from './received-record.js'
@@ -30,6 +31,17 @@ export function fetchedBelow(batch: FetchedMessages): number {
 export function nothingBelow(batch: FetchedMessages): number {
   const extent = extentOf(batch.rawMessages)
   return extent?.exhausted === true ? extent.lastStableOffset : 0
+}
+
+/** What can't be read behind these messages. */
+export function unreadableIn(batch: FetchedMessages): Unreadable | undefined {
+  return extentOf(batch.rawMessages)?.unreadable
+}
+
+/** Has kafkajs go on at an offset behind a batch that has no messages. */
+export function goOnAt(batch: FetchedMessages, offset: number): void {
+  batch.lastOffset = () => String(offset - 1)
+  batch.isEmptyDueToFiltering = () => offset > Number(batch.fetchedOffset)
 }
 
 /** The first two bytes of a control record's key are its version, the next two what it says. */

@@ -1,8 +1,9 @@
 import { atMost, type MeasuredFetch, withSignal } from '@streamswitch/core/driver'
 import kafkajs, { type Consumer, type KafkaMessage, type PartitionAssigner } from 'kafkajs'
+import type { Unreadable } from './batch-reader.js'
 import { protocolError } from './errors.js'
 import { FetchWait } from './fetch-wait.js'
-import { fetchedBelow, nothingBelow } from './fetched-batch.js'
+import { fetchedBelow, goOnAt, nothingBelow, unreadableIn } from './fetched-batch.js'
 import { JoinPatience } from './join-patience.js'
 import type { KafkajsClient } from './kafkajs-client.js'
 import { type ConsumerGroup, type FetchedMessages, withUncommitted } from './kafkajs-internals.js'
@@ -12,6 +13,7 @@ import { onceLed } from './once-ready.js'
 import { leaderlessOf } from './partial-metadata.js'
 import { byTopic, type Generation, generationOf, type Place, placeKey } from './places.js'
 import { rangeAssigner } from './range-assigner.js'
+import type { UnreadablePartitions } from './unreadable-partitions.js'
 import { Watchdog } from './watchdog.js'
 
 /** Rides out a change of leader or coordinator without leaving the group. */
@@ -43,6 +45,8 @@ export interface Fetched {
   readonly below: number
   /** Up to here the broker is known to have nothing to read, although offsets are in use. */
   readonly nothingBelow: number
+  /** What comes next and can't be read. */
+  readonly unreadable: Unreadable | undefined
 }
 
 /** What a member tells its driver. Awaited where a promise is returned. */
@@ -51,8 +55,8 @@ export interface MemberEvents {
   leaving(how: 'graceful' | 'lost'): Promise<void>
   /** A new generation begins; nothing is fetched before the promise resolves. `false`: it was over at once, another join follows. */
   joined(generation: Generation): Promise<boolean>
-  /** Returns false when nothing of it was taken: it is fetched again. */
-  fetched(place: Place, fetched: Fetched): boolean
+  /** Returns the offset at which to go on; `undefined` when nothing of it was taken: it is fetched again. */
+  fetched(place: Place, fetched: Fetched): number | undefined
   /** The position of a partition is not in the log any more. */
   outOfRange(place: Place): Promise<void>
   /** The member is of no use any more. Called once. */
@@ -145,6 +149,11 @@ export class GroupMember implements GroupHooks {
 
   refreshMetadata(): Promise<void> {
     return this.#live.cluster.refreshMetadata()
+  }
+
+  /** What is remembered of partitions that can't be read. */
+  get unreadable(): UnreadablePartitions {
+    return this.#settings.memory.unreadable
   }
 
   /** Every partition of a topic, whoever has it. */
@@ -244,7 +253,8 @@ export class GroupMember implements GroupHooks {
     for (const batch of batches) {
       this.#stamps.set(batch, stamp)
       // kafkajs hands over only what holds messages.
-      if (batch.messages.length === 0) this.#take(batch)
+      const next = batch.messages.length === 0 ? this.#take(batch) : undefined
+      if (next !== undefined) goOnAt(batch, next)
     }
   }
 
@@ -326,15 +336,16 @@ export class GroupMember implements GroupHooks {
     batch,
     resolveOffset,
   }: Parameters<NonNullable<Parameters<Consumer['run']>[0]>['eachBatch'] & object>[0]): void {
-    if (this.#take(batch as unknown as FetchedMessages)) resolveOffset(batch.lastOffset())
+    if (this.#take(batch as unknown as FetchedMessages) !== undefined) resolveOffset(batch.lastOffset())
   }
 
-  #take(batch: FetchedMessages): boolean {
-    if (this.#ended || this.#stamps.get(batch) !== this.fetchStamp) return false
+  #take(batch: FetchedMessages): number | undefined {
+    if (this.#ended || this.#stamps.get(batch) !== this.fetchStamp) return undefined
     return this.#events.fetched(batch, {
       messages: batch.messages as unknown as readonly KafkaMessage[],
       below: fetchedBelow(batch),
       nothingBelow: nothingBelow(batch),
+      unreadable: unreadableIn(batch),
     })
   }
 

@@ -3,7 +3,7 @@ import tls from 'node:tls'
 import { type Logger, readSecret, readTls } from '@streamswitch/core/driver'
 import kafkajs, { type Kafka, type KafkaConfig, type SASLOptions } from 'kafkajs'
 import type { BootstrapServers } from './bootstrap.js'
-import { registerCodecs } from './compression.js'
+import { decodeFetches } from './fetch-decoding.js'
 import { prepareClusters } from './kafkajs-internals.js'
 import { applyKafkajsPatches } from './kafkajs-patches.js'
 import type { KafkaValues } from './options.js'
@@ -33,7 +33,6 @@ export class KafkajsClient {
     logger: Logger,
   ): Promise<KafkajsClient> {
     applyKafkajsPatches()
-    registerCodecs()
     const password = await readSecret(options.password, 'kafka')
     const ssl = options.tls ? await readTls(options, 'kafka') : undefined
     const sockets: Sockets = { open: new Set(), cut: false, closedBytes: 0 }
@@ -55,6 +54,7 @@ export class KafkajsClient {
     prepareClusters(kafka, (cluster) => {
       bootstrap.serve(cluster.brokerPool)
       keepLeadersApart(cluster)
+      decodeFetches(cluster.brokerPool, options)
     })
     return new KafkajsClient(kafka, sockets)
   }

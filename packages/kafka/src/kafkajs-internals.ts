@@ -46,8 +46,8 @@ export interface Broker {
   /** Opens a connection, asks for versions, authenticates. */
   connect(): Promise<void>
   disconnect(): Promise<void>
-  /** The protocol's highest version of a request that the broker understands as well. */
-  lookupRequest(apiKey: number, protocol: unknown): MakeMetadataRequest
+  /** Set once the broker has said what it understands. */
+  lookupRequest: LookUpRequest
   metadata(topics?: readonly string[]): Promise<Metadata>
   fetch(request: {
     maxWaitTime: number
@@ -62,7 +62,15 @@ export interface Broker {
   }): Promise<FetchResponse>
 }
 
-type MakeMetadataRequest = (parameters: {
+/** The protocol's highest version of a request that the broker understands as well. */
+export type LookUpRequest = (apiKey: number, protocol: unknown) => (parameters: never) => unknown
+
+export type MakeFetchRequest = (parameters: object) => {
+  readonly request: { readonly apiVersion: number }
+  readonly response: { decode(raw: Buffer): Promise<FetchResponse> }
+}
+
+export type MakeMetadataRequest = (parameters: {
   readonly topics: readonly string[]
   readonly allowAutoTopicCreation: false
 }) => {
@@ -282,11 +290,6 @@ export interface FetchResponse {
   readonly responses: readonly { readonly topicName: string; readonly partitions: readonly FetchedPartition[] }[]
 }
 
-/** The decoder of one version's Fetch response: `src/protocol/requests/fetch/v11/response.js`. */
-export interface FetchDecoder {
-  decode(raw: Buffer): Promise<FetchResponse>
-}
-
 /** The same connections, with the high watermark as the end of a log. */
 export function withUncommitted(cluster: Cluster): Cluster {
   return Object.create(cluster, { isolationLevel: { value: 0 } }) as Cluster
@@ -348,4 +351,3 @@ export const { createErrorFromCode } = load('kafkajs/src/protocol/error.js') as 
   createErrorFromCode(code: number): Error
 }
 export const produceProtocol = load('kafkajs/src/protocol/requests/produce/index.js') as ProduceProtocol
-export const fetchDecoder = load('kafkajs/src/protocol/requests/fetch/v11/response.js') as FetchDecoder

@@ -1,14 +1,11 @@
 import type { MeasuredFetch } from '@streamswitch/core/driver'
-import { decodeFetchResponse } from './fetch-response.js'
 import { correctBatch } from './fetched-batch.js'
 import {
   type Connection,
   type ConsumerGroup,
   connectionPrototype,
   consumerGroupPrototype,
-  type FetchDecoder,
   type FetchedMessages,
-  fetchDecoder,
   type ProduceProtocol,
   produceProtocol,
   type RequestQueue,
@@ -16,7 +13,6 @@ import {
 } from './kafkajs-internals.js'
 import { onceLoaded } from './once-ready.js'
 import { isOurs, produceRequest } from './produce-request.js'
-import { plainRecord } from './received-record.js'
 
 /**
  * What is wrong in kafkajs 2.2.4 and put right here, each with its defect. Applied once per loaded kafkajs; consumers without
@@ -56,7 +52,6 @@ export function applyKafkajsPatches(): void {
   patchOnce(requestQueuePrototype, patchRequestQueueTimers)
   patchOnce(consumerGroupPrototype, patchConsumerGroup)
   patchOnce(produceProtocol, patchProduceEncoding)
-  patchOnce(fetchDecoder, patchFetchDecoding)
 }
 
 /** Bytes of the length that each response begins with. */
@@ -119,7 +114,7 @@ function patchConsumerGroup(prototype: ConsumerGroup): void {
 
   prototype.fetch = async function (this: ConsumerGroup, nodeId: string): Promise<FetchedMessages[]> {
     const hooks = hooksOf(this)
-    if (hooks === undefined) return plainBatches(await fetch.call(this, nodeId))
+    if (hooks === undefined) return fetch.call(this, nodeId)
     const stamp = hooks.fetchStamp
     const measured = hooks.fetching()
     try {
@@ -159,22 +154,6 @@ function patchProduceEncoding(produce: ProduceProtocol): void {
         ? { ...make({ ...parameters, topicData: [] }), request: produceRequest(parameters) }
         : make(parameters)
   }
-}
-
-/**
- * Defects: each record is decoded through a buffer, a reader and several 64-bit integer objects of its own, and each header makes
- * a new object of all headers: a third of what receiving costs. And a partition's records become arguments of one call, which a
- * batch of some 100,000 small ones overflows. What comes out is the same, for all consumers of the process.
- */
-function patchFetchDecoding(decoder: FetchDecoder): void {
-  const { decode } = decoder
-  decoder.decode = async (raw) => (await decodeFetchResponse(raw)) ?? decode(raw)
-}
-
-/** For a consumer of the user's own: records as kafkajs's decoder makes them. */
-function plainBatches(batches: FetchedMessages[]): FetchedMessages[] {
-  for (const batch of batches) batch.messages = batch.messages.map(plainRecord)
-  return batches
 }
 
 function hooksOf(group: ConsumerGroup): GroupHooks | undefined {

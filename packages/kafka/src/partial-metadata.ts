@@ -3,6 +3,7 @@ import {
   type BrokerPool,
   type Cluster,
   createErrorFromCode,
+  type MakeMetadataRequest,
   type Metadata,
   metadataProtocol,
   sendRequest,
@@ -95,7 +96,7 @@ function connectedOf({ brokers, seedBroker }: BrokerPool): [nodeId: string, brok
 
 function tolerant(broker: Broker): Broker {
   broker.metadata = async (topics = []) => {
-    const make = broker.lookupRequest(METADATA, metadataProtocol)
+    const make = broker.lookupRequest(METADATA, metadataProtocol) as MakeMetadataRequest
     const { request, response } = make({ topics, allowAutoTopicCreation: false })
     const sent = topics === NO_TOPICS ? { ...request, encode: () => encodeNoTopics(request.apiVersion) } : request
     return sendRequest(broker, {

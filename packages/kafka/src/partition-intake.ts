@@ -1,5 +1,6 @@
 import { type ConsumerSink, type Delivery, Deque, type PartitionAssignment } from '@streamswitch/core/driver'
 import type { KafkaMessage } from 'kafkajs'
+import type { Unreadable } from './batch-reader.js'
 import { type CommitMetadata, encodeMetadata } from './commit-metadata.js'
 import type { Committable } from './commit-queue.js'
 import type { Fetched } from './group-member.js'
@@ -27,6 +28,10 @@ export interface IntakeHost {
   readonly maxWaitingBytes: number
   /** Shortest time between two commits that only pass over offsets without messages, in milliseconds. */
   readonly settleIntervalMs: number
+  /** Reading has failed. Returns how long to wait before it is tried again, in milliseconds; `undefined`: leave out what can't be read. */
+  unreadable(intake: PartitionIntake, unreadable: Unreadable): number | undefined
+  /** What could not be read has been. */
+  readable(intake: PartitionIntake): void
   pause(intake: PartitionIntake): void
   resume(intake: PartitionIntake): void
   /** Commits soon, so that more deliveries are announced. */
@@ -54,6 +59,9 @@ export class PartitionIntake implements Committable<Position> {
   #fetchedBelow: number
   #nothingBelow = 0
   #passing = false
+  /** Reading has failed at this offset. */
+  #failedAt: number | undefined
+  #blocked = false
   #deliveredAtCommit: number
   #announced: number
   #committed: number
@@ -95,17 +103,24 @@ export class PartitionIntake implements Committable<Position> {
 
   /** How many messages could have been delivered by now, in a log that is readable up to an offset. Offsets without messages may count as some. */
   undelivered(stableOffset: number): number {
-    return this.#waiting.length + Math.max(0, stableOffset - Math.max(this.#fetchedBelow, this.#nothingBelow))
+    const unread = Math.max(0, stableOffset - Math.max(this.#fetchedBelow, this.#nothingBelow))
+    // What can't be read is no fault of the connection.
+    return this.#waiting.length + (this.#failedAt === undefined ? unread : 0)
   }
 
-  /** Takes what was fetched. Returns false once stopped. */
-  take({ messages, below, nothingBelow }: Fetched): boolean {
-    if (this.#stopped) return false
+  /** Takes what was fetched. Returns the offset to go on at; `undefined` once stopped. */
+  take({ messages, below, nothingBelow, unreadable }: Fetched): number | undefined {
+    if (this.#stopped) return undefined
     this.#fetchedBelow = Math.max(this.#fetchedBelow, below)
     this.#nothingBelow = Math.max(this.#nothingBelow, nothingBelow)
+    if (this.#failedAt !== undefined && this.#fetchedBelow > this.#failedAt) {
+      this.#failedAt = undefined
+      this.#host.readable(this)
+    }
     if (messages.length === 0) {
+      if (unreadable !== undefined) this.#fail(unreadable)
       if (this.#pass()) this.#commitPassed()
-      return true
+      return this.#fetchedBelow
     }
     for (const message of messages) {
       this.#waiting.push(message)
@@ -120,7 +135,31 @@ export class PartitionIntake implements Committable<Position> {
         this.#feed()
       })
     }
-    return true
+    return this.#fetchedBelow
+  }
+
+  /** Waits with reading, since it has failed here before. */
+  recall(failedAt: number, delayMs: number): void {
+    this.#failedAt = failedAt
+    this.#block(delayMs)
+  }
+
+  #fail(unreadable: Unreadable): void {
+    const delayMs = this.#host.unreadable(this, unreadable)
+    if (delayMs !== undefined) {
+      this.#failedAt = this.#fetchedBelow
+      this.#block(delayMs)
+    } else if (unreadable.range !== undefined)
+      this.#fetchedBelow = Math.max(this.#fetchedBelow, unreadable.range.last + 1)
+  }
+
+  #block(delayMs: number): void {
+    this.#blocked = true
+    this.#regulate()
+    setTimeout(() => {
+      this.#blocked = false
+      if (!this.#stopped) this.#regulate()
+    }, delayMs).unref()
   }
 
   /** Delivers nothing any more and drops what waits. */
@@ -243,13 +282,12 @@ export class PartitionIntake implements Committable<Position> {
   /** Pauses fetching while enough waits here; what is fetched meanwhile hides the time that a resume takes. */
   #regulate(): void {
     const { maxWaitingBytes } = this.#host
-    if (!this.#paused && this.#waitingBytes >= maxWaitingBytes) {
-      this.#paused = true
-      this.#host.pause(this)
-    } else if (this.#paused && this.#waitingBytes < maxWaitingBytes / 2) {
-      this.#paused = false
-      this.#host.resume(this)
-    }
+    const enough = this.#paused ? maxWaitingBytes / 2 : maxWaitingBytes
+    const wanted = this.#blocked || this.#waitingBytes >= enough
+    if (wanted === this.#paused) return
+    this.#paused = wanted
+    if (wanted) this.#host.pause(this)
+    else this.#host.resume(this)
   }
 }
 

@@ -2,18 +2,22 @@ import { createRequire } from 'node:module'
 import { gzipSync } from 'node:zlib'
 import type { OutgoingRecord } from '@streamswitch/core/driver'
 import { describe, expect, it } from 'vitest'
-import { decodeFetchResponse } from '../src/fetch-response.js'
+import { decodeFetchResponse as decode, extentOf } from '../src/fetch-response.js'
 import { correctBatch, fetchedBelow, nothingBelow } from '../src/fetched-batch.js'
-import type { FetchDecoder, FetchedMessages, FetchedPartition, FetchResponse } from '../src/kafkajs-internals.js'
+import type { FetchedMessages, FetchedPartition, FetchResponse } from '../src/kafkajs-internals.js'
 import { plainRecord } from '../src/received-record.js'
 import { type BatchHead, encodeBatch, encodeRecords, NativeRecord } from '../src/record-batch.js'
 
 /** kafkajs's own decoder: nothing has applied the patches here. */
-const kafkajsDecoder = createRequire(import.meta.url)(
-  'kafkajs/src/protocol/requests/fetch/v11/response.js',
-) as FetchDecoder
+const kafkajsDecoder = createRequire(import.meta.url)('kafkajs/src/protocol/requests/fetch/v11/response.js') as {
+  decode(raw: Buffer): Promise<FetchResponse>
+}
 
 const NOW = 1_767_225_600_000
+
+const LIMITS = { maxDecompressedBytes: 64 * 1024 * 1024 }
+
+const decodeFetchResponse = (raw: Buffer): Promise<FetchResponse | undefined> => decode(raw, LIMITS)
 
 function record(fields: Partial<OutgoingRecord> = {}): NativeRecord {
   const base = { id: 'id-1', key: undefined, payload: Buffer.from('value'), headers: undefined, timestamp: NOW }
@@ -208,5 +212,74 @@ describe('a fetched partition', () => {
     expect(one.messages).toHaveLength(2)
     correctBatch(one)
     expect([one.messages.length, one.isEmptyDueToFiltering(), one.lastOffset()]).toEqual([0, true, '10'])
+  })
+})
+
+describe('a batch that can not be read', () => {
+  const damaged = (bytes: Buffer): Buffer => {
+    const copy = Buffer.from(bytes)
+    copy.writeUInt8(copy.readUInt8(copy.length - 3) ^ 0xff, copy.length - 3)
+    return copy
+  }
+  const gzip = (offset: number, records: readonly NativeRecord[]): Buffer =>
+    batch(offset, records, { attributes: 1 }, (body) => gzipSync(body))
+
+  async function partitionsOf(parts: readonly Part[], maxDecompressedBytes = LIMITS.maxDecompressedBytes) {
+    const decoded = await decode(response(parts), { maxDecompressedBytes })
+    return (decoded?.responses[0]?.partitions ?? []).map(({ messages, errorCode }) => {
+      const extent = extentOf(messages)
+      const { code } = extent?.unreadable?.error ?? {}
+      return {
+        offsets: messages.map(({ offset }) => offset),
+        errorCode,
+        next: extent?.nextOffset,
+        range: extent?.unreadable?.range,
+        code,
+      }
+    })
+  }
+
+  const three = [record(), record(), record()]
+
+  it('ends what comes of its partition; the others are whole', async () => {
+    const broken = Buffer.concat([gzip(0, [record()]), damaged(gzip(1, three)), gzip(4, [record()])])
+    expect(await partitionsOf([{ set: broken }, { set: gzip(7, [record()]) }])).toEqual([
+      { offsets: ['0'], errorCode: 0, next: 1, range: { first: 1, last: 3 }, code: 'SERIALIZATION' },
+      { offsets: ['7'], errorCode: 0, next: 8, range: undefined, code: undefined },
+    ])
+  })
+
+  it.each([
+    ['of a compression that is not known', batch(1, three, { attributes: 7 }), 'UNSUPPORTED'],
+    [
+      'whose records end elsewhere than they say',
+      batch(1, three, {}, (body) => Buffer.concat([Buffer.from([40]), body.subarray(1)])),
+      'SERIALIZATION',
+    ],
+    ['that holds fewer records than it says', batch(1, three, { count: 4 }), 'SERIALIZATION'],
+  ])('%s says so', async (_title, set, code) => {
+    expect(await partitionsOf([{ set }])).toMatchObject([{ offsets: [], range: { first: 1 }, code }])
+  })
+
+  it('is one that the broker itself refuses to give: it says nothing of the others', async () => {
+    const raw = response([{ set: Buffer.alloc(0) }, { set: batch(0, [record()]) }])
+    // Behind throttling, errors, session, counts and the name of the topic, and the partition's number.
+    raw.writeInt16BE(2, 4 + 2 + 4 + 4 + 2 + 'orders'.length + 4 + 4)
+    const decoded = await decode(raw, LIMITS)
+    const [first, second] = decoded?.responses[0]?.partitions ?? []
+    expect([first?.errorCode, second?.messages.length]).toEqual([0, 1])
+    expect(extentOf(first?.messages ?? [])?.unreadable).toMatchObject({
+      range: undefined,
+      error: { code: 'UNAVAILABLE', message: expect.stringContaining('CORRUPT_MESSAGE') },
+    })
+  })
+
+  it('is none where the response has used up what may be decompressed: the rest comes with the next one', async () => {
+    const large = (offset: number): Buffer => gzip(offset, [record({ payload: Buffer.alloc(60_000, 32) })])
+    const parts = [{ set: Buffer.concat([large(0), large(1), large(2)]) }, { set: large(7) }]
+    expect(await partitionsOf(parts, 100_000)).toEqual([
+      { offsets: ['0', '1'], errorCode: 0, next: 2, range: undefined, code: undefined },
+      { offsets: [], errorCode: 0, next: undefined, range: undefined, code: undefined },
+    ])
   })
 })
