@@ -121,6 +121,24 @@ describe('a stall', () => {
     expect(events).toEqual([])
   })
 
+  it('is judged by what the driver could have delivered, where it says so, and not by a lag that counts more', async () => {
+    const { script, told, events, assign } = await start()
+    const assignment = assign()
+    told.backlog = 7
+    let looks = 0
+    let undelivered = 0
+    script.undelivered = async () => {
+      looks += 1
+      return new Map([[assignment, undelivered]])
+    }
+    Object.assign(script.consumer, { undelivered: script.undelivered })
+    await until(() => looks > 5)
+    expect(events).toEqual([])
+    undelivered = 2
+    await until(() => script.consumers.length === 2)
+    expect(events).toEqual([{ topic: 'orders', partition: 0, reason: 'delivery', unsettled: 0, backlog: 2 }])
+  })
+
   it('is none while the handlers have enough to do: the broker is not even asked', async () => {
     const { script, loop, told, events, gate, assign } = await start({ concurrency: 1, prefetch: 2 })
     const assignment = assign()

@@ -7,9 +7,10 @@ import {
   type TopicSpec,
   topicMissing,
 } from '@streamswitch/core/driver'
-import type { ITopicConfig, Admin as KafkajsAdmin } from 'kafkajs'
+import type { ITopicConfig, Kafka, Admin as KafkajsAdmin } from 'kafkajs'
 import type { KafkaConnection } from './connection.js'
 import { classifyError, protocolError } from './errors.js'
+import { readLogs } from './log-ranges.js'
 import { onceLed } from './once-ready.js'
 
 /** How often and how long a deleted topic is looked for until it is gone. */
@@ -50,20 +51,20 @@ export class KafkaAdmin implements Admin {
   }
 
   lag(spec: TopicSpec, brokerGroup: string): Promise<readonly PartitionLag[]> {
-    return this.#run('lag', spec.topic, async (admin) => {
-      if ((await partitionCount(admin, spec.brokerTopic)) === undefined)
-        throw missing(`topic '${spec.topic}' doesn't exist`, 'lag', spec.topic)
+    return this.#run('lag', spec.topic, async (admin, kafka) => {
+      const count = await partitionCount(admin, spec.brokerTopic)
+      if (count === undefined) throw missing(`topic '${spec.topic}' doesn't exist`, 'lag', spec.topic)
       const [logs, [committed]] = await Promise.all([
-        admin.fetchTopicOffsets(spec.brokerTopic),
+        readLogs(kafka, spec.brokerTopic, count),
         admin.fetchOffsets({ groupId: brokerGroup, topics: [spec.brokerTopic] }),
       ])
       const offsets = new Map((committed?.partitions ?? []).map(({ partition, offset }) => [partition, Number(offset)]))
       if ([...offsets.values()].every((offset) => offset < 0) && !(await groupExists(admin, brokerGroup))) {
         throw missing(`topic '${spec.topic}' has no group '${brokerGroup}'`, 'lag', spec.topic)
       }
-      return logs.map(({ partition, low, high }) => {
-        const position = Math.max(offsets.get(partition) ?? -1, Number(low))
-        return { topic: spec.topic, partition, lag: Math.max(0, Number(high) - position) }
+      return logs.map(({ partition, first, end }) => {
+        const position = Math.max(offsets.get(partition) ?? -1, first)
+        return { topic: spec.topic, partition, lag: Math.max(0, end - position) }
       })
     })
   }
@@ -135,7 +136,7 @@ export class KafkaAdmin implements Admin {
   async #run<T>(
     operation: string,
     topic: string | undefined,
-    work: (admin: KafkajsAdmin) => Promise<T>,
+    work: (admin: KafkajsAdmin, kafka: Kafka) => Promise<T>,
     signal?: AbortSignal,
   ): Promise<T> {
     try {

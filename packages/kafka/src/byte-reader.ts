@@ -58,6 +58,11 @@ export class ByteReader {
     return value % 2 === 0 ? value / 2 : -(value + 1) / 2
   }
 
+  /** The bytes that come next, without reading them. */
+  rest(length: number): Buffer {
+    return this.#buffer.subarray(this.at, this.at + length)
+  }
+
   bytes(length: number): Buffer {
     this.at += length
     return this.#buffer.subarray(this.at - length, this.at)

@@ -1,115 +1,217 @@
 import { createRequire } from 'node:module'
-import { resolve } from 'node:path'
+import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
 import { StreamError } from '@streamswitch/core/driver'
-import kafkajs from 'kafkajs'
+import { decodedLz4Bytes } from './lz4-frame.js'
 import type { CompressionName } from './options.js'
+import { snappyBlocks } from './snappy-framing.js'
+import { declaredZstdBytes } from './zstd-frame.js'
+
+/** Numbers that stand for compressions on the wire (Kafka protocol guide, "Record Batch", attributes). */
+const NAMES: readonly CompressionName[] = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
+
+/** Packages with the codecs that Node.js doesn't have. They are optional dependencies of this one. */
+const PACKAGES = { snappy: 'snappy-wasm', lz4: 'lz4-napi', zstd: '@bokuweb/zstd-wasm' } as const
+
+/** The first guess of a Zstandard frame's size where it doesn't say; four times as much is tried until it suffices. */
+const ZSTD_GUESS_BYTES = 1024 * 1024
+const ZSTD_LEVEL = 3
 
 interface Codec {
-  compress(encoder: { readonly buffer: Buffer }): Promise<Buffer>
-  decompress(buffer: Buffer): Promise<Buffer>
+  compress(bytes: Buffer): Promise<Uint8Array>
+  /** `maxBytes`: what it may decompress to; rejects with {@link tooLarge} beyond. Rejects with anything else where the bytes are damaged. */
+  decompress(bytes: Buffer, maxBytes: number): Promise<Buffer>
 }
 
-const TYPES = {
-  none: kafkajs.CompressionTypes.None,
-  gzip: kafkajs.CompressionTypes.GZIP,
-  snappy: kafkajs.CompressionTypes.Snappy,
-  lz4: kafkajs.CompressionTypes.LZ4,
-  zstd: kafkajs.CompressionTypes.ZSTD,
-} as const
-
-/** Packages that hold the codecs that kafkajs doesn't ship. */
-const PACKAGES = { snappy: 'kafkajs-snappy', lz4: 'kafkajs-lz4', zstd: '@kafkajs/zstd' } as const
-
-type Optional = keyof typeof PACKAGES
-
 /** The number that stands for a compression on the wire. */
-export function compressionType(name: CompressionName): kafkajs.CompressionTypes {
-  return TYPES[name]
+export function compressionType(name: CompressionName): number {
+  return NAMES.indexOf(name)
+}
+
+/** The compression that a number on the wire stands for; `undefined` for one that is not known. */
+export function compressionName(type: number): CompressionName | undefined {
+  return NAMES[type]
+}
+
+/** Makes sure that batches can be compressed this way. Throws UNSUPPORTED, naming the package, where its codec is not installed. No network I/O. */
+export function requireCompression(name: CompressionName): void {
+  if (name !== 'none') codecOf(name)
+}
+
+/** Compresses what stands behind the head of a batch. Rejects with UNSUPPORTED where the codec is not installed. */
+export async function compress(type: number, bytes: Buffer): Promise<Uint8Array> {
+  return codecOf(nameOf(type)).compress(bytes)
 }
 
 /**
- * Makes sure that batches can be compressed this way: a codec that was registered with kafkajs, that Node.js brings along, or
- * that the application has installed. Throws UNSUPPORTED, naming the package, where there is none. No network I/O.
+ * Decompresses what stands behind the head of a batch. Rejects with UNSUPPORTED where there is no codec, TOO_LARGE beyond `maxBytes`, and
+ * SERIALIZATION where the bytes are damaged.
  */
-export function requireCompression(name: CompressionName): void {
-  if (name === 'none' || name === 'gzip' || isRegistered(name) || register(name)) return
-  throw new StreamError(
-    `compression '${name}' needs the package ${PACKAGES[name]} in the application (or another codec in kafkajs's CompressionCodecs)`,
-    {
-      code: 'UNSUPPORTED',
-      transport: 'kafka',
-      operation: 'configure',
-    },
-  )
-}
-
-/** Registers every codec that is at hand, so that batches of any producer can be read. */
-export function registerCodecs(): void {
-  for (const name of Object.keys(PACKAGES) as Optional[]) if (!isRegistered(name)) register(name)
-}
-
-function isRegistered(name: Optional): boolean {
+export async function decompress(type: number, bytes: Buffer, maxBytes: number): Promise<Buffer> {
+  const name = nameOf(type)
+  const codec = codecOf(name)
   try {
-    return kafkajs.CompressionCodecs[TYPES[name]]?.() !== undefined
-  } catch {
-    // kafkajs's placeholder throws "not implemented".
-    return false
+    return await codec.decompress(bytes, maxBytes)
+  } catch (cause) {
+    if (cause instanceof StreamError) throw cause
+    const detail = cause instanceof Error ? cause.message : String(cause)
+    throw failure('SERIALIZATION', `damaged ${name} data: ${detail}`, cause)
   }
 }
 
-function register(name: Optional): boolean {
-  const codec = (name === 'zstd' ? builtInZstd() : undefined) ?? installed(name)
-  if (codec === undefined) return false
-  kafkajs.CompressionCodecs[TYPES[name]] = () => codec
-  return true
+function nameOf(type: number): CompressionName {
+  const name = compressionName(type)
+  if (name === undefined) throw failure('UNSUPPORTED', `compression type ${type} is not known to this version`)
+  return name
 }
 
-type Zstd = (buffer: Buffer, done: (error: Error | null, result: Buffer) => void) => void
+const codecs = new Map<CompressionName, Codec>()
 
-function builtInZstd(): Codec | undefined {
-  const { zstdCompress, zstdDecompress } = zlib as { zstdCompress?: Zstd; zstdDecompress?: Zstd }
-  if (zstdCompress === undefined || zstdDecompress === undefined) return undefined
-  const run = (work: Zstd, buffer: Buffer): Promise<Buffer> =>
-    new Promise((done, failed) => work(buffer, (error, result) => (error === null ? done(result) : failed(error))))
+function codecOf(name: CompressionName): Codec {
+  const known = codecs.get(name)
+  if (known !== undefined) return known
+  const made = makeCodec(name)
+  codecs.set(name, made)
+  return made
+}
+
+function makeCodec(name: CompressionName): Codec {
+  switch (name) {
+    case 'none':
+      return { compress: async (bytes) => bytes, decompress: async (bytes) => bytes }
+    case 'gzip':
+      return gzip
+    case 'snappy':
+      return snappy(load<SnappyPackage>(name))
+    case 'lz4':
+      return lz4(load<Lz4Package>(name))
+    case 'zstd':
+      return builtInZstd() ?? zstd(load<ZstdPackage>(name))
+  }
+}
+
+function load<Package>(name: keyof typeof PACKAGES): Package {
+  const wanted = PACKAGES[name]
+  try {
+    // Asked for again each time: it may have been installed in the meantime.
+    return createRequire(import.meta.url)(wanted) as Package
+  } catch (cause) {
+    throw failure(
+      'UNSUPPORTED',
+      `compression '${name}' needs the package ${wanted}, which is not installed: npm install ${wanted}`,
+      cause,
+    )
+  }
+}
+
+const gunzip = promisify<zlib.InputType, zlib.ZlibOptions, Buffer>(zlib.gunzip)
+
+const gzip: Codec = {
+  compress: promisify<zlib.InputType, Buffer>(zlib.gzip),
+  decompress: (bytes, maxBytes) => bounded('gzip', maxBytes, () => gunzip(bytes, { maxOutputLength: maxBytes })),
+}
+
+/** Runs a decompression of Node.js's own. */
+async function bounded(name: CompressionName, maxBytes: number, run: () => Promise<Buffer>): Promise<Buffer> {
+  try {
+    return await run()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(name, maxBytes)
+    throw error
+  }
+}
+
+interface SnappyPackage {
+  compress_raw(bytes: Uint8Array): Uint8Array
+  decompress_raw(bytes: Uint8Array): Uint8Array
+}
+
+function snappy({ compress_raw, decompress_raw }: SnappyPackage): Codec {
   return {
-    compress: (encoder) => run(zstdCompress, encoder.buffer),
-    decompress: (buffer) => run(zstdDecompress, buffer),
+    compress: async (bytes) => compress_raw(bytes),
+    decompress: async (bytes, maxBytes) => {
+      const blocks = snappyBlocks(bytes)
+      const total = blocks.reduce((sum, { decodedBytes }) => sum + decodedBytes, 0)
+      if (total > maxBytes) throw tooLarge('snappy', maxBytes)
+      return Buffer.concat(blocks.map(({ block }) => decompress_raw(block)))
+    },
   }
 }
 
-/** The codec of the application's own package. The three packages export it in three shapes. */
-function installed(name: Optional): Codec | undefined {
-  for (const from of [process.argv[1], resolve('index.js')]) {
-    if (from === undefined) continue
-    let exported: unknown
-    try {
-      exported = createRequire(resolve(from))(PACKAGES[name])
-    } catch {
-      continue
-    }
-    const codec = codecOf(exported)
-    if (codec !== undefined) return codec
+interface Lz4Package {
+  compressFrame(bytes: Buffer): Promise<Buffer>
+  decompressFrame(bytes: Buffer): Promise<Buffer>
+}
+
+function lz4({ compressFrame, decompressFrame }: Lz4Package): Codec {
+  return {
+    compress: (bytes) => compressFrame(bytes),
+    decompress: async (bytes, maxBytes) => {
+      if (decodedLz4Bytes(bytes, maxBytes) > maxBytes) throw tooLarge('lz4', maxBytes)
+      return decompressFrame(bytes)
+    },
   }
-  return undefined
 }
 
-function codecOf(exported: unknown): Codec | undefined {
-  if (typeof exported === 'object' && exported !== null && 'default' in exported) return codecOf(exported.default)
-  if (typeof exported !== 'function') return undefined
-  const made: unknown = isClass(exported)
-    ? new (exported as new () => { codec?: unknown })().codec
-    : (exported as () => unknown)()
-  const codec: unknown = typeof made === 'function' ? (made as () => unknown)() : made
-  return typeof codec === 'object' && codec !== null && 'compress' in codec && 'decompress' in codec
-    ? (codec as Codec)
-    : undefined
+interface ZstdOptions {
+  readonly maxOutputLength: number
 }
 
-function isClass(value: object): boolean {
-  const prototype: unknown = (value as { prototype?: unknown }).prototype
-  return (
-    /^class\b/.test(Function.prototype.toString.call(value)) ||
-    (typeof prototype === 'object' && prototype !== null && 'codec' in prototype)
-  )
+interface ZstdOfNode {
+  zstdCompress?: (bytes: Buffer, done: (error: Error | null, result: Buffer) => void) => void
+  zstdDecompress?: (bytes: Buffer, options: ZstdOptions, done: (error: Error | null, result: Buffer) => void) => void
+}
+
+/** Node.js has it from 22.15 on. */
+function builtInZstd(): Codec | undefined {
+  const { zstdCompress, zstdDecompress } = zlib as ZstdOfNode
+  if (zstdCompress === undefined || zstdDecompress === undefined) return undefined
+  const decompressing = promisify(zstdDecompress)
+  return {
+    compress: promisify(zstdCompress),
+    decompress: (bytes, maxBytes) =>
+      bounded('zstd', maxBytes, () => decompressing(bytes, { maxOutputLength: maxBytes })),
+  }
+}
+
+interface ZstdPackage {
+  init(): Promise<void>
+  compress(bytes: Uint8Array, level: number): Uint8Array
+  decompress(bytes: Uint8Array, options: { readonly defaultHeapSize: number }): Uint8Array
+}
+
+function zstd(packageOfZstd: ZstdPackage): Codec {
+  let ready: Promise<void> | undefined
+  const loaded = (): Promise<void> => {
+    ready ??= packageOfZstd.init()
+    return ready
+  }
+  return {
+    compress: async (bytes) => {
+      await loaded()
+      return packageOfZstd.compress(bytes, ZSTD_LEVEL)
+    },
+    decompress: async (bytes, maxBytes) => {
+      await loaded()
+      if ((declaredZstdBytes(bytes) ?? 0) > maxBytes) throw tooLarge('zstd', maxBytes)
+      for (let guess = Math.min(ZSTD_GUESS_BYTES, maxBytes); ; guess = Math.min(4 * guess, maxBytes)) {
+        try {
+          const decoded = packageOfZstd.decompress(bytes, { defaultHeapSize: guess })
+          return Buffer.from(decoded.buffer, decoded.byteOffset, decoded.byteLength)
+        } catch (error) {
+          // Its message holds the library's code; this one means that the space was too small.
+          if (!String(error).includes('-70')) throw error
+          if (guess === maxBytes) throw tooLarge('zstd', maxBytes)
+        }
+      }
+    },
+  }
+}
+
+function tooLarge(name: CompressionName, maxBytes: number): StreamError {
+  return failure('TOO_LARGE', `${name} data decompresses to more than ${maxBytes} bytes (maxDecompressedBytes)`)
+}
+
+function failure(code: 'UNSUPPORTED' | 'TOO_LARGE' | 'SERIALIZATION', message: string, cause?: unknown): StreamError {
+  return new StreamError(message, { code, retryable: false, transport: 'kafka', cause })
 }

@@ -1,5 +1,6 @@
 import { atMost, type FetchBudget, type Logger, withSignal } from '@streamswitch/core/driver'
 import type { Admin, Kafka } from 'kafkajs'
+import { BootstrapServers } from './bootstrap.js'
 import { GroupMember, type MemberEvents, type MemberSettings } from './group-member.js'
 import { KafkajsClient } from './kafkajs-client.js'
 import { fetchBudget, type MemberMemory } from './member-memory.js'
@@ -7,6 +8,7 @@ import type { KafkaValues } from './options.js'
 import { PARTITION_FETCH_BYTES, PartitionReader } from './partition-reader.js'
 import type { Place } from './places.js'
 import { Publisher, type PublisherSettings } from './publisher.js'
+import { UnreadablePartitions } from './unreadable-partitions.js'
 
 /** Topics appear on all brokers a moment after they were made. */
 const ADMIN = { retries: 4, initialRetryTime: 100, maxRetryTime: 1_000 }
@@ -19,6 +21,7 @@ const DISCONNECT_MS = 3_000
  */
 export class KafkaConnection {
   readonly #options: KafkaValues
+  readonly #bootstrap: BootstrapServers
   readonly #clientId: string
   readonly #logger: Logger
   readonly #members = new Map<string, MemberMemory>()
@@ -27,6 +30,7 @@ export class KafkaConnection {
 
   constructor(options: KafkaValues, clientId: string, logger: Logger) {
     this.#options = options
+    this.#bootstrap = new BootstrapServers(options.brokers)
     this.#clientId = clientId
     this.#logger = logger
     this.#readerBudget = fetchBudget(PARTITION_FETCH_BYTES, options.requestTimeoutMs)
@@ -67,6 +71,7 @@ export class KafkaConnection {
     const memory = this.#members.get(name) ?? {
       id: undefined,
       fetchBudget: fetchBudget(settings.fetchMaxBytes, settings.sessionTimeoutMs, this.#options.requestTimeoutMs),
+      unreadable: new UnreadablePartitions(),
     }
     this.#members.set(name, memory)
     return new GroupMember(await this.#client(), { ...settings, memory }, events)
@@ -81,19 +86,19 @@ export class KafkaConnection {
    * Runs administrative calls on a connection of their own. It is not kept: an admin client remembers every topic it has dealt
    * with, and none of its calls works any more once one of them is deleted.
    */
-  async administer<T>(work: (admin: Admin) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async administer<T>(work: (admin: Admin, kafka: Kafka) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const client = await this.#client()
     const admin = client.kafka.admin({ retry: ADMIN })
     try {
       await withSignal(admin.connect(), signal)
-      return await withSignal(work(admin), signal)
+      return await withSignal(work(admin, client.kafka), signal)
     } finally {
       void atMost(admin.disconnect(), DISCONNECT_MS).then(() => client.cut())
     }
   }
 
   async #client(): Promise<KafkajsClient> {
-    const client = await KafkajsClient.make(this.#options, this.#clientId, this.#logger)
+    const client = await KafkajsClient.make(this.#options, this.#bootstrap, this.#clientId, this.#logger)
     this.#latest = client.kafka
     return client
   }

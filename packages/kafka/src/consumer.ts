@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type {
   AttemptJournal,
   ConsumerDriver,
@@ -11,13 +12,14 @@ import type {
   TopicSpec,
 } from '@streamswitch/core/driver'
 import { atMost, StreamError } from '@streamswitch/core/driver'
-import type { KafkaMessage } from 'kafkajs'
 import type { KafkaAdmin } from './admin.js'
+import type { Unreadable } from './batch-reader.js'
 import { CommitQueue } from './commit-queue.js'
 import type { KafkaConnection } from './connection.js'
 import { classifyError, protocolError } from './errors.js'
-import type { GroupMember, MemberEvents } from './group-member.js'
+import type { Fetched, GroupMember, MemberEvents } from './group-member.js'
 import { checkConsumerOptions, type KafkaConsumerValues } from './options.js'
+import { noLeader } from './partial-metadata.js'
 import { type IntakeHost, PartitionIntake, type Position } from './partition-intake.js'
 import { type Generation, type Place, placeKey } from './places.js'
 import { type IntakeStart, Positions, readRanges } from './start-offsets.js'
@@ -27,6 +29,10 @@ const ANNOUNCE_AGAIN_MS = 200
 
 /** Longest time that handlers get when partitions move, unless half of `rebalanceTimeoutMs` is less, in milliseconds. */
 const LONGEST_HANDOVER_MS = 30_000
+
+/** How often partitions without leader are tried again, in milliseconds, and after how many rounds they are reported. */
+const LEADER_AGAIN_MS = 500
+const REPORT_AFTER_ROUNDS = 5
 
 /** Longest time that noting a clean end may take, in milliseconds. */
 const CLEAN_END_MS = 2_000
@@ -113,15 +119,22 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     const member = this.#member as GroupMember
     const places = [...this.#topics.keys()].flatMap((topic) => member.partitionsOf(topic))
     const [committed, ranges] = await Promise.all([member.committed(places), readRanges(member, places)])
-    return places.map((place) => {
-      const range = ranges.get(placeKey(place)) ?? { first: 0, end: 0 }
+    return places.flatMap((place) => {
+      const range = ranges.get(placeKey(place))
+      if (range === undefined) return []
       const offset = committed.get(placeKey(place))?.offset ?? -1
-      return {
-        topic: this.#topicName(place.topic),
-        partition: place.partition,
-        lag: Math.max(0, range.end - Math.max(offset, range.first)),
-      }
+      const lag = Math.max(0, range.end - Math.max(offset, range.first))
+      return [{ topic: this.#topicName(place.topic), partition: place.partition, lag }]
     })
+  }
+
+  /** Against the last stable offset: what an open transaction has written is not to be delivered yet. */
+  async undelivered(): Promise<ReadonlyMap<PartitionAssignment, number>> {
+    const intakes = [...this.#intakes.values()]
+    const stable = await (this.#member as GroupMember).logOffsets(intakes.map(placeOf), 'latest')
+    return new Map(
+      intakes.map((intake) => [intake.assignment, intake.undelivered(stable.get(placeKey(placeOf(intake))) ?? 0)]),
+    )
   }
 
   async stop(): Promise<void> {
@@ -147,22 +160,64 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     }
     const commits: Commits = new CommitQueue((positions) => this.#commitNow(generation, commits, positions))
     this.#commits = commits
-    const starts = await this.#positions.starts(generation.partitions)
-    const intakes = generation.partitions.map((place) =>
-      this.#makeIntake(place, generation.id, starts.get(placeKey(place)) as IntakeStart),
-    )
-    for (const intake of intakes)
-      this.#member?.seek({ topic: intake.brokerTopic, partition: intake.partition }, intake.done)
     try {
-      await Promise.all(intakes.map((intake) => commits.request(intake)))
+      const leaderless = await this.#begin(generation, commits, generation.partitions)
+      for (const place of leaderless) this.#member?.hold(place)
+      if (leaderless.length > 0) void this.#awaitLeaders(generation, commits, leaderless)
     } catch (error) {
       if (isOver(error)) return false
       throw error
     }
-    this.#assigned = true
-    this.sink.assigned(intakes.map((intake) => intake.assignment))
-    for (const intake of intakes) this.#enter(intake)
     return true
+  }
+
+  /** Takes partitions up where their positions are. Returns those that have no leader. */
+  async #begin(generation: Generation, commits: Commits, places: readonly Place[]): Promise<Place[]> {
+    const starts = await this.#positions.starts(places)
+    const intakes = places.flatMap((place) => {
+      const start = starts.get(placeKey(place))
+      return start === undefined ? [] : [this.#makeIntake(place, generation.id, start)]
+    })
+    for (const intake of intakes) this.#member?.seek(placeOf(intake), intake.done)
+    await Promise.all(intakes.map((intake) => commits.request(intake)))
+    // Another generation may have begun meanwhile.
+    if (commits !== this.#commits || this.#lost) return []
+    this.#assigned = true
+    if (intakes.length > 0 || places.length === 0) this.sink.assigned(intakes.map((intake) => intake.assignment))
+    for (const intake of intakes) {
+      this.#enter(intake)
+      this.resume(intake)
+      this.#recall(intake)
+    }
+    return places.filter((place) => !starts.has(placeKey(place)))
+  }
+
+  /** A partition that could not be read stays so with a new connection or generation, until its time has come. */
+  #recall(intake: PartitionIntake): void {
+    const known = this.#member?.unreadable.recall(placeOf(intake), intake.done)
+    if (known === undefined) return
+    this.sink.partitionStopped(intake.assignment, known.unreadable.error)
+    intake.recall(intake.done, known.delayMs)
+  }
+
+  /** Takes partitions up once they have a leader; the others go on meanwhile. */
+  async #awaitLeaders(generation: Generation, commits: Commits, places: readonly Place[]): Promise<void> {
+    const isCurrent = (): boolean => commits === this.#commits && !this.#stopped && !this.#lost
+    let waiting = places
+    for (let round = 1; waiting.length > 0; round += 1) {
+      if (round === REPORT_AFTER_ROUNDS)
+        for (const { topic, partition } of waiting)
+          this.sink.report(classifyError(noLeader(topic, partition), 'consume', this.#topicName(topic)))
+      await delay(LEADER_AGAIN_MS, undefined, { ref: false })
+      if (!isCurrent()) return
+      try {
+        await this.#member?.refreshMetadata()
+        waiting = await this.#begin(generation, commits, waiting)
+      } catch (error) {
+        // An end of the generation or of the connection is found out by others; the next round may succeed.
+        if (isOver(error) || !isCurrent()) return
+      }
+    }
   }
 
   async leaving(how: 'graceful' | 'lost'): Promise<void> {
@@ -173,8 +228,8 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     this.#stopIntakes()
   }
 
-  fetched(topic: string, partition: number, messages: readonly KafkaMessage[]): boolean {
-    return this.#byPlace.get(placeKey({ topic, partition }))?.take(messages) ?? false
+  fetched(place: Place, fetched: Fetched): number | undefined {
+    return this.#byPlace.get(placeKey(place))?.take(fetched)
   }
 
   async outOfRange(place: Place): Promise<void> {
@@ -200,6 +255,20 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
 
   resume(intake: PartitionIntake): void {
     this.#member?.resume({ topic: intake.brokerTopic, partition: intake.partition })
+  }
+
+  unreadable(intake: PartitionIntake, unreadable: Unreadable): number | undefined {
+    const delayMs = this.#member?.unreadable.failed(placeOf(intake), intake.fetchedBelow, unreadable)
+    const answer = this.sink.partitionStopped(intake.assignment, unreadable.error)
+    // Where the broker itself can't read there is no telling where to go on.
+    if (answer === 'wait' || unreadable.range === undefined) return delayMs
+    this.readable(intake)
+    return undefined
+  }
+
+  readable(intake: PartitionIntake): void {
+    this.#member?.unreadable.forget(placeOf(intake))
+    this.sink.partitionResumed(intake.assignment)
   }
 
   announce(intake: PartitionIntake): void {
@@ -300,6 +369,10 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     }
     await atMost(Promise.all(intakes.map((intake) => this.#commits.request(intake))), CLEAN_END_MS)
   }
+}
+
+function placeOf({ brokerTopic, partition }: PartitionIntake): Place {
+  return { topic: brokerTopic, partition }
 }
 
 /** The generation ended before it was put to use: the next heartbeat says so, and the member joins again. */

@@ -1,15 +1,19 @@
 import { atMost, type MeasuredFetch, withSignal } from '@streamswitch/core/driver'
 import kafkajs, { type Consumer, type KafkaMessage, type PartitionAssigner } from 'kafkajs'
+import type { Unreadable } from './batch-reader.js'
 import { protocolError } from './errors.js'
 import { FetchWait } from './fetch-wait.js'
+import { fetchedBelow, goOnAt, nothingBelow, unreadableIn } from './fetched-batch.js'
 import { JoinPatience } from './join-patience.js'
 import type { KafkajsClient } from './kafkajs-client.js'
-import type { ConsumerGroup } from './kafkajs-internals.js'
+import { type ConsumerGroup, type FetchedMessages, withUncommitted } from './kafkajs-internals.js'
 import { GROUP_HOOKS, type GroupHooks } from './kafkajs-patches.js'
 import type { MemberMemory } from './member-memory.js'
 import { onceLed } from './once-ready.js'
+import { leaderlessOf } from './partial-metadata.js'
 import { byTopic, type Generation, generationOf, type Place, placeKey } from './places.js'
 import { rangeAssigner } from './range-assigner.js'
+import type { UnreadablePartitions } from './unreadable-partitions.js'
 import { Watchdog } from './watchdog.js'
 
 /** Rides out a change of leader or coordinator without leaving the group. */
@@ -17,6 +21,9 @@ const MEMBER_RETRY = { retries: 8, initialRetryTime: 100, maxRetryTime: 400 }
 
 /** Longest wait for a polite departure, in milliseconds. */
 const DISCONNECT_MS = 4_000
+
+/** Which offset of a log is meant. */
+type LogPoint = 'earliest' | 'latest' | 'end' | { readonly timestamp: number }
 
 export interface MemberSettings {
   readonly group: string
@@ -31,14 +38,25 @@ export interface MemberSettings {
   readonly memory: MemberMemory
 }
 
+/** What one fetch brought of a partition. */
+export interface Fetched {
+  readonly messages: readonly KafkaMessage[]
+  /** The offset behind it: what is below and not in `messages` is not for consumers. */
+  readonly below: number
+  /** Up to here the broker is known to have nothing to read, although offsets are in use. */
+  readonly nothingBelow: number
+  /** What comes next and can't be read. */
+  readonly unreadable: Unreadable | undefined
+}
+
 /** What a member tells its driver. Awaited where a promise is returned. */
 export interface MemberEvents {
   /** The generation ends. `graceful`: it is still valid until the promise resolves. */
   leaving(how: 'graceful' | 'lost'): Promise<void>
   /** A new generation begins; nothing is fetched before the promise resolves. `false`: it was over at once, another join follows. */
   joined(generation: Generation): Promise<boolean>
-  /** Returns false when nothing of it was taken: it is fetched again. */
-  fetched(topic: string, partition: number, messages: readonly KafkaMessage[]): boolean
+  /** Returns the offset at which to go on; `undefined` when nothing of it was taken: it is fetched again. */
+  fetched(place: Place, fetched: Fetched): number | undefined
   /** The position of a partition is not in the log any more. */
   outOfRange(place: Place): Promise<void>
   /** The member is of no use any more. Called once. */
@@ -121,6 +139,23 @@ export class GroupMember implements GroupHooks {
     this.#group?.seek({ topic, partition, offset: String(offset) })
   }
 
+  /** Has a partition left alone that can't be read yet; {@link seek} and {@link resume} begin with it. */
+  hold(place: Place): void {
+    const { topic, partition } = place
+    const known = this.#group?.offsetManager?.committedOffsets()[topic]
+    if (known !== undefined) known[partition] ??= '0'
+    this.pause(place)
+  }
+
+  refreshMetadata(): Promise<void> {
+    return this.#live.cluster.refreshMetadata()
+  }
+
+  /** What is remembered of partitions that can't be read. */
+  get unreadable(): UnreadablePartitions {
+    return this.#settings.memory.unreadable
+  }
+
   /** Every partition of a topic, whoever has it. */
   partitionsOf(topic: string): Place[] {
     return this.#live.cluster
@@ -144,17 +179,19 @@ export class GroupMember implements GroupHooks {
     return found
   }
 
-  /** Offsets in the log: the oldest kept, the next to be written, or the first at or after a time (-1 when there is none). */
-  async logOffsets(
-    places: readonly Place[],
-    at: 'earliest' | 'latest' | { readonly timestamp: number },
-  ): Promise<Map<string, number>> {
+  /**
+   * Offsets in the log: the oldest kept, the last stable one (behind which a transaction may be open), the next to be written, or the
+   * first at or after a time (-1 when there is none). Those of partitions without leader are left out.
+   */
+  async logOffsets(places: readonly Place[], at: LogPoint): Promise<Map<string, number>> {
     const point = typeof at === 'object' ? { fromTimestamp: at.timestamp } : { fromBeginning: at === 'earliest' }
     const found = new Map<string, number>()
     if (places.length === 0) return found
     const { cluster } = this.#live
+    const view = at === 'end' ? withUncommitted(cluster) : cluster
+    const led = ({ topic, partition }: Place): boolean => !leaderlessOf(cluster, topic).includes(partition)
     const topics = await onceLed(
-      () => cluster.fetchTopicsOffset(byTopic(places).map((topic) => ({ ...topic, ...point }))),
+      () => view.fetchTopicsOffset(byTopic(places.filter(led)).map((topic) => ({ ...topic, ...point }))),
       () => cluster.refreshMetadata(),
     )
     for (const { topic, partitions } of topics) {
@@ -212,8 +249,13 @@ export class GroupMember implements GroupHooks {
     return this.#settings.memory.fetchBudget.begin(() => this.#client.arrivedBytes, this.#fetchWait.ms)
   }
 
-  fetched(batches: readonly object[], stamp: number): void {
-    for (const batch of batches) this.#stamps.set(batch, stamp)
+  fetched(batches: readonly FetchedMessages[], stamp: number): void {
+    for (const batch of batches) {
+      this.#stamps.set(batch, stamp)
+      // kafkajs hands over only what holds messages.
+      const next = batch.messages.length === 0 ? this.#take(batch) : undefined
+      if (next !== undefined) goOnAt(batch, next)
+    }
   }
 
   outOfRange(topic: string, partition: number): Promise<void> {
@@ -294,8 +336,17 @@ export class GroupMember implements GroupHooks {
     batch,
     resolveOffset,
   }: Parameters<NonNullable<Parameters<Consumer['run']>[0]>['eachBatch'] & object>[0]): void {
-    if (this.#ended || this.#stamps.get(batch) !== this.fetchStamp) return
-    if (this.#events.fetched(batch.topic, batch.partition, batch.messages)) resolveOffset(batch.lastOffset())
+    if (this.#take(batch as unknown as FetchedMessages) !== undefined) resolveOffset(batch.lastOffset())
+  }
+
+  #take(batch: FetchedMessages): number | undefined {
+    if (this.#ended || this.#stamps.get(batch) !== this.fetchStamp) return undefined
+    return this.#events.fetched(batch, {
+      messages: batch.messages as unknown as readonly KafkaMessage[],
+      below: fetchedBelow(batch),
+      nothingBelow: nothingBelow(batch),
+      unreadable: unreadableIn(batch),
+    })
   }
 
   #fail(error: unknown): void {

@@ -2,9 +2,12 @@ import net from 'node:net'
 import tls from 'node:tls'
 import { type Logger, readSecret, readTls } from '@streamswitch/core/driver'
 import kafkajs, { type Kafka, type KafkaConfig, type SASLOptions } from 'kafkajs'
-import { registerCodecs } from './compression.js'
+import type { BootstrapServers } from './bootstrap.js'
+import { decodeFetches } from './fetch-decoding.js'
+import { prepareClusters } from './kafkajs-internals.js'
 import { applyKafkajsPatches } from './kafkajs-patches.js'
 import type { KafkaValues } from './options.js'
+import { keepLeadersApart } from './partial-metadata.js'
 
 /** Idle time after which the operating system starts to probe a connection, in milliseconds. */
 const KEEP_ALIVE_MS = 30_000
@@ -23,9 +26,13 @@ export class KafkajsClient {
   }
 
   /** Reads credentials and certificates, anew each time. No connection is made yet. Rejects with UNAUTHENTICATED or INVALID_ARGUMENT where they can't be had. */
-  static async make(options: KafkaValues, clientId: string, logger: Logger): Promise<KafkajsClient> {
+  static async make(
+    options: KafkaValues,
+    bootstrap: BootstrapServers,
+    clientId: string,
+    logger: Logger,
+  ): Promise<KafkajsClient> {
     applyKafkajsPatches()
-    registerCodecs()
     const password = await readSecret(options.password, 'kafka')
     const ssl = options.tls ? await readTls(options, 'kafka') : undefined
     const sockets: Sockets = { open: new Set(), cut: false, closedBytes: 0 }
@@ -43,7 +50,13 @@ export class KafkajsClient {
         ? {}
         : { sasl: { mechanism: options.saslMechanism, username: options.username, password } as SASLOptions }),
     }
-    return new KafkajsClient(new kafkajs.Kafka(config), sockets)
+    const kafka = new kafkajs.Kafka(config)
+    prepareClusters(kafka, (cluster) => {
+      bootstrap.serve(cluster.brokerPool)
+      keepLeadersApart(cluster)
+      decodeFetches(cluster.brokerPool, options)
+    })
+    return new KafkajsClient(kafka, sockets)
   }
 
   /** How many bytes brokers have sent so far, on all connections. */

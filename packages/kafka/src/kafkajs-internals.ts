@@ -29,6 +29,8 @@ interface Coordinator {
 
 export interface OffsetManager {
   getCoordinator(): Promise<Coordinator>
+  /** By topic and partition. What isn't in here is asked for before the next fetch, of the coordinator and of the partition's leader. */
+  committedOffsets(): Record<string, Record<number, string>>
   /** Commits under the generation that this object was made for. */
   commitOffsets(request: {
     topics: readonly { topic: string; partitions: readonly { partition: number; offset: string; metadata: string }[] }[]
@@ -36,7 +38,17 @@ export interface OffsetManager {
 }
 
 /** One broker: `src/broker/index.js`. */
-interface Broker {
+export interface Broker {
+  /** What the broker understands, by API key; `null` before it has said so. */
+  readonly versions: Readonly<Record<number, unknown>> | null
+  /** Also true of one that takes connections and answers nothing. */
+  isConnected(): boolean
+  /** Opens a connection, asks for versions, authenticates. */
+  connect(): Promise<void>
+  disconnect(): Promise<void>
+  /** Set once the broker has said what it understands. */
+  lookupRequest: LookUpRequest
+  metadata(topics?: readonly string[]): Promise<Metadata>
   fetch(request: {
     maxWaitTime: number
     minBytes: number
@@ -50,14 +62,71 @@ interface Broker {
   }): Promise<FetchResponse>
 }
 
+/** The protocol's highest version of a request that the broker understands as well. */
+export type LookUpRequest = (apiKey: number, protocol: unknown) => (parameters: never) => unknown
+
+export type MakeFetchRequest = (parameters: object) => {
+  readonly request: { readonly apiVersion: number }
+  readonly response: { decode(raw: Buffer): Promise<FetchResponse> }
+}
+
+export type MakeMetadataRequest = (parameters: {
+  readonly topics: readonly string[]
+  readonly allowAutoTopicCreation: false
+}) => {
+  readonly request: RequestDefinition
+  readonly response: { decode(raw: Buffer): Promise<Metadata>; parse(metadata: Metadata): Promise<Metadata> }
+}
+
+interface PartitionMetadata {
+  readonly partitionErrorCode: number
+  readonly partitionId: number
+  /** -1 where there is none. */
+  readonly leader: number
+}
+
+export interface Metadata {
+  readonly controllerId?: number
+  readonly topicMetadata: readonly {
+    readonly topicErrorCode: number
+    readonly topic: string
+    readonly partitionMetadata: readonly PartitionMetadata[]
+  }[]
+}
+
+/** The brokers of a cluster: `src/cluster/brokerPool.js`. */
+export interface BrokerPool {
+  /** By node id; empty before metadata was asked for. */
+  readonly brokers: Readonly<Record<string, Broker>>
+  /** The broker that the pool came by first. */
+  seedBroker: Broker | undefined
+  versions: Broker['versions']
+  metadata: Metadata | null
+  /** When metadata is asked for again, in milliseconds since the epoch. */
+  metadataExpireAt: number | null
+  readonly connectionPoolBuilder: { build(server: { readonly host: string; readonly port: number }): Promise<unknown> }
+  readonly rootLogger: unknown
+  createBroker(options: { readonly connectionPool: unknown; readonly logger: unknown }): Broker
+  hasConnectedBrokers(): boolean
+  connect(): Promise<void>
+  findConnectedBroker(): Promise<Broker>
+  withBroker<T>(work: (found: { readonly nodeId: string; readonly broker: Broker }) => Promise<T>): Promise<T | null>
+  findBroker(which: { readonly nodeId: string }): Promise<Broker>
+  refreshMetadata(topics: readonly string[]): Promise<void>
+}
+
 export interface Cluster {
+  readonly brokerPool: BrokerPool
+  findControllerBroker(): Promise<Broker>
   connect(): Promise<void>
   disconnect(): Promise<void>
   /** Leaders by node id, with the partitions that each leads. */
   findLeaderForPartitions(topic: string, partitions: readonly number[]): Readonly<Record<string, readonly number[]>>
   findBroker(request: { readonly nodeId: string }): Promise<Broker>
   findGroupCoordinator(request: { groupId: string }): Promise<Coordinator>
-  findTopicPartitionMetadata(topic: string): readonly { readonly partitionId: number }[]
+  findTopicPartitionMetadata(topic: string): readonly PartitionMetadata[]
+  /** What `fetchTopicsOffset` takes for the end: 1 the last stable offset, 0 the high watermark. */
+  readonly isolationLevel: number
   /** Topics whose metadata is kept up to date. */
   readonly targetTopics: Set<string>
   /** Adds to them; those that are new are looked up. */
@@ -188,7 +257,18 @@ export interface FetchedRecord {
 
 /** What one fetch brought of a partition: `src/consumer/batch.js`. */
 export interface FetchedMessages {
+  readonly topic: string
+  readonly partition: number
+  /** The offset that the fetch asked for. */
+  readonly fetchedOffset: string
+  /** Everything that came. */
+  readonly rawMessages: readonly FetchedRecord[]
+  /** What consumers get of it. */
   messages: readonly FetchedRecord[]
+  /** The offset that a consumer has read when it has read this. */
+  lastOffset(): string
+  /** Nothing in it is for consumers, and the next fetch goes on behind it. */
+  isEmptyDueToFiltering(): boolean
 }
 
 export interface FetchedPartition {
@@ -210,25 +290,52 @@ export interface FetchResponse {
   readonly responses: readonly { readonly topicName: string; readonly partitions: readonly FetchedPartition[] }[]
 }
 
-/** The decoder of one version's Fetch response: `src/protocol/requests/fetch/v11/response.js`. */
-export interface FetchDecoder {
-  decode(raw: Buffer): Promise<FetchResponse>
+/** The same connections, with the high watermark as the end of a log. */
+export function withUncommitted(cluster: Cluster): Cluster {
+  return Object.create(cluster, { isolationLevel: { value: 0 } }) as Cluster
 }
 
-type MakeCluster = (settings: {
+interface ClusterSettings {
   readonly metadataMaxAge: number
   readonly allowAutoTopicCreation: boolean
   readonly isolationLevel: number
-}) => Cluster
+}
+
+type MakeCluster = (settings: ClusterSettings) => Cluster
 
 /** The connections of a client, apart from producers, consumers and admins: `src/index.js` keeps their maker under a private symbol. */
 export function makeCluster(kafka: object): Cluster {
-  const symbol = Object.getOwnPropertySymbols(kafka).find(
-    ({ description }) => description === 'private:Kafka:createCluster',
-  )
-  const make = symbol === undefined ? undefined : (kafka as Record<symbol, MakeCluster>)[symbol]
-  if (make === undefined) throw new TypeError('this version of kafkajs is not the one that this adapter was made for')
-  return make({ metadataMaxAge: 300_000, allowAutoTopicCreation: false, isolationLevel: 1 })
+  return clusterMaker(kafka).make({ metadataMaxAge: 300_000, allowAutoTopicCreation: false, isolationLevel: 1 })
+}
+
+/** Has `prepare` called for the connections of each producer, consumer and admin of this client, before they are used. */
+export function prepareClusters(kafka: object, prepare: (cluster: Cluster) => void): void {
+  const { symbol, make } = clusterMaker(kafka)
+  Object.defineProperty(kafka, symbol, {
+    value: (settings: ClusterSettings) => {
+      const cluster = make(settings)
+      prepare(cluster)
+      return cluster
+    },
+  })
+}
+
+function clusterMaker(kafka: object): { readonly symbol: symbol; readonly make: MakeCluster } {
+  const symbol = privateSymbol(kafka, 'private:Kafka:createCluster')
+  return { symbol, make: (kafka as Record<symbol, MakeCluster>)[symbol] as MakeCluster }
+}
+
+/** Sends one request to a broker and resolves with what its answer was parsed to. */
+export function sendRequest(broker: Broker, request: ReturnType<MakeMetadataRequest>): Promise<Metadata> {
+  const symbol = privateSymbol(Object.getPrototypeOf(broker) as object, 'private:Broker:sendRequest')
+  type Send = (this: Broker, sent: ReturnType<MakeMetadataRequest>) => Promise<Metadata>
+  return ((broker as unknown as Record<symbol, Send>)[symbol] as Send).call(broker, request)
+}
+
+function privateSymbol(owner: object, name: string): symbol {
+  const symbol = Object.getOwnPropertySymbols(owner).find(({ description }) => description === name)
+  if (symbol === undefined) throw new TypeError('this version of kafkajs is not the one that this adapter was made for')
+  return symbol
 }
 
 const load = createRequire(import.meta.url)
@@ -238,5 +345,9 @@ export const consumerGroupPrototype = (load('kafkajs/src/consumer/consumerGroup.
 export const connectionPrototype = (load('kafkajs/src/network/connection.js') as { prototype: Connection }).prototype
 export const requestQueuePrototype = (load('kafkajs/src/network/requestQueue/index.js') as { prototype: RequestQueue })
   .prototype
+export const metadataProtocol: unknown = load('kafkajs/src/protocol/requests/metadata/index.js')
+/** Makes the error that kafkajs throws for an error code of the protocol. */
+export const { createErrorFromCode } = load('kafkajs/src/protocol/error.js') as {
+  createErrorFromCode(code: number): Error
+}
 export const produceProtocol = load('kafkajs/src/protocol/requests/produce/index.js') as ProduceProtocol
-export const fetchDecoder = load('kafkajs/src/protocol/requests/fetch/v11/response.js') as FetchDecoder

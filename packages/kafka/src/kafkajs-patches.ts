@@ -1,13 +1,11 @@
 import type { MeasuredFetch } from '@streamswitch/core/driver'
-import { decodeFetchResponse } from './fetch-response.js'
+import { correctBatch } from './fetched-batch.js'
 import {
   type Connection,
   type ConsumerGroup,
   connectionPrototype,
   consumerGroupPrototype,
-  type FetchDecoder,
   type FetchedMessages,
-  fetchDecoder,
   type ProduceProtocol,
   produceProtocol,
   type RequestQueue,
@@ -15,7 +13,6 @@ import {
 } from './kafkajs-internals.js'
 import { onceLoaded } from './once-ready.js'
 import { isOurs, produceRequest } from './produce-request.js'
-import { plainRecord } from './received-record.js'
 
 /**
  * What is wrong in kafkajs 2.2.4 and put right here, each with its defect. Applied once per loaded kafkajs; consumers without
@@ -33,7 +30,7 @@ export interface GroupHooks {
   /** A fetch is asked for now; told how it ended. */
   fetching(): MeasuredFetch
   /** Takes note of which stamp batches were fetched under. */
-  fetched(batches: readonly object[], stamp: number): void
+  fetched(batches: readonly FetchedMessages[], stamp: number): void
   /** Awaited in place of kafkajs's silent reset. */
   outOfRange(topic: string, partition: number): Promise<void>
 }
@@ -55,7 +52,6 @@ export function applyKafkajsPatches(): void {
   patchOnce(requestQueuePrototype, patchRequestQueueTimers)
   patchOnce(consumerGroupPrototype, patchConsumerGroup)
   patchOnce(produceProtocol, patchProduceEncoding)
-  patchOnce(fetchDecoder, patchFetchDecoding)
 }
 
 /** Bytes of the length that each response begins with. */
@@ -103,6 +99,7 @@ function patchRequestQueueTimers(prototype: RequestQueue): void {
  * - the new generation's number and the moment before its first fetch are not public: positions can't be set there.
  * - a batch that was fetched before a rejoin or seek can be handed over after it.
  * - a position that the topic no longer holds is reset silently.
+ * - a position doesn't get past what holds no record, and records of aborted transactions may be delivered: see {@link correctBatch}.
  * - a join is given up while the coordinator loads the group, which it does after its start and after a move.
  */
 function patchConsumerGroup(prototype: ConsumerGroup): void {
@@ -117,11 +114,12 @@ function patchConsumerGroup(prototype: ConsumerGroup): void {
 
   prototype.fetch = async function (this: ConsumerGroup, nodeId: string): Promise<FetchedMessages[]> {
     const hooks = hooksOf(this)
-    if (hooks === undefined) return plainBatches(await fetch.call(this, nodeId))
+    if (hooks === undefined) return fetch.call(this, nodeId)
     const stamp = hooks.fetchStamp
     const measured = hooks.fetching()
     try {
       const batches = await fetch.call(this, nodeId)
+      for (const batch of batches) correctBatch(batch)
       hooks.fetched(batches, stamp)
       return batches
     } finally {
@@ -156,22 +154,6 @@ function patchProduceEncoding(produce: ProduceProtocol): void {
         ? { ...make({ ...parameters, topicData: [] }), request: produceRequest(parameters) }
         : make(parameters)
   }
-}
-
-/**
- * Defects: each record is decoded through a buffer, a reader and several 64-bit integer objects of its own, and each header makes
- * a new object of all headers: a third of what receiving costs. And a partition's records become arguments of one call, which a
- * batch of some 100,000 small ones overflows. What comes out is the same, for all consumers of the process.
- */
-function patchFetchDecoding(decoder: FetchDecoder): void {
-  const { decode } = decoder
-  decoder.decode = async (raw) => (await decodeFetchResponse(raw)) ?? decode(raw)
-}
-
-/** For a consumer of the user's own: records as kafkajs's decoder makes them. */
-function plainBatches(batches: FetchedMessages[]): FetchedMessages[] {
-  for (const batch of batches) batch.messages = batch.messages.map(plainRecord)
-  return batches
 }
 
 function hooksOf(group: ConsumerGroup): GroupHooks | undefined {

@@ -28,8 +28,10 @@ export const kafkaFields = {
   /** Encrypts connections. */
   tls: option.flag({ default: false, environment: 'KAFKA_TLS' }),
   ...tlsFields,
-  /** How batches are compressed. `gzip` is built in, and `zstd` where Node.js has it (22.15 or newer); others need a package. */
+  /** How batches are compressed. What is received is decompressed whatever it is compressed by. */
   compression: option.choice(COMPRESSIONS, { default: 'none', environment: 'KAFKA_COMPRESSION' }),
+  /** Maximum size of a batch when it is decompressed, in bytes. A larger one stops its partition. */
+  maxDecompressedBytes: option.integer({ default: 64 * 1024 * 1024, min: 1024 }),
   /** Lets the broker recognise a batch that the client repeats within a producer's session (`enable.idempotence`). */
   idempotent: option.flag({ default: true }),
   /** Largest payload, in bytes. Together with key and headers it must stay below the topic's `max.message.bytes` (default 1,048,588). */

@@ -1,7 +1,9 @@
 import { type ConsumerSink, type Delivery, Deque, type PartitionAssignment } from '@streamswitch/core/driver'
 import type { KafkaMessage } from 'kafkajs'
+import type { Unreadable } from './batch-reader.js'
 import { type CommitMetadata, encodeMetadata } from './commit-metadata.js'
 import type { Committable } from './commit-queue.js'
+import type { Fetched } from './group-member.js'
 import { offsetOf, toDelivery } from './message.js'
 import { PROCESS } from './process-name.js'
 import type { IntakeStart } from './start-offsets.js'
@@ -24,6 +26,12 @@ export interface IntakeHost {
   readonly sink: ConsumerSink
   /** Bytes that may wait here before fetching pauses. */
   readonly maxWaitingBytes: number
+  /** Shortest time between two commits that only pass over offsets without messages, in milliseconds. */
+  readonly settleIntervalMs: number
+  /** Reading has failed. Returns how long to wait before it is tried again, in milliseconds; `undefined`: leave out what can't be read. */
+  unreadable(intake: PartitionIntake, unreadable: Unreadable): number | undefined
+  /** What could not be read has been. */
+  readable(intake: PartitionIntake): void
   pause(intake: PartitionIntake): void
   resume(intake: PartitionIntake): void
   /** Commits soon, so that more deliveries are announced. */
@@ -49,8 +57,14 @@ export class PartitionIntake implements Committable<Position> {
   #done: number
   #delivered: number
   #fetchedBelow: number
+  #nothingBelow = 0
+  #passing = false
+  /** Reading has failed at this offset. */
+  #failedAt: number | undefined
+  #blocked = false
   #deliveredAtCommit: number
   #announced: number
+  #committed: number
   /** By how much the last commit announced ahead: twice what was delivered between two commits. */
   #window = MIN_AHEAD
   #announcing = false
@@ -70,6 +84,7 @@ export class PartitionIntake implements Committable<Position> {
     this.#fetchedBelow = start.offset
     this.#deliveredAtCommit = start.offset
     this.#announced = start.offset
+    this.#committed = start.offset
   }
 
   get partition(): number {
@@ -86,15 +101,31 @@ export class PartitionIntake implements Committable<Position> {
     return this.#fetchedBelow
   }
 
-  /** Takes what was fetched. Returns false once stopped. */
-  take(messages: readonly KafkaMessage[]): boolean {
-    if (this.#stopped) return false
+  /** How many messages could have been delivered by now, in a log that is readable up to an offset. Offsets without messages may count as some. */
+  undelivered(stableOffset: number): number {
+    const unread = Math.max(0, stableOffset - Math.max(this.#fetchedBelow, this.#nothingBelow))
+    // What can't be read is no fault of the connection.
+    return this.#waiting.length + (this.#failedAt === undefined ? unread : 0)
+  }
+
+  /** Takes what was fetched. Returns the offset to go on at; `undefined` once stopped. */
+  take({ messages, below, nothingBelow, unreadable }: Fetched): number | undefined {
+    if (this.#stopped) return undefined
+    this.#fetchedBelow = Math.max(this.#fetchedBelow, below)
+    this.#nothingBelow = Math.max(this.#nothingBelow, nothingBelow)
+    if (this.#failedAt !== undefined && this.#fetchedBelow > this.#failedAt) {
+      this.#failedAt = undefined
+      this.#host.readable(this)
+    }
+    if (messages.length === 0) {
+      if (unreadable !== undefined) this.#fail(unreadable)
+      if (this.#pass()) this.#commitPassed()
+      return this.#fetchedBelow
+    }
     for (const message of messages) {
       this.#waiting.push(message)
       this.#waitingBytes += sizeOf(message)
     }
-    const last = messages.at(-1)
-    if (last !== undefined) this.#fetchedBelow = offsetOf(last) + 1
     this.#regulate()
     // Later, so that the next fetch is on its way before handlers take this turn of the event loop.
     if (!this.#scheduled) {
@@ -104,7 +135,31 @@ export class PartitionIntake implements Committable<Position> {
         this.#feed()
       })
     }
-    return true
+    return this.#fetchedBelow
+  }
+
+  /** Waits with reading, since it has failed here before. */
+  recall(failedAt: number, delayMs: number): void {
+    this.#failedAt = failedAt
+    this.#block(delayMs)
+  }
+
+  #fail(unreadable: Unreadable): void {
+    const delayMs = this.#host.unreadable(this, unreadable)
+    if (delayMs !== undefined) {
+      this.#failedAt = this.#fetchedBelow
+      this.#block(delayMs)
+    } else if (unreadable.range !== undefined)
+      this.#fetchedBelow = Math.max(this.#fetchedBelow, unreadable.range.last + 1)
+  }
+
+  #block(delayMs: number): void {
+    this.#blocked = true
+    this.#regulate()
+    setTimeout(() => {
+      this.#blocked = false
+      if (!this.#stopped) this.#regulate()
+    }, delayMs).unref()
   }
 
   /** Delivers nothing any more and drops what waits. */
@@ -117,6 +172,7 @@ export class PartitionIntake implements Committable<Position> {
   /** Everything up to this offset is done. */
   settle(offset: number): void {
     this.#done = Math.max(this.#done, offset + 1)
+    this.#pass()
     for (const noted of this.attempts.keys()) if (noted < this.#done) this.attempts.delete(noted)
   }
 
@@ -136,14 +192,40 @@ export class PartitionIntake implements Committable<Position> {
 
   committed(position: Position): void {
     this.#announced = Math.max(this.#announced, position.deliveredBelow)
+    this.#committed = position.offset
     this.#announcing = false
     this.#feed()
   }
 
-  /** The commit that was to announce more has failed: asks again where it is still needed. */
+  /** A commit that was asked for by `announce` has failed: asks again where it is still needed. */
   announceAgain(): void {
     this.#announcing = false
+    if (this.#waiting.length === 0 && this.#committed < this.#done && this.#done >= this.#delivered)
+      this.#commitPassed()
     this.#feed()
+  }
+
+  /**
+   * Offsets behind the last message that hold none (markers of transactions, gaps of compaction) are done once all before them is.
+   * Returns whether there were any.
+   */
+  #pass(): boolean {
+    const { length } = this.#waiting
+    if (length > 0 || this.#done < this.#delivered || this.#fetchedBelow <= this.#done) return false
+    this.#deliveredAtCommit += this.#fetchedBelow - this.#delivered
+    this.#delivered = this.#fetchedBelow
+    this.#done = this.#fetchedBelow
+    return true
+  }
+
+  /** Commits what was passed over, once for all that is passed over in the meantime. */
+  #commitPassed(): void {
+    if (this.#passing) return
+    this.#passing = true
+    setTimeout(() => {
+      this.#passing = false
+      if (!this.#stopped) this.#host.announce(this)
+    }, this.#host.settleIntervalMs).unref()
   }
 
   /** The offset that is delivered next, as far as it is known: offsets may have gaps (compaction, transactions). */
@@ -200,13 +282,12 @@ export class PartitionIntake implements Committable<Position> {
   /** Pauses fetching while enough waits here; what is fetched meanwhile hides the time that a resume takes. */
   #regulate(): void {
     const { maxWaitingBytes } = this.#host
-    if (!this.#paused && this.#waitingBytes >= maxWaitingBytes) {
-      this.#paused = true
-      this.#host.pause(this)
-    } else if (this.#paused && this.#waitingBytes < maxWaitingBytes / 2) {
-      this.#paused = false
-      this.#host.resume(this)
-    }
+    const enough = this.#paused ? maxWaitingBytes / 2 : maxWaitingBytes
+    const wanted = this.#blocked || this.#waitingBytes >= enough
+    if (wanted === this.#paused) return
+    this.#paused = wanted
+    if (wanted) this.#host.pause(this)
+    else this.#host.resume(this)
   }
 }
 

@@ -1,5 +1,7 @@
 import { atMost, type FetchBudget, withSignal } from '@streamswitch/core/driver'
 import type { KafkaMessage } from 'kafkajs'
+import type { Unreadable } from './batch-reader.js'
+import { extentOf } from './fetch-response.js'
 import type { KafkajsClient } from './kafkajs-client.js'
 import { type Cluster, makeCluster } from './kafkajs-internals.js'
 import type { Place } from './places.js'
@@ -81,8 +83,17 @@ export class PartitionReader {
           this.#offset = offset + 1
           if (!message.isControlRecord) take(message as unknown as KafkaMessage)
         }
+        const extent = extentOf(messages)
+        this.#offset = Math.max(this.#offset, extent?.nextOffset ?? 0)
+        if (extent?.unreadable !== undefined && extent.nextOffset === undefined) await this.#passOver(extent.unreadable)
       }
     }
+  }
+
+  /** Whoever waits for what can't be read does so until its time is over; the others are served. */
+  async #passOver({ range }: Unreadable): Promise<void> {
+    if (range !== undefined) this.#offset = Math.max(this.#offset, range.last + 1)
+    else await new Promise((resolve) => setTimeout(resolve, FETCH_WAIT_MS).unref())
   }
 
   async #find(fromBeginning: boolean): Promise<number> {

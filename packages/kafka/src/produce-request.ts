@@ -1,4 +1,4 @@
-import kafkajs from 'kafkajs'
+import { compress } from './compression.js'
 import type { ProduceParameters, RequestDefinition } from './kafkajs-internals.js'
 import { encodeBatch, encodeRecords, NativeRecord } from './record-batch.js'
 
@@ -59,16 +59,6 @@ async function makeBatch(records: readonly NativeRecord[], compression: number, 
   const plain = encodeRecords(records, firstTimestamp)
   const body = compression === 0 ? plain : await compress(compression, plain)
   return encodeBatch({ ...sender, attributes: compression, count: records.length, firstTimestamp, maxTimestamp }, body)
-}
-
-function compress(compression: number, plain: Buffer): Promise<Buffer> {
-  const codecs = kafkajs.CompressionCodecs as unknown as Record<
-    number,
-    () => { compress(encoder: { buffer: Buffer }): Promise<Buffer> }
-  >
-  return (codecs[compression] as () => { compress(encoder: { buffer: Buffer }): Promise<Buffer> })().compress({
-    buffer: plain,
-  })
 }
 
 function int16(value: number): Buffer {

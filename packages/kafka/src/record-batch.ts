@@ -69,7 +69,7 @@ export function encodeRecords(records: readonly NativeRecord[], firstTimestamp: 
 }
 
 /** A whole batch (Kafka protocol guide, "Record Batch", magic 2). */
-export function encodeBatch(head: BatchHead, records: Buffer): Buffer {
+export function encodeBatch(head: BatchHead, records: Uint8Array): Buffer {
   const batch = Buffer.allocUnsafe(HEAD_BYTES + records.length)
   batch.writeBigInt64BE(0n, 0)
   batch.writeInt32BE(batch.length - 12, 8)
@@ -83,7 +83,7 @@ export function encodeBatch(head: BatchHead, records: Buffer): Buffer {
   batch.writeInt16BE(head.producerEpoch, 51)
   batch.writeInt32BE(head.firstSequence, 53)
   batch.writeInt32BE(head.count, 57)
-  records.copy(batch, HEAD_BYTES)
+  batch.set(records, HEAD_BYTES)
   batch.writeUInt32BE(crc32c(batch, CHECKED_FROM), 17)
   return batch
 }

@@ -7,6 +7,7 @@ import {
 } from '@streamswitch/core/driver'
 import { decodeMetadata } from './commit-metadata.js'
 import type { GroupMember } from './group-member.js'
+import { noLeader } from './partial-metadata.js'
 import { type Place, placeKey } from './places.js'
 import { PROCESS } from './process-name.js'
 
@@ -36,16 +37,17 @@ export class Positions {
     this.#settings = settings
   }
 
-  /** Where each partition begins: at its commit, or where a new group is to start. */
+  /** Where each partition begins: at its commit, or where a new group is to start. Partitions without leader are left out. */
   async starts(places: readonly Place[]): Promise<Map<string, IntakeStart>> {
     if (places.length === 0) return new Map()
     const { topicName, sink } = this.#settings
     const [committed, ranges] = await Promise.all([this.#member.committed(places), readRanges(this.#member, places)])
-    const fresh = places.filter((place) => (committed.get(placeKey(place))?.offset ?? -1) < 0)
-    for (const place of places) if (!fresh.includes(place)) sink.startIgnored(topicName(place.topic))
+    const led = places.filter((place) => ranges.has(placeKey(place)))
+    const fresh = led.filter((place) => (committed.get(placeKey(place))?.offset ?? -1) < 0)
+    for (const place of led) if (!fresh.includes(place)) sink.startIgnored(topicName(place.topic))
     const initial = await this.#initial(fresh, ranges)
     return new Map(
-      places.map((place) => {
+      led.map((place) => {
         const key = placeKey(place)
         const found = committed.get(key)
         const range = ranges.get(key) ?? EMPTY
@@ -60,9 +62,10 @@ export class Positions {
     )
   }
 
-  /** The offset that a position means in a partition; one outside of the log is reported. Rejects with INVALID_ARGUMENT. */
+  /** The offset that a position means in a partition; one outside of the log is reported. Rejects with INVALID_ARGUMENT, and UNAVAILABLE where the partition has no leader. */
   async resolve(place: Place, position: StartPosition): Promise<number> {
     const ranges = await readRanges(this.#member, [place])
+    if (!ranges.has(placeKey(place))) throw noLeader(place.topic, place.partition)
     const offsets = await resolvePosition(this.#member, [place], position, ranges)
     return this.#corrected(place, offsets.get(placeKey(place)) ?? 0, ranges.get(placeKey(place)) ?? EMPTY)
   }
@@ -84,7 +87,7 @@ export class Positions {
   }
 
   /** An offset within the log: itself, or where the loop's policy leads. */
-  #corrected(place: Place, offset: number, { first, end }: LogRange): number {
+  #corrected(place: Place, offset: number, { first, stable, end }: LogRange): number {
     if (offset >= first && offset <= end) return offset
     const held = first === end ? [] : [String(first), String(end - 1)]
     const policy = this.#settings.sink.outOfRange({
@@ -94,24 +97,35 @@ export class Positions {
       first: held[0],
       last: held[1],
     })
-    return policy === 'earliest' ? first : end
+    return policy === 'earliest' ? first : stable
   }
 }
 
-/** What a partition's log holds: offsets from `first` to below `end`. */
+/** What a partition's log holds: offsets from `first` to below `end`. Where a transaction is open, readers get no further than `stable`. */
 export interface LogRange {
   readonly first: number
+  readonly stable: number
   readonly end: number
 }
 
-const EMPTY: LogRange = { first: 0, end: 0 }
+const EMPTY: LogRange = { first: 0, stable: 0, end: 0 }
 
 type LogReader = Pick<GroupMember, 'logOffsets'>
 
-/** What the logs of partitions hold. */
+/** What the logs of partitions hold. Those without leader are left out. */
 export async function readRanges(member: LogReader, places: readonly Place[]): Promise<Map<string, LogRange>> {
-  const [first, end] = await Promise.all([member.logOffsets(places, 'earliest'), member.logOffsets(places, 'latest')])
-  return new Map(places.map(placeKey).map((key) => [key, { first: first.get(key) ?? 0, end: end.get(key) ?? 0 }]))
+  const [first, stable, end] = await Promise.all([
+    member.logOffsets(places, 'earliest'),
+    member.logOffsets(places, 'latest'),
+    member.logOffsets(places, 'end'),
+  ])
+  const ranges = new Map<string, LogRange>()
+  for (const key of places.map(placeKey)) {
+    const [from, below, to] = [first.get(key), stable.get(key), end.get(key)]
+    if (from !== undefined && below !== undefined && to !== undefined)
+      ranges.set(key, { first: from, stable: below, end: to })
+  }
+  return ranges
 }
 
 /** The offset that a position means in each partition. A given offset may lie outside of the log. */
@@ -125,12 +139,12 @@ async function resolvePosition(
     typeof position === 'object' && 'timestamp' in position ? await member.logOffsets(places, position) : undefined
   return new Map(
     places.map(placeKey).map((key) => {
-      const range = ranges.get(key) ?? { first: 0, end: 0 }
+      const range = ranges.get(key) ?? EMPTY
       if (position === 'earliest') return [key, range.first]
-      if (position === 'latest') return [key, range.end]
+      if (position === 'latest') return [key, range.stable]
       if ('offset' in position) return [key, parseOffset(position.offset)]
       const offset = found?.get(key) ?? -1
-      return [key, offset < 0 ? range.end : offset]
+      return [key, offset < 0 ? range.stable : offset]
     }),
   )
 }

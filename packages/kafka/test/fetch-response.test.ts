@@ -2,17 +2,22 @@ import { createRequire } from 'node:module'
 import { gzipSync } from 'node:zlib'
 import type { OutgoingRecord } from '@streamswitch/core/driver'
 import { describe, expect, it } from 'vitest'
-import { decodeFetchResponse } from '../src/fetch-response.js'
-import type { FetchDecoder, FetchResponse } from '../src/kafkajs-internals.js'
+import { decodeFetchResponse as decode, extentOf } from '../src/fetch-response.js'
+import { correctBatch, fetchedBelow, nothingBelow } from '../src/fetched-batch.js'
+import type { FetchedMessages, FetchedPartition, FetchResponse } from '../src/kafkajs-internals.js'
 import { plainRecord } from '../src/received-record.js'
 import { type BatchHead, encodeBatch, encodeRecords, NativeRecord } from '../src/record-batch.js'
 
 /** kafkajs's own decoder: nothing has applied the patches here. */
-const kafkajsDecoder = createRequire(import.meta.url)(
-  'kafkajs/src/protocol/requests/fetch/v11/response.js',
-) as FetchDecoder
+const kafkajsDecoder = createRequire(import.meta.url)('kafkajs/src/protocol/requests/fetch/v11/response.js') as {
+  decode(raw: Buffer): Promise<FetchResponse>
+}
 
 const NOW = 1_767_225_600_000
+
+const LIMITS = { maxDecompressedBytes: 64 * 1024 * 1024 }
+
+const decodeFetchResponse = (raw: Buffer): Promise<FetchResponse | undefined> => decode(raw, LIMITS)
 
 function record(fields: Partial<OutgoingRecord> = {}): NativeRecord {
   const base = { id: 'id-1', key: undefined, payload: Buffer.from('value'), headers: undefined, timestamp: NOW }
@@ -55,7 +60,7 @@ interface Part {
 }
 
 /** A Fetch response of one topic. */
-function response(parts: readonly Part[]): Buffer {
+function response(parts: readonly Part[], throttleMs = 3): Buffer {
   const numbers = (...values: (readonly [bits: 16 | 32 | 64, value: number])[]): Buffer =>
     Buffer.concat(
       values.map(([bits, value]) => {
@@ -75,7 +80,7 @@ function response(parts: readonly Part[]): Buffer {
   )
   const topic = Buffer.from('orders')
   return Buffer.concat([
-    numbers([32, 3], [16, 0], [32, 0], [32, 1], [16, topic.length]),
+    numbers([32, throttleMs], [16, 0], [32, 0], [32, 1], [16, topic.length]),
     topic,
     numbers([32, parts.length]),
     ...partitions,
@@ -155,5 +160,126 @@ describe('a Fetch response', () => {
     await expect(kafkajsDecoder.decode(raw)).rejects.toThrow(RangeError)
     const decoded = await decodeFetchResponse(raw)
     expect(decoded?.responses[0]?.partitions[0]?.messages).toHaveLength(200_000)
+  })
+})
+
+describe('a fetched partition', () => {
+  const Batch = createRequire(import.meta.url)('kafkajs/src/consumer/batch.js') as new (
+    topic: string,
+    fetchedOffset: string,
+    partition: FetchedPartition,
+  ) => FetchedMessages
+
+  /** The partition as kafkajs makes it of a response, asked for from an offset on. */
+  async function fetched(from: number, part: Part): Promise<FetchedMessages> {
+    const decoded = await decodeFetchResponse(response([part], 0))
+    return new Batch('orders', String(from), decoded?.responses[0]?.partitions[0] as FetchedPartition)
+  }
+
+  /** A batch that was written with more records than compaction has left in it. */
+  function compacted(offset: number, records: readonly NativeRecord[], written: number): Buffer {
+    const bytes = batch(offset, records)
+    bytes.writeInt32BE(written - 1, 23)
+    return bytes
+  }
+
+  it('ends where its last batch was written to end, not at its last record, which is where kafkajs goes on', async () => {
+    const one = await fetched(10, { set: compacted(10, [record()], 500) })
+    expect([one.lastOffset(), fetchedBelow(one)]).toEqual(['10', 510])
+    correctBatch(one)
+    expect([one.lastOffset(), one.messages.length, one.isEmptyDueToFiltering()]).toEqual(['509', 1, false])
+  })
+
+  it('that compaction has emptied is passed over, where kafkajs stays for ever', async () => {
+    const one = await fetched(10, { set: compacted(10, [], 3) })
+    expect(one.isEmptyDueToFiltering()).toBe(false)
+    correctBatch(one)
+    expect([one.lastOffset(), one.isEmptyDueToFiltering(), fetchedBelow(one)]).toEqual(['12', true, 13])
+  })
+
+  it('of which the broker sends nothing has nothing up to its last stable offset, unless another one used the fetch up', async () => {
+    const alone = await fetched(10, { set: Buffer.alloc(0) })
+    expect([fetchedBelow(alone), nothingBelow(alone)]).toEqual([10, 4_999_999_999])
+    const beside = await decodeFetchResponse(response([{ set: Buffer.alloc(0) }, { set: batch(0, [record()]) }], 0))
+    const [empty] = beside?.responses[0]?.partitions ?? []
+    expect(nothingBelow(new Batch('orders', '10', empty as FetchedPartition))).toBe(0)
+  })
+
+  it('leaves out what was aborted, also behind a key of four zero bytes, which kafkajs takes for the end of it', async () => {
+    const zero = [record({ key: '\0\0\0\0' }), record({ key: '\0\0\0\0' })]
+    const head = { attributes: 0x10, producerId: 77n, producerEpoch: 3, firstSequence: 0 }
+    const one = await fetched(9, { set: batch(9, zero, head), aborted: [[77, 9]] })
+    expect(one.messages).toHaveLength(2)
+    correctBatch(one)
+    expect([one.messages.length, one.isEmptyDueToFiltering(), one.lastOffset()]).toEqual([0, true, '10'])
+  })
+})
+
+describe('a batch that can not be read', () => {
+  const damaged = (bytes: Buffer): Buffer => {
+    const copy = Buffer.from(bytes)
+    copy.writeUInt8(copy.readUInt8(copy.length - 3) ^ 0xff, copy.length - 3)
+    return copy
+  }
+  const gzip = (offset: number, records: readonly NativeRecord[]): Buffer =>
+    batch(offset, records, { attributes: 1 }, (body) => gzipSync(body))
+
+  async function partitionsOf(parts: readonly Part[], maxDecompressedBytes = LIMITS.maxDecompressedBytes) {
+    const decoded = await decode(response(parts), { maxDecompressedBytes })
+    return (decoded?.responses[0]?.partitions ?? []).map(({ messages, errorCode }) => {
+      const extent = extentOf(messages)
+      const { code } = extent?.unreadable?.error ?? {}
+      return {
+        offsets: messages.map(({ offset }) => offset),
+        errorCode,
+        next: extent?.nextOffset,
+        range: extent?.unreadable?.range,
+        code,
+      }
+    })
+  }
+
+  const three = [record(), record(), record()]
+
+  it('ends what comes of its partition; the others are whole', async () => {
+    const broken = Buffer.concat([gzip(0, [record()]), damaged(gzip(1, three)), gzip(4, [record()])])
+    expect(await partitionsOf([{ set: broken }, { set: gzip(7, [record()]) }])).toEqual([
+      { offsets: ['0'], errorCode: 0, next: 1, range: { first: 1, last: 3 }, code: 'SERIALIZATION' },
+      { offsets: ['7'], errorCode: 0, next: 8, range: undefined, code: undefined },
+    ])
+  })
+
+  it.each([
+    ['of a compression that is not known', batch(1, three, { attributes: 7 }), 'UNSUPPORTED'],
+    [
+      'whose records end elsewhere than they say',
+      batch(1, three, {}, (body) => Buffer.concat([Buffer.from([40]), body.subarray(1)])),
+      'SERIALIZATION',
+    ],
+    ['that holds fewer records than it says', batch(1, three, { count: 4 }), 'SERIALIZATION'],
+  ])('%s says so', async (_title, set, code) => {
+    expect(await partitionsOf([{ set }])).toMatchObject([{ offsets: [], range: { first: 1 }, code }])
+  })
+
+  it('is one that the broker itself refuses to give: it says nothing of the others', async () => {
+    const raw = response([{ set: Buffer.alloc(0) }, { set: batch(0, [record()]) }])
+    // Behind throttling, errors, session, counts and the name of the topic, and the partition's number.
+    raw.writeInt16BE(2, 4 + 2 + 4 + 4 + 2 + 'orders'.length + 4 + 4)
+    const decoded = await decode(raw, LIMITS)
+    const [first, second] = decoded?.responses[0]?.partitions ?? []
+    expect([first?.errorCode, second?.messages.length]).toEqual([0, 1])
+    expect(extentOf(first?.messages ?? [])?.unreadable).toMatchObject({
+      range: undefined,
+      error: { code: 'UNAVAILABLE', message: expect.stringContaining('CORRUPT_MESSAGE') },
+    })
+  })
+
+  it('is none where the response has used up what may be decompressed: the rest comes with the next one', async () => {
+    const large = (offset: number): Buffer => gzip(offset, [record({ payload: Buffer.alloc(60_000, 32) })])
+    const parts = [{ set: Buffer.concat([large(0), large(1), large(2)]) }, { set: large(7) }]
+    expect(await partitionsOf(parts, 100_000)).toEqual([
+      { offsets: ['0', '1'], errorCode: 0, next: 2, range: undefined, code: undefined },
+      { offsets: [], errorCode: 0, next: undefined, range: undefined, code: undefined },
+    ])
   })
 })

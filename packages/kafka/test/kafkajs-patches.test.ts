@@ -5,7 +5,6 @@ import {
   type ConsumerGroup,
   connectionPrototype,
   consumerGroupPrototype,
-  fetchDecoder,
   type ProduceParameters,
   produceProtocol,
   type RequestQueue,
@@ -21,7 +20,6 @@ const original = {
   fetch: consumerGroupPrototype.fetch,
   recoverFromOffsetOutOfRange: consumerGroupPrototype.recoverFromOffsetOutOfRange,
   protocol: produceProtocol.protocol,
-  decode: fetchDecoder.decode,
 }
 
 beforeAll(() => applyKafkajsPatches())
@@ -229,21 +227,6 @@ describe('the Produce request', () => {
 
   it('patched, is as before in older versions', () => {
     expect(produceProtocol.protocol({ version: 5 })).toBe(original.protocol({ version: 5 }))
-  })
-})
-
-describe('a Fetch response', () => {
-  /** No partition, from broker to consumer; and one with a number that only kafkajs can hold. */
-  const plain = Buffer.concat([Buffer.alloc(10), Buffer.alloc(4)])
-  const highWatermark = Buffer.from('7fffffffffffffff', 'hex')
-  const numbers = [Buffer.from([0, 0, 0, 1, 0, 1, 0x74, 0, 0, 0, 1]), Buffer.alloc(6), highWatermark]
-  const unusual = Buffer.concat([Buffer.alloc(10), ...numbers, Buffer.alloc(16), Buffer.alloc(12)])
-
-  it('patched, is decoded here, and by kafkajs where it holds what is beyond this decoder', async () => {
-    expect(fetchDecoder.decode).not.toBe(original.decode)
-    expect(await fetchDecoder.decode(plain)).toEqual(await original.decode(plain))
-    const decoded = await fetchDecoder.decode(unusual)
-    expect(decoded.responses[0]?.partitions[0]?.highWatermark).toBe('9223372036854775807')
   })
 })
 

@@ -126,6 +126,15 @@ export class PatternDriver implements ConsumerDriver {
     return (await Promise.all([...this.#parts].map(({ driver }) => driver.lag?.() ?? []))).flat()
   }
 
+  get undelivered(): ConsumerDriver['undelivered'] {
+    return this.#sample?.undelivered === undefined ? undefined : this.#undelivered
+  }
+
+  readonly #undelivered = async (): Promise<ReadonlyMap<PartitionAssignment, number>> => {
+    const counts = await Promise.all([...this.#parts].map(({ driver }) => driver.undelivered?.() ?? new Map()))
+    return new Map(counts.flatMap((one) => [...one]))
+  }
+
   async probe(): Promise<void> {
     await Promise.all([...this.#parts].map(({ driver }) => driver.probe?.()))
   }

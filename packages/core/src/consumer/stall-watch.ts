@@ -87,7 +87,7 @@ export class StallWatch {
 
   async #look(): Promise<void> {
     const driver = this.#host.openDriver()
-    if (this.#looking || driver?.lag === undefined) return
+    if (this.#looking || driver === undefined || (driver.undelivered ?? driver.lag) === undefined) return
     const waiting = this.#waiting()
     if (waiting.length === 0) return
     this.#looking = true
@@ -124,13 +124,13 @@ export class StallWatch {
   }
 
   async #compare(driver: ConsumerDriver, waiting: readonly PartitionState[]): Promise<void> {
-    const lags = await this.#lagsOf(driver)
+    const backlogOf = await this.#backlogsOf(driver)
     if (driver !== this.#host.openDriver()) return
     for (const partition of waiting) {
       const quiet = this.#quiet.get(partition.assignment)
       // It may have got something, or have gone, while the broker was asked.
       if (quiet === undefined || quiet.received !== partition.received || partition.phase !== 'open') continue
-      const backlog = lags === undefined ? Number.NaN : this.#backlogOf(partition, lags)
+      const backlog = backlogOf(partition)
       if (backlog === 0) this.#allHandled(quiet, partition)
       else if (quiet.backlog && performance.now() - quiet.since >= this.#timeoutMs * this.#patience)
         return this.#stall(partition, quiet, backlog)
@@ -138,14 +138,23 @@ export class StallWatch {
     }
   }
 
-  /** `undefined` where the broker doesn't answer. A refusal says nothing. */
-  async #lagsOf(driver: ConsumerDriver): Promise<readonly PartitionLag[] | undefined> {
+  /** Returns NaN for every partition where the broker doesn't answer, and 0 where it refuses: a refusal says nothing. */
+  async #backlogsOf(driver: ConsumerDriver): Promise<(partition: PartitionState) => number> {
     const deadline = deadlineSignal(Math.max(1, this.#timeoutMs / 2))
     try {
-      return await withSignal(driver.lag?.() ?? Promise.resolve([]), deadline)
+      return await withSignal(this.#ask(driver), deadline)
     } catch {
-      return deadline.aborted ? undefined : []
+      return () => (deadline.aborted ? Number.NaN : 0)
     }
+  }
+
+  async #ask(driver: ConsumerDriver): Promise<(partition: PartitionState) => number> {
+    if (driver.undelivered !== undefined) {
+      const counts = await driver.undelivered()
+      return ({ assignment }) => counts.get(assignment) ?? 0
+    }
+    const lags = (await driver.lag?.()) ?? []
+    return (partition) => this.#backlogOf(partition, lags)
   }
 
   #backlogOf(partition: PartitionState, lags: readonly PartitionLag[]): number {

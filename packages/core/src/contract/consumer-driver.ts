@@ -190,6 +190,13 @@ export interface ConsumerDriver {
   /** Lag of the group, for every partition of the subscription. */
   lag?(): Promise<readonly PartitionLag[]>
 
+  /**
+   * How many messages of each of its partitions this driver could have handed over by now and has not. The stall watch replaces a driver
+   * that delivers nothing while this is above 0. For transports whose lag also counts what is never delivered (markers of
+   * transactions, gaps of compaction). Default: `lag`, less what was delivered and is unsettled.
+   */
+  readonly undelivered?: (() => Promise<ReadonlyMap<PartitionAssignment, number>>) | undefined
+
   /** Ends the intake: nothing is delivered after it resolves. Acks still work. Never rejects. */
   stop(): Promise<void>
 

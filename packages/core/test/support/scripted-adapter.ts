@@ -70,6 +70,7 @@ export class ScriptedConsumerDriver implements ConsumerDriver {
   readonly attempts: { -readonly [Name in keyof AttemptJournal]: AttemptJournal[Name] }
   /** There where the script has lags to tell. */
   readonly lag?: () => Promise<readonly PartitionLag[]>
+  readonly undelivered: (() => Promise<ReadonlyMap<PartitionAssignment, number>>) | undefined
   readonly #script: Script
 
   constructor(script: Script, spec: ConsumerSpec, sink: ConsumerSink) {
@@ -79,6 +80,7 @@ export class ScriptedConsumerDriver implements ConsumerDriver {
     this.settlement = script.settlement
     const { lag } = script
     if (lag !== undefined) this.lag = lag
+    this.undelivered = script.undelivered
     this.attempts = {
       starting: async (_assignment: PartitionAssignment, delivery: Delivery, attempt: number) =>
         void this.journal.push(`start ${delivery.id} ${attempt}`),
@@ -121,6 +123,8 @@ export class Script {
   settlement: 'individual' | 'cumulative' = 'individual'
   /** What a consumer says its lag is. */
   lag: (() => Promise<readonly PartitionLag[]>) | undefined
+  /** What a consumer says it could have delivered. */
+  undelivered: (() => Promise<ReadonlyMap<PartitionAssignment, number>>) | undefined
   onOpen: () => Promise<void> = async () => {}
   /** Holds back a consumer's `open` after it has joined. */
   whenOpening: () => Promise<void> = async () => {}

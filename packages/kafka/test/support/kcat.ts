@@ -32,18 +32,27 @@ export const kcat: ForeignClient = {
   },
 }
 
-/** Runs kcat against the test broker; resolves with what it wrote. */
-export async function run(options: readonly string[]): Promise<Buffer> {
-  const child = spawn(await brokerTool('kcat'), ['-b', brokerAddress, ...options], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+/** Runs kcat against the test broker, with `input` for it to read; resolves with what it wrote. */
+export async function run(options: readonly string[], input?: string): Promise<Buffer> {
+  return runProgram(await brokerTool('kcat'), ['-b', brokerAddress, ...options], input)
+}
+
+/** Runs one of Kafka's own tools, which are written in Java, against the test broker; resolves with what it wrote. */
+export async function runTool(name: string, options: readonly string[], input?: string): Promise<Buffer> {
+  return runProgram(await brokerTool(name), ['--bootstrap-server', brokerAddress, ...options], input)
+}
+
+async function runProgram(program: string, options: readonly string[], input: string | undefined): Promise<Buffer> {
+  const child = spawn(program, options, { stdio: ['pipe', 'pipe', 'pipe'] })
   const output: Buffer[] = []
   const complaints: Buffer[] = []
   child.stdout.on('data', (chunk: Buffer) => output.push(chunk))
   child.stderr.on('data', (chunk: Buffer) => complaints.push(chunk))
+  child.stdin.on('error', () => {})
+  child.stdin.end(input)
   const [code] = (await once(child, 'close')) as [number | null]
   if (code !== 0)
-    throw new Error(`kcat ${options.join(' ')} ended with ${code}: ${Buffer.concat(complaints).toString()}`)
+    throw new Error(`${program} ${options.join(' ')} ended with ${code}: ${Buffer.concat(complaints).toString()}`)
   return Buffer.concat(output)
 }
 

@@ -32,7 +32,7 @@ export async function joinRaw(topic: string, group: string, name = 'raw'): Promi
       for (const wake of waiting.splice(0)) wake()
       return true
     },
-    fetched: () => false,
+    fetched: () => undefined,
     outOfRange: async () => {},
     lost: () => {},
   }

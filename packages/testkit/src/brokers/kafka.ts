@@ -10,21 +10,43 @@ import { kafkaRecipe } from './kafka-install.js'
 import { exchange } from './probe.js'
 import { runProgram } from './process.js'
 
+/** One of the nodes of a Kafka cluster. */
+export interface KafkaNode {
+  /** From 1. */
+  readonly id: number
+  /** How many nodes there are, which is also how many replicas everything has. */
+  readonly size: number
+  /** `id@host:port` of every node's controller. Default: this node alone. */
+  readonly voters?: string
+  /** The same for all nodes. Default: a new one for each data folder. */
+  readonly clusterId?: string
+}
+
 /** One Kafka node in KRaft mode, broker and controller in one process, with one replica of everything. */
-export const kafka: BrokerDefinition = {
-  name: 'kafka',
-  clientPorts: { kafka: 9092 },
-  internalPorts: ['controller'],
-  startTimeoutMs: 90_000,
-  stopTimeoutMs: 20_000,
-  async install(log) {
-    await requireJava()
-    return ensureInstalled(kafkaRecipe(), log)
-  },
-  urls: (ports) => ({ kafka: `kafka://127.0.0.1:${portOf(ports, 'kafka')}` }),
-  prepare,
-  command: (instance) => javaCommand(instance, 'kafka.Kafka', [configurationFile(instance)]),
-  check: (ports, timeoutMs) => checkApiVersions(portOf(ports, 'kafka'), timeoutMs),
+export const kafka: BrokerDefinition = kafkaNode({ id: 1, size: 1 })
+
+/** A node that may be one of several. */
+export function kafkaNode(node: KafkaNode): BrokerDefinition {
+  return {
+    name: 'kafka',
+    clientPorts: { kafka: 9092 },
+    internalPorts: ['controller'],
+    startTimeoutMs: 90_000,
+    stopTimeoutMs: 20_000,
+    async install(log) {
+      await requireJava()
+      return ensureInstalled(kafkaRecipe(), log)
+    },
+    urls: (ports) => ({ kafka: `kafka://127.0.0.1:${portOf(ports, 'kafka')}` }),
+    prepare: (instance) => prepare(instance, node),
+    command: (instance) => javaCommand(instance, 'kafka.Kafka', [configurationFile(instance)]),
+    check: (ports, timeoutMs) => checkApiVersions(portOf(ports, 'kafka'), timeoutMs),
+  }
+}
+
+/** A cluster's id, as Kafka writes it. */
+export function newClusterId(): string {
+  return randomBytes(16).toString('base64url')
 }
 
 const configurationFile = ({ dataDir }: BrokerInstance): string => join(dataDir, 'server.properties')
@@ -52,11 +74,11 @@ function javaCommand({ installation }: BrokerInstance, main: string, args: reado
   }
 }
 
-async function prepare(instance: BrokerInstance): Promise<void> {
+async function prepare(instance: BrokerInstance, node: KafkaNode): Promise<void> {
   await mkdir(logFolder(instance.dataDir), { recursive: true })
-  await writeFile(configurationFile(instance), configuration(instance))
+  await writeFile(configurationFile(instance), configuration(instance, node))
   if (existsSync(join(logFolder(instance.dataDir), 'meta.properties'))) return
-  const clusterId = randomBytes(16).toString('base64url')
+  const clusterId = node.clusterId ?? newClusterId()
   const { file, args, env } = javaCommand(instance, 'kafka.tools.StorageTool', [
     'format',
     // In one argument: an id may begin with a dash, and alone it would be taken for an option.
@@ -66,27 +88,27 @@ async function prepare(instance: BrokerInstance): Promise<void> {
   await runProgram(file, args, 'Install it with: apt-get install default-jre-headless', { env, timeoutMs: 60_000 })
 }
 
-function configuration({ ports, dataDir, config }: BrokerInstance): string {
+function configuration({ ports, dataDir, config }: BrokerInstance, { id, size, voters }: KafkaNode): string {
   const client = `127.0.0.1:${portOf(ports, 'kafka')}`
   const controller = `127.0.0.1:${portOf(ports, 'controller')}`
   const settings = {
     'process.roles': 'broker,controller',
-    'node.id': 1,
-    'controller.quorum.voters': `1@${controller}`,
+    'node.id': id,
+    'controller.quorum.voters': voters ?? `${id}@${controller}`,
     listeners: `PLAINTEXT://${client},CONTROLLER://${controller}`,
     'advertised.listeners': `PLAINTEXT://${client}`,
     'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL',
     'controller.listener.names': 'CONTROLLER',
     'inter.broker.listener.name': 'PLAINTEXT',
     'log.dirs': logFolder(dataDir),
-    'default.replication.factor': 1,
+    'default.replication.factor': size,
     'min.insync.replicas': 1,
-    'offsets.topic.replication.factor': 1,
+    'offsets.topic.replication.factor': size,
     'offsets.topic.num.partitions': 4,
-    'transaction.state.log.replication.factor': 1,
+    'transaction.state.log.replication.factor': size,
     'transaction.state.log.min.isr': 1,
     'transaction.state.log.num.partitions': 4,
-    'share.coordinator.state.topic.replication.factor': 1,
+    'share.coordinator.state.topic.replication.factor': size,
     'share.coordinator.state.topic.min.isr': 1,
     'share.coordinator.state.topic.num.partitions': 4,
     'group.initial.rebalance.delay.ms': 0,
