@@ -141,6 +141,26 @@ export function newerFormat(what: string, topic: string): StreamError {
   })
 }
 
+/** What keeps a stream from being declared, in words that say what it is for. */
+export function streamsUnavailable(error: unknown, name: string): unknown {
+  const code = replyCodeOf(error)
+  if (inequivalentArgument(error) !== undefined) return error
+  if (code !== 406 && code !== 503 && code !== 540) return error
+  return new StreamError(
+    `stream '${name}' can't be declared: ${shorten(error instanceof Error ? error.message : String(error))}; partition counts, the list of topics and dropped messages are kept in streams, which RabbitMQ has from version 3.9 on, unless they are disabled`,
+    { code: 'UNSUPPORTED', transport: 'amqp', operation: 'open', cause: error },
+  )
+}
+
+/** A queue of the stream's name that isn't one refuses to be read from an offset. */
+export function notAStream(error: unknown, spec: { readonly topic: string }, name: string): unknown {
+  if (replyCodeOf(error) !== 406 && replyCodeOf(error) !== 540) return error
+  return new StreamError(
+    `queue '${name}' can't be read as a stream: ${shorten(error instanceof Error ? error.message : String(error))}; delete it where an older version created it, then open the topic with provision: 'create' and its number of partitions, or use another prefix or virtual host`,
+    { code: 'CONFLICT', transport: 'amqp', operation: 'open', topic: spec.topic, cause: error },
+  )
+}
+
 /** Nobody would get the message: the broker gave it back. */
 export function unroutable(topic: string): StreamError {
   return new StreamError(
@@ -154,9 +174,18 @@ export function unroutable(topic: string): StreamError {
   )
 }
 
+/** A group that existed has no queues any more. */
+export function queuesDeleted(topic: string, group: string): StreamError {
+  return new StreamError(
+    `the queues of group '${group}' in topic '${topic}' were deleted with what they held (by a policy that sets expires, or by hand) and have been created again: exclude these queues from the policy`,
+    { code: 'NOT_FOUND', transport: 'amqp', operation: 'open', topic },
+  )
+}
+
 /** A call to the broker got no answer. */
-export function unanswered(what: string, timeoutMs: number): StreamError {
-  return new StreamError(`the broker didn't answer within ${timeoutMs} ms: ${what}`, {
+export function unanswered(what: string, timeoutMs?: number): StreamError {
+  const within = timeoutMs === undefined ? 'in time' : `within ${timeoutMs} ms`
+  return new StreamError(`the broker didn't answer ${within}: ${what}`, {
     code: 'UNAVAILABLE',
     transport: 'amqp',
     operation: what,

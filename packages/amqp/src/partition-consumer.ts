@@ -5,6 +5,7 @@ import type { AmqpConnection } from './connection.js'
 import { toDelivery } from './message.js'
 import type { Redeliveries } from './redeliveries.js'
 import { ReturnGate } from './return-gate.js'
+import { ACK_TIMEOUT_MS } from './topology.js'
 
 export interface PartitionSettings {
   /** As the user names it. */
@@ -86,7 +87,10 @@ export class PartitionConsumer {
     await connection.call(`consume ${queue}`, channel.prefetch(prefetch))
     await connection.call(
       `consume ${queue}`,
-      channel.consume(queue, (message) => this.#receive(channel, message), { priority }),
+      channel.consume(queue, (message) => this.#receive(channel, message), {
+        priority,
+        arguments: { 'x-consumer-timeout': ACK_TIMEOUT_MS },
+      }),
     )
   }
 

@@ -215,6 +215,7 @@ export class PatternDriver implements ConsumerDriver {
         capacity: (assignment) => this.#sink.capacity(assignment),
         outOfRange: (where) => this.#sink.outOfRange(where),
         startIgnored: (topic) => this.#sink.startIgnored(topic),
+        dropped: async (...what) => this.#sink.dropped?.(...what),
         lost: (error) => {
           if (this.#parts.has(part)) void this.#lost(part, error)
         },
