@@ -50,6 +50,14 @@ const BY_TEXT: readonly (readonly [RegExp, ErrorMeaning])[] = [
     },
   ],
   [
+    /inequivalent arg 'x-(consumer-timeout|overflow|dead-letter-[a-z-]+|delivery-limit)' for queue/,
+    {
+      code: 'CONFLICT',
+      advice:
+        'the queue was declared by an older version or another client: drain and delete it (a loop then creates it again), or choose another group',
+    },
+  ],
+  [
     /inequivalent arg/,
     { code: 'CONFLICT', advice: 'it exists with other settings; delete it, or choose another name' },
   ],
