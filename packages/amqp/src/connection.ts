@@ -64,6 +64,11 @@ export class AmqpConnection {
     return this.#blocked
   }
 
+  /** Largest frame that was negotiated with the broker, in bytes. */
+  get maxFrameBytes(): number {
+    return (this.native.connection as unknown as { readonly frameMax: number }).frameMax
+  }
+
   get gone(): boolean {
     return this.#gone !== undefined
   }

@@ -149,6 +149,14 @@ export function newerFormat(what: string, topic: string): StreamError {
   })
 }
 
+/** Headers, key and properties of a message go into one frame. */
+export function headersTooLarge(topic: string, bytes: number, frameBytes: number, room: number): StreamError {
+  return new StreamError(
+    `the headers, key and id of the message take ${bytes} bytes, and the broker's frame_max of ${frameBytes} leaves ${room} for them: shorten them, or raise frame_max on the broker`,
+    { code: 'TOO_LARGE', transport: 'amqp', operation: 'send', topic },
+  )
+}
+
 /** What keeps a stream from being declared, in words that say what it is for. */
 export function streamsUnavailable(error: unknown, name: string): unknown {
   const code = replyCodeOf(error)

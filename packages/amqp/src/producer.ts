@@ -53,6 +53,7 @@ export class AmqpProducerDriver implements ProducerDriver {
       maxUnconfirmed: settings.maxUnconfirmed,
       confirmTimeoutMs: settings.callTimeoutMs,
       contentType: this.#spec.contentType,
+      maxFrameBytes: connection.maxFrameBytes,
       keepsUnrouted: topic.role === 'dead-letters',
       lost: (error) => this.#lose(error),
     })

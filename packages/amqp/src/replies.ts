@@ -138,6 +138,7 @@ class AmqpReplySender implements ProducerDriver {
       maxUnconfirmed: settings.maxUnconfirmed,
       confirmTimeoutMs: settings.callTimeoutMs,
       contentType: undefined,
+      maxFrameBytes: connection.maxFrameBytes,
       keepsUnrouted: false,
       lost: (error) => this.#lose(error),
     })
