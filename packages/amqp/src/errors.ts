@@ -58,6 +58,14 @@ const BY_TEXT: readonly (readonly [RegExp, ErrorMeaning])[] = [
     },
   ],
   [
+    /inequivalent arg '(type|alternate-exchange)' for exchange/,
+    {
+      code: 'CONFLICT',
+      advice:
+        "an exchange of this name exists that isn't Streamswitch's on AMQP (another client's, or a super stream of the transport rabbitmq-stream); use another prefix or virtual host",
+    },
+  ],
+  [
     /inequivalent arg/,
     { code: 'CONFLICT', advice: 'it exists with other settings; delete it, or choose another name' },
   ],
@@ -154,6 +162,18 @@ export function headersTooLarge(topic: string, bytes: number, frameBytes: number
   return new StreamError(
     `the headers, key and id of the message take ${bytes} bytes, and the broker's frame_max of ${frameBytes} leaves ${room} for them: shorten them, or raise frame_max on the broker`,
     { code: 'TOO_LARGE', transport: 'amqp', operation: 'send', topic },
+  )
+}
+
+/** Another exchange has the topic's name. @param isSuperStream - there is a queue named like the first partition of a super stream. */
+export function exchangeTaken(error: unknown, spec: { readonly topic: string }, isSuperStream: boolean): StreamError {
+  const reason = shorten(error instanceof Error ? error.message : String(error))
+  const what = isSuperStream
+    ? 'is taken by a super stream, as the transport rabbitmq-stream creates for a topic of several partitions'
+    : "is taken by an exchange that isn't a topic of Streamswitch's on AMQP (another client's, or a topic of the transport rabbitmq-stream)"
+  return new StreamError(
+    `topic '${spec.topic}' can't be used on amqp: its name ${what}: use another prefix or virtual host for one of the two (${reason})`,
+    { code: 'CONFLICT', transport: 'amqp', operation: 'open', topic: spec.topic, cause: error },
   )
 }
 

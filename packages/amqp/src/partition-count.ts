@@ -1,9 +1,9 @@
 import { type Logger, partitionConflict, StreamError, type TopicSpec, topicMissing } from '@streamswitch/core/driver'
-import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
+import type { Channel, ConfirmChannel, ConsumeMessage } from 'amqplib'
 import type { AmqpConnection } from './connection.js'
 import { confirmed } from './control-channel.js'
-import { newerFormat, notAStream, replyCodeOf, unanswered } from './errors.js'
-import { topicNames } from './names.js'
+import { exchangeTaken, inequivalentArgument, newerFormat, notAStream, replyCodeOf, unanswered } from './errors.js'
+import { type TopicNames, topicNames } from './names.js'
 import { declareStream, readFirst } from './stream-log.js'
 import type { TopicRegistry } from './topic-registry.js'
 
@@ -35,6 +35,7 @@ export async function settlePartitions(
     exists = await exchangeExists(connection, spec.brokerTopic)
     // Whoever creates a topic writes the count before the exchange.
     if (exists) found = await readCount(connection, spec)
+    if (exists && typeof found !== 'number') await requireOwnExchange(connection, spec)
   }
   if (typeof found === 'number') return { partitions: agreed(found, spec), isNew: false }
   const wanted = exists ? await restored(context, spec, found) : (spec.partitions ?? 1)
@@ -55,6 +56,7 @@ export async function checkPartitions(connection: AmqpConnection, spec: TopicSpe
   if (typeof found === 'number') return agreed(found, spec)
   if (spec.provision === 'none' && spec.partitions !== undefined) return spec.partitions
   if (!exists) throw topicMissing('amqp', spec.topic)
+  await requireOwnExchange(connection, spec)
   throw found === 'empty' ? unanswered(`read stream ${topicNames(spec.brokerTopic).partitions}`) : countMissing(spec)
 }
 
@@ -85,6 +87,36 @@ async function restored(
     throw found === 'empty' ? unanswered(`read stream ${stream}`) : countMissing(spec)
   logger.warn(`topic ${spec.topic}: its partition count was lost (stream ${stream}) and is written again`)
   return partitions ?? 1
+}
+
+/** Rejects with CONFLICT where the exchange that exists is somebody else's: a super stream has one of its topic's name. */
+async function requireOwnExchange(connection: AmqpConnection, spec: TopicSpec): Promise<void> {
+  const names = topicNames(spec.brokerTopic)
+  try {
+    await connection.withChannel(`check topic ${spec.topic}`, (channel) => declareTopicExchange(channel, names))
+  } catch (error) {
+    if (inequivalentArgument(error) === undefined) {
+      // Who may not declare it can't know.
+      if (replyCodeOf(error) === 403) return
+      throw error
+    }
+    throw exchangeTaken(error, spec, await queueExists(connection, `${spec.brokerTopic}-0`))
+  }
+}
+
+/** Declares the topic's own exchange; a no-op where it exists, and refused where it is another kind of exchange. */
+export async function declareTopicExchange(channel: Channel, names: TopicNames): Promise<void> {
+  await channel.assertExchange(names.exchange, 'direct', { durable: true, alternateExchange: names.others })
+}
+
+async function queueExists(connection: AmqpConnection, queue: string): Promise<boolean> {
+  try {
+    await connection.withChannel(`check queue ${queue}`, (channel) => channel.checkQueue(queue))
+    return true
+  } catch (error) {
+    if (replyCodeOf(error) === 404) return false
+    throw error
+  }
 }
 
 /** Whether a topic's exchange exists. */

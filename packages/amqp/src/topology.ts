@@ -3,7 +3,7 @@ import type { ConfirmChannel } from 'amqplib'
 import type { AmqpConnection } from './connection.js'
 import { classifyError, inequivalentArgument, replyCodeOf } from './errors.js'
 import { groupNames, type SharedNames, type TopicNames, topicNames } from './names.js'
-import { checkPartitions, settlePartitions } from './partition-count.js'
+import { checkPartitions, declareTopicExchange, settlePartitions } from './partition-count.js'
 import { declareStream } from './stream-log.js'
 import type { TopicRegistry } from './topic-registry.js'
 
@@ -219,7 +219,7 @@ export async function rebindOthers(channel: ConfirmChannel, spec: GroupSpec): Pr
 
 async function declareExchanges(channel: ConfirmChannel, names: TopicNames): Promise<void> {
   await channel.assertExchange(names.others, 'fanout', { durable: true })
-  await channel.assertExchange(names.exchange, 'direct', { durable: true, alternateExchange: names.others })
+  await declareTopicExchange(channel, names)
 }
 
 /** Deletes a topic and the groups that are known of it. Missing parts are no error. */
