@@ -5,39 +5,57 @@ import { ControlChannel } from './control-channel.js'
 import { classifyError, replyCodeOf } from './errors.js'
 import { readLag } from './lag.js'
 import { groupNames } from './names.js'
-import { deleteTopology, provisionTopic } from './topology.js'
+import { exchangeExists } from './partition-count.js'
+import type { RegistryEntry } from './topic-registry.js'
+import { deleteTopology, provisionTopic, type TopologyContext } from './topology.js'
 import type { Shared } from './transport.js'
 
 /** Looks at and changes topics. Each call has a connection of its own. */
 export class AmqpAdmin implements Admin {
   readonly #shared: Shared
+  /** Topics as they were listed last. */
+  #seen: ReadonlyMap<string, RegistryEntry> = new Map()
 
   constructor(shared: Shared) {
     this.#shared = shared
   }
 
   async provision(spec: TopicSpec): Promise<TopicInfo> {
-    const { catalogue, logger } = this.#shared
     const partitions = await this.#connected('provision', spec.topic, (connection) =>
-      provisionTopic({ connection, catalogue, logger }, spec),
+      provisionTopic(this.#context(connection), spec),
     )
     return { topic: spec.topic, partitions }
   }
 
-  /** Topics that were made by Streamswitch, from its own catalogue: the protocol can't list what a broker holds. */
+  /**
+   * Topics that Streamswitch created, from its own registry: the protocol can't list what a broker holds. One that was listed before
+   * and isn't any more is deleted only if its exchange is gone.
+   */
   async topics(): Promise<readonly TopicInfo[]> {
-    const { catalogue, prefix } = this.#shared
-    const entries = await this.#connected('topics', undefined, (connection) => catalogue.read(connection))
-    return entries
-      .filter((entry) => entry.group === undefined)
-      .map((entry) => ({ topic: entry.topic.slice(prefix.length), partitions: entry.partitions }))
+    const { prefix } = this.#shared
+    const listed = await this.#connected('topics', undefined, (connection) => this.#listed(connection))
+    return listed.map(({ topic, partitions }) => ({ topic: topic.slice(prefix.length), partitions }))
+  }
+
+  async #listed(connection: AmqpConnection): Promise<readonly RegistryEntry[]> {
+    const { registry, logger } = this.#shared
+    const topics = (await registry.read(connection)).filter((entry) => entry.group === undefined)
+    const present = new Set(topics.map(({ topic }) => topic))
+    for (const entry of this.#seen.values()) {
+      if (present.has(entry.topic) || !(await exchangeExists(connection, entry.topic))) continue
+      topics.push(entry)
+      logger.warn(`topic '${entry.topic}' was missing in the topic registry although it exists: noted again`)
+      await registry.add(connection, entry)
+    }
+    this.#seen = new Map(topics.map((entry) => [entry.topic, entry]))
+    return topics
   }
 
   async lag(spec: TopicSpec, brokerGroup: string): Promise<readonly PartitionLag[]> {
-    const { catalogue, logger, prefix, publishing } = this.#shared
+    const { prefix, publishing } = this.#shared
     const names = groupNames(spec.brokerTopic, brokerGroup.slice(prefix.length))
     return this.#connected('lag', spec.topic, async (connection) => {
-      const partitions = await provisionTopic({ connection, catalogue, logger }, { ...spec, provision: 'verify' })
+      const partitions = await provisionTopic(this.#context(connection), { ...spec, provision: 'verify' })
       const { consumerCount } = await this.#requireGroup(connection, names.queue(0), spec.topic, brokerGroup)
       const control = new ControlChannel(publishing)
       try {
@@ -58,15 +76,20 @@ export class AmqpAdmin implements Admin {
   }
 
   async deleteTopic(spec: TopicSpec): Promise<void> {
-    const { catalogue } = this.#shared
+    const { registry } = this.#shared
     await this.#connected('deleteTopic', spec.topic, async (connection) => {
-      const entries = await catalogue.read(connection)
+      const entries = await registry.read(connection)
       const groups = entries.flatMap(({ topic, group, partitions }) =>
         topic === spec.brokerTopic && group !== undefined ? [{ group, partitions }] : [],
       )
       await deleteTopology(connection, spec.brokerTopic, groups)
-      await catalogue.remove(connection, spec.brokerTopic)
+      await registry.remove(connection, spec.brokerTopic)
     })
+  }
+
+  #context(connection: AmqpConnection): TopologyContext {
+    const { registry, shared, logger } = this.#shared
+    return { connection, registry, shared, logger }
   }
 
   async #requireGroup(

@@ -187,7 +187,10 @@ export class AttemptStore {
     if (this.#declared) return
     const { queue } = this.#settings
     await this.#aside(`make queue ${queue}`, (channel) =>
-      channel.assertQueue(queue, { durable: true, arguments: { 'x-max-length': 1 } }),
+      channel.assertQueue(queue, {
+        durable: true,
+        arguments: { 'x-queue-type': 'classic', 'x-max-length': 1, 'x-overflow': 'drop-head' },
+      }),
     )
     this.#declared = true
   }

@@ -65,6 +65,11 @@ export class AmqpConnection {
     return this.#blocked
   }
 
+  /** Largest frame that was negotiated with the broker, in bytes. */
+  get maxFrameBytes(): number {
+    return (this.native.connection as unknown as { readonly frameMax: number }).frameMax
+  }
+
   get gone(): boolean {
     return this.#gone !== undefined
   }
@@ -269,7 +274,21 @@ async function openHost(
   }
 }
 
+/**
+ * RabbitMQ 4.3 cancels a consumer whose acks are late more than once. amqplib has forgotten it after the first time, takes the next for a
+ * violation of the protocol, and gives up the whole connection.
+ */
+function ignoreRepeatedCancels(channel: Channel): void {
+  const { consumers } = channel as unknown as { readonly consumers: ReadonlyMap<string, unknown> }
+  const handle = channel.listeners('cancel')
+  channel.removeAllListeners('cancel')
+  channel.on('cancel', (fields: { readonly consumerTag: string }) => {
+    if (consumers.has(fields.consumerTag)) for (const listener of handle) listener.call(channel, fields)
+  })
+}
+
 function watch<C extends Channel>(channel: C, closed: (error: unknown) => void): C {
+  ignoreRepeatedCancels(channel)
   let cause: unknown
   channel.on('error', (error) => {
     cause ??= error

@@ -12,6 +12,7 @@ import {
 } from '@streamswitch/core/driver'
 import { type AmqpConnection, openConnection } from './connection.js'
 import { ControlChannel } from './control-channel.js'
+import { DroppedWatch } from './dropped-watch.js'
 import { GroupConsumer, type GroupConsumerSettings } from './group-consumer.js'
 import type { Shared } from './transport.js'
 
@@ -35,6 +36,7 @@ export class AmqpConsumerDriver implements ConsumerDriver {
   readonly #control: ControlChannel
   #connection: AmqpConnection | undefined
   #groups: GroupConsumer[] = []
+  #dropped: DroppedWatch | undefined
   #lost = false
   #checking: Promise<unknown> | undefined
   #closing: Promise<void> | undefined
@@ -62,6 +64,15 @@ export class AmqpConsumerDriver implements ConsumerDriver {
       this.#groups.push(group)
       await group.join()
     }
+    this.#dropped = new DroppedWatch({
+      connection,
+      control: this.#control,
+      shared: this.#shared.shared,
+      logger: this.#shared.logger,
+      sink: this.#sink,
+      targets: this.#groups,
+    })
+    this.#dropped.refresh()
     signal.throwIfAborted()
     await this.#firstAssignment(signal)
     // Core takes acks once it has seen that this is open, and not before.
@@ -103,6 +114,7 @@ export class AmqpConsumerDriver implements ConsumerDriver {
 
   async stop(): Promise<void> {
     for (const group of this.#groups) group.stop()
+    await this.#dropped?.close()
   }
 
   close(): Promise<void> {
@@ -112,6 +124,7 @@ export class AmqpConsumerDriver implements ConsumerDriver {
 
   async #close(): Promise<void> {
     const connection = this.#connection
+    await this.#dropped?.close()
     if (connection !== undefined && !connection.gone)
       await atMost(Promise.all(this.#groups.map((group) => group.leave())), GOODBYE_MS)
     for (const group of this.#groups) group.drop()
@@ -120,11 +133,12 @@ export class AmqpConsumerDriver implements ConsumerDriver {
   }
 
   #groupSettings(connection: AmqpConnection): GroupConsumerSettings {
-    const { settings, catalogue, logger, held } = this.#shared
+    const { settings, registry, shared, logger, held } = this.#shared
     return {
       connection,
       control: this.#control,
-      catalogue,
+      registry,
+      shared,
       logger,
       held,
       instance: this.#instance,
@@ -134,6 +148,7 @@ export class AmqpConsumerDriver implements ConsumerDriver {
       memberIntervalMs: settings.memberIntervalMs,
       sink: this.#sink,
       lost: (error) => this.#lose(error),
+      membersChanged: () => this.#dropped?.refresh(),
     }
   }
 

@@ -50,6 +50,22 @@ const BY_TEXT: readonly (readonly [RegExp, ErrorMeaning])[] = [
     },
   ],
   [
+    /inequivalent arg 'x-(consumer-timeout|overflow|dead-letter-[a-z-]+|delivery-limit)' for queue/,
+    {
+      code: 'CONFLICT',
+      advice:
+        'the queue was declared by an older version or another client: drain and delete it (a loop then creates it again), or choose another group',
+    },
+  ],
+  [
+    /inequivalent arg '(type|alternate-exchange)' for exchange/,
+    {
+      code: 'CONFLICT',
+      advice:
+        "an exchange of this name exists that isn't Streamswitch's on AMQP (another client's, or a super stream of the transport rabbitmq-stream); use another prefix or virtual host",
+    },
+  ],
+  [
     /inequivalent arg/,
     { code: 'CONFLICT', advice: 'it exists with other settings; delete it, or choose another name' },
   ],
@@ -141,6 +157,46 @@ export function newerFormat(what: string, topic: string): StreamError {
   })
 }
 
+/** Headers, key and properties of a message go into one frame. */
+export function headersTooLarge(topic: string, bytes: number, frameBytes: number, room: number): StreamError {
+  return new StreamError(
+    `the headers, key and id of the message take ${bytes} bytes, and the broker's frame_max of ${frameBytes} leaves ${room} for them: shorten them, or raise frame_max on the broker`,
+    { code: 'TOO_LARGE', transport: 'amqp', operation: 'send', topic },
+  )
+}
+
+/** Another exchange has the topic's name. @param isSuperStream - there is a queue named like the first partition of a super stream. */
+export function exchangeTaken(error: unknown, spec: { readonly topic: string }, isSuperStream: boolean): StreamError {
+  const reason = shorten(error instanceof Error ? error.message : String(error))
+  const what = isSuperStream
+    ? 'is taken by a super stream, as the transport rabbitmq-stream creates for a topic of several partitions'
+    : "is taken by an exchange that isn't a topic of Streamswitch's on AMQP (another client's, or a topic of the transport rabbitmq-stream)"
+  return new StreamError(
+    `topic '${spec.topic}' can't be used on amqp: its name ${what}: use another prefix or virtual host for one of the two (${reason})`,
+    { code: 'CONFLICT', transport: 'amqp', operation: 'open', topic: spec.topic, cause: error },
+  )
+}
+
+/** What keeps a stream from being declared, in words that say what it is for. */
+export function streamsUnavailable(error: unknown, name: string): unknown {
+  const code = replyCodeOf(error)
+  if (inequivalentArgument(error) !== undefined) return error
+  if (code !== 406 && code !== 503 && code !== 540) return error
+  return new StreamError(
+    `stream '${name}' can't be declared: ${shorten(error instanceof Error ? error.message : String(error))}; partition counts, the list of topics and dropped messages are kept in streams, which RabbitMQ has from version 3.9 on, unless they are disabled`,
+    { code: 'UNSUPPORTED', transport: 'amqp', operation: 'open', cause: error },
+  )
+}
+
+/** A queue of the stream's name that isn't one refuses to be read from an offset. */
+export function notAStream(error: unknown, spec: { readonly topic: string }, name: string): unknown {
+  if (replyCodeOf(error) !== 406 && replyCodeOf(error) !== 540) return error
+  return new StreamError(
+    `queue '${name}' can't be read as a stream: ${shorten(error instanceof Error ? error.message : String(error))}; delete it where an older version created it, then open the topic with provision: 'create' and its number of partitions, or use another prefix or virtual host`,
+    { code: 'CONFLICT', transport: 'amqp', operation: 'open', topic: spec.topic, cause: error },
+  )
+}
+
 /** Nobody would get the message: the broker gave it back. */
 export function unroutable(topic: string): StreamError {
   return new StreamError(
@@ -154,9 +210,18 @@ export function unroutable(topic: string): StreamError {
   )
 }
 
+/** A group that existed has no queues any more. */
+export function queuesDeleted(topic: string, group: string): StreamError {
+  return new StreamError(
+    `the queues of group '${group}' in topic '${topic}' were deleted with what they held (by a policy that sets expires, or by hand) and have been created again: exclude these queues from the policy`,
+    { code: 'NOT_FOUND', transport: 'amqp', operation: 'open', topic },
+  )
+}
+
 /** A call to the broker got no answer. */
-export function unanswered(what: string, timeoutMs: number): StreamError {
-  return new StreamError(`the broker didn't answer within ${timeoutMs} ms: ${what}`, {
+export function unanswered(what: string, timeoutMs?: number): StreamError {
+  const within = timeoutMs === undefined ? 'in time' : `within ${timeoutMs} ms`
+  return new StreamError(`the broker didn't answer ${within}: ${what}`, {
     code: 'UNAVAILABLE',
     transport: 'amqp',
     operation: what,

@@ -10,23 +10,25 @@ import type {
 import type { ConsumeMessage } from 'amqplib'
 import { assignPartitions } from './assign-partitions.js'
 import { AttemptStore } from './attempt-store.js'
-import type { Catalogue } from './catalogue.js'
 import type { AmqpConnection } from './connection.js'
 import type { ControlChannel } from './control-channel.js'
-import { classifyError } from './errors.js'
+import type { DropTarget } from './dropped-watch.js'
+import { classifyError, queuesDeleted } from './errors.js'
 import { GroupTopology } from './group-topology.js'
 import type { HeldMessages } from './held-messages.js'
 import { readLag } from './lag.js'
 import { Membership } from './membership.js'
 import { fingerprintOf } from './message.js'
-import { type GroupNames, groupNames } from './names.js'
+import { type GroupNames, groupNames, type SharedNames } from './names.js'
 import { PartitionConsumer } from './partition-consumer.js'
 import { Redeliveries } from './redeliveries.js'
+import type { TopicRegistry } from './topic-registry.js'
 
 export interface GroupConsumerSettings {
   readonly connection: AmqpConnection
   readonly control: ControlChannel
-  readonly catalogue: Catalogue
+  readonly registry: TopicRegistry
+  readonly shared: SharedNames
   readonly logger: Logger
   readonly held: HeldMessages
   readonly instance: string
@@ -36,6 +38,8 @@ export interface GroupConsumerSettings {
   readonly memberIntervalMs: number
   readonly sink: ConsumerSink
   readonly lost: (error: unknown) => void
+  /** Members came, went, or changed what they hold. */
+  readonly membersChanged: () => void
 }
 
 /**
@@ -46,10 +50,11 @@ const WANTED_PRIORITY = 1
 const STANDBY_PRIORITY = 0
 
 /** One member's part in the group of one topic: its queues, and who else is there. */
-export class GroupConsumer {
+export class GroupConsumer implements DropTarget {
   readonly topic: string
+  readonly group: string
+  readonly names: GroupNames
   readonly #settings: GroupConsumerSettings
-  readonly #names: GroupNames
   readonly #topology: GroupTopology
   readonly #stores: AttemptStore[] = []
   #consumers: PartitionConsumer[] = []
@@ -63,19 +68,21 @@ export class GroupConsumer {
   constructor(settings: GroupConsumerSettings, spec: TopicSpec) {
     this.topic = spec.topic
     this.#settings = settings
-    this.#names = groupNames(spec.brokerTopic, settings.group)
+    this.group = settings.group
+    this.names = groupNames(spec.brokerTopic, settings.group)
     this.#topology = new GroupTopology(settings, spec, settings.group, settings.ordering)
   }
 
   /** Makes topic and group, registers a consumer for each partition, and takes the partitions that are free and this member's. */
   async join(): Promise<void> {
-    const { ordering } = this.#settings
-    const { inUse } = await this.#topology.provision()
+    const { ordering, sink } = this.#settings
+    const { consumers, recreated } = await this.#topology.provision()
+    if (recreated) sink.report(queuesDeleted(this.topic, this.group))
     const { partitions } = this.#topology
     for (let partition = 0; partition < partitions; partition += 1) this.#consumers.push(this.#consumer(partition))
     const membership = this.#member()
     this.#membership = membership
-    await membership.join(inUse)
+    await membership.join(consumers > 0)
     const owners = this.#owners()
     for (const consumer of this.#consumers)
       await this.#open(consumer, owners[consumer.partition] === this.#settings.instance)
@@ -83,6 +90,20 @@ export class GroupConsumer {
     this.#ready = true
     this.#reconsider()
     membership.announce()
+  }
+
+  get creates(): boolean {
+    return this.#topology.creates
+  }
+
+  get partitions(): number {
+    return this.#consumers.length
+  }
+
+  /** Whether this member does what one member does for all. */
+  get leads(): boolean {
+    const { instance } = this.#settings
+    return this.#ready && !this.#ended && (this.#membership?.sharers ?? []).every((other) => other >= instance)
   }
 
   /** Partitions that core knows to be this member's. */
@@ -124,7 +145,7 @@ export class GroupConsumer {
     return readLag({
       connection,
       control,
-      names: this.#names,
+      names: this.names,
       topic: this.topic,
       partitions: this.#consumers.length,
       asker: instance,
@@ -170,7 +191,7 @@ export class GroupConsumer {
     const { connection, control, logger, ordering, held, prefetch, sink } = this.#settings
     const shared = ordering === 'none'
     const store = new AttemptStore({
-      queue: this.#names.attempts(partition),
+      queue: this.names.attempts(partition),
       topic: this.topic,
       connection,
       control,
@@ -181,11 +202,11 @@ export class GroupConsumer {
     return new PartitionConsumer({
       topic: this.topic,
       partition,
-      queue: this.#names.queue(partition),
+      queue: this.names.queue(partition),
       prefetch,
       connection,
       sink,
-      redeliveries: new Redeliveries(this.#names.queue(partition), store, held),
+      redeliveries: new Redeliveries(this.names.queue(partition), store, held),
       shared,
       promoted: (consumer) => this.#membership?.passedOver(consumer.partition),
       interrupted: (consumer, error, cancelled) => void this.#restore(consumer, error, cancelled),
@@ -195,7 +216,7 @@ export class GroupConsumer {
   #member(): Membership {
     const { connection, control, logger, instance, memberIntervalMs, prefetch, lost } = this.#settings
     return new Membership({
-      names: this.#names,
+      names: this.names,
       connection,
       control,
       logger,
@@ -226,6 +247,7 @@ export class GroupConsumer {
 
   /** Takes partitions that are free and should be this member's, hands over those that somebody else should have. */
   #reconsider(): void {
+    this.#settings.membersChanged()
     const membership = this.#membership
     if (this.#settings.ordering === 'none' || !this.#ready || this.#ended || membership === undefined) return
     const owners = this.#owners()

@@ -1,6 +1,8 @@
 import type { TopicSpec } from '@streamswitch/core/driver'
 import {
   type GroupSpec,
+  type GroupState,
+  provisionDropped,
   provisionGroup,
   provisionQueue,
   provisionTopic,
@@ -28,10 +30,15 @@ export class GroupTopology {
     return this.#partitions
   }
 
-  /** Makes or checks topic and group. Resolves with whether somebody consumes already. */
-  async provision(): Promise<{ readonly inUse: boolean }> {
+  /** Whether this transport creates the group's queues. */
+  get creates(): boolean {
+    return (this.#topic.groups ?? this.#topic.provision) === 'create'
+  }
+
+  /** Makes or checks topic and group. */
+  async provision(): Promise<GroupState> {
     this.#partitions = await provisionTopic(this.#context, this.#topic)
-    return { inUse: (await provisionGroup(this.#context, this.#spec)) > 0 }
+    return provisionGroup(this.#context, this.#spec)
   }
 
   /** Resolves when the broker answers; binds again what was deleted and made again, if this transport makes things. */
@@ -46,7 +53,8 @@ export class GroupTopology {
     if (this.#topic.provision !== 'create') return
     const { connection } = this.#context
     await provisionTopic(this.#context, this.#topic)
-    await provisionQueue(connection, this.#spec, partition)
+    await provisionDropped(this.#context)
+    await provisionQueue(this.#context, this.#spec, partition)
     // Its neighbours may be gone as well, and be made by their own consumers at this moment.
     await connection.withChannel('bind again', (channel) => rebindOthers(channel, this.#spec))
   }

@@ -231,7 +231,12 @@ export async function listenOn(
   exchange: string,
   hear: (body: Buffer) => void,
 ): Promise<void> {
-  await channel.assertQueue(queue, { exclusive: true, autoDelete: true, durable: false })
+  await channel.assertQueue(queue, {
+    exclusive: true,
+    autoDelete: true,
+    durable: false,
+    arguments: { 'x-queue-type': 'classic' },
+  })
   await channel.bindQueue(queue, exchange, '')
   await channel.consume(queue, (message) => (message === null ? undefined : hear(message.content)), { noAck: true })
 }

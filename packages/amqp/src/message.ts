@@ -17,8 +17,15 @@ import type { ConsumeMessage, Message, Options } from 'amqplib'
 const MAX_SHORT_STRING_BYTES = 255
 /** What the broker adds itself. */
 const BROKER_HEADERS: ReadonlySet<string> = new Set(['x-delivery-count', 'x-acquired-count'])
-/** Header names that RabbitMQ acts upon or sets, and one that no object can hold. */
-const UNUSABLE_HEADERS: ReadonlySet<string> = new Set(['CC', 'BCC', '__proto__', ...BROKER_HEADERS])
+/** Header names that RabbitMQ acts upon or sets, one that no object can hold, and none at all. */
+const UNUSABLE_HEADERS: ReadonlySet<string> = new Set(['CC', 'BCC', '__proto__', '', 'x-death', ...BROKER_HEADERS])
+/** The largest time that a `Date` can hold, in milliseconds since the epoch. */
+const MAX_TIMESTAMP = 8_640_000_000_000_000
+/** A publisher may name this one only while it consumes from it; the broker closes the channel of any other. */
+const DIRECT_REPLY_TO = 'amq.rabbitmq.reply-to'
+/** Frame header and end, class, weight, body size, flags; each property and its length is counted apart. */
+const HEADER_FRAME_BYTES = 22
+const SMALL_PROPERTIES_BYTES = 16
 /** Holds the user's headers whose names can't stand by themselves, as a JSON list of pairs. */
 const OTHER_HEADERS = 'streamswitch-headers'
 const OWN_HEADERS: ReadonlySet<string> = new Set([...Object.values(WIRE_HEADERS), OTHER_HEADERS])
@@ -32,9 +39,10 @@ export function bodyOf(record: OutgoingRecord): Buffer {
   return record.payload ?? EMPTY
 }
 
-/** Properties of a record: everything but its payload. */
+/** Properties of a record: everything but its payload. Never throws; what the protocol can't hold is clamped or left out. */
 export function propertiesOf(record: OutgoingRecord, contentType: string | undefined): Options.Publish {
-  const headers: Record<string, string> = { [WIRE_HEADERS.timestamp]: String(record.timestamp) }
+  const timestamp = writableTimestamp(record.timestamp)
+  const headers: Record<string, string> = { [WIRE_HEADERS.timestamp]: String(timestamp) }
   if (record.key !== undefined) headers[WIRE_HEADERS.key] = record.key
   if (record.payload === undefined) headers[WIRE_HEADERS.tombstone] = '1'
   if (record.headers !== undefined) addUserHeaders(headers, record.headers)
@@ -42,13 +50,36 @@ export function propertiesOf(record: OutgoingRecord, contentType: string | undef
     persistent: true,
     mandatory: true,
     headers,
-    timestamp: Math.floor(record.timestamp / 1_000),
+    timestamp: Math.floor(timestamp / 1_000),
   }
   if (fitsShortString(record.id)) properties.messageId = record.id
   else headers[WIRE_HEADERS.id] = record.id
-  if (contentType !== undefined) properties.contentType = contentType
+  if (contentType !== undefined && fitsShortString(contentType)) properties.contentType = contentType
   if (record.headers !== undefined) addReplyProperties(properties, record.headers)
   return properties
+}
+
+/** Milliseconds since the epoch within what the property and a `Date` can hold. */
+function writableTimestamp(timestamp: number): number {
+  if (Number.isNaN(timestamp)) return 0
+  return Math.trunc(Math.min(Math.max(timestamp, 0), MAX_TIMESTAMP))
+}
+
+/** At most so many bytes has the content header frame of a record's properties, by its counted size: no text is looked at. */
+export function headerFrameBound({ size, payload, headers, id }: OutgoingRecord): number {
+  // The size counts characters of keys and names, and what is written besides has a bound.
+  const count = headers === undefined ? 0 : Object.keys(headers).length
+  return 3 * (size - (payload?.length ?? 0) + id.length) + 16 * count + 2_048
+}
+
+/** Bytes of the content header frame that amqplib makes of these properties. The protocol can't split it. */
+export function headerFrameBytes({ headers, ...properties }: Options.Publish): number {
+  let bytes = HEADER_FRAME_BYTES + SMALL_PROPERTIES_BYTES
+  for (const value of [properties.contentType, properties.correlationId, properties.replyTo, properties.messageId])
+    if (typeof value === 'string') bytes += 1 + Buffer.byteLength(value)
+  for (const [name, value] of Object.entries((headers ?? {}) as Readonly<Record<string, unknown>>))
+    if (typeof value === 'string') bytes += 6 + Buffer.byteLength(name) + Buffer.byteLength(value)
+  return bytes
 }
 
 /** Requests and replies have the protocol's own properties as well, so that foreign clients can answer and ask. */
@@ -56,7 +87,8 @@ function addReplyProperties(properties: Options.Publish, headers: Headers): void
   const replyTo = headers[WIRE_HEADERS.replyTo]
   if (replyTo !== undefined) {
     const target = requestIdOf(replyTo)
-    if (target === undefined || !fitsShortString(target.inbox)) return
+    if (target === undefined || !fitsShortString(target.inbox) || !fitsShortString(target.requestId)) return
+    if (target.inbox.startsWith(DIRECT_REPLY_TO)) return
     properties.replyTo = target.inbox
     properties.correlationId = target.requestId
     return

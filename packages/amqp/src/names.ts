@@ -9,7 +9,7 @@ export interface TopicNames {
   readonly exchange: string
   /** Takes what has any other routing key, from foreign senders: a fanout exchange, the first one's alternate. */
   readonly others: string
-  /** The queue that holds the partition count. */
+  /** The stream that holds the partition count. */
   readonly partitions: string
 }
 
@@ -21,6 +21,20 @@ export interface GroupNames {
   memberQueue(instance: string): string
   /** Holds the counted attempts of one partition. */
   attempts(partition: number): string
+  /** The stream that says up to where dropped messages have been reported. */
+  readonly droppedOffset: string
+}
+
+/** Names that belong to everything below one prefix. */
+export interface SharedNames {
+  /** The stream that lists topics and groups, for `Admin.topics` and `Admin.deleteTopic`. */
+  readonly registry: string
+  /** The stream that takes what the broker drops from group queues, and the fanout exchange that leads there. */
+  readonly dropped: string
+  /** The dead-letter exchange of groups whose own retention lets messages expire: those don't reach the stream. */
+  readonly droppedUnexpired: string
+  /** Takes expired messages and forgets them: an at-least-once dead letter that nothing takes stays in its queue forever. */
+  readonly expired: string
 }
 
 const MAX_NAME_BYTES = 255
@@ -49,6 +63,7 @@ export function groupNames(brokerTopic: string, group: string): GroupNames {
     members: `${base}:members`,
     memberQueue: (instance) => `${base}:members:${instance}`,
     attempts: (partition) => `${base}:${partition}:attempts`,
+    droppedOffset: `${base}:dropped`,
   }
   const longest = names.attempts(99_999).length
   if (longest > MAX_NAME_BYTES) {
@@ -64,7 +79,11 @@ export function groupNames(brokerTopic: string, group: string): GroupNames {
   return names
 }
 
-/** The queue that lists topics and groups below a prefix, for `Admin.topics` and `Admin.deleteTopic`. */
-export function catalogueName(prefix: string): string {
-  return `${prefix}streamswitch:topics`
+export function sharedNames(prefix: string): SharedNames {
+  return {
+    registry: `${prefix}streamswitch:topic-registry`,
+    dropped: `${prefix}streamswitch:dropped`,
+    droppedUnexpired: `${prefix}streamswitch:dropped:unexpired`,
+    expired: `${prefix}streamswitch:expired`,
+  }
 }

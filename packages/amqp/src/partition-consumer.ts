@@ -5,6 +5,7 @@ import type { AmqpConnection } from './connection.js'
 import { toDelivery } from './message.js'
 import type { Redeliveries } from './redeliveries.js'
 import { ReturnGate } from './return-gate.js'
+import { ACK_TIMEOUT_MS } from './topology.js'
 
 export interface PartitionSettings {
   /** As the user names it. */
@@ -86,7 +87,10 @@ export class PartitionConsumer {
     await connection.call(`consume ${queue}`, channel.prefetch(prefetch))
     await connection.call(
       `consume ${queue}`,
-      channel.consume(queue, (message) => this.#receive(channel, message), { priority }),
+      channel.consume(queue, (message) => this.#receive(channel, message), {
+        priority,
+        arguments: { 'x-consumer-timeout': ACK_TIMEOUT_MS },
+      }),
     )
   }
 
@@ -208,7 +212,7 @@ export class PartitionConsumer {
 
   #receive(channel: Channel, message: ConsumeMessage | null): void {
     if (channel !== this.#channel) return
-    if (message === null) return this.#interrupt(channel, cancelled(this.#settings.queue), true)
+    if (message === null) return this.#interrupt(channel, cancelled(this.#settings), true)
     this.#unacked.set(message.fields.deliveryTag, message)
     this.#returning.delivered(message.fields.redelivered)
     this.#arrived.push(message)
@@ -288,8 +292,11 @@ export class PartitionConsumer {
   }
 }
 
-function cancelled(queue: string): Error {
-  return new Error(`the broker cancelled the consumer of queue ${queue}: it was deleted, or its node went away`)
+function cancelled({ queue, topic }: PartitionSettings): StreamError {
+  return new StreamError(
+    `the broker cancelled the consumer of queue '${queue}': the queue was deleted, its node went away, or (RabbitMQ 4.3) messages stayed unacked for longer than its consumer timeout`,
+    { code: 'UNAVAILABLE', transport: 'amqp', operation: 'consume', topic },
+  )
 }
 
 /** amqplib takes a message to ack, and looks at its tag only. */

@@ -41,12 +41,12 @@ export class AmqpProducerDriver implements ProducerDriver {
   }
 
   async open(signal: AbortSignal): Promise<ProducerReady> {
-    const { publishing, catalogue, logger, settings } = this.#shared
+    const { publishing, registry, shared, logger, settings } = this.#shared
     const { topic } = this.#spec
     const lease = await publishing.acquire(signal)
     this.#lease = lease
     const { connection } = lease
-    this.#partitions = await provisionTopic({ connection, catalogue, logger }, topic)
+    this.#partitions = await provisionTopic({ connection, registry, shared, logger }, topic)
     signal.throwIfAborted()
     const channel = await connection.openConfirmChannel((error) => this.#channelClosed(error))
     this.#channel = channel
@@ -56,6 +56,7 @@ export class AmqpProducerDriver implements ProducerDriver {
       maxUnconfirmed: settings.maxUnconfirmed,
       confirmTimeoutMs: settings.callTimeoutMs,
       contentType: this.#spec.contentType,
+      maxFrameBytes: connection.maxFrameBytes,
       keepsUnrouted: topic.role === 'dead-letters',
       lost: (error) => this.#lose(error),
     })

@@ -1,11 +1,20 @@
-import { Deque, messageOf, type OutgoingRecord, type PublishBatch, StreamError } from '@streamswitch/core/driver'
-import { type ConfirmChannel, IllegalOperationError } from 'amqplib'
-import { classifyError, replyCodeOf, unanswered, unroutable } from './errors.js'
-import { bodyOf, messageIdOf, propertiesOf } from './message.js'
+import {
+  Deque,
+  isStreamError,
+  messageOf,
+  type OutgoingRecord,
+  type PublishBatch,
+  StreamError,
+} from '@streamswitch/core/driver'
+import { type ConfirmChannel, IllegalOperationError, type Options } from 'amqplib'
+import { classifyError, headersTooLarge, replyCodeOf, unanswered, unroutable } from './errors.js'
+import { bodyOf, headerFrameBound, headerFrameBytes, messageIdOf, propertiesOf } from './message.js'
 
 /** After an open, and after a refusal, records of one key go out one at a time for this long, in milliseconds. */
 const CAREFUL_AFTER_OPEN_MS = 1_000
 const CAREFUL_AFTER_NACK_MS = 10_000
+/** What the broker may add to a message's headers, in bytes: where it was dropped, with three names of up to 255 bytes each, and counters. */
+const BROKER_HEADER_BYTES = 2_048
 /** How finely the watchdog measures. */
 const WATCHDOG_TICKS = 10
 
@@ -18,6 +27,8 @@ export interface PublisherSettings {
   /** Longest time without a confirm for a batch that has unconfirmed records, in milliseconds; the broker's blocking apart. */
   readonly confirmTimeoutMs: number
   readonly contentType: string | undefined
+  /** Largest frame that was negotiated with the broker, in bytes. */
+  readonly maxFrameBytes: number
   /** Unroutable records can't be meant: something is missing that this driver's `open` made. */
   readonly keepsUnrouted: boolean
   readonly lost: (error: unknown) => void
@@ -141,6 +152,7 @@ export class Publisher {
       const { exchange, contentType, routingKeyOf } = this.#settings
       const routingKey = routingKeyOf === undefined ? String(lane) : routingKeyOf(record)
       const properties = propertiesOf(record, contentType)
+      this.#requireFrame(record, properties)
       const room = this.#channel.publish(exchange, routingKey, bodyOf(record), properties, (error: unknown) =>
         this.#confirmed(job, index, key, error),
       )
@@ -155,6 +167,14 @@ export class Publisher {
     job.touched = this.#clock
     this.#unconfirmed += 1
     return true
+  }
+
+  /** A header frame that is too large ends the whole connection, here or where the broker delivers the message with its own headers. */
+  #requireFrame(record: OutgoingRecord, properties: Options.Publish): void {
+    const room = this.#settings.maxFrameBytes - BROKER_HEADER_BYTES
+    if (headerFrameBound(record) <= room) return
+    const bytes = headerFrameBytes(properties)
+    if (bytes > room) throw headersTooLarge(this.#settings.topic, bytes, this.#settings.maxFrameBytes, room)
   }
 
   #confirmed(job: Job, index: number, key: string | undefined, error: unknown): void {
@@ -246,6 +266,7 @@ function isNack(error: unknown): boolean {
 }
 
 function unsendable(error: unknown, topic: string): StreamError {
+  if (isStreamError(error)) return error
   const reason = messageOf(error)
   const code = error instanceof RangeError && /exceeds the \d+ byte/.test(reason) ? 'TOO_LARGE' : 'INVALID_ARGUMENT'
   return new StreamError(`the message can't be written as AMQP: ${reason}`, {

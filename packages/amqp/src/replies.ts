@@ -59,7 +59,12 @@ class AmqpInbox implements ReplyInboxDriver {
     const { ttlMs } = this.#spec
     await connection.call(
       'make the queue of replies',
-      channel.assertQueue(this.#queue, { durable: true, expires: ttlMs, messageTtl: ttlMs }),
+      channel.assertQueue(this.#queue, {
+        durable: true,
+        expires: ttlMs,
+        messageTtl: ttlMs,
+        arguments: { 'x-queue-type': 'classic' },
+      }),
     )
     await connection.call('set the prefetch', channel.prefetch(PREFETCH))
     await connection.call(
@@ -133,6 +138,7 @@ class AmqpReplySender implements ProducerDriver {
       maxUnconfirmed: settings.maxUnconfirmed,
       confirmTimeoutMs: settings.callTimeoutMs,
       contentType: undefined,
+      maxFrameBytes: connection.maxFrameBytes,
       keepsUnrouted: false,
       lost: (error) => this.#lose(error),
     })

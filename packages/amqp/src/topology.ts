@@ -1,30 +1,27 @@
-import {
-  DEAD_LETTER_GROUP,
-  type Logger,
-  partitionConflict,
-  type TopicSpec,
-  topicMissing,
-} from '@streamswitch/core/driver'
+import { DEAD_LETTER_GROUP, type Logger, type TopicSpec, topicMissing } from '@streamswitch/core/driver'
 import type { ConfirmChannel } from 'amqplib'
-import type { Catalogue } from './catalogue.js'
 import type { AmqpConnection } from './connection.js'
-import { confirmed } from './control-channel.js'
-import { classifyError, inequivalentArgument, newerFormat, replyCodeOf } from './errors.js'
-import { groupNames, type TopicNames, topicNames } from './names.js'
+import { classifyError, inequivalentArgument, replyCodeOf } from './errors.js'
+import { groupNames, type SharedNames, type TopicNames, topicNames } from './names.js'
+import { checkPartitions, declareTopicExchange, settlePartitions } from './partition-count.js'
+import { declareStream } from './stream-log.js'
+import type { TopicRegistry } from './topic-registry.js'
 
-/** Version of everything that is made on the broker. Stands in the partition queue's delivery limit, which nothing else uses. */
-const FORMAT = 1
 /**
- * How long the broker lets a delivery go unacked, in milliseconds: for ever. Prefetched messages wait behind others, so no bound on
- * a single handling can be a bound on this; handlers are watched by the loop itself, dead members are found by heartbeats.
+ * How long the broker lets a delivery go unacked, in milliseconds: 49.7 days, the longest that a timer of Erlang takes. Prefetched messages
+ * wait behind others, so no bound on a single handling can be a bound on this; handlers are watched by the loop itself, dead members
+ * are found by heartbeats. A constant, so that two services never declare different queues; on consumers as well, where RabbitMQ 4.3
+ * prefers it to what the queue or a policy says.
  */
-const ACK_TIMEOUT_MS = Number.MAX_SAFE_INTEGER
+export const ACK_TIMEOUT_MS = 2 ** 32 - 1
+/** Dropped messages that are kept, in bytes, apart from the newest segment of the stream. */
+const DROPPED_BYTES = 10_000_000_000
 /** Arguments of a group's queues that hold as they were when the group was made. */
 const KEPT_ARGUMENTS: ReadonlySet<string> = new Set([
   'x-message-ttl',
   'x-max-length',
   'x-max-length-bytes',
-  'x-overflow',
+  'x-dead-letter-exchange',
   'x-queue-leader-locator',
   'x-quorum-initial-group-size',
 ])
@@ -33,87 +30,34 @@ type Arguments = Record<string, string | number | boolean>
 
 export interface TopologyContext {
   readonly connection: AmqpConnection
-  readonly catalogue: Catalogue
+  readonly registry: TopicRegistry
+  readonly shared: SharedNames
   readonly logger: Logger
 }
 
 /** Makes or checks a topic, as its spec says. Resolves with its partition count. Rejects with CONFLICT or NOT_FOUND. */
 export async function provisionTopic(context: TopologyContext, spec: TopicSpec): Promise<number> {
-  if (spec.provision !== 'create') return checkTopic(context, spec)
-  const names = topicNames(spec.brokerTopic)
-  const { partitions, count } = await declarePartitions(context, spec)
-  await context.connection.withChannel(`make topic ${spec.topic}`, (channel) => declareExchanges(channel, names))
-  if (count < partitions) await countIn(context, spec, partitions, count)
+  if (spec.provision !== 'create') return checkPartitions(context.connection, spec)
+  const { partitions, isNew } = await settlePartitions(context, spec)
+  await context.connection.withChannel(`make topic ${spec.topic}`, (channel) =>
+    declareExchanges(channel, topicNames(spec.brokerTopic)),
+  )
+  await noteTopic(context, spec, partitions, isNew)
   // Dead letters are kept, whoever else reads them: for the group that lists and replays them.
   if (spec.role === 'dead-letters')
     await provisionGroup(context, { topic: spec, group: DEAD_LETTER_GROUP, ordering: 'key', partitions })
   return partitions
 }
 
-/** The partition queue's length limit is the partition count: the first to declare it decides, the broker tells the others. */
-async function declarePartitions(
-  context: TopologyContext,
-  spec: TopicSpec,
-): Promise<{ partitions: number; count: number }> {
-  const queue = topicNames(spec.brokerTopic).partitions
-  let partitions = spec.partitions ?? 1
-  for (let tries = 0; ; tries += 1) {
-    const declared = partitions
-    try {
-      const options = {
-        durable: true,
-        arguments: { 'x-queue-type': 'quorum', 'x-max-length': declared, 'x-delivery-limit': FORMAT },
-      }
-      const { messageCount } = await context.connection.withChannel(`make topic ${spec.topic}`, (channel) =>
-        channel.assertQueue(queue, options),
-      )
-      return { partitions, count: messageCount }
-    } catch (error) {
-      const argument = inequivalentArgument(error)
-      if (argument?.name === 'x-delivery-limit') throw newerFormat(`topic '${spec.topic}'`, spec.topic)
-      if (argument?.name !== 'x-max-length' || argument.current === undefined || tries > 0) throw error
-      partitions = Number(argument.current)
-      if (spec.partitions !== undefined && spec.partitions !== partitions)
-        throw partitionConflict('amqp', spec.topic, partitions, spec.partitions)
-    }
-  }
-}
-
-/** Fills the partition queue with as many messages as there are partitions: who may not declare it can still count them. */
-async function countIn(context: TopologyContext, spec: TopicSpec, partitions: number, count: number): Promise<void> {
-  const queue = topicNames(spec.brokerTopic).partitions
-  const body = Buffer.from(JSON.stringify({ format: FORMAT, partitions }))
+async function noteTopic(context: TopologyContext, spec: TopicSpec, partitions: number, isNew: boolean): Promise<void> {
+  const { registry, connection, logger } = context
+  const entry = { topic: spec.brokerTopic, partitions }
   try {
-    await context.connection.withChannel(`make topic ${spec.topic}`, async (channel) => {
-      await Promise.all(
-        Array.from({ length: partitions - count }, () =>
-          confirmed(channel, '', queue, body, { contentType: 'application/json' }),
-        ),
-      )
-    })
-    await context.catalogue.add(context.connection, { topic: spec.brokerTopic, partitions })
+    if (isNew) await registry.add(connection, entry)
+    else await registry.ensure(connection, entry)
   } catch (error) {
-    if (context.connection.gone) throw error
-    context.logger.warn(
-      `topic ${spec.topic}: its partition count could not be noted for those that only verify it: ${classifyError(error, 'open').message}`,
-    )
-  }
-}
-
-async function checkTopic(context: TopologyContext, spec: TopicSpec): Promise<number> {
-  const names = topicNames(spec.brokerTopic)
-  try {
-    const { messageCount } = await context.connection.withChannel(`check topic ${spec.topic}`, async (channel) => {
-      await channel.checkExchange(names.exchange)
-      return channel.checkQueue(names.partitions)
-    })
-    if (messageCount > 0 && spec.partitions !== undefined && spec.partitions !== messageCount)
-      throw partitionConflict('amqp', spec.topic, messageCount, spec.partitions)
-    return messageCount || (spec.partitions ?? 1)
-  } catch (error) {
-    if (replyCodeOf(error) !== 404) throw error
-    if (spec.provision === 'verify') throw topicMissing('amqp', spec.topic)
-    return spec.partitions ?? 1
+    if (connection.gone) throw error
+    logger.warn(`topic ${spec.topic} could not be noted in the topic registry: ${classifyError(error, 'open').message}`)
   }
 }
 
@@ -126,42 +70,90 @@ export interface GroupSpec {
   readonly partitions: number
 }
 
-/** Makes or checks a group's queues, as the topic's spec says. Resolves with the number of consumers that it has already. */
-export async function provisionGroup(context: TopologyContext, spec: GroupSpec): Promise<number> {
+/** What a group's queues were found to be. */
+export interface GroupState {
+  /** Consumers that were there already. */
+  readonly consumers: number
+  /** The group existed and its queues were gone, with what they held. */
+  readonly recreated: boolean
+}
+
+/** Makes or checks a group's queues, as the topic's spec says. */
+export async function provisionGroup(context: TopologyContext, spec: GroupSpec): Promise<GroupState> {
   const { topic, group } = spec
   const names = groupNames(topic.brokerTopic, group)
   const existing = await passiveConsumers(context.connection, names.queue(0))
   if ((topic.groups ?? topic.provision) !== 'create') {
     if (existing === undefined) throw topicMissing('amqp', `${topic.topic} (group ${group})`)
-    return existing
+    return { consumers: existing, recreated: false }
   }
-  for (let partition = 0; partition < spec.partitions; partition += 1)
-    await provisionQueue(context.connection, spec, partition)
+  await provisionDropped(context)
+  for (let partition = 0; partition < spec.partitions; partition += 1) await provisionQueue(context, spec, partition)
   await context.connection.withChannel(`make group ${group}`, async (channel) => {
     // Last: while a queue is missing, its messages must not end up in another one.
     await rebindOthers(channel, spec)
     await channel.assertExchange(names.members, 'fanout', { durable: true })
   })
-  if (existing === undefined) await noteGroup(context, spec)
-  return existing ?? 0
+  const known = await noteGroup(context, spec, existing === undefined)
+  return { consumers: existing ?? 0, recreated: existing === undefined && known }
 }
 
-async function noteGroup(context: TopologyContext, { topic, group, partitions }: GroupSpec): Promise<void> {
+/** Resolves with whether the group had been noted before. */
+async function noteGroup(context: TopologyContext, spec: GroupSpec, isNew: boolean): Promise<boolean> {
+  const { registry, connection, logger } = context
+  const { topic, group, partitions } = spec
+  const entry = { topic: topic.brokerTopic, group, partitions }
   try {
-    await context.catalogue.add(context.connection, { topic: topic.brokerTopic, group, partitions })
+    const entries = isNew ? await registry.read(connection) : []
+    const isKnown = entries.some((one) => one.topic === entry.topic && one.group === group)
+    if (!isKnown) await (isNew ? registry.add(connection, entry) : registry.ensure(connection, entry))
+    return isKnown
   } catch (error) {
-    if (context.connection.gone) throw error
-    context.logger.warn(
-      `group ${group} of topic ${topic.topic} could not be noted in the catalogue: ${classifyError(error, 'open').message}`,
+    if (connection.gone) throw error
+    logger.warn(
+      `group ${group} of topic ${topic.topic} could not be noted in the topic registry: ${classifyError(error, 'open').message}`,
     )
+    return false
   }
 }
 
+/**
+ * Makes what takes the messages that the broker drops from group queues, one of each per prefix: dead-letter exchanges, and a stream, which
+ * policies on queues don't shrink.
+ */
+export async function provisionDropped({
+  connection,
+  shared,
+}: Pick<TopologyContext, 'connection' | 'shared'>): Promise<void> {
+  await connection.withChannel('make the stream of dropped messages', async (channel) => {
+    await declareStream(channel, shared.dropped, DROPPED_BYTES)
+    await channel.assertExchange(shared.dropped, 'fanout', { durable: true })
+    await channel.bindQueue(shared.dropped, shared.dropped, '')
+    await channel.assertExchange(shared.droppedUnexpired, 'headers', { durable: true })
+    for (const reason of ['delivery_limit', 'maxlen', 'rejected'])
+      await channel.bindQueue(shared.dropped, shared.droppedUnexpired, '', forReason(reason))
+    await channel.assertQueue(shared.expired, {
+      durable: true,
+      arguments: { 'x-queue-type': 'classic', 'x-message-ttl': 0 },
+    })
+    await channel.bindQueue(shared.expired, shared.droppedUnexpired, '', forReason('expired'))
+  })
+}
+
+/** `x-first-death-reason` would stay what it was at the first of several. */
+function forReason(reason: string): Arguments {
+  return { 'x-match': 'all-with-x', 'x-last-death-reason': reason }
+}
+
 /** Makes one partition's queue of a group and binds it. Rejects with CONFLICT where it exists with another ordering. */
-export async function provisionQueue(connection: AmqpConnection, spec: GroupSpec, partition: number): Promise<void> {
+export async function provisionQueue(
+  { connection, shared }: Pick<TopologyContext, 'connection' | 'shared'>,
+  spec: GroupSpec,
+  partition: number,
+): Promise<void> {
   const { topic, group } = spec
   const queue = groupNames(topic.brokerTopic, group).queue(partition)
-  const queueArguments = argumentsOf(spec)
+  const queueArguments = argumentsOf(spec, shared)
   for (let tries = 0; ; tries += 1) {
     try {
       return await connection.withChannel(`make queue ${queue}`, async (channel) => {
@@ -179,7 +171,7 @@ export async function provisionQueue(connection: AmqpConnection, spec: GroupSpec
   }
 }
 
-function argumentsOf({ topic, ordering }: GroupSpec): Arguments {
+function argumentsOf({ topic, ordering }: GroupSpec, shared: SharedNames): Arguments {
   const { maxAgeMs, maxBytes, maxMessages } = topic.retention
   return {
     'x-queue-type': 'quorum',
@@ -190,8 +182,11 @@ function argumentsOf({ topic, ordering }: GroupSpec): Arguments {
     ...(maxAgeMs === undefined ? {} : { 'x-message-ttl': maxAgeMs }),
     ...(maxBytes === undefined ? {} : { 'x-max-length-bytes': maxBytes }),
     ...(maxMessages === undefined ? {} : { 'x-max-length': maxMessages }),
-    // Everything in the queue is unacked: full means that senders wait, not that messages vanish.
-    ...(maxBytes === undefined && maxMessages === undefined ? {} : { 'x-overflow': 'reject-publish' }),
+    // Everything in the queue is unacked: full means that senders wait, not that messages vanish. At-least-once needs it as well.
+    'x-overflow': 'reject-publish',
+    // What a policy makes the broker drop all the same.
+    'x-dead-letter-exchange': maxAgeMs === undefined ? shared.dropped : shared.droppedUnexpired,
+    'x-dead-letter-strategy': 'at-least-once',
   }
 }
 
@@ -224,7 +219,7 @@ export async function rebindOthers(channel: ConfirmChannel, spec: GroupSpec): Pr
 
 async function declareExchanges(channel: ConfirmChannel, names: TopicNames): Promise<void> {
   await channel.assertExchange(names.others, 'fanout', { durable: true })
-  await channel.assertExchange(names.exchange, 'direct', { durable: true, alternateExchange: names.others })
+  await declareTopicExchange(channel, names)
 }
 
 /** Deletes a topic and the groups that are known of it. Missing parts are no error. */
@@ -241,6 +236,7 @@ export async function deleteTopology(
     for (const { group, partitions } of groups) {
       const made = groupNames(brokerTopic, group)
       await channel.deleteExchange(made.members)
+      await channel.deleteQueue(made.droppedOffset)
       for (let partition = 0; partition < partitions; partition += 1) {
         await channel.deleteQueue(made.queue(partition))
         await channel.deleteQueue(made.attempts(partition))

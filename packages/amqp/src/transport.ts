@@ -8,15 +8,15 @@ import type {
   TransportDriver,
 } from '@streamswitch/core/driver'
 import { AmqpAdmin } from './admin.js'
-import { Catalogue } from './catalogue.js'
 import { openConnection } from './connection.js'
 import { AmqpConsumerDriver } from './consumer.js'
 import { HeldMessages } from './held-messages.js'
-import { groupNames, topicNames } from './names.js'
+import { groupNames, type SharedNames, sharedNames, topicNames } from './names.js'
 import type { AmqpSettings } from './options.js'
 import { AmqpProducerDriver } from './producer.js'
 import { amqpReplies } from './replies.js'
 import { SharedConnection } from './shared-connection.js'
+import { TopicRegistry } from './topic-registry.js'
 
 /** What everything of one transport shares. */
 export interface Shared {
@@ -26,7 +26,8 @@ export interface Shared {
   readonly prefix: string
   /** The connection that is published on. */
   readonly publishing: SharedConnection
-  readonly catalogue: Catalogue
+  readonly registry: TopicRegistry
+  readonly shared: SharedNames
   readonly held: HeldMessages
 }
 
@@ -39,7 +40,8 @@ export function connectTransport(settings: AmqpSettings, context: TransportConte
     clientId,
     prefix,
     publishing: new SharedConnection(() => openConnection(settings, `${clientId} producer`)),
-    catalogue: new Catalogue(prefix),
+    registry: new TopicRegistry(prefix),
+    shared: sharedNames(prefix),
     held: new HeldMessages(),
   }
   return {

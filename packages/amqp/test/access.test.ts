@@ -71,7 +71,7 @@ test('the documented permissions are enough, below the prefix alone', async () =
   await member.loop.lag()
 
   await rabbitmqctl('add_user', 'sender', 'secret')
-  await rabbitmqctl('set_permissions', 'sender', '^$', `^app\\.${topic}$`, '^$')
+  await rabbitmqctl('set_permissions', 'sender', '^$', `^app\\.${topic}$`, `^app\\.${topic}:partitions$`)
   await opened(urlFor('sender', 'secret'), { ...options, provision: 'verify' })
     .producer<number>(topic)
     .send(2)

@@ -108,7 +108,9 @@ test('admin lists the topics below the prefix, and forgets a deleted one with it
   expect(await transport.admin.topics()).toEqual([])
   const queues = await callApi<{ name: string }[]>('GET', 'queues/%2F')
   expect(queues.map(({ name }) => name).filter((name) => name.startsWith(prefix))).toEqual([
-    `${prefix}streamswitch:topics`,
+    `${prefix}streamswitch:dropped`,
+    `${prefix}streamswitch:expired`,
+    `${prefix}streamswitch:topic-registry`,
   ])
   await callApi('DELETE', `queues/%2F/${encodeURIComponent(`${prefix}streamswitch:topics`)}`)
 })

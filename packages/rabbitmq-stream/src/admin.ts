@@ -26,6 +26,8 @@ import {
 } from './topology.js'
 
 const MANAGEMENT_PORT = 15_672
+/** Streams in which the transport amqp keeps partition counts, offsets and lists: no topics. */
+const AMQP_STREAM = /^streamswitch:|:(partitions|dropped)$/
 const MANAGEMENT_TIMEOUT_MS = 10_000
 const AVAILABLE_WITHIN_MS = 5_000
 
@@ -58,6 +60,7 @@ export class StreamAdmin implements Admin {
     const streams = new Set((await this.#list('queues')).filter(isStream).map(({ name }) => name))
     const superStreams = (await this.#list('exchanges')).filter(isSuperStream).map(({ name }) => name)
     streams.delete(prefix + LOCK_STREAM)
+    for (const name of streams) if (AMQP_STREAM.test(name.slice(prefix.length))) streams.delete(name)
     return this.#with('topics', undefined, async (client) => {
       const topics: TopicInfo[] = []
       const half = [...streams].map(superStreamOf).filter((name) => name !== undefined)

@@ -140,6 +140,17 @@ export function notStored(group: string, topic: string): StreamError {
   )
 }
 
+/** A queue or an exchange has the name that the topic, or one of its partitions, would have. */
+export function nameTaken(topic: string, name: string, cause?: unknown): StreamError {
+  return failure(
+    'CONFLICT',
+    `topic '${topic}' can't be created: an exchange or a queue named '${name}' (or like one of its partitions, '${name}-0', …) exists already and is no stream of Streamswitch's. A topic of the transport amqp has such an exchange: use another prefix or virtual host for one of the two`,
+    'open',
+    topic,
+    cause,
+  )
+}
+
 /** A {@link StreamError} of this transport. Retryable by its code, save ABORTED and CONFLICT, which are not. */
 export function failure(
   code: ErrorCode,

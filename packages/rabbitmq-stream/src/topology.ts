@@ -3,7 +3,7 @@ import { partitionConflict, type Retention, type TopicSpec, topicMissing } from 
 import { NoLeader, ResponseCode } from './client-patches/server-error.js'
 import type { StreamClient } from './client-patches/stream-client.js'
 import type { ConnectionSource } from './connection.js'
-import { failure, hasCode, TRANSPORT } from './errors.js'
+import { failure, hasCode, nameTaken, TRANSPORT } from './errors.js'
 import { acquireLock } from './named-lock.js'
 import type { StreamSettings } from './options.js'
 
@@ -44,7 +44,7 @@ export async function ensureTopic(
     await createSuperStream(client, spec, bindingKeys, settled, source.context.prefix)
   else await client.createStream({ stream: spec.brokerTopic, arguments: settled }).catch(unlessMade)
   const made = await findComplete(client, spec)
-  if (made === undefined) throw topicMissing(TRANSPORT, spec.topic)
+  if (made === undefined) throw nameTaken(spec.topic, spec.brokerTopic)
   return checked(made, spec)
 }
 
@@ -75,7 +75,11 @@ async function createSuperStream(
   try {
     if ((await findTopic(client, spec.brokerTopic)) !== undefined) return
     const keys = bindingKeys === undefined ? undefined : [...bindingKeys]
-    await client.createSuperStream({ streamName: spec.brokerTopic, arguments: settled }, keys, spec.partitions)
+    await client
+      .createSuperStream({ streamName: spec.brokerTopic, arguments: settled }, keys, spec.partitions)
+      .catch((error: unknown) => {
+        throw hasCode(error, ResponseCode.streamAlreadyExists) ? nameTaken(spec.topic, spec.brokerTopic, error) : error
+      })
   } finally {
     await release()
   }

@@ -13,6 +13,8 @@ export interface Line {
   /** When, by the clock that all processes of a machine share, in microseconds. */
   readonly at?: number
   readonly deadLetter?: string
+  /** A handler that never ends. */
+  readonly started?: number
 }
 
 export interface Worker {
@@ -24,7 +26,7 @@ export interface Worker {
 }
 
 /** Starts `member-worker.mjs`. It ends with the test's process. */
-export function startWorker(url: string, topic: string, group: string, behaviour: 'normal' | 'die'): Worker {
+export function startWorker(url: string, topic: string, group: string, behaviour: 'normal' | 'die' | 'hang'): Worker {
   const path = fileURLToPath(new URL('member-worker.mjs', import.meta.url))
   const folder = mkdtempSync(join(tmpdir(), 'streamswitch-worker-'))
   const file = join(folder, 'lines')

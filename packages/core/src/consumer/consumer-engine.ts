@@ -13,6 +13,7 @@ import type { ConsumerOptionValues } from './consumer-options.js'
 import { ConsumerReports } from './consumer-reports.js'
 import { consumerStatistics } from './consumer-statistics.js'
 import type { DeadLetters } from './dead-letters.js'
+import type { Delivery } from './delivery.js'
 import { DriverSlot } from './driver-slot.js'
 import { HandlerTimeouts } from './handler-timeouts.js'
 import { Inbox } from './inbox.js'
@@ -223,9 +224,16 @@ export class ConsumerEngine {
         this.#stopped.stop(assignment, assignment, this.#reports.classify(error, 'consume')),
       partitionResumed: (assignment) => this.#stopped.resume(assignment, assignment),
       startIgnored: (topic) => this.#starts.ignored(topic),
+      dropped: (delivery, error, signal) => this.#dropped(delivery, error, signal),
       report: (error) => this.#reports.report(this.#reports.classify(error, 'consume')),
     })
     return this.#slot.driver
+  }
+
+  async #dropped(delivery: Delivery, error: StreamError, signal: AbortSignal): Promise<void> {
+    const { deadLetters } = this.#settings
+    await deadLetters?.write(delivery, error, signal)
+    this.#reports.dropped(delivery, error, deadLetters?.topicFor(delivery.topic))
   }
 
   #hooks(): PartitionHooks {

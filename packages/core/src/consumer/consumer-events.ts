@@ -32,6 +32,17 @@ export interface ConsumerEvents {
   deduplicated: { readonly id: string; readonly topic: string; readonly partition: number; readonly offset: string }
   /** With `dedupe`: another member has finished a message, or taken it over, while a handler of this loop was at work on it. */
   conflict: { readonly id: string; readonly topic: string; readonly error: StreamError }
+  /**
+   * The broker removed a message of this group without its ack, as `error` says: a policy's delivery limit, TTL or queue limit.
+   * `deadLettered`: the message is in the dead letters.
+   */
+  dropped: {
+    readonly id: string
+    readonly topic: string
+    readonly partition: number
+    readonly deadLettered: boolean
+    readonly error: StreamError
+  }
   /** A message that could not be handled was skipped (`errorPolicy: 'restart'`). */
   skipped: { readonly id: string; readonly topic: string; readonly attempts: number; readonly error: unknown }
   /** `from` was not applied in a topic: the group has a `position` there, or partitions that it names are `unassigned` to this member. */
@@ -47,6 +58,8 @@ export interface ConsumerStats {
   readonly handled: number
   readonly retried: number
   readonly deadLettered: number
+  /** Messages of the group that the broker removed without an ack, as far as this loop has reported them. */
+  readonly dropped: number
   /** With `dedupe`: messages that the group had handled before, and handlings whose message another member has finished or taken over. */
   readonly deduplicated: number
   readonly conflicts: number

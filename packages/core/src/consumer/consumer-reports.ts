@@ -27,7 +27,16 @@ export class ConsumerReports {
   readonly #spec: ConsumerSpec
   readonly #events: Events<ConsumerEvents>
   #headersReported = false
-  readonly counts = { received: 0, handled: 0, retried: 0, deadLettered: 0, skipped: 0, acked: 0, overlaps: 0 }
+  readonly counts = {
+    received: 0,
+    handled: 0,
+    retried: 0,
+    deadLettered: 0,
+    dropped: 0,
+    skipped: 0,
+    acked: 0,
+    overlaps: 0,
+  }
 
   constructor({ subject, transport, spec, events }: ReportSettings) {
     this.subject = subject
@@ -128,6 +137,15 @@ export class ConsumerReports {
   deadLettered({ id, topic, attempt: attempts }: Delivery, error: unknown): void {
     this.counts.deadLettered += 1
     this.#events.emit('deadLetter', { id, topic, attempts, error })
+  }
+
+  /** @param deadLetterTopic - where the message is now; `undefined` where the loop has no dead letters. */
+  dropped({ id, topic, partition }: Delivery, error: StreamError, deadLetterTopic: string | undefined): void {
+    this.counts.dropped += 1
+    const where = deadLetterTopic === undefined ? 'lost: the loop has no dead letters' : `now in ${deadLetterTopic}`
+    this.logger.error(`${this.subject}: the broker dropped message ${id} (${where}): ${error.message}`)
+    const deadLettered = deadLetterTopic !== undefined
+    this.#events.emit('dropped', { id, topic, partition, deadLettered, error })
   }
 
   skipped({ id, topic, attempt: attempts }: Delivery, error: unknown): void {

@@ -240,6 +240,7 @@ export class PatternDriver implements ConsumerDriver {
         partitionStopped: (assignment, error) => this.#sink.partitionStopped(assignment, error),
         partitionResumed: (assignment) => this.#sink.partitionResumed(assignment),
         startIgnored: (topic) => this.#sink.startIgnored(topic),
+        dropped: async (...what) => this.#sink.dropped?.(...what),
         lost: (error) => {
           if (this.#parts.has(part)) void this.#lost(part, error)
         },

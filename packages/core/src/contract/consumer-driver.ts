@@ -1,5 +1,6 @@
 import type { Delivery } from '../consumer/delivery.js'
 import type { MarkSettlement } from '../dedupe/dedupe-store.js'
+import type { StreamError } from '../errors.js'
 
 /**
  * A partition in the hands of this member, from one assignment to its revocation. Drivers make one object per assignment and use
@@ -64,6 +65,13 @@ export interface ConsumerSink {
 
   /** `from` was not applied to partitions of a topic, since the group has a position there. Core tells the user, once per loop and topic. */
   startIgnored(topic: string): void
+
+  /**
+   * The broker has removed a message of this group without its ack (a delivery limit, a TTL, a queue limit) and handed it to the
+   * driver. Core writes it to the dead letters, where the loop has some, then reports it. Resolves once it is written; rejects when
+   * `signal` aborts. The delivery need not belong to a current assignment. Missing in sinks that don't take such messages.
+   */
+  dropped?(delivery: Delivery, error: StreamError, signal: AbortSignal): Promise<void>
 
   /** Something to tell the user that needs no action by core (a topic that was recreated, entries that were trimmed unread). */
   report(error: unknown): void
