@@ -1,6 +1,7 @@
 import type { ConsumerSink, Delivery, PartitionAssignment } from '@streamswitch/core/driver'
 import { AttemptSlots } from './attempt-slots.js'
 import { Offset, type StreamClient, type SubscriptionHandle } from './client-patches/stream-client.js'
+import { partitionGone } from './errors.js'
 import type { GroupRecordStore, GroupRecords } from './group-records.js'
 import type { DeliveryContext } from './message.js'
 import type { StreamConsumerSettings } from './options.js'
@@ -12,6 +13,10 @@ const MARK_INTERVAL_MS = 100
 /** Small, and doubled while it is too little: what is marked and was never handed out, an heir runs one by one as well. */
 const MIN_LEAD = 16
 const MAX_LEAD = 1_000
+/** An owner reads what is stored every `commitIntervalMs`, but no more often than this, in milliseconds. */
+const MIN_GUARD_MS = 100
+/** After this time without a commit or an assignment it does so every second: whoever was the owner before has noticed by then. */
+const GUARDED_MS = 30_000
 const PLAIN: DeliveryContext = {}
 
 export interface ActiveSettings {
@@ -27,9 +32,14 @@ export interface ActiveSettings {
   readonly client: StreamClient
   readonly sink: ConsumerSink
   broken(error: unknown): void
+  /** A higher epoch is stored. */
+  takenOver(): void
 }
 
-/** A partition from its assignment to its revocation: its feed, its position, its attempts. */
+/**
+ * A partition from its assignment to its revocation: its feed, its position, its attempts. What is stored must be this owner's: a
+ * higher epoch ends it, anything else that it hasn't stored is a former owner's and is overwritten.
+ */
 export class ActivePartition {
   readonly assignment: PartitionAssignment
   readonly #settings: ActiveSettings
@@ -45,7 +55,15 @@ export class ActivePartition {
   #passed: number
   #position: number
   #savingPassed = false
+  /** The position that must be stored. */
+  #stored: number
+  /** Positions are stored and checked one after the other. */
+  #saving: Promise<unknown> = Promise.resolve()
+  /** By `performance.now()`: when the position was last checked by storing it. */
+  #checkedAt = performance.now()
+  #over = false
   #alive: NodeJS.Timeout | undefined
+  #guard: NodeJS.Timeout | undefined
 
   constructor(settings: ActiveSettings) {
     const { assignment, start, records, options } = settings
@@ -55,6 +73,7 @@ export class ActivePartition {
     this.#mark = records.started
     this.#position = start
     this.#passed = start
+    this.#stored = start
     this.#feed = new PartitionFeed(
       {
         assignment,
@@ -80,7 +99,7 @@ export class ActivePartition {
       filterValues === undefined
         ? undefined
         : { values: [...filterValues], matchUnfiltered, postFilterFunc: () => true }
-    this.#data = await client.subscribe(
+    const data = await client.subscribe(
       {
         stream,
         offset: Offset.offset(BigInt(start)),
@@ -90,7 +109,10 @@ export class ActivePartition {
       },
       { chunk: (bytes) => this.#feed.push(bytes) },
     )
-    if (this.#owedCredits > 0) client.credit(this.#data, this.#owedCredits)
+    if (this.#over) return client.unsubscribe(data)
+    this.#data = data
+    if (this.#owedCredits > 0) client.credit(data, this.#owedCredits)
+    this.#scheduleGuard()
     this.#alive = setInterval(() => this.#showLife(), WATCH_INTERVAL_MS)
     this.#alive.unref()
   }
@@ -102,9 +124,16 @@ export class ActivePartition {
 
   /** Lets go in good order: nothing is running any more, so that the next owner has no suspects. */
   async release(): Promise<void> {
+    if (!this.#over) this.#settings.store.saveStarted(0)
+    await this.abandon()
+  }
+
+  /** Ends without a word: another member owns the partition, and everything that is stored of it. */
+  async abandon(): Promise<void> {
+    this.#over = true
     this.stop()
     clearInterval(this.#alive)
-    this.#settings.store.saveStarted(0)
+    clearTimeout(this.#guard)
     const data = this.#data
     this.#data = undefined
     if (data !== undefined) await this.#settings.client.unsubscribe(data)
@@ -113,9 +142,60 @@ export class ActivePartition {
   async commit(last: Delivery): Promise<void> {
     const offset = last.position as number
     const next = offset === this.#handedOut ? Math.max(this.#passed, offset + 1) : offset + 1
-    await this.#settings.store.savePosition(next)
+    await this.#save(next)
     this.#position = Math.max(this.#position, next)
     this.#slots.forget(next)
+  }
+
+  /** Stores the position, unless another member has taken over. Rejects with ABORTED where one has, before or meanwhile. */
+  #save(next: number): Promise<void> {
+    return this.#oneByOne(async () => {
+      await this.#settings.store.savePosition(next, (epoch) => this.#check(epoch))
+      this.#stored = next
+      this.#checkedAt = performance.now()
+    })
+  }
+
+  /** Throws once the assignment is over, which it is for a higher epoch. A lower one is a former owner's, stored too late. */
+  #check(stored: number): void {
+    const { assignment, store, takenOver } = this.#settings
+    const { topic, partition, epoch } = assignment
+    if (!this.#over && stored > epoch) {
+      this.#over = true
+      takenOver()
+    }
+    if (this.#over) throw partitionGone(topic, partition)
+    if (stored !== 0 && stored < epoch) store.saveEpoch(epoch)
+  }
+
+  #oneByOne<T>(work: () => Promise<T>): Promise<T> {
+    const working = this.#saving.then(work)
+    this.#saving = working.catch(() => {})
+    return working
+  }
+
+  #scheduleGuard(): void {
+    if (this.#over || this.#data?.connection.failure !== undefined) return
+    const interval = Math.max(MIN_GUARD_MS, this.#settings.options.commitIntervalMs)
+    const idle = performance.now() - this.#checkedAt > GUARDED_MS
+    this.#guard = setTimeout(
+      () => {
+        const checking = this.#oneByOne(() => this.#verify())
+        // The connection is gone, which the driver hears by itself; or the partition is, which has been reported.
+        void checking.catch(() => {}).then(() => this.#scheduleGuard())
+      },
+      idle ? Math.max(interval, WATCH_INTERVAL_MS) : interval,
+    )
+    this.#guard.unref()
+  }
+
+  /** Finds what a former owner has stored since, and overwrites it. A position that retention has removed is no such thing. */
+  async #verify(): Promise<void> {
+    const { store } = this.#settings
+    const { position, epoch } = await store.standing()
+    this.#check(epoch)
+    if (position === undefined || position === this.#stored) return
+    await store.savePosition(this.#stored, (stored) => this.#check(stored))
   }
 
   /** A suspect is about to run alone. What ran alone before it is done, and not to blame for what happens from now on. */
@@ -164,7 +244,7 @@ export class ActivePartition {
       const idle = this.#handedOut === undefined || this.#position > this.#handedOut
       if (!idle || this.#data === undefined || this.#passed <= this.#position) return
       this.#position = this.#passed
-      this.#settings.store.savePosition(this.#passed).catch(() => {})
+      this.#save(this.#passed).catch(() => {})
     }, this.#settings.options.commitIntervalMs).unref()
   }
 

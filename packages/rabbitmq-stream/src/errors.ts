@@ -120,6 +120,16 @@ export function partitionGone(topic: string, partition: number): StreamError {
   return failure('ABORTED', `partition ${partition} of '${topic}' belongs to another member now`, 'ack', topic)
 }
 
+/** Another member was activated for the partition while this one still held it. */
+export function takenOver(topic: string, partition: number): StreamError {
+  return failure(
+    'ABORTED',
+    `partition ${partition} of '${topic}' was taken over by another member while this one still held it: it gives the partition up`,
+    'consume',
+    topic,
+  )
+}
+
 /** Something kept on the broker has a format that this version can't read. */
 export function newerFormat(what: string, topic: string): StreamError {
   return failure(

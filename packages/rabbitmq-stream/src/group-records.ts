@@ -15,6 +15,16 @@ const MAX_ATTEMPTS = (1n << (FORMAT_SHIFT - OFFSET_BITS)) - 1n
 /** How many failing messages of a partition have their attempts on record at a time. */
 export const ATTEMPT_SLOTS = 16
 
+/** How often a position is stored that reads back as another one, before that is taken for the broker's refusal. */
+const SAVE_ATTEMPTS = 3
+
+/** What decides between two members that both believe they own a partition. */
+export interface Standing {
+  /** As in {@link GroupRecords}. */
+  readonly position: number | undefined
+  readonly epoch: number
+}
+
 /** A message and how often it was started. */
 export interface Attempt {
   readonly offset: number
@@ -25,7 +35,7 @@ export interface Attempt {
 export interface GroupRecords {
   /** The next offset to handle; `undefined` for a group that has none yet. */
   readonly position: number | undefined
-  /** Milliseconds since the epoch at the last assignment, made strictly rising; 0 before the first. */
+  /** Rises with each assignment, and begins near the milliseconds since the epoch; 0 before the first. */
   readonly epoch: number
   /** Messages below this offset may have been started by the last owner; 0 when it let go in good order. */
   readonly started: number
@@ -77,16 +87,39 @@ export class GroupRecordStore {
     return this.#beforeFirst ? 0 : Number(stored) + 1
   }
 
-  /** Everything below `next` is done. Resolves when the broker says so itself. */
-  async savePosition(next: number): Promise<void> {
-    if ((next === 0) !== this.#beforeFirst) {
-      this.#beforeFirst = next === 0
-      this.#write('before-first', this.#beforeFirst ? 1n : 0n)
+  /** The epoch of the last assignment; 0 before the first. */
+  async epoch(): Promise<number> {
+    return Number((await this.#read('epoch')) ?? 0n)
+  }
+
+  /** Position and epoch as they are stored now. */
+  async standing(): Promise<Standing> {
+    const [position, epoch] = await Promise.all([this.position(), this.epoch()])
+    return { position, epoch }
+  }
+
+  /**
+   * Everything below `next` is done. Resolves once the broker has shown that it keeps the position.
+   *
+   * @param check - gets the epoch that is stored, before each attempt to store and after it; what it throws ends the attempts.
+   */
+  async savePosition(next: number, check: (epoch: number) => void): Promise<void> {
+    for (let attempt = 1; attempt <= SAVE_ATTEMPTS; attempt += 1) {
+      check(await this.epoch())
+      this.#storePosition(next)
+      // Storing has no answer of its own, not even when it is refused. The broker handles both in order: this is the answer.
+      const { position, epoch } = await this.standing()
+      check(epoch)
+      // Else another member may have stored its own in between.
+      if (position === next) return
     }
-    const last = BigInt(Math.max(0, next - 1))
-    this.#store(this.#group, last)
-    // Storing has no answer of its own, not even when it is refused. The broker handles both in order: this is the answer.
-    if ((await this.#query(this.#group)) !== last) throw notStored(this.#group, this.#topic)
+    throw notStored(this.#group, this.#topic)
+  }
+
+  #storePosition(next: number): void {
+    if ((next === 0) !== this.#beforeFirst) this.#write('before-first', next === 0 ? 1n : 0n)
+    this.#beforeFirst = next === 0
+    this.#store(this.#group, BigInt(Math.max(0, next - 1)))
   }
 
   /** Written before the messages are handed out; needs no answer, since what was written is on its way even if this process dies. */

@@ -16,15 +16,15 @@ export interface Sight {
 
 /** What the watch needs of a candidate for a partition. */
 export interface Candidate {
-  /** True while it neither owns the partition nor is leaving. */
+  /** True while it is a candidate that the broker hasn't activated, as far as it has heard. */
   readonly waiting: boolean
   look(): Promise<Sight>
   /** There are messages that the group hasn't handled. */
   hasBacklog(): Promise<boolean>
   /** Calls upon everybody who waits for the partition to step back. */
   callBack(): void
-  /** Gives up the candidacy. */
-  stepBack(): Promise<void>
+  /** Gives up the candidacy of a candidate that waits; does nothing, and resolves to false, for one that doesn't. */
+  stepBack(): Promise<boolean>
   /** Stands again. */
   join(): Promise<void>
 }
@@ -90,15 +90,19 @@ export class OrphanWatch {
     }
     if (seen.call !== sight.call) return true
     if (performance.now() - seen.since < seen.silentMs || !(await candidate.hasBacklog())) return false
+    if (!candidate.waiting) return false
     candidate.callBack()
     return true
   }
 
   async #stepBack(orphaned: readonly Candidate[]): Promise<void> {
-    const still = orphaned.filter((candidate) => candidate.waiting)
-    await Promise.all(still.map((candidate) => candidate.stepBack()))
+    const answers = await Promise.all(
+      orphaned.map(async (candidate) => ((await candidate.stepBack()) ? candidate : undefined)),
+    )
+    const away = answers.filter((candidate) => candidate !== undefined)
+    if (away.length === 0) return
     await new Promise<void>((resolve) => setTimeout(resolve, AWAY_MS).unref())
-    await Promise.all(still.map((candidate) => this.#standAgain(candidate)))
+    await Promise.all(away.map((candidate) => this.#standAgain(candidate)))
   }
 
   /** Calls of others who found the same count as seen. */

@@ -1,3 +1,31 @@
+/**
+ * The membership protocol of one partition, as seen by one member. The broker's single active consumer of the group says who owns the
+ * partition; everything else follows from its updates and from what is stored beside the stream.
+ *
+ * | state | the member has | event | next state |
+ * |---|---|---|---|
+ * | away | no candidacy | `join` | waiting |
+ * | waiting | a candidacy | update: active | activating |
+ * | | | `stepBack` (the orphan watch) | away |
+ * | activating | a term; its records are being loaded | records loaded, epoch written and read back | owning |
+ * | | | update: inactive | waiting |
+ * | | | a higher epoch is stored | away, then `join` |
+ * | owning | a term with an active partition | update: inactive | handing over |
+ * | | | a higher epoch is stored | away, then `join` |
+ * | handing over | the same, and handlers that finish | core has let go | waiting |
+ * | any | | `leave`, or the connection is lost | left, for good |
+ *
+ * - A **candidacy** is one subscription. Its updates are handled one after the other, and each is answered, also when the candidacy has
+ *   ended: the broker activates nobody while it waits for an answer.
+ * - A **term** is one activation of one candidacy. It ends with the update that takes the partition back, with its candidacy, and when a
+ *   higher epoch is found. Every wait between "the broker has activated this member" and what follows from it goes through `#within`,
+ *   which doesn't return once the term has ended.
+ * - `stepBack` does nothing from the moment an update has arrived. One that is in flight belongs to a candidacy that has ended by
+ *   then, and is answered without any effect: the broker activates another member when it handles the request.
+ * - The **epoch** decides between two members that both believe they own the partition. Storing has no reply and can't be made conditional:
+ *   so each member reads the epoch before and after it stores an offset, and while it owns the partition. A higher one ends
+ *   its term; a lower one, or another offset than its own, was stored by a former owner and is overwritten.
+ */
 import {
   type ConsumerSink,
   type Delivery,
@@ -12,7 +40,7 @@ import { ActivePartition } from './active-partition.js'
 import type { ConsumerUpdate } from './client-patches/server-frames.js'
 import { Offset, type StreamClient, type SubscriptionHandle } from './client-patches/stream-client.js'
 import type { StreamConnection } from './client-patches/stream-connection.js'
-import { partitionGone } from './errors.js'
+import { partitionGone, takenOver } from './errors.js'
 import { GroupRecordStore, type GroupRecords } from './group-records.js'
 import type { StreamConsumerSettings } from './options.js'
 import type { Candidate, Sight } from './orphan-watch.js'
@@ -24,6 +52,9 @@ import {
   resolvePosition,
   type StreamRange,
 } from './stream-positions.js'
+
+/** Epochs of two members that are activated in the same millisecond differ by chance. */
+const EPOCH_SPREAD = 65_536
 
 /** What the members of one driver share. */
 export interface MemberContext {
@@ -44,18 +75,38 @@ export interface PartitionName {
   readonly superStream: string | undefined
 }
 
+/** One subscription as a candidate, from the request for it to its end. */
+interface Candidacy {
+  /** `undefined` until the broker has answered. */
+  handle: SubscriptionHandle | undefined
+  /** Updates that have arrived and aren't answered. */
+  unanswered: number
+  term: Term | undefined
+}
+
+/** One activation of a candidacy. */
+interface Term {
+  readonly candidacy: Candidacy
+  /** The broker has taken the partition back. */
+  revoked: boolean
+  /** Set once the member owns the partition. */
+  active: ActivePartition | undefined
+}
+
+/** A term ended while something was awaited: what was to follow must not happen. */
+class TermOver extends Error {}
+
 /**
- * This process's candidacy for one partition. A single active consumer that is never sent a message says who owns the partition;
+ * This process's membership in one partition. A single active consumer that is never sent a message says who owns the partition;
  * the owner reads it through a subscription of its own, which can begin anywhere.
  */
 export class PartitionMember implements Candidate {
   readonly name: PartitionName
   readonly #context: MemberContext
   readonly #store: GroupRecordStore
-  #active: ActivePartition | undefined
-  #candidacy: SubscriptionHandle | undefined
-  /** Updates are answered one after the other. */
-  #updates: Promise<void> = Promise.resolve()
+  #candidacy: Candidacy | undefined
+  /** Updates, seeks and what follows from a higher epoch, one after the other. */
+  #queue: Promise<void> = Promise.resolve()
   #stopped = false
 
   constructor(name: PartitionName, context: MemberContext) {
@@ -64,33 +115,48 @@ export class PartitionMember implements Candidate {
     this.#store = new GroupRecordStore(context.client.locator, name.stream, context.group, name.topic)
   }
 
-  /** Stands as a candidate. */
+  /** Becomes a candidate. Does nothing for one that is, or has left. */
   async join(): Promise<void> {
-    if (this.#stopped) return
+    if (this.#stopped || this.#candidacy !== undefined) return
     const { client, group } = this.#context
     const { stream, superStream } = this.name
-    this.#candidacy = await client.subscribe(
-      {
-        stream,
-        offset: Offset.next(),
-        credit: 0,
-        singleActive: true,
-        consumerRef: group,
-        ...(superStream === undefined ? {} : { superStream }),
-      },
-      { update: (connection, update) => this.#enqueue(connection, update) },
-    )
+    const candidacy: Candidacy = { handle: undefined, unanswered: 0, term: undefined }
+    this.#candidacy = candidacy
+    try {
+      candidacy.handle = await client.subscribe(
+        {
+          stream,
+          offset: Offset.next(),
+          credit: 0,
+          singleActive: true,
+          consumerRef: group,
+          ...(superStream === undefined ? {} : { superStream }),
+        },
+        { update: (connection, update) => this.#updated(candidacy, connection, update) },
+      )
+    } catch (error) {
+      if (this.#candidacy === candidacy) this.#candidacy = undefined
+      throw error
+    }
+    // It has left, or given the partition up, before the broker answered.
+    if (this.#candidacy !== candidacy) await client.unsubscribe(candidacy.handle)
   }
 
-  /** Gives up the candidacy. The broker is asked to, and answers: see `orphan-watch.ts` for what a mere end of the connection may do. */
-  async stepBack(): Promise<void> {
-    const candidacy = this.#candidacy
-    this.#candidacy = undefined
-    if (candidacy !== undefined) await this.#context.client.unsubscribe(candidacy)
+  /**
+   * Ends the candidacy of a member that waits, by a request: see `orphan-watch.ts` for what a mere end of the connection may do.
+   * Resolves to false, and does nothing, where the member isn't waiting: the broker may have activated it just now.
+   */
+  async stepBack(): Promise<boolean> {
+    if (!this.waiting) return false
+    await this.#withdraw()
+    return true
   }
 
   get waiting(): boolean {
-    return !this.#stopped && this.#candidacy !== undefined && this.#active === undefined
+    const candidacy = this.#candidacy
+    return (
+      !this.#stopped && candidacy?.handle !== undefined && candidacy.unanswered === 0 && candidacy.term === undefined
+    )
   }
 
   look(): Promise<Sight> {
@@ -130,14 +196,11 @@ export class PartitionMember implements Candidate {
     return this.#owned().noteFailure(delivery, attempt)
   }
 
-  /** Core has let go of the assignment already. */
-  async seek(position: StartPosition): Promise<void> {
-    const active = this.#owned()
-    await active.release()
-    const start = await this.#resolve(position)
-    await this.#store.savePosition(start)
-    if (this.#active !== active) return
-    await this.#begin(await this.#store.load(), start)
+  /** Core has let go of the assignment already. Where the partition is revoked meanwhile, the next owner begins at the old or the new position. */
+  seek(position: StartPosition): Promise<void> {
+    const seeking = this.#queue.then(() => this.#seek(position))
+    this.#queue = seeking.catch(() => {})
+    return seeking
   }
 
   async lag(): Promise<PartitionLag> {
@@ -153,47 +216,91 @@ export class PartitionMember implements Candidate {
   /** The loop ends in good order. Never rejects. */
   async leave(): Promise<void> {
     this.stop()
-    const active = this.#active
-    this.#active = undefined
     try {
-      await active?.release()
-      await this.stepBack()
+      // A hand-over is answered first.
+      await this.#queue
+      await this.#withdraw()
     } catch {
       // The connection is gone: the broker knows.
     }
   }
 
-  #owned(): ActivePartition {
-    if (this.#active === undefined) throw partitionGone(this.name.topic, this.name.partition)
-    return this.#active
+  /** Ends candidacy and term at once, then lets go of what they held, and asks the broker to end the subscription. */
+  async #withdraw(): Promise<void> {
+    const candidacy = this.#candidacy
+    this.#candidacy = undefined
+    await candidacy?.term?.active?.release()
+    if (candidacy?.handle !== undefined) await this.#context.client.unsubscribe(candidacy.handle)
   }
 
-  #enqueue(connection: StreamConnection, update: ConsumerUpdate): void {
-    this.#updates = this.#updates.then(async () => {
+  get #active(): ActivePartition | undefined {
+    return this.#candidacy?.term?.active
+  }
+
+  #owned(): ActivePartition {
+    const active = this.#active
+    if (active === undefined) throw partitionGone(this.name.topic, this.name.partition)
+    return active
+  }
+
+  /** The broker's word on this candidacy, in the order of arrival. */
+  #updated(candidacy: Candidacy, connection: StreamConnection, update: ConsumerUpdate): void {
+    candidacy.unanswered += 1
+    if (!update.active && candidacy.term !== undefined) candidacy.term.revoked = true
+    this.#queue = this.#queue.then(async () => {
       try {
-        await (update.active ? this.#activate() : this.#deactivate())
-        this.#context.client.answerUpdate(connection, update.correlationId, Offset.next())
+        if (this.#candidacy === candidacy) await (update.active ? this.#activate(candidacy) : this.#handOver(candidacy))
       } catch (error) {
-        this.#context.lost(error)
+        if (!(error instanceof TermOver)) return this.#context.lost(error)
       }
+      candidacy.unanswered -= 1
+      this.#context.client.answerUpdate(connection, update.correlationId, Offset.next())
     })
   }
 
-  async #activate(): Promise<void> {
-    if (this.#stopped || this.#active !== undefined) return
-    const records = await this.#store.load()
-    const start = await this.#startOf(records)
-    if (!this.#stopped) await this.#begin(records, start)
+  /** The only way to wait within a term: settles as the step does, but for a term that has ended meanwhile it rejects with TermOver. */
+  async #within<T>(term: Term, step: Promise<T>): Promise<T> {
+    const [settled] = await Promise.allSettled([step])
+    if (!this.#holds(term)) throw new TermOver()
+    if (settled.status === 'rejected') throw settled.reason
+    return settled.value
   }
 
-  async #begin(records: GroupRecords, start: number): Promise<void> {
+  /** Stores where the group begins. */
+  #save(term: Term, start: number): Promise<void> {
+    const check = (): void => {
+      if (!this.#holds(term)) throw new TermOver()
+    }
+    return this.#within(term, this.#store.savePosition(start, check))
+  }
+
+  #holds(term: Term): boolean {
+    const { candidacy, revoked } = term
+    return !this.#stopped && !revoked && candidacy.term === term && this.#candidacy === candidacy
+  }
+
+  async #activate(candidacy: Candidacy): Promise<void> {
+    if (this.#stopped || candidacy.term !== undefined) return
+    const term: Term = { candidacy, revoked: false, active: undefined }
+    candidacy.term = term
+    try {
+      const records = await this.#within(term, this.#store.load())
+      await this.#begin(term, records, await this.#startOf(term, records))
+    } finally {
+      if (term.active === undefined && candidacy.term === term) candidacy.term = undefined
+    }
+  }
+
+  async #begin(term: Term, records: GroupRecords, start: number): Promise<void> {
     const { client, sink, group, options, ownEpochs } = this.#context
     const { topic, partition, stream } = this.name
     const owner = `${stream} ${group}`
     const isOwn = records.epoch !== 0 && records.epoch === ownEpochs.get(owner)
-    const epoch = Math.max(records.epoch + 1, Date.now())
-    ownEpochs.set(owner, epoch)
+    const epoch = Math.max(records.epoch, Date.now()) + 1 + Math.floor(Math.random() * EPOCH_SPREAD)
     this.#store.saveEpoch(epoch)
+    const stored = await this.#within(term, this.#store.epoch())
+    if (stored > epoch) return this.#giveUp(term)
+    ownEpochs.set(owner, epoch)
     const active = new ActivePartition({
       assignment: { topic, partition, epoch },
       stream,
@@ -206,35 +313,50 @@ export class PartitionMember implements Candidate {
       client,
       sink,
       broken: (error) => this.#context.lost(error),
+      takenOver: () => this.#giveUp(term),
     })
-    this.#active = active
+    term.active = active
     sink.assigned([active.assignment])
-    await active.subscribe()
+    await this.#within(term, active.subscribe())
+  }
+
+  async #seek(position: StartPosition): Promise<void> {
+    const active = this.#owned()
+    const term = this.#candidacy?.term as Term
+    try {
+      await this.#within(term, active.release())
+      const start = await this.#within(term, this.#resolve(position))
+      await this.#save(term, start)
+      await this.#begin(term, await this.#within(term, this.#store.load()), start)
+    } catch (error) {
+      if (!(error instanceof TermOver)) throw error
+    }
   }
 
   /** At the group's position; a new group begins where `from` says, and every member is to know. */
-  async #startOf({ position, epoch, started }: GroupRecords): Promise<number> {
+  async #startOf(term: Term, { position, epoch, started }: GroupRecords): Promise<number> {
     const { client, sink, from } = this.#context
     const { topic, partition, stream } = this.name
     if (position !== undefined) {
       sink.startIgnored(topic)
-      return (await firstOffsetOf(client, stream)) <= position ? position : this.#overtaken(String(position))
+      const first = await this.#within(term, firstOffsetOf(client, stream))
+      return first <= position ? position : this.#overtaken(term, String(position))
     }
     // The broker forgets a position that retention has overtaken: then the group is not new.
-    if (epoch !== 0) return this.#overtaken(started > 0 ? String(started) : 'of the group')
-    const start = await this.#resolve(startOf(from, partition) ?? 'earliest')
-    await this.#store.savePosition(start)
+    if (epoch !== 0) return this.#overtaken(term, started > 0 ? String(started) : 'of the group')
+    const start = await this.#within(term, this.#resolve(startOf(from, partition) ?? 'earliest'))
+    await this.#save(term, start)
     return start
   }
 
   /** Retention has removed what the group would have read next. */
-  async #overtaken(offset: string): Promise<number> {
+  async #overtaken(term: Term, offset: string): Promise<number> {
     const { client, sink } = this.#context
     const { topic, partition, stream } = this.name
-    const range = await rangeOf(client, stream)
+    const range = await this.#within(term, rangeOf(client, stream))
     const policy = sink.outOfRange({ topic, partition, offset, ...heldIn(range) })
     const start = policy === 'earliest' ? range.first : range.end
-    await this.#store.savePosition(start)
+    await this.#save(term, start)
     return start
   }
 
@@ -245,13 +367,40 @@ export class PartitionMember implements Candidate {
     )
   }
 
-  async #deactivate(): Promise<void> {
-    const active = this.#active
-    if (active === undefined) return
-    active.stop()
-    await this.#context.sink.revoked([active.assignment], 'graceful', this.#context.options.handoverTimeoutMs)
-    if (this.#active === active) this.#active = undefined
-    await active.release()
+  async #handOver(candidacy: Candidacy): Promise<void> {
+    const { term } = candidacy
+    const active = term?.active
+    if (active !== undefined) {
+      active.stop()
+      await this.#context.sink.revoked([active.assignment], 'graceful', this.#context.options.handoverTimeoutMs)
+      // Given up meanwhile: another member may be the owner by now.
+      if (candidacy.term !== term) return
+      await active.release()
+    }
+    candidacy.term = undefined
+  }
+
+  /** A higher epoch is stored: another member was activated after this one. Ends the term, and stands again behind the others. */
+  #giveUp(term: Term): void {
+    const { candidacy, active } = term
+    if (candidacy.term !== term) return
+    const { client, sink, lost } = this.#context
+    candidacy.term = undefined
+    if (this.#candidacy === candidacy) this.#candidacy = undefined
+    if (active !== undefined) {
+      sink.report(takenOver(this.name.topic, this.name.partition))
+      void sink.revoked([active.assignment], 'lost')
+    }
+    const { handle } = candidacy
+    this.#queue = this.#queue.then(async () => {
+      try {
+        await active?.abandon()
+        if (handle !== undefined) await client.unsubscribe(handle)
+        await this.join()
+      } catch (error) {
+        lost(error)
+      }
+    })
   }
 }
 

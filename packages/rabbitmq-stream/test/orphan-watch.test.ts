@@ -18,6 +18,7 @@ function candidate(records: Records) {
     }),
     stepBack: vi.fn(async () => {
       one.waiting = false
+      return true
     }),
     join: vi.fn(async () => {
       one.waiting = true
