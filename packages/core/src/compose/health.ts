@@ -24,6 +24,8 @@ export interface LoopHealth {
   /** True while messages are there and the transport delivers none: see the loop's `stallTimeoutMs`. */
   readonly stalled: boolean
   readonly stallReason?: string
+  /** It goes on, and something in it doesn't: messages wait for `ack()` longer than `unackedTimeoutMs`. Neither `live` nor `ready` is false for that. */
+  readonly degraded: boolean
   readonly topics: readonly string[]
   readonly group: string
   readonly partitions: number
@@ -31,6 +33,8 @@ export interface LoopHealth {
   readonly running: number
   /** Received, and not started. */
   readonly waiting: number
+  /** Messages that wait for `ack()` longer than `unackedTimeoutMs`; left out where there is none. */
+  readonly unacked?: number
   /** Messages that the group has not finished, over all partitions; left out where it isn't known. */
   readonly lag?: number
   readonly lastError?: HealthError
@@ -53,6 +57,8 @@ export interface RunnerHealth {
   readonly live: boolean
   /** True while every loop that this process runs is connected and handles messages, and no producer has lost its connection. */
   readonly ready: boolean
+  /** True where a loop that this process runs is degraded: a reason to look, none to restart. */
+  readonly degraded: boolean
   readonly loops: Readonly<Record<string, LoopHealth>>
   readonly producers: Readonly<Record<string, ProducerHealth>>
 }
@@ -78,24 +84,27 @@ export async function healthOf(state: RunnerState, parts: RunnerParts, withLag: 
       state === 'running' &&
       chosen.every((loop) => loop.connected && loop.state === 'running') &&
       Object.values(producers).every((producer) => producer.state !== 'reconnecting'),
+    degraded: chosen.some((loop) => loop.degraded),
     loops: loopHealth,
     producers,
   }
 }
 
 function healthOfLoop(one: RunningLoop, chosen: boolean, lag: number | undefined): LoopHealth {
-  const { connected, partitions, running, waiting, stalled, stallReason } = one.loop.stats()
+  const { connected, partitions, running, waiting, stalled, stallReason, unacked } = one.loop.stats()
   return {
     state: one.state,
     chosen,
     connected,
     stalled,
     ...(stallReason === undefined ? {} : { stallReason }),
+    degraded: unacked > 0,
     topics: one.loop.topics,
     group: one.loop.group,
     partitions,
     running,
     waiting,
+    ...(unacked === 0 ? {} : { unacked }),
     ...(lag === undefined ? {} : { lag }),
     ...lastError(one.lastError),
   }

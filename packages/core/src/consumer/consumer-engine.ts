@@ -1,6 +1,6 @@
 import { RECONNECT_BACKOFF } from '../backoff.js'
 import type { ConsumerSpec } from '../contract/adapter.js'
-import type { ConsumerDriver, ConsumerSink, PartitionAssignment } from '../contract/consumer-driver.js'
+import type { ConsumerDriver, ConsumerSink, PartitionAssignment, PartitionLag } from '../contract/consumer-driver.js'
 import type { Dedupe } from '../dedupe/dedupe.js'
 import { describe, type StreamError, toStreamError } from '../errors.js'
 import type { Events } from '../events.js'
@@ -22,6 +22,7 @@ import { PartitionHooks } from './partition-hooks.js'
 import type { PartitionState } from './partition-state.js'
 import { type Stall, StallWatch, type StallWatchHost } from './stall-watch.js'
 import { StartWatch } from './start-watch.js'
+import { UnackedWatch } from './unacked-watch.js'
 
 export interface EngineSettings {
   readonly subject: string
@@ -54,6 +55,7 @@ export class ConsumerEngine {
   readonly #partitions: AssignedPartitions
   readonly #timeouts: HandlerTimeouts
   readonly #stallWatch: StallWatch
+  readonly #unackedWatch: UnackedWatch
   readonly #starts: StartWatch
   readonly #session: Session<ConsumerDriver, void>
   #closing = false
@@ -90,6 +92,12 @@ export class ConsumerEngine {
     this.#stallWatch = stallWatch
     this.#partitions = partitions
     this.#timeouts = new HandlerTimeouts({ handlerTimeoutMs, handlerGraceMs, reports, partitions, outcomes })
+    const unackedTimeoutMs = options.ack === 'manual' ? (options.unackedTimeoutMs ?? handlerTimeoutMs) : 0
+    this.#unackedWatch = new UnackedWatch({
+      timeoutMs: unackedTimeoutMs,
+      partitions,
+      unacked: (delivery) => reports.unacked(delivery, unackedTimeoutMs),
+    })
     this.#starts = new StartWatch({
       subject,
       transport: transport.name,
@@ -118,6 +126,7 @@ export class ConsumerEngine {
 
   start(prepared: PreparedHandler): void {
     this.#timeouts.start()
+    this.#unackedWatch.start()
     this.#stallWatch.start()
     this.#outcomes.dispatcher.start(prepared, prepared.limit ?? this.#settings.options.concurrency)
   }
@@ -133,9 +142,27 @@ export class ConsumerEngine {
       dispatcher: this.#outcomes.dispatcher,
       inbox: this.#inbox,
       stallWatch: this.#stallWatch,
+      unackedWatch: this.#unackedWatch,
       session: this.#session,
       dedupe: this.#settings.dedupe,
     })
+  }
+
+  /** What the driver says of the group's lag; `undefined` where the connection is away, or was lost meanwhile. Rejects with a classified error. */
+  async lag(): Promise<readonly PartitionLag[] | undefined> {
+    const driver = this.#session.driver
+    if (driver?.lag === undefined) return undefined
+    try {
+      const lags = await driver.lag()
+      return this.#session.driver === driver ? lags : undefined
+    } catch (cause) {
+      if (this.#session.driver !== driver) return undefined
+      const error = this.#reports.classify(cause, 'lag')
+      // Whatever a client says whose connection is gone, before core has heard of that.
+      const { code, message } = error
+      if (code !== 'ABORTED' && code !== 'CLOSED' && code !== 'UNKNOWN') throw error
+      throw this.#reports.error('UNAVAILABLE', `the lag is not known: ${message}`, 'lag', cause)
+    }
   }
 
   /** Drops what waits of a partition, then moves the driver. What runs is waited for. */
@@ -168,6 +195,7 @@ export class ConsumerEngine {
     await stopped
     await this.#partitions.close(timeoutMs, driver, hurry)
     this.#timeouts.stop()
+    this.#unackedWatch.stop()
     dedupe?.close()
     await this.#session.close()
     await deadLetters?.close(Math.max(0, timeoutMs - (performance.now() - started)))

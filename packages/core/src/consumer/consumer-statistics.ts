@@ -6,6 +6,7 @@ import type { Dispatcher } from './dispatcher.js'
 import type { Inbox } from './inbox.js'
 import type { PartitionState } from './partition-state.js'
 import type { StallWatch } from './stall-watch.js'
+import type { UnackedWatch } from './unacked-watch.js'
 
 /** The parts of a loop that know how it is doing. */
 export interface StatisticsSources {
@@ -14,6 +15,7 @@ export interface StatisticsSources {
   readonly dispatcher: Pick<Dispatcher, 'running' | 'started' | 'hasRoom'>
   readonly inbox: Inbox
   readonly stallWatch: Pick<StallWatch, 'current'>
+  readonly unackedWatch: Pick<UnackedWatch, 'count'>
   readonly session: { readonly driver: object | undefined; readonly reconnects: number }
   readonly dedupe: Pick<Dedupe, 'counts'> | undefined
 }
@@ -34,6 +36,7 @@ export function consumerStatistics(sources: StatisticsSources): ConsumerStats {
     waiting: sum((partition) => partition.inbox.length),
     unsettled: sum((partition) => partition.tracked.length),
     inboxBytes: inbox.bytes,
+    unacked: sources.unackedWatch.count,
     partitions: partitions.length,
     reconnects: session.reconnects,
     connected: session.driver !== undefined,
