@@ -155,14 +155,19 @@ describe('what the health port tells', () => {
     expect((await service.probe('/healthz?lag')).body).toMatchObject({ live: true, loops: { orders: { lag: 0 } } })
     await service.stop()
     service = await Service.start(['false'])
-    expect((await service.probe('/healthz?lag')).body).toEqual({ state: 'running', live: true, ready: true })
+    expect((await service.probe('/healthz?lag')).body).toEqual({
+      state: 'running',
+      live: true,
+      ready: true,
+      degraded: false,
+    })
   })
 
   it.runIf(outside !== undefined)('the state alone to others, unless it is told to', async () => {
     service = await Service.start()
     expect(await service.probe('/healthz?lag', outside)).toEqual({
       status: 200,
-      body: { state: 'running', live: true, ready: true },
+      body: { state: 'running', live: true, ready: true, degraded: false },
     })
     await service.stop()
     service = await Service.start(['true'])

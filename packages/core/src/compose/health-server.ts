@@ -10,7 +10,7 @@ export interface HealthServerOptions {
   readonly port: number
   /** Address to listen at. Default: `STREAMSWITCH_HEALTH_HOST`, else all interfaces, since an orchestrator's probes come to the pod's address. */
   readonly host?: string
-  /** Whether the report with names, partitions and errors is shown to everybody. Default: to callers on this machine only; others see `state`, `live` and `ready`. */
+  /** Whether the report with names, partitions and errors is shown to everybody. Default: to callers on this machine only; others see `state`, `live`, `ready` and `degraded`. */
   readonly details?: boolean
 }
 
@@ -82,8 +82,12 @@ export class HealthServer {
     try {
       const isDetailed = this.#options.details ?? isLoopback(request.socket.remoteAddress)
       const report = await this.#currentReport(isDetailed && query.has('lag'))
-      const { state, live, ready } = report
-      send(response, (path === '/healthz' ? live : ready) ? 200 : 503, isDetailed ? report : { state, live, ready })
+      const { state, live, ready, degraded } = report
+      send(
+        response,
+        (path === '/healthz' ? live : ready) ? 200 : 503,
+        isDetailed ? report : { state, live, ready, degraded },
+      )
     } catch {
       send(response, 503, { error: 'no report could be made' })
     }

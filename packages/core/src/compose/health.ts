@@ -27,6 +27,8 @@ export interface LoopHealth {
   readonly stallReason?: string
   /** Partitions that have stopped while the others go on, and why: a batch that can't be read, a dead letter that can't be written. Left out: none. */
   readonly stoppedPartitions?: readonly StoppedPartitionHealth[]
+  /** It goes on, and something in it doesn't: messages wait for `ack()` longer than `unackedTimeoutMs`. Neither `live` nor `ready` is false for that. */
+  readonly degraded: boolean
   readonly topics: readonly string[]
   readonly group: string
   readonly partitions: number
@@ -34,6 +36,8 @@ export interface LoopHealth {
   readonly running: number
   /** Received, and not started. */
   readonly waiting: number
+  /** Messages that wait for `ack()` longer than `unackedTimeoutMs`; left out where there is none. */
+  readonly unacked?: number
   /** Messages that the group has not finished, over all partitions; left out where it isn't known. */
   readonly lag?: number
   readonly lastError?: HealthError
@@ -63,6 +67,8 @@ export interface RunnerHealth {
   readonly live: boolean
   /** True while every loop that this process runs is connected and handles messages in all of its partitions, and no producer has lost its connection. */
   readonly ready: boolean
+  /** True where a loop that this process runs is degraded: a reason to look, none to restart. */
+  readonly degraded: boolean
   readonly loops: Readonly<Record<string, LoopHealth>>
   readonly producers: Readonly<Record<string, ProducerHealth>>
 }
@@ -88,13 +94,14 @@ export async function healthOf(state: RunnerState, parts: RunnerParts, withLag: 
       state === 'running' &&
       chosen.every((loop) => loop.connected && loop.state === 'running' && loop.stoppedPartitions === undefined) &&
       Object.values(producers).every((producer) => producer.state !== 'reconnecting'),
+    degraded: chosen.some((loop) => loop.degraded),
     loops: loopHealth,
     producers,
   }
 }
 
 function healthOfLoop(one: RunningLoop, chosen: boolean, lag: number | undefined): LoopHealth {
-  const { connected, partitions, stoppedPartitions, running, waiting, stalled, stallReason } = one.loop.stats()
+  const { connected, partitions, stoppedPartitions, running, waiting, stalled, stallReason, unacked } = one.loop.stats()
   return {
     state: one.state,
     chosen,
@@ -102,11 +109,13 @@ function healthOfLoop(one: RunningLoop, chosen: boolean, lag: number | undefined
     stalled,
     ...(stallReason === undefined ? {} : { stallReason }),
     ...(stoppedPartitions.length === 0 ? {} : { stoppedPartitions: stoppedPartitions.map(healthOfStopped) }),
+    degraded: unacked > 0,
     topics: one.loop.topics,
     group: one.loop.group,
     partitions,
     running,
     waiting,
+    ...(unacked === 0 ? {} : { unacked }),
     ...(lag === undefined ? {} : { lag }),
     ...lastError(one.lastError),
   }

@@ -1,11 +1,12 @@
-import { RECONNECT_BACKOFF } from '../backoff.js'
+import { backoffDelayMs, RECONNECT_BACKOFF } from '../backoff.js'
 import type { ConsumerSpec } from '../contract/adapter.js'
-import type { ConsumerDriver, ConsumerSink, PartitionAssignment } from '../contract/consumer-driver.js'
+import type { ConsumerDriver, ConsumerSink, PartitionAssignment, PartitionLag } from '../contract/consumer-driver.js'
 import type { Dedupe } from '../dedupe/dedupe.js'
 import { describe, type StreamError, toStreamError } from '../errors.js'
 import type { Events } from '../events.js'
 import type { Replies } from '../feedback/replies.js'
-import { Session } from '../session.js'
+import { Session, withSignal } from '../session.js'
+import { wait } from '../time.js'
 import type { Transport } from '../transport/transport.js'
 import { AssignedPartitions, REVOCATION_MS } from './assigned-partitions.js'
 import type { ConsumerEvents, ConsumerStats } from './consumer-events.js'
@@ -24,6 +25,7 @@ import type { PartitionState } from './partition-state.js'
 import { type Stall, StallWatch, type StallWatchHost } from './stall-watch.js'
 import { StartWatch } from './start-watch.js'
 import { StoppedPartitions } from './stopped-partitions.js'
+import { UnackedWatch } from './unacked-watch.js'
 
 export interface EngineSettings {
   readonly subject: string
@@ -56,6 +58,7 @@ export class ConsumerEngine {
   readonly #partitions: AssignedPartitions
   readonly #timeouts: HandlerTimeouts
   readonly #stallWatch: StallWatch
+  readonly #unackedWatch: UnackedWatch
   readonly #starts: StartWatch
   readonly #stopped: StoppedPartitions
   readonly #session: Session<ConsumerDriver, void>
@@ -96,6 +99,12 @@ export class ConsumerEngine {
     this.#partitions = partitions
     this.#stopped = stopped
     this.#timeouts = new HandlerTimeouts({ handlerTimeoutMs, handlerGraceMs, reports, partitions, outcomes })
+    const unackedTimeoutMs = options.ack === 'manual' ? (options.unackedTimeoutMs ?? handlerTimeoutMs) : 0
+    this.#unackedWatch = new UnackedWatch({
+      timeoutMs: unackedTimeoutMs,
+      partitions,
+      unacked: (delivery) => reports.unacked(delivery, unackedTimeoutMs),
+    })
     this.#starts = new StartWatch({
       subject,
       transport: transport.name,
@@ -124,6 +133,7 @@ export class ConsumerEngine {
 
   start(prepared: PreparedHandler): void {
     this.#timeouts.start()
+    this.#unackedWatch.start()
     this.#stallWatch.start()
     this.#outcomes.dispatcher.start(prepared, prepared.limit ?? this.#settings.options.concurrency)
   }
@@ -140,9 +150,27 @@ export class ConsumerEngine {
       dispatcher: this.#outcomes.dispatcher,
       inbox: this.#inbox,
       stallWatch: this.#stallWatch,
+      unackedWatch: this.#unackedWatch,
       session: this.#session,
       dedupe: this.#settings.dedupe,
     })
+  }
+
+  /** What the driver says of the group's lag; `undefined` where the connection is away, or was lost meanwhile. Rejects with a classified error. */
+  async lag(): Promise<readonly PartitionLag[] | undefined> {
+    const driver = this.#session.driver
+    if (driver?.lag === undefined) return undefined
+    try {
+      const lags = await driver.lag()
+      return this.#session.driver === driver ? lags : undefined
+    } catch (cause) {
+      if (this.#session.driver !== driver) return undefined
+      const error = this.#reports.classify(cause, 'lag')
+      // Whatever a client says whose connection is gone, before core has heard of that.
+      const { code, message } = error
+      if (code !== 'ABORTED' && code !== 'CLOSED' && code !== 'UNKNOWN') throw error
+      throw this.#reports.error('UNAVAILABLE', `the lag is not known: ${message}`, 'lag', cause)
+    }
   }
 
   /** Drops what waits of a partition, then moves the driver. What runs is waited for. */
@@ -174,6 +202,7 @@ export class ConsumerEngine {
     await stopped
     await this.#partitions.close(timeoutMs, driver, hurry)
     this.#timeouts.stop()
+    this.#unackedWatch.stop()
     dedupe?.close()
     await this.#session.close()
     // Every write that counts has ended: what is still under way was given up with its partition.
@@ -232,7 +261,12 @@ export class ConsumerEngine {
 
   async #dropped(delivery: Delivery, error: StreamError, signal: AbortSignal): Promise<void> {
     const { deadLetters } = this.#settings
-    await deadLetters?.write(delivery, error, signal)
+    for (let attempt = 1; deadLetters !== undefined; attempt += 1) {
+      const { failure } = await withSignal(deadLetters.write(delivery, error), signal)
+      if (failure === undefined) break
+      if (attempt === 1) this.#reports.report(failure)
+      await wait(backoffDelayMs(RECONNECT_BACKOFF, attempt), signal)
+    }
     this.#reports.dropped(delivery, error, deadLetters?.topicFor(delivery.topic))
   }
 

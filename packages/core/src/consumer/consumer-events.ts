@@ -26,6 +26,8 @@ export interface ConsumerEvents {
   }
   /** A partition that was stalled moves again. */
   recovered: { readonly topic: string; readonly partition: number; readonly reason: 'window' | 'delivery' | 'stopped' }
+  /** With `ack: 'manual'`: the handler of a message has returned, and nobody has called `ack()` or `nack()` for `unackedTimeoutMs`. Its key waits. Once per message. */
+  unacked: { readonly id: string; readonly topic: string; readonly partition: number; readonly offset: string }
   /** A message went to the dead letters. */
   deadLetter: { readonly id: string; readonly topic: string; readonly attempts: number; readonly error: unknown }
   /** With `dedupe`: a message that its group had handled before came again. It is acked, and no handler is called. */
@@ -74,6 +76,8 @@ export interface ConsumerStats {
   /** Received, not settled. */
   readonly unsettled: number
   readonly inboxBytes: number
+  /** With `ack: 'manual'`: messages that have waited for `ack()` longer than `unackedTimeoutMs`. */
+  readonly unacked: number
   readonly partitions: number
   /** Partitions that wait for a cause outside of this process to pass while the others go on, and why. */
   readonly stoppedPartitions: readonly StoppedPartition[]

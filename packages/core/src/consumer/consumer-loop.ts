@@ -130,8 +130,8 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   }
 
   /**
-   * Handles messages until the loop is closed: resolves then. Rejects when it can't connect, or with the error that ended the
-   * loop (`errorPolicy`): so do `init` and `run` from then on. `signal` closes the loop.
+   * Handles messages until the loop is closed: resolves then, also where it was still connecting. Rejects when it can't connect, or
+   * with the error that ended the loop (`errorPolicy`): so do `init` and `run` from then on. `signal` closes the loop.
    */
   async run(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     this.#requireOpen('run')
@@ -207,13 +207,18 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
       await this.#engine.seek(assignment, (driver) => driver.seek?.(assignment, checked.value) ?? Promise.resolve())
   }
 
-  /** Messages that the group has not finished, per partition. Rejects with UNSUPPORTED where the transport doesn't know. */
+  /**
+   * Messages that the group has not finished, per partition. Rejects with UNSUPPORTED where the transport doesn't know, with UNAVAILABLE
+   * while the connection is away.
+   */
   async lag(): Promise<readonly PartitionLag[]> {
     requireFor(this.transport.adapter, 'lag', 'lag()', 'lag')
     await this.init()
-    const driver = this.#engine.driver()
-    if (driver?.lag === undefined) throw this.#parts.error('UNAVAILABLE', 'not connected', 'lag')
-    return driver.lag()
+    const lags = await this.#engine.lag()
+    // A driver that is cut off and doesn't know yet has nothing to tell of topics that are there.
+    if (lags === undefined || (lags.length === 0 && this.topics.length > 0))
+      throw this.#parts.error('UNAVAILABLE', 'not connected: the lag is not known', 'lag')
+    return lags
   }
 
   /**
@@ -259,6 +264,8 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
       await this.init()
     } catch (error) {
       this.#running = false
+      // Closed while it connected, which is what made it fail.
+      if (this.#closing !== undefined && this.#failure === undefined) return
       throw error
     }
     if (!this.#paused && this.#closing === undefined && this.#prepared !== undefined) this.#engine.start(this.#prepared)

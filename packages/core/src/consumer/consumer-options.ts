@@ -49,6 +49,8 @@ export const consumerFields = {
   handlerTimeoutMs: option.integer({ default: 300_000, min: 1, max: 2_147_483_647 }),
   /** How long a handler that timed out may take to end before it is left behind, in milliseconds, and `errorPolicy` decides. */
   handlerGraceMs: option.integer({ default: 5_000, min: 0, max: 2_147_483_647 }),
+  /** With `ack: 'manual'`: how long a message may wait for `ack()` or `nack()` after its handler has returned, in milliseconds, before an `unacked` event and health tell of it. 0 never. Left out: `handlerTimeoutMs`. */
+  unackedTimeoutMs: option.integer({ min: 0, max: 2_147_483_647 }),
   /** How a failed message is tried again, with only its key waiting. */
   retry: option.group({
     /** Handler starts of a message, the first included. */

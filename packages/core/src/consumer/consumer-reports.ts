@@ -162,6 +162,13 @@ export class ConsumerReports {
     )
   }
 
+  unacked({ id, topic, partition, offset }: Delivery, timeoutMs: number): void {
+    this.logger.warn(
+      `${this.subject}: message ${id} (partition ${partition}, offset ${offset}) waits for ack() since its handler returned ${timeoutMs} ms ago (unackedTimeoutMs); its key goes no further before that`,
+    )
+    this.#events.emit('unacked', { id, topic, partition, offset })
+  }
+
   duplicate({ id, topic, partition, offset }: Delivery): void {
     this.logger.debug(`${this.subject}: message ${id} was handled before, and is acked without its handler`)
     this.#events.emit('deduplicated', { id, topic, partition, offset })

@@ -7,6 +7,7 @@ import type { Inbox } from './inbox.js'
 import type { PartitionState } from './partition-state.js'
 import type { StallWatch } from './stall-watch.js'
 import type { StoppedPartitions } from './stopped-partitions.js'
+import type { UnackedWatch } from './unacked-watch.js'
 
 /** The parts of a loop that know how it is doing. */
 export interface StatisticsSources {
@@ -16,6 +17,7 @@ export interface StatisticsSources {
   readonly inbox: Inbox
   readonly stallWatch: Pick<StallWatch, 'current'>
   readonly stopped: Pick<StoppedPartitions, 'list'>
+  readonly unackedWatch: Pick<UnackedWatch, 'count'>
   readonly session: { readonly driver: object | undefined; readonly reconnects: number }
   readonly dedupe: Pick<Dedupe, 'counts'> | undefined
 }
@@ -36,6 +38,7 @@ export function consumerStatistics(sources: StatisticsSources): ConsumerStats {
     waiting: sum((partition) => partition.inbox.length),
     unsettled: sum((partition) => partition.tracked.length),
     inboxBytes: inbox.bytes,
+    unacked: sources.unackedWatch.count,
     partitions: partitions.length,
     stoppedPartitions: sources.stopped.list(),
     reconnects: session.reconnects,

@@ -1,7 +1,8 @@
+import { RECONNECT_BACKOFF } from '../backoff.js'
 import { type Delivery, DeliveryState } from '../consumer/delivery.js'
 import type { HandlerStage } from '../consumer/handler-chain.js'
 import { isPromiseLike } from '../consumer/handler-starts.js'
-import { isStreamError } from '../errors.js'
+import { isStreamError, type StreamError, toStreamError } from '../errors.js'
 import type { Handler, Message } from '../message.js'
 import type { Claims } from './claims.js'
 import type { ClaimAnswer, DedupeMark } from './dedupe-store.js'
@@ -15,6 +16,8 @@ export interface DedupeStageHost {
   duplicate(delivery: Delivery): void
   /** Another one was faster. */
   conflicted(delivery: Delivery, error: Postponement): void
+  /** The store, or the database, can't answer now. */
+  unanswered(error: StreamError): void
   /** The store refuses for good. */
   fail(error: unknown): void
 }
@@ -93,11 +96,28 @@ export function transactionStage(
     }
     function failed(error: unknown): unknown {
       dedupe.end(message)
+      if (work.state === 'none') return notBegun(error)
       // The handler did its part; the database found at the end that another one had been faster.
       if (work.state !== 'done' || !isStreamError(error) || error.code !== 'CONFLICT') return error
       const conflict = new Postponement(error.message, { ...error, code: 'CONFLICT', cause: error, retryAfterMs: 0 })
       host.conflicted(delivery, conflict)
       return conflict
+    }
+    /** The handler was never called: the message waits for the database, as it does for a store. */
+    function notBegun(cause: unknown): unknown {
+      const error = toStreamError(cause, { code: 'UNKNOWN', topic: message.topic, operation: 'dedupe' })
+      // A mark that another one is just inserting.
+      const busy = error.code === 'CONFLICT'
+      if (!error.retryable && !busy) {
+        host.fail(error)
+        return error
+      }
+      const text = `the dedupe transaction of message ${message.id} was not begun: ${error.message}`
+      const { code, topic, operation } = error
+      const retryAfterMs = RECONNECT_BACKOFF.maxDelayMs
+      const postponement = new Postponement(text, { code, topic, operation, cause, retryAfterMs })
+      if (!busy) host.unanswered(postponement)
+      return postponement
     }
   }
 }

@@ -8,6 +8,9 @@ import type { DedupeMark } from './dedupe-store.js'
  * 2. call `work` with the transaction, once, where the mark is new, and wait for what it returns; not call it where the mark was there,
  * 3. commit after that, or roll back and throw what `work` threw.
  *
+ * A failure before `work` was called counts as no attempt: it is an `error` event, and the message waits and is started again (a
+ * non-retryable `StreamError` but CONFLICT ends the loop).
+ *
  * Of two that insert the same mark at once, the database makes one wait until the other has committed or rolled back, or fails it.
  */
 export type RunInTransaction<Transaction> = (mark: DedupeMark, work: (transaction: Transaction) => unknown) => unknown

@@ -4,6 +4,7 @@ import { type Delivery, DeliveryState } from '../consumer/delivery.js'
 import type { Dispatcher } from '../consumer/dispatcher.js'
 import type { HandlerStage } from '../consumer/handler-chain.js'
 import type { PartitionState } from '../consumer/partition-state.js'
+import type { StreamError } from '../errors.js'
 import type { Message } from '../message.js'
 import { deadlineSignal } from '../time.js'
 import type { Claims } from './claims.js'
@@ -31,7 +32,7 @@ export interface DedupeHost {
   readonly manualAck: boolean
   readonly dispatcher: Pick<Dispatcher, 'started' | 'upcoming'>
   readonly outcomes: DedupeOutcomes
-  readonly reports: Pick<ConsumerReports, 'counts' | 'duplicate' | 'conflict'>
+  readonly reports: Pick<ConsumerReports, 'counts' | 'duplicate' | 'conflict' | 'report'>
   readonly fail: (error: unknown) => void
 }
 
@@ -77,6 +78,10 @@ export class Dedupe implements DedupeStageHost {
   conflicted(delivery: Delivery, error: Postponement): void {
     this.#conflicts += 1
     this.#host?.reports.conflict(delivery, error)
+  }
+
+  unanswered(error: StreamError): void {
+    this.#host?.reports.report(error)
   }
 
   fail(error: unknown): void {
