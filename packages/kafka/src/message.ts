@@ -23,13 +23,14 @@ export function toDelivery(
   assignment: PartitionAssignment,
   history: History,
 ): Delivery {
-  const { id, replyTo, timestamp, headers } = textsOf(message)
+  const { id, replyTo, timestamp, headers, bytes } = textsOf(message)
   return new Delivery(assignment, {
     id,
     key: message.key?.toString('utf8'),
     payload: message.value ?? undefined,
     headers,
     timestamp,
+    extraBytes: bytes,
     brokerTimestamp: message instanceof ReceivedRecord ? message.time : message.timestamp,
     position: offset,
     replyTo,

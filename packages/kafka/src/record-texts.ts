@@ -10,6 +10,8 @@ export interface RecordTexts {
   replyTo: string | undefined
   timestamp: string | undefined
   headers: Headers
+  /** Of all headers, names and values; 0 for a record that kafkajs took apart. */
+  bytes: number
 }
 
 type Place = 'id' | 'replyTo' | 'timestamp'
@@ -38,7 +40,7 @@ export function textsOf(message: KafkaMessage): RecordTexts {
 }
 
 function textsOfBytes(source: Buffer, headersAt: number): RecordTexts {
-  const texts: RecordTexts = { id: undefined, replyTo: undefined, timestamp: undefined, headers: NO_HEADERS }
+  const texts: RecordTexts = { id: undefined, replyTo: undefined, timestamp: undefined, headers: NO_HEADERS, bytes: 0 }
   const reader = new ByteReader(source, headersAt)
   for (let count = reader.varint(); count > 0; count -= 1) {
     const nameLength = reader.varint()
@@ -51,11 +53,12 @@ function textsOfBytes(source: Buffer, headersAt: number): RecordTexts {
     if (place !== undefined) texts[place] = value
     else setHeader(texts, source.toString('utf8', nameAt, nameAt + nameLength), value)
   }
+  texts.bytes = reader.at - headersAt
   return texts
 }
 
 function textsOfFields(native: NonNullable<KafkaMessage['headers']>): RecordTexts {
-  const texts: RecordTexts = { id: undefined, replyTo: undefined, timestamp: undefined, headers: NO_HEADERS }
+  const texts: RecordTexts = { id: undefined, replyTo: undefined, timestamp: undefined, headers: NO_HEADERS, bytes: 0 }
   for (const name in native) {
     const value = headerText(native[name])
     const place = PLACES.get(name)

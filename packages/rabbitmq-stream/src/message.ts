@@ -142,6 +142,7 @@ export function toDelivery(assignment: PartitionAssignment, native: NativeMessag
     headers: parts.headers,
     timestamp: parts.timestamp,
     brokerTimestamp: native.chunkTimestamp,
+    extraBytes: native.bytes.length - parts.payload.length,
     position: native.offset,
     replyTo: parts.replyTo,
     native,

@@ -94,14 +94,17 @@ interface KnownFields {
   timestamp?: string
   replyTo?: string
   tombstone?: boolean
+  /** Of all values. */
+  bytes: number
   headers?: Record<string, string>
 }
 
 function readFields(fields: readonly Buffer[]): KnownFields {
-  const known: KnownFields = {}
+  const known: KnownFields = { bytes: 0 }
   for (let index = 0; index + 1 < fields.length; index += 2) {
     const name = fields[index]?.toString('latin1')
     const value = fields[index + 1] as Buffer
+    known.bytes += value.length
     if (name === 'payload') known.payload = value
     else if (name === 'key') known.key = value.toString()
     else if (name === 'id') known.id = value.toString()
@@ -130,6 +133,7 @@ function readDelivery(
     headers: (ours ? known.headers : undefined) ?? NO_HEADERS,
     timestamp: ours ? known.timestamp : undefined,
     brokerTimestamp: millisecondsOf(entryId),
+    extraBytes: known.bytes - (known.payload?.length ?? 0),
     position: entryId,
     replyTo: ours ? known.replyTo : undefined,
     native,

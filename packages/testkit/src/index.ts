@@ -1,3 +1,4 @@
+export { type ArrivalAttackSettings, arrivalAttacks } from './attacks/arrival-attacks.js'
 export { conformance } from './conformance/conformance.js'
 export type {
   ConformanceSettings,

@@ -27,6 +27,11 @@ export interface DeliveryFields {
   readonly timestamp: unknown
   /** What the broker says, in the same forms; counts where the sender says nothing. Default: now. */
   readonly brokerTimestamp?: unknown
+  /**
+   * Bytes that the record takes in this process beside payload and key: a long id, headers, what only `native` shows. Counts for the inbox's limit, so that
+   * large headers can't fill the memory. Default 0.
+   */
+  readonly extraBytes?: number
   /** The transport's own position, as it needs it to settle; shown to users as text. */
   readonly position: string | number | bigint
   readonly replyTo?: string | undefined
@@ -124,12 +129,15 @@ export class Delivery<T = unknown> implements Message<T> {
   /** @internal Answers the request, where it is one and its handler has been started. */ responder:
     | Responder
     | undefined = undefined
+  /** What it takes beside payload and key. */
+  readonly #extraBytes: number
   #value: T | undefined
   #id: string | undefined
   #controller: AbortController | undefined
 
   constructor(assignment: PartitionAssignment, fields: DeliveryFields) {
     this.assignment = assignment
+    this.#extraBytes = 64 + (fields.extraBytes ?? 0)
     this.#id = arrivedId(fields.id)
     this.key = arrivedKey(fields.key)
     this.bytes = fields.payload
@@ -182,7 +190,7 @@ export class Delivery<T = unknown> implements Message<T> {
 
   /** Bytes that count for the inbox's limit. */
   get size(): number {
-    return (this.bytes?.length ?? 0) + (this.key?.length ?? 0) + 64
+    return (this.bytes?.length ?? 0) + (this.key?.length ?? 0) + this.#extraBytes
   }
 
   /** @internal */
