@@ -1,6 +1,17 @@
 import { type Headers, StreamError } from '@streamswitch/core/driver'
 import type { AttemptNumbers, InboundRecord, Outgoing } from '../message.js'
-import { checkLimit, MAX_BATCH_ENTRIES, MAX_FRAMES, MAX_GROUPS, MAX_HEAD_BYTES, MAX_HEADERS } from './limits.js'
+import {
+  checkHeaders,
+  checkLimit,
+  isId,
+  isKey,
+  isTimestamp,
+  MAX_BATCH_ENTRIES,
+  MAX_FRAMES,
+  MAX_GROUPS,
+  MAX_HEAD_BYTES,
+  MAX_HEADERS,
+} from './limits.js'
 
 /** Content type of a request that carries many records. The version is part of it: another one is refused with 415. */
 export const BATCH_TYPE = 'application/vnd.streamswitch.batch.v1'
@@ -115,6 +126,7 @@ function countFrames(body: Buffer): number {
 function countEntries({ headers, except = [], attempt }: FrameHead, index: number): number {
   const ofHeaders = headerCount(headers)
   checkLimit(ofHeaders, MAX_HEADERS, `frame ${index} has too many headers`)
+  if (headers !== undefined) checkHeaders(headers, `frame ${index}`)
   checkLimit(except.length, MAX_GROUPS, `frame ${index} has too many groups in 'except'`)
   const attempts = typeof attempt === 'object' ? Object.keys(attempt).length : 0
   checkLimit(attempts, MAX_GROUPS, `frame ${index} has too many groups in 'attempt'`)
@@ -157,7 +169,7 @@ function parseHead(bytes: Buffer, index: number): FrameHead {
   }
   if (!isObject(head)) throw malformed(index, 'its head is no object')
   const wrong = wrongField(head)
-  if (wrong !== undefined) throw malformed(index, `its '${wrong}' has the wrong type`)
+  if (wrong !== undefined) throw malformed(index, `its '${wrong}' is none that a sender may give`)
   return head as FrameHead
 }
 
@@ -184,9 +196,9 @@ const [QUOTE, BACKSLASH, COMMA, OPEN_OBJECT, CLOSE_OBJECT, OPEN_LIST, CLOSE_LIST
 
 function wrongField(head: { readonly [Field in keyof FrameHead]?: unknown }): keyof FrameHead | undefined {
   const { id, key, timestamp, headers, attempt, resend, except, tombstone } = head
-  if (!isTextOrMissing(id) || id === '') return 'id'
-  if (!isTextOrMissing(key)) return 'key'
-  if (timestamp !== undefined && !isCount(timestamp)) return 'timestamp'
+  if (id !== undefined && !isId(id)) return 'id'
+  if (key !== undefined && !isKey(key)) return 'key'
+  if (timestamp !== undefined && !isTimestamp(timestamp)) return 'timestamp'
   if (headers !== undefined && !(isObject(headers) && Object.values(headers).every(isText))) return 'headers'
   if (attempt !== undefined && !isAttempt(attempt) && !(isObject(attempt) && Object.values(attempt).every(isAttempt)))
     return 'attempt'
@@ -198,10 +210,6 @@ function wrongField(head: { readonly [Field in keyof FrameHead]?: unknown }): ke
 
 function isText(value: unknown): value is string {
   return typeof value === 'string'
-}
-
-function isTextOrMissing(value: unknown): boolean {
-  return value === undefined || isText(value)
 }
 
 function isCount(value: unknown): boolean {

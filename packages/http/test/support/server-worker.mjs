@@ -56,6 +56,8 @@ try {
   process.on('message', ({ ask }) => {
     const { server } = /** @type {import('../../dist/connection.js').HttpNative} */ (transport.native)
     server?.server.getConnections((_error, connections) => {
+      // What the heap holds, without garbage.
+      globalThis.gc?.()
       const { rss, heapUsed } = process.memoryUsage()
       tell({
         ask,
