@@ -27,6 +27,8 @@ export type AttemptNumbers = number | ReadonlyMap<string, number>
 export interface Outgoing {
   readonly record: OutgoingRecord
   readonly attempt: AttemptNumbers
+  /** Earlier sendings that ended without an answer. */
+  readonly unanswered: number
   /** Groups that need it no more. */
   readonly except: readonly string[] | undefined
 }
@@ -39,13 +41,17 @@ export interface InboundRecord {
   readonly headers: Headers
   readonly timestamp: number
   readonly attempt: AttemptNumbers
+  readonly unanswered: number
   /** `undefined` where the sender doesn't count. */
   readonly resend: number | undefined
   readonly except: readonly string[]
 }
 
 /** Headers of the plain, single-message form, as name and value in turn. */
-export function toRequestHeaders({ record, attempt, except }: Outgoing, contentType: string | undefined): string[] {
+export function toRequestHeaders(
+  { record, attempt, unanswered, except }: Outgoing,
+  contentType: string | undefined,
+): string[] {
   const id = encodeURIComponent(record.id)
   const headers = [
     HTTP_HEADERS.id,
@@ -58,6 +64,7 @@ export function toRequestHeaders({ record, attempt, except }: Outgoing, contentT
   if (record.key !== undefined) headers.push(HTTP_HEADERS.key, encodeURIComponent(record.key))
   headers.push(HTTP_HEADERS.resend, String(record.resends))
   if (attempt !== 1) headers.push(HTTP_HEADERS.attempt, formatAttempts(attempt))
+  if (unanswered > 0) headers.push(HTTP_HEADERS.unanswered, String(unanswered))
   if (except !== undefined && except.length > 0) headers.push(HTTP_HEADERS.except, except.join(','))
   if (record.payload === undefined) headers.push(HTTP_HEADERS.tombstone, '1')
   else if (contentType !== undefined) headers.push('content-type', ownContentType(record) ?? contentType)
@@ -123,6 +130,7 @@ export function fromRequest(headers: IncomingHttpHeaders, body: Buffer): Inbound
     headers: userHeaders(headers),
     timestamp: readTimestamp(headers),
     attempt: parseAttempts(text(headers, HTTP_HEADERS.attempt)),
+    unanswered: readInteger(headers, HTTP_HEADERS.unanswered) ?? 0,
     resend: readInteger(headers, HTTP_HEADERS.resend),
     except: splitList(text(headers, HTTP_HEADERS.except), MAX_GROUPS, 'groups', HTTP_HEADERS.except),
   }
@@ -158,6 +166,7 @@ export function toDeliveryFields(
     replyTo,
     native,
     priorAttempts: attemptFor(record.attempt, group) - 1,
+    unanswered: record.unanswered,
   }
 }
 

@@ -27,6 +27,7 @@ interface FrameHead {
   readonly timestamp?: number
   readonly headers?: Headers
   readonly attempt?: number | Readonly<Record<string, number>>
+  readonly unanswered?: number
   readonly resend?: number
   readonly except?: readonly string[]
   readonly tombstone?: true
@@ -75,11 +76,12 @@ export function encodeBatch(parcels: readonly Outgoing[]): Buffer {
 }
 
 /** A {@link FrameHead} as JSON. Written out: an object for each would cost more than all else here. */
-function headText({ record, attempt, except }: Outgoing): string {
+function headText({ record, attempt, unanswered, except }: Outgoing): string {
   let text = `{"id":${JSON.stringify(record.id)},"timestamp":${record.timestamp},"resend":${record.resends}`
   if (record.key !== undefined) text += `,"key":${JSON.stringify(record.key)}`
   if (record.headers !== undefined) text += `,"headers":${JSON.stringify(record.headers)}`
   if (attempt !== 1) text += `,"attempt":${JSON.stringify(attemptOf(attempt))}`
+  if (unanswered > 0) text += `,"unanswered":${unanswered}`
   if (except !== undefined && except.length > 0) text += `,"except":${JSON.stringify(except)}`
   if (record.payload === undefined) text += ',"tombstone":true'
   return `${text}}`
@@ -143,6 +145,7 @@ function toRecord(head: FrameHead, payload: Buffer, index: number): InboundRecor
     headers: head.headers ?? {},
     timestamp: head.timestamp ?? Date.now(),
     attempt: toAttempts(head.attempt),
+    unanswered: head.unanswered ?? 0,
     resend: head.resend,
     except: head.except ?? [],
   }
@@ -195,14 +198,17 @@ function checkStructure(bytes: Buffer, index: number): void {
 const [QUOTE, BACKSLASH, COMMA, OPEN_OBJECT, CLOSE_OBJECT, OPEN_LIST, CLOSE_LIST] = Buffer.from('"\\,{}[]')
 
 function wrongField(head: { readonly [Field in keyof FrameHead]?: unknown }): keyof FrameHead | undefined {
-  const { id, key, timestamp, headers, attempt, resend, except, tombstone } = head
+  const { id, key, timestamp, headers, attempt, except, tombstone } = head
   if (id !== undefined && !isId(id)) return 'id'
   if (key !== undefined && !isKey(key)) return 'key'
   if (timestamp !== undefined && !isTimestamp(timestamp)) return 'timestamp'
   if (headers !== undefined && !(isObject(headers) && Object.values(headers).every(isText))) return 'headers'
   if (attempt !== undefined && !isAttempt(attempt) && !(isObject(attempt) && Object.values(attempt).every(isAttempt)))
     return 'attempt'
-  if (resend !== undefined && !isCount(resend)) return 'resend'
+  const miscounted = (['resend', 'unanswered'] as const).find(
+    (name) => head[name] !== undefined && !isCount(head[name]),
+  )
+  if (miscounted !== undefined) return miscounted
   if (except !== undefined && !(Array.isArray(except) && except.every(isText))) return 'except'
   if (tombstone !== undefined && tombstone !== true) return 'tombstone'
   return undefined

@@ -34,6 +34,7 @@ const HANDLERS = {
   parts: async function* (message) {
     for (const size of /** @type {number[]} */ (message.value)) yield 'x'.repeat(size)
   },
+  exit: ({ value }) => (value === 'exit' ? process.exit(1) : undefined),
   never: () => new Promise(() => {}),
 }
 
