@@ -136,13 +136,37 @@ export function codeOfStatus(status: number): { readonly code: ErrorCode; readon
   return { code, retryable }
 }
 
-/** Retry-After (RFC 9110, section 10.2.3), a number of seconds or a date, in milliseconds from now. */
+/** The longest wait that another side can ask for, in milliseconds: a day, so that no timer overflows. */
+export const MAX_RETRY_AFTER_MS = 24 * 60 * 60 * 1000
+
+/** The one form of dates that senders may write: RFC 9110, section 5.6.7. */
+const IMF_DATE =
+  /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} \d{2}:\d{2}:\d{2} GMT$/
+
+/**
+ * Retry-After (RFC 9110, section 10.2.3), a number of seconds or a date, in milliseconds from now. A date counts from that of the response
+ * (its `Date` header), where there is one: the clocks of the two sides may differ. Anything else is ignored.
+ */
 export function readRetryAfter(headers: IncomingHttpHeaders, now: number = Date.now()): number | undefined {
-  const value = headers['retry-after']
+  const value = headerText(headers, 'retry-after')
   if (value === undefined) return undefined
-  if (/^\d{1,6}$/.test(value)) return Number(value) * 1000
+  if (/^\d{1,100}$/.test(value)) return Math.min(Number(value) * 1000, MAX_RETRY_AFTER_MS)
+  const date = readDate(value)
+  if (date === undefined) return undefined
+  const sentAt = readDate(headerText(headers, 'date')) ?? now
+  return Math.min(Math.max(0, date - sentAt), MAX_RETRY_AFTER_MS)
+}
+
+function readDate(value: string | undefined): number | undefined {
+  if (value === undefined || !IMF_DATE.test(value)) return undefined
   const date = Date.parse(value)
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now)
+  return Number.isNaN(date) ? undefined : date
+}
+
+function headerText(headers: IncomingHttpHeaders, name: string): string | undefined {
+  const value: unknown = headers[name]
+  const first: unknown = Array.isArray(value) ? value[0] : value
+  return typeof first === 'string' ? first.trim() : undefined
 }
 
 function entryOf(native: unknown): Entry | undefined {

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import {
+  arrivedId,
   type DeliveryFields,
   type Headers,
   type OutgoingRecord,
@@ -8,7 +9,16 @@ import {
   WIRE_HEADERS,
 } from '@streamswitch/core/driver'
 import { belongsToHttp, HTTP_HEADERS, travelsPlain } from './wire/header-names.js'
-import { checkLimit, countParts, MAX_GROUPS, MAX_HEADERS } from './wire/limits.js'
+import {
+  checkHeaders,
+  checkLimit,
+  countParts,
+  isId,
+  isKey,
+  isTimestamp,
+  MAX_GROUPS,
+  MAX_HEADERS,
+} from './wire/limits.js'
 
 /** Which handler start a sending would be: one number, or per group where one request is for several. */
 export type AttemptNumbers = number | ReadonlyMap<string, number>
@@ -17,6 +27,8 @@ export type AttemptNumbers = number | ReadonlyMap<string, number>
 export interface Outgoing {
   readonly record: OutgoingRecord
   readonly attempt: AttemptNumbers
+  /** Earlier sendings that ended without an answer. */
+  readonly unanswered: number
   /** Groups that need it no more. */
   readonly except: readonly string[] | undefined
 }
@@ -29,13 +41,17 @@ export interface InboundRecord {
   readonly headers: Headers
   readonly timestamp: number
   readonly attempt: AttemptNumbers
+  readonly unanswered: number
   /** `undefined` where the sender doesn't count. */
   readonly resend: number | undefined
   readonly except: readonly string[]
 }
 
 /** Headers of the plain, single-message form, as name and value in turn. */
-export function toRequestHeaders({ record, attempt, except }: Outgoing, contentType: string | undefined): string[] {
+export function toRequestHeaders(
+  { record, attempt, unanswered, except }: Outgoing,
+  contentType: string | undefined,
+): string[] {
   const id = encodeURIComponent(record.id)
   const headers = [
     HTTP_HEADERS.id,
@@ -48,6 +64,7 @@ export function toRequestHeaders({ record, attempt, except }: Outgoing, contentT
   if (record.key !== undefined) headers.push(HTTP_HEADERS.key, encodeURIComponent(record.key))
   headers.push(HTTP_HEADERS.resend, String(record.resends))
   if (attempt !== 1) headers.push(HTTP_HEADERS.attempt, formatAttempts(attempt))
+  if (unanswered > 0) headers.push(HTTP_HEADERS.unanswered, String(unanswered))
   if (except !== undefined && except.length > 0) headers.push(HTTP_HEADERS.except, except.join(','))
   if (record.payload === undefined) headers.push(HTTP_HEADERS.tombstone, '1')
   else if (contentType !== undefined) headers.push('content-type', ownContentType(record) ?? contentType)
@@ -98,22 +115,37 @@ export function toQuery(record: OutgoingRecord): URLSearchParams {
   return query
 }
 
-/** A plain request as a record. Throws INVALID_ARGUMENT where a reserved header is malformed, TOO_LARGE for too many headers or groups. */
+/**
+ * A plain request as a record. What Streamswitch's own headers say must obey the rules of sending; what others say is brought within
+ * them. Throws INVALID_ARGUMENT where a reserved header is malformed, TOO_LARGE for too many headers or groups.
+ */
 export function fromRequest(headers: IncomingHttpHeaders, body: Buffer): InboundRecord {
   const tombstone = text(headers, HTTP_HEADERS.tombstone) !== undefined && body.length === 0
   const ownId = text(headers, HTTP_HEADERS.id)
   const key = text(headers, HTTP_HEADERS.key)
-  const id = ownId === undefined ? text(headers, HTTP_HEADERS.idempotencyKey) : decode(ownId, HTTP_HEADERS.id)
   return {
-    id: id === '' ? undefined : id,
-    key: key === undefined ? undefined : decode(key, HTTP_HEADERS.key),
+    id: ownId === undefined ? arrivedId(text(headers, HTTP_HEADERS.idempotencyKey)) : checkedId(ownId),
+    key: key === undefined ? undefined : checkedKey(key),
     payload: tombstone ? undefined : body,
     headers: userHeaders(headers),
-    timestamp: readInteger(headers, HTTP_HEADERS.timestamp) ?? Date.now(),
+    timestamp: readTimestamp(headers),
     attempt: parseAttempts(text(headers, HTTP_HEADERS.attempt)),
+    unanswered: readInteger(headers, HTTP_HEADERS.unanswered) ?? 0,
     resend: readInteger(headers, HTTP_HEADERS.resend),
     except: splitList(text(headers, HTTP_HEADERS.except), MAX_GROUPS, 'groups', HTTP_HEADERS.except),
   }
+}
+
+function checkedId(encoded: string): string {
+  const id = decode(encoded, HTTP_HEADERS.id)
+  if (!isId(id)) throw malformed(HTTP_HEADERS.id)
+  return id
+}
+
+function checkedKey(encoded: string): string {
+  const key = decode(encoded, HTTP_HEADERS.key)
+  if (!isKey(key)) throw malformed(HTTP_HEADERS.key)
+  return key
 }
 
 /** What core needs of a record that arrived, for one group. */
@@ -134,6 +166,7 @@ export function toDeliveryFields(
     replyTo,
     native,
     priorAttempts: attemptFor(record.attempt, group) - 1,
+    unanswered: record.unanswered,
   }
 }
 
@@ -166,6 +199,7 @@ function userHeaders(all: IncomingHttpHeaders): Headers {
     const [name = '', value = ''] = pair.split('=')
     if (name !== '') setHeader(headers, decode(name, HTTP_HEADERS.encoded), decode(value, HTTP_HEADERS.encoded))
   }
+  if (list !== undefined) checkHeaders(headers, 'the request')
   return headers
 }
 
@@ -205,6 +239,13 @@ function splitList(value: string | undefined, limit: number, what: string, name:
 function splitParts(value: string, separator: string, limit: number, what: string, name: string): string[] {
   checkLimit(countParts(value, separator), limit, `the request header '${name}' names too many ${what}`)
   return value === '' ? [] : value.split(separator)
+}
+
+function readTimestamp(headers: IncomingHttpHeaders): number {
+  const value = text(headers, HTTP_HEADERS.timestamp)
+  if (value === undefined) return Date.now()
+  if (!/^\d{1,16}$/.test(value) || !isTimestamp(Number(value))) throw malformed(HTTP_HEADERS.timestamp)
+  return Number(value)
 }
 
 function readInteger(headers: IncomingHttpHeaders, name: string): number | undefined {

@@ -127,13 +127,32 @@ describe('responses', () => {
   })
 
   it.each([
-    ['2', 2_000],
-    ['Thu, 01 Jan 1970 00:00:05 GMT', 4_000],
-    ['Thu, 01 Jan 1970 00:00:00 GMT', 0],
-    ['soon', undefined],
-    [undefined, undefined],
-  ])('Retry-After %s is %s ms', (value, expected) => {
-    expect(readRetryAfter(value === undefined ? {} : { 'retry-after': value }, 1_000)).toBe(expected)
+    ['2', undefined, 2_000],
+    ['0', undefined, 0],
+    ['Thu, 01 Jan 1970 00:00:05 GMT', undefined, 4_000],
+    ['Thu, 01 Jan 1970 00:00:00 GMT', undefined, 0],
+    // The other side's clock is an hour ahead: what it means is three seconds.
+    ['Thu, 01 Jan 1970 01:00:05 GMT', 'Thu, 01 Jan 1970 01:00:02 GMT', 3_000],
+    ['Thu, 01 Jan 1970 01:00:05 GMT', 'about one', 3_604_000],
+    ['Fri, 31 Dec 9999 23:59:59 GMT', undefined, 86_400_000],
+    ['9'.repeat(90), undefined, 86_400_000],
+    ['soon', undefined, undefined],
+    ['-5', undefined, undefined],
+    ['+5', undefined, undefined],
+    ['1.5', undefined, undefined],
+    ['1e3', undefined, undefined],
+    ['2026-01-01', undefined, undefined],
+    ['1', '', 1_000],
+    ['Thursday, 01-Jan-70 00:00:05 GMT', undefined, undefined],
+    ['Thu, 99 Jan 1970 00:00:05 GMT', undefined, undefined],
+    ['', undefined, undefined],
+    [undefined, undefined, undefined],
+  ])('Retry-After %s in a response of %s is %s ms', (value, date, expected) => {
+    const headers = {
+      ...(value === undefined ? {} : { 'retry-after': value }),
+      ...(date === undefined ? {} : { date }),
+    }
+    expect(readRetryAfter(headers, 1_000)).toBe(expected)
   })
 
   it('answers a failed handler with 500 or 422, with or without its message', () => {

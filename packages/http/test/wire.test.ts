@@ -45,8 +45,9 @@ function overTheWire(
   outgoing: OutgoingRecord,
   attempt: Parameters<typeof toRequestHeaders>[0]['attempt'] = 1,
   except?: string[],
+  unanswered = 0,
 ) {
-  const flat = toRequestHeaders({ record: outgoing, attempt, except }, 'application/json')
+  const flat = toRequestHeaders({ record: outgoing, attempt, unanswered, except }, 'application/json')
   const received: Record<string, string> = {
     host: '127.0.0.1',
     'user-agent': 'x',
@@ -86,6 +87,12 @@ describe('the single-message form', () => {
     expect(overTheWire(record({ key: '' })).inbound.key).toBe('')
     expect(overTheWire(record()).inbound.key).toBeUndefined()
     expect(overTheWire(record()).inbound.headers).toEqual({})
+  })
+
+  it('says how many sendings before had no answer, where there were any', () => {
+    expect(overTheWire(record(), 1, undefined, 7).inbound).toMatchObject({ attempt: 1, unanswered: 7 })
+    const { flat, inbound } = overTheWire(record())
+    expect([flat.includes('streamswitch-unanswered'), inbound.unanswered]).toEqual([false, 0])
   })
 
   it('keeps the attempts of several groups apart', () => {
@@ -179,6 +186,7 @@ describe('the batch form', () => {
       outgoing.map((one, index) => ({
         record: one,
         attempt: index === 1 ? new Map([['g', 4]]) : index + 1,
+        unanswered: index,
         except: index === 2 ? ['g'] : undefined,
       })),
     )
@@ -197,6 +205,7 @@ describe('the batch form', () => {
     ])
     expect(Object.entries(inbound[0]?.headers ?? {})).toEqual(Object.entries(ODD_HEADERS))
     expect(inbound.map(({ attempt }) => attempt)).toEqual([1, new Map([['g', 4]]), 3, 4])
+    expect(inbound.map(({ unanswered }) => unanswered)).toEqual([0, 1, 2, 3])
     expect(inbound[2]?.except).toEqual(['g'])
   })
 
@@ -232,7 +241,7 @@ describe('the batch form', () => {
   })
 
   it('survives any truncation and any changed byte: a record list or a clear refusal, nothing else', () => {
-    const body = encodeBatch(outgoing.map((one) => ({ record: one, attempt: 1, except: undefined })))
+    const body = encodeBatch(outgoing.map((one) => ({ record: one, attempt: 1, unanswered: 0, except: undefined })))
     const attempt = (bytes: Buffer): void => {
       try {
         Array.from(decodeBatch(bytes))

@@ -38,6 +38,8 @@ export interface DeliveryFields {
   readonly native: unknown
   /** Handler starts of this message in this group that are on record, by this or an earlier process. Default 0. */
   readonly priorAttempts?: number
+  /** Earlier sendings of which nobody knows whether they started a handler: at 3 times `retry.attempts` of them it is started no more. Default 0. */
+  readonly unanswered?: number
   /** A member that died may have been running it: it is handled alone. Default false. */
   readonly suspect?: boolean
 }
@@ -99,6 +101,7 @@ export class Delivery<T = unknown> implements Message<T> {
   readonly replyTo: string | undefined
   readonly native: unknown
   readonly suspect: boolean
+  /** @internal */ readonly unanswered: number
   /** @internal The one group that handles it; `undefined`: every group. */ readonly onlyGroup: string | undefined
   /** @internal Headers that arrived and are beyond the limits: `native` alone has them. */
   readonly headersLeftOut: number
@@ -151,6 +154,7 @@ export class Delivery<T = unknown> implements Message<T> {
     this.native = fields.native
     this.attempt = arrivedAttempts(fields.priorAttempts)
     this.suspect = fields.suspect ?? false
+    this.unanswered = fields.unanswered ?? 0
   }
 
   get id(): string {

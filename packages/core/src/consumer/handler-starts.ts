@@ -6,6 +6,12 @@ import type { PreparedHandler } from './loop-handler.js'
 import type { PartitionState } from './partition-state.js'
 import type { ValueDecoder } from './value-decoder.js'
 
+/**
+ * How many sendings without an answer count like one attempt that is used up. Most of them never reached a handler: the connection
+ * broke on the way. But a message that ends its process is never answered either.
+ */
+const UNANSWERED_PER_ATTEMPT = 3
+
 export interface HandlerStartsSettings {
   /** Most starts of a message. */
   readonly attempts: number
@@ -38,6 +44,10 @@ export class HandlerStarts {
   }
 
   run(delivery: Delivery, partition: PartitionState): void {
+    if (delivery.unanswered >= UNANSWERED_PER_ATTEMPT * this.#settings.attempts) {
+      delivery.attempt -= 1
+      return this.#host.failed(delivery, partition, delivery.run, unanswered(delivery), true)
+    }
     const journal = delivery.suspect ? this.#settings.slot.driver?.attempts : undefined
     if (journal === undefined) return this.#decode(delivery, partition)
     const run = delivery.run
@@ -107,6 +117,13 @@ export class HandlerStarts {
       (error: unknown) => this.#host.failed(delivery, partition, run, inspectable(error), false),
     )
   }
+}
+
+function unanswered(delivery: Delivery): StreamError {
+  return new StreamError(
+    `message ${delivery.id} was sent ${delivery.unanswered} times without an answer: it may end the process that handles it, and is given up`,
+    { code: 'ABORTED', retryable: false, topic: delivery.topic, operation: 'handle' },
+  )
 }
 
 function fatal(delivery: Delivery): StreamError {

@@ -106,6 +106,9 @@ export class Dispatch {
     // Another replica needn't be waited for.
     if (refusal.elsewhere && error.retryAfterMs !== undefined && target.hasAlternative)
       return { ...refusal, error: withError(error, { retryAfterMs: undefined }) }
+    const leastMs = error.retryAfterMs === undefined ? 0 : this.#host.progress.of(record).leastWaitMs(refusal)
+    if (error.retryAfterMs !== undefined && error.retryAfterMs < leastMs)
+      return { ...refusal, error: withError(error, { retryAfterMs: leastMs }) }
     return refusal
   }
 
@@ -130,6 +133,7 @@ class Consignment implements Parcel {
   readonly topic: string
   readonly contentType: string
   readonly attempt: AttemptNumbers
+  readonly unanswered: number
   readonly except: readonly string[] | undefined
   readonly settle: (refusal: Refusal | undefined) => void
 
@@ -144,6 +148,7 @@ class Consignment implements Parcel {
     this.topic = host.topic
     this.contentType = host.contentType
     this.attempt = progress?.attempt(target.name) ?? 1
+    this.unanswered = progress?.unanswered(target.name) ?? 0
     this.except = progress?.acceptedGroups
     this.settle = settle
   }
@@ -160,7 +165,7 @@ function tooManyHeaders(topic: string): StreamError {
 
 function withError(
   error: StreamError,
-  changes: { readonly retryable?: boolean; readonly retryAfterMs?: undefined },
+  changes: { readonly retryable?: boolean; readonly retryAfterMs?: number | undefined },
 ): StreamError {
   const { code, retryable, transport, operation, topic, retryAfterMs, cause } = error
   return new StreamError(error.message, {

@@ -1,4 +1,4 @@
-import type { OutgoingRecord } from '@streamswitch/core/driver'
+import { backoffDelayMs, type OutgoingRecord, RECONNECT_BACKOFF } from '@streamswitch/core/driver'
 import type { AttemptNumbers } from '../message.js'
 import type { Refusal } from './refusal.js'
 
@@ -10,6 +10,9 @@ export class Progress {
   readonly acceptedGroups: string[] = []
   readonly #starts = new Map<string, number>()
   readonly #groupStarts = new Map<string, number>()
+  readonly #unanswered = new Map<string, number>()
+  /** Refusals in a row without a handler start. */
+  #refusals = 0
   /** When a receiver first didn't know its topic or group. */
   missingSince: number | undefined
 
@@ -18,17 +21,31 @@ export class Progress {
     return new Map([...this.#groupStarts].map(([group, starts]) => [group, starts + 1]))
   }
 
+  /** Sendings to a target that ended without an answer. */
+  unanswered(target: string): number {
+    return this.#unanswered.get(target) ?? 0
+  }
+
+  /**
+   * The shortest wait before the next sending, in milliseconds, whatever the other side asks for: the sender's own backoff; of a receiver
+   * that keeps a backoff of its own, as loops do, only the first step of it.
+   */
+  leastWaitMs(refusal: Refusal): number {
+    return refusal.isPaced ? RECONNECT_BACKOFF.minDelayMs : backoffDelayMs(RECONNECT_BACKOFF, this.#refusals)
+  }
+
   refused(target: string, refusal: Refusal): void {
+    this.#refusals = refusal.starts === undefined ? this.#refusals + 1 : 0
     this.#starts.set(target, count(this.#starts.get(target), refusal))
+    if (refusal.ambiguous) this.#unanswered.set(target, this.unanswered(target) + 1)
     for (const [group, one] of refusal.groups ?? [])
       this.#groupStarts.set(group, count(this.#groupStarts.get(group), one))
     for (const group of refusal.accepted) if (!this.acceptedGroups.includes(group)) this.acceptedGroups.push(group)
   }
 }
 
-function count(known: number | undefined, refusal: Refusal): number {
-  // Whoever doesn't know whether a handler was started must count it: a message that kills its handlers would go on for ever.
-  return Math.max(known ?? 0, refusal.starts ?? (known ?? 0) + (refusal.ambiguous ? 1 : 0))
+function count(known = 0, { starts = 0 }: Refusal): number {
+  return Math.max(known, starts)
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { type ErrorCode, StreamError } from '@streamswitch/core/driver'
-import { classifyError, codeOfStatus, readRetryAfter, wasUnsent } from '../errors.js'
+import { type ErrorCode, RECONNECT_BACKOFF, StreamError } from '@streamswitch/core/driver'
+import { classifyError, codeOfStatus, MAX_RETRY_AFTER_MS, readRetryAfter, wasUnsent } from '../errors.js'
 
 /** Why a subscriber has not accepted a message. */
 export interface Refusal {
@@ -11,6 +11,8 @@ export interface Refusal {
   readonly starts: number | undefined
   /** A handler may have been started, and its outcome is not known. */
   readonly ambiguous: boolean
+  /** The other side keeps a backoff: its own wait counts, not this side's. */
+  readonly isPaced: boolean
   /** An earlier message of the same request stood in the way. */
   readonly predecessor: boolean
   /** Per group, where the request was for several: those that accepted are listed in `accepted`. */
@@ -22,6 +24,7 @@ const NOTHING = {
   elsewhere: false,
   starts: undefined,
   ambiguous: false,
+  isPaced: false,
   predecessor: false,
   groups: undefined,
   accepted: [],
@@ -87,19 +90,25 @@ export function refusalOfResponse(
   url: string,
   topic: string,
 ): Refusal {
-  const retryAfterMs = readRetryAfter(headers)
   const problem = isObject(body) ? body : {}
-  return refusalOfProblem({ ...problem, status, retryAfterMs: problem.retryAfterMs ?? retryAfterMs }, url, topic)
+  return refusalOfProblem({ ...problem, status }, url, topic, readRetryAfter(headers))
 }
 
 /** A problem: the body of a response, or a line of a batch's. What isn't of ours is filled in by its status. */
-export function refusalOfProblem(problem: Readonly<Record<string, unknown>>, url: string, topic: string): Refusal {
+export function refusalOfProblem(
+  problem: Readonly<Record<string, unknown>>,
+  url: string,
+  topic: string,
+  retryAfterHeaderMs?: number,
+): Refusal {
   const status = typeof problem.status === 'number' ? problem.status : 500
   const byStatus = codeOfStatus(status)
   const code =
     typeof problem.code === 'string' && Object.hasOwn(CODES, problem.code) ? (problem.code as ErrorCode) : byStatus.code
   const retryable = typeof problem.retryable === 'boolean' ? problem.retryable : byStatus.retryable
-  const retryAfterMs = isCount(problem.retryAfterMs) ? problem.retryAfterMs : undefined
+  const ownRetryAfterMs = isCount(problem.retryAfterMs) ? Math.min(problem.retryAfterMs, MAX_RETRY_AFTER_MS) : undefined
+  const retryAfterMs = ownRetryAfterMs ?? retryAfterHeaderMs
+  const starts = isCount(problem.attempt) ? problem.attempt : undefined
   const said = [problem.title, problem.detail].filter((part) => typeof part === 'string' && part !== '').join(': ')
   const error = new StreamError(
     `${url}: ${said === '' ? `status ${status}` : `${said} (status ${status})`}`.slice(0, 2_000),
@@ -115,8 +124,9 @@ export function refusalOfProblem(problem: Readonly<Record<string, unknown>>, url
   return {
     error,
     elsewhere: status === 503 || status === 404 || status === 502,
-    starts: isCount(problem.attempt) ? problem.attempt : undefined,
+    starts,
     ambiguous: false,
+    isPaced: ownRetryAfterMs !== undefined && (starts !== undefined || ownRetryAfterMs >= RECONNECT_BACKOFF.minDelayMs),
     predecessor: status === 424,
     ...byGroup(problem.groups, url, topic),
   }

@@ -1,4 +1,4 @@
-import { ROUTING_HEADERS } from '@streamswitch/core/driver'
+import { arrivedId, ROUTING_HEADERS } from '@streamswitch/core/driver'
 import { hashText, rendezvous } from '../client/rendezvous.js'
 import { attemptFor, type InboundRecord } from '../message.js'
 import { type Outcome, problems } from '../wire/problem.js'
@@ -164,7 +164,8 @@ export class GroupInbox {
 /** Tells messages apart. One that is replayed from dead letters has been accepted before under its id, and is another one now. */
 function identityOf({ id, headers }: InboundRecord): string | undefined {
   const replayed = headers[ROUTING_HEADERS.replayed]
-  return id === undefined || replayed === undefined ? id : `${id}\n${replayed}`
+  // Bounded like the id: it is remembered with it.
+  return id === undefined || replayed === undefined ? id : `${id}\n${arrivedId(replayed)}`
 }
 
 /**

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import {
+  arrivedReplyTo,
   formatReplyAddress,
   type OutgoingRecord,
   requestIdOf,
@@ -198,7 +199,7 @@ export function exchangeOf(
   accept: string | undefined,
   reply: FastifyReply,
 ): ReplyExchange | 'lost' | undefined {
-  const replyTo = record.headers[WIRE_HEADERS.replyTo]
+  const replyTo = arrivedReplyTo(record.headers[WIRE_HEADERS.replyTo])
   const target = replyTo === undefined ? undefined : requestIdOf(replyTo)
   if (replyTo === undefined ? accept?.includes(REPLY_TYPE) !== true : target?.inbox.startsWith(`${RESPONSE}.`) !== true)
     return undefined

@@ -1,6 +1,17 @@
 import { type Headers, StreamError } from '@streamswitch/core/driver'
 import type { AttemptNumbers, InboundRecord, Outgoing } from '../message.js'
-import { checkLimit, MAX_BATCH_ENTRIES, MAX_FRAMES, MAX_GROUPS, MAX_HEAD_BYTES, MAX_HEADERS } from './limits.js'
+import {
+  checkHeaders,
+  checkLimit,
+  isId,
+  isKey,
+  isTimestamp,
+  MAX_BATCH_ENTRIES,
+  MAX_FRAMES,
+  MAX_GROUPS,
+  MAX_HEAD_BYTES,
+  MAX_HEADERS,
+} from './limits.js'
 
 /** Content type of a request that carries many records. The version is part of it: another one is refused with 415. */
 export const BATCH_TYPE = 'application/vnd.streamswitch.batch.v1'
@@ -16,6 +27,7 @@ interface FrameHead {
   readonly timestamp?: number
   readonly headers?: Headers
   readonly attempt?: number | Readonly<Record<string, number>>
+  readonly unanswered?: number
   readonly resend?: number
   readonly except?: readonly string[]
   readonly tombstone?: true
@@ -64,11 +76,12 @@ export function encodeBatch(parcels: readonly Outgoing[]): Buffer {
 }
 
 /** A {@link FrameHead} as JSON. Written out: an object for each would cost more than all else here. */
-function headText({ record, attempt, except }: Outgoing): string {
+function headText({ record, attempt, unanswered, except }: Outgoing): string {
   let text = `{"id":${JSON.stringify(record.id)},"timestamp":${record.timestamp},"resend":${record.resends}`
   if (record.key !== undefined) text += `,"key":${JSON.stringify(record.key)}`
   if (record.headers !== undefined) text += `,"headers":${JSON.stringify(record.headers)}`
   if (attempt !== 1) text += `,"attempt":${JSON.stringify(attemptOf(attempt))}`
+  if (unanswered > 0) text += `,"unanswered":${unanswered}`
   if (except !== undefined && except.length > 0) text += `,"except":${JSON.stringify(except)}`
   if (record.payload === undefined) text += ',"tombstone":true'
   return `${text}}`
@@ -115,6 +128,7 @@ function countFrames(body: Buffer): number {
 function countEntries({ headers, except = [], attempt }: FrameHead, index: number): number {
   const ofHeaders = headerCount(headers)
   checkLimit(ofHeaders, MAX_HEADERS, `frame ${index} has too many headers`)
+  if (headers !== undefined) checkHeaders(headers, `frame ${index}`)
   checkLimit(except.length, MAX_GROUPS, `frame ${index} has too many groups in 'except'`)
   const attempts = typeof attempt === 'object' ? Object.keys(attempt).length : 0
   checkLimit(attempts, MAX_GROUPS, `frame ${index} has too many groups in 'attempt'`)
@@ -131,6 +145,7 @@ function toRecord(head: FrameHead, payload: Buffer, index: number): InboundRecor
     headers: head.headers ?? {},
     timestamp: head.timestamp ?? Date.now(),
     attempt: toAttempts(head.attempt),
+    unanswered: head.unanswered ?? 0,
     resend: head.resend,
     except: head.except ?? [],
   }
@@ -157,7 +172,7 @@ function parseHead(bytes: Buffer, index: number): FrameHead {
   }
   if (!isObject(head)) throw malformed(index, 'its head is no object')
   const wrong = wrongField(head)
-  if (wrong !== undefined) throw malformed(index, `its '${wrong}' has the wrong type`)
+  if (wrong !== undefined) throw malformed(index, `its '${wrong}' is none that a sender may give`)
   return head as FrameHead
 }
 
@@ -183,14 +198,17 @@ function checkStructure(bytes: Buffer, index: number): void {
 const [QUOTE, BACKSLASH, COMMA, OPEN_OBJECT, CLOSE_OBJECT, OPEN_LIST, CLOSE_LIST] = Buffer.from('"\\,{}[]')
 
 function wrongField(head: { readonly [Field in keyof FrameHead]?: unknown }): keyof FrameHead | undefined {
-  const { id, key, timestamp, headers, attempt, resend, except, tombstone } = head
-  if (!isTextOrMissing(id) || id === '') return 'id'
-  if (!isTextOrMissing(key)) return 'key'
-  if (timestamp !== undefined && !isCount(timestamp)) return 'timestamp'
+  const { id, key, timestamp, headers, attempt, except, tombstone } = head
+  if (id !== undefined && !isId(id)) return 'id'
+  if (key !== undefined && !isKey(key)) return 'key'
+  if (timestamp !== undefined && !isTimestamp(timestamp)) return 'timestamp'
   if (headers !== undefined && !(isObject(headers) && Object.values(headers).every(isText))) return 'headers'
   if (attempt !== undefined && !isAttempt(attempt) && !(isObject(attempt) && Object.values(attempt).every(isAttempt)))
     return 'attempt'
-  if (resend !== undefined && !isCount(resend)) return 'resend'
+  const miscounted = (['resend', 'unanswered'] as const).find(
+    (name) => head[name] !== undefined && !isCount(head[name]),
+  )
+  if (miscounted !== undefined) return miscounted
   if (except !== undefined && !(Array.isArray(except) && except.every(isText))) return 'except'
   if (tombstone !== undefined && tombstone !== true) return 'tombstone'
   return undefined
@@ -198,10 +216,6 @@ function wrongField(head: { readonly [Field in keyof FrameHead]?: unknown }): ke
 
 function isText(value: unknown): value is string {
   return typeof value === 'string'
-}
-
-function isTextOrMissing(value: unknown): boolean {
-  return value === undefined || isText(value)
 }
 
 function isCount(value: unknown): boolean {

@@ -1,4 +1,12 @@
-import { StreamError } from '@streamswitch/core/driver'
+import {
+  arrivedHeaders,
+  arrivedId,
+  arrivedKey,
+  type Headers,
+  MAX_HEADERS_BYTES,
+  MAX_TIMESTAMP,
+  StreamError,
+} from '@streamswitch/core/driver'
 
 /** Maximum number of frames in one batch: the maximum of `maxRequestRecords`, so that every sender of ours stays within it. */
 export const MAX_FRAMES = 10_000
@@ -26,4 +34,34 @@ export function countParts(list: string, separator: string): number {
   let count = list === '' ? 0 : 1
   for (let at = list.indexOf(separator); at >= 0; at = list.indexOf(separator, at + 1)) count += 1
   return count
+}
+
+/** Whether a sender of ours may have sent it as an id; as a key; as a timestamp. */
+export function isId(id: unknown): id is string {
+  return typeof id === 'string' && arrivedId(id) === id
+}
+
+export function isKey(key: unknown): key is string {
+  return typeof key === 'string' && arrivedKey(key) === key
+}
+
+export function isTimestamp(timestamp: unknown): timestamp is number {
+  return Number.isInteger(timestamp) && (timestamp as number) >= 0 && (timestamp as number) <= MAX_TIMESTAMP
+}
+
+/** Throws INVALID_ARGUMENT for headers with a name that no sender of ours takes, TOO_LARGE for more bytes of them. */
+export function checkHeaders(headers: Headers, where: string): void {
+  if (arrivedHeaders(headers).leftOut === 0) return
+  if (Object.keys(headers).some((name) => arrivedHeaders({ [name]: '' }).leftOut > 0)) {
+    throw new StreamError(`${where} has a header with a name that can't be sent`, {
+      code: 'INVALID_ARGUMENT',
+      transport: 'http',
+      operation: 'receive',
+    })
+  }
+  throw new StreamError(`${where} has more bytes of headers than the limit of ${MAX_HEADERS_BYTES}`, {
+    code: 'TOO_LARGE',
+    transport: 'http',
+    operation: 'receive',
+  })
 }

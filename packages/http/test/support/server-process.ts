@@ -27,6 +27,7 @@ export interface ServerStats {
   /** Largest resident set since the start. */
   readonly peakMib: number
   readonly rssMib: number
+  /** What the heap holds. */
   readonly heapMib: number
 }
 
@@ -49,7 +50,9 @@ export class ServerProcess implements AsyncDisposable {
 
   private constructor(spec: ServerSpec) {
     this.url = spec.url
-    this.#child = fork(fileURLToPath(new URL('server-worker.mjs', import.meta.url)), [JSON.stringify(spec)])
+    this.#child = fork(fileURLToPath(new URL('server-worker.mjs', import.meta.url)), [JSON.stringify(spec)], {
+      execArgv: ['--expose-gc'],
+    })
     this.#ended = new Promise((resolve) => this.#child.once('close', () => resolve()))
     this.#child.on('message', ({ log, ask, stats }: Event) => {
       if (log !== undefined) this.log.push(log)

@@ -34,6 +34,7 @@ const HANDLERS = {
   parts: async function* (message) {
     for (const size of /** @type {number[]} */ (message.value)) yield 'x'.repeat(size)
   },
+  exit: ({ value }) => (value === 'exit' ? process.exit(1) : undefined),
   never: () => new Promise(() => {}),
 }
 
@@ -56,6 +57,8 @@ try {
   process.on('message', ({ ask }) => {
     const { server } = /** @type {import('../../dist/connection.js').HttpNative} */ (transport.native)
     server?.server.getConnections((_error, connections) => {
+      // What the heap holds, without garbage.
+      globalThis.gc?.()
       const { rss, heapUsed } = process.memoryUsage()
       tell({
         ask,
