@@ -93,6 +93,8 @@ export class ActivePartition {
 
   /** Starts the intake. */
   async subscribe(): Promise<void> {
+    // At once: the broker may have given the partition to somebody else before it answers.
+    this.#scheduleGuard()
     const { client, stream, start, options, group } = this.#settings
     const { chunksAhead, filterValues, matchUnfiltered } = options
     const filter =
@@ -112,7 +114,6 @@ export class ActivePartition {
     if (this.#over) return client.unsubscribe(data)
     this.#data = data
     if (this.#owedCredits > 0) client.credit(data, this.#owedCredits)
-    this.#scheduleGuard()
     this.#alive = setInterval(() => this.#showLife(), WATCH_INTERVAL_MS)
     this.#alive.unref()
   }
@@ -128,12 +129,17 @@ export class ActivePartition {
     await this.abandon()
   }
 
-  /** Ends without a word: another member owns the partition, and everything that is stored of it. */
-  async abandon(): Promise<void> {
+  /** Ends at once: nothing is stored any more, since another member may own the partition. */
+  end(): void {
     this.#over = true
     this.stop()
     clearInterval(this.#alive)
     clearTimeout(this.#guard)
+  }
+
+  /** Ends, and lets go of what it holds on the broker. */
+  async abandon(): Promise<void> {
+    this.end()
     const data = this.#data
     this.#data = undefined
     if (data !== undefined) await this.#settings.client.unsubscribe(data)

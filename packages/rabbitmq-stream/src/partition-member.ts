@@ -213,6 +213,12 @@ export class PartitionMember implements Candidate {
     this.#active?.stop()
   }
 
+  /** A connection of the client is lost: the broker may have activated another member already. */
+  end(): void {
+    this.#stopped = true
+    this.#active?.end()
+  }
+
   /** The loop ends in good order. Never rejects. */
   async leave(): Promise<void> {
     this.stop()
