@@ -241,6 +241,11 @@ const CONTRACTS: Readonly<Record<string, Steps>> = {
       await bench.publish(bench.plain)
       await until(() => next.offsets.length === 1)
       transcript.push(`next: ${next.offsets.join(' ')}`)
+      const two = await read(client, bench.plain, Offset.next(), 2)
+      for (let count = 1; count <= 3; count += 1) {
+        await bench.publish(bench.plain)
+        transcript.push(`next, 2 credits, ${count} new: ${await sent(two.offsets, 1)}`)
+      }
       transcript.push(await client.unsubscribe(last.handle).then(() => 'ended', code))
     },
   'a plain stream: the first candidate stays active, the next one follows': async (bench, transcript) => {

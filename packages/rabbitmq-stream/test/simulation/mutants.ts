@@ -78,15 +78,15 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'an owner never reads what is stored',
     file: 'active-partition.ts',
-    fence: '    this.#scheduleGuard()\n    const',
-    without: '    const',
+    fence: '    this.#scheduleGuard()\n    await',
+    without: '    await',
     seed: 1,
   },
   {
     name: 'an owner reads what is stored once its subscription stands',
     file: 'active-partition.ts',
-    fence: '    this.#scheduleGuard()\n    const',
-    without: '    setTimeout(() => this.#data !== undefined && this.#scheduleGuard(), 50)\n    const',
+    fence: '    this.#scheduleGuard()\n    await this.#read(this.#feed, this.#settings.start)\n',
+    without: '    await this.#read(this.#feed, this.#settings.start)\n    this.#scheduleGuard()\n',
     seed: 1,
   },
   {

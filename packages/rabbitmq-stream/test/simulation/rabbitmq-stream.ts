@@ -228,8 +228,7 @@ class StreamTruth implements GroundTruth {
   }
 
   canRead(process: SimulatedProcess): boolean {
-    const client = this.#clients.get(process)?.at(-1)
-    return client !== undefined && client.locator.usable
+    return this.#clients.get(process)?.at(-1)?.locator.usable === true
   }
 
   noticeMs(partition: number): number {

@@ -5,7 +5,7 @@ export interface ChunkReader {
   /** The next offset that it has not been sent. */
   next: number
   credit: number
-  /** Credits that come later are used once there are more than so many, or when there is something new. */
+  /** Once it has begun, credits are used when there are more than so many. */
   readonly usedAbove: number
   send(chunk: Buffer): void
 }
@@ -33,7 +33,7 @@ export class ScriptedStream {
     const offset = this.#end
     this.#messages.push(offset)
     this.#end += 1
-    for (const reader of this.#readers) this.feed(reader)
+    for (const reader of this.#readers) if (reader.credit > reader.usedAbove) this.feed(reader)
     return offset
   }
 
