@@ -1,7 +1,7 @@
 import type { ConsumerSink, Delivery, PartitionAssignment } from '@streamswitch/core/driver'
 import { AttemptSlots } from './attempt-slots.js'
 import { Offset, type StreamClient, type SubscriptionHandle } from './client-patches/stream-client.js'
-import { partitionGone } from './errors.js'
+import { batchUnreadable, partitionGone } from './errors.js'
 import type { GroupRecordStore, GroupRecords } from './group-records.js'
 import type { DeliveryContext } from './message.js'
 import type { StreamConsumerSettings } from './options.js'
@@ -97,7 +97,7 @@ export class ActivePartition {
         passed: (next, last) => this.#pass(next, last),
         credit: () => this.#credit(),
         gap: (expected) => this.#lookInto(expected),
-        report: (problem) => sink.report(new Error(problem)),
+        report: (problem) => sink.report(batchUnreadable(this.assignment.topic, problem)),
         broken,
       },
       sink,
