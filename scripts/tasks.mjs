@@ -4,6 +4,7 @@ import { testOnOtherNodes } from './other-nodes.mjs'
 import { runReliability } from './reliability.mjs'
 import { mustRun, ScriptFailure } from './run.mjs'
 import { runTests } from './run-tests.mjs'
+import { runSimulations } from './simulate.mjs'
 import { runSlowConsumer } from './slow-consumer.mjs'
 import { runSoak } from './soak.mjs'
 import { BROKERS_COMMAND } from './test-brokers.mjs'
@@ -22,6 +23,7 @@ const TASKS = {
   'test:repeat': repeatTests,
   reliability: (args) => runReliability(args),
   soak: (args) => runSoak(args),
+  simulate: (args) => runSimulations(args),
   'slow-consumer': (args) => runSlowConsumer(args),
   'test:node24': (args) => testOnOtherNodes(args),
   async check() {

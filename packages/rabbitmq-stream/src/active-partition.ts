@@ -1,12 +1,13 @@
 import type { ConsumerSink, Delivery, PartitionAssignment } from '@streamswitch/core/driver'
 import { AttemptSlots } from './attempt-slots.js'
 import { Offset, type StreamClient, type SubscriptionHandle } from './client-patches/stream-client.js'
-import { partitionGone } from './errors.js'
+import { batchUnreadable, partitionGone } from './errors.js'
 import type { GroupRecordStore, GroupRecords } from './group-records.js'
 import type { DeliveryContext } from './message.js'
 import type { StreamConsumerSettings } from './options.js'
 import { WATCH_INTERVAL_MS } from './orphan-watch.js'
 import { PartitionFeed } from './partition-feed.js'
+import { firstOffsetOf, heldIn, rangeOf } from './stream-positions.js'
 
 /** Within this time of the last one, the next mark of what may be started is set ahead, so that a fast reader writes few of them. */
 const MARK_INTERVAL_MS = 100
@@ -43,10 +44,16 @@ export interface ActiveSettings {
 export class ActivePartition {
   readonly assignment: PartitionAssignment
   readonly #settings: ActiveSettings
-  readonly #feed: PartitionFeed
+  #feed: PartitionFeed
   readonly #slots: AttemptSlots
   #data: SubscriptionHandle | undefined
   #owedCredits = 0
+  /** Chunks that the broker may still send. */
+  #unusedCredits = 0
+  /** Retention had come so far when it was found to have overtaken the reader. */
+  #overtakenTo = 0
+  /** How often its reader may have stopped, and so lost its place, since it was known to have it. */
+  #blocked = 0
   /** Messages below may have been started, by what is on record. */
   #mark: number
   #lead = 0
@@ -66,7 +73,7 @@ export class ActivePartition {
   #guard: NodeJS.Timeout | undefined
 
   constructor(settings: ActiveSettings) {
-    const { assignment, start, records, options } = settings
+    const { assignment, start, records } = settings
     this.#settings = settings
     this.assignment = assignment
     this.#slots = new AttemptSlots(records)
@@ -74,27 +81,44 @@ export class ActivePartition {
     this.#position = start
     this.#passed = start
     this.#stored = start
-    this.#feed = new PartitionFeed(
+    this.#feed = this.#feedFrom(start)
+  }
+
+  #feedFrom(start: number): PartitionFeed {
+    const { stream, options, sink, broken } = this.#settings
+    return new PartitionFeed(
       {
-        assignment,
-        stream: settings.stream,
+        assignment: this.assignment,
+        stream,
         start,
         context: (offset) => this.#context(offset),
         wants: filterOf(options),
         starting: (last) => this.#starting(last),
         passed: (next, last) => this.#pass(next, last),
         credit: () => this.#credit(),
-        report: (problem) => settings.sink.report(new Error(problem)),
-        broken: settings.broken,
+        gap: (expected) => this.#lookInto(expected),
+        report: (problem) => sink.report(batchUnreadable(this.assignment.topic, problem)),
+        broken,
       },
-      settings.sink,
+      sink,
     )
   }
 
   /** Starts the intake. */
   async subscribe(): Promise<void> {
-    const { client, stream, start, options, group } = this.#settings
+    // At once: the broker may have given the partition to somebody else before it answers.
+    this.#scheduleGuard()
+    await this.#read(this.#feed, this.#settings.start)
+    if (this.#over) return
+    this.#alive = setInterval(() => this.#showLife(), WATCH_INTERVAL_MS)
+    this.#alive.unref()
+  }
+
+  async #read(feed: PartitionFeed, start: number): Promise<void> {
+    const { client, stream, options, group } = this.#settings
     const { chunksAhead, filterValues, matchUnfiltered } = options
+    this.#unusedCredits = chunksAhead
+    this.#blocked = 0
     const filter =
       filterValues === undefined
         ? undefined
@@ -107,14 +131,63 @@ export class ActivePartition {
         consumerTag: group,
         ...(filter === undefined ? {} : { filter }),
       },
-      { chunk: (bytes) => this.#feed.push(bytes) },
+      { chunk: (bytes) => this.#arrived(feed, bytes) },
     )
     if (this.#over) return client.unsubscribe(data)
     this.#data = data
     if (this.#owedCredits > 0) client.credit(data, this.#owedCredits)
-    this.#scheduleGuard()
-    this.#alive = setInterval(() => this.#showLife(), WATCH_INTERVAL_MS)
-    this.#alive.unref()
+    this.#owedCredits = 0
+  }
+
+  #arrived(feed: PartitionFeed, bytes: Buffer): void {
+    feed.push(bytes)
+    this.#unusedCredits -= 1
+    if (this.#mayBeBlocked) this.#blocked += 1
+  }
+
+  /** Where a reader has used half of its credits, the broker may stop until it has more: measured on RabbitMQ 4.0.5. */
+  get #mayBeBlocked(): boolean {
+    return this.#unusedCredits <= this.#settings.options.chunksAhead / 2
+  }
+
+  /** The broker's reader goes on: where its place is still in the stream, it loses nothing from here on. */
+  async #unblocked(): Promise<void> {
+    const { client, stream } = this.#settings
+    const [blocked, { expected }] = [this.#blocked, this.#feed]
+    const first = await firstOffsetOf(client, stream)
+    if (first <= expected && this.#blocked === blocked) this.#blocked = 0
+  }
+
+  /**
+   * Retention has overtaken the reader where the stream begins beyond the expected offset. Told once, although the broker reads a file to
+   * its end that was deleted meanwhile. A filter's reader that had credits left has seen what lies between, whether or not it is there still.
+   */
+  async #lookInto(expected: number): Promise<boolean> {
+    const { client, stream, sink, options } = this.#settings
+    if (options.filterValues !== undefined && this.#blocked === 0) return true
+    this.#blocked = 0
+    const first = await firstOffsetOf(client, stream)
+    if (first <= expected || expected < this.#overtakenTo || this.#over) return true
+    this.#overtakenTo = first
+    const range = await rangeOf(client, stream)
+    if (this.#over) return false
+    const { topic, partition } = this.assignment
+    if (sink.outOfRange({ topic, partition, offset: String(expected), ...heldIn(range) }) === 'earliest') return true
+    await this.#skipTo(range.end)
+    return false
+  }
+
+  /** Reads on from there. What has been handed out before is finished and committed. */
+  async #skipTo(offset: number): Promise<void> {
+    const data = this.#data
+    this.#data = undefined
+    this.#feed.stop()
+    this.#feed = this.#feedFrom(offset)
+    this.#owedCredits = 0
+    if (data !== undefined) await this.#settings.client.unsubscribe(data)
+    if (this.#over) return
+    await this.#read(this.#feed, offset)
+    this.#pass(offset, undefined)
   }
 
   /** Nothing is handed out from now on; commits still work. */
@@ -128,12 +201,17 @@ export class ActivePartition {
     await this.abandon()
   }
 
-  /** Ends without a word: another member owns the partition, and everything that is stored of it. */
-  async abandon(): Promise<void> {
+  /** Ends at once: nothing is stored any more, since another member may own the partition. */
+  end(): void {
     this.#over = true
     this.stop()
     clearInterval(this.#alive)
     clearTimeout(this.#guard)
+  }
+
+  /** Ends, and lets go of what it holds on the broker. */
+  async abandon(): Promise<void> {
+    this.end()
     const data = this.#data
     this.#data = undefined
     if (data !== undefined) await this.#settings.client.unsubscribe(data)
@@ -250,8 +328,12 @@ export class ActivePartition {
 
   /** Chunks may come before the answer that names the subscription. */
   #credit(): void {
+    const { client, options } = this.#settings
     if (this.#data === undefined) this.#owedCredits += 1
-    else this.#settings.client.credit(this.#data, 1)
+    else client.credit(this.#data, 1)
+    this.#unusedCredits += 1
+    if (options.filterValues === undefined || this.#blocked === 0) return
+    if (!this.#mayBeBlocked) void this.#unblocked().catch(() => {})
   }
 }
 

@@ -115,6 +115,23 @@ export function recordTooLarge(topic: string): StreamError {
   )
 }
 
+/** A record that has no form on the wire. Its batch goes on without it. */
+export function recordNotEncodable(topic: string, cause: unknown): StreamError {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return failure(
+    'INVALID_ARGUMENT',
+    `the record can't be encoded as an AMQP 1.0 message: ${reason}`,
+    'send',
+    topic,
+    cause,
+  )
+}
+
+/** A batch of sub-entries that can't be read: its messages can't be told apart. */
+export function batchUnreadable(topic: string, problem: string): StreamError {
+  return failure('UNSUPPORTED', problem, 'consume', topic)
+}
+
 /** A commit of a partition that this member doesn't hold any more. */
 export function partitionGone(topic: string, partition: number): StreamError {
   return failure('ABORTED', `partition ${partition} of '${topic}' belongs to another member now`, 'ack', topic)

@@ -32,6 +32,8 @@ export class GroupMembership {
 
   /** Waits for what this member gets at once, and until every partition's starting position is fixed, here or by another member. */
   async joined(signal: AbortSignal): Promise<void> {
+    // A partition may lack an owner from the group's first moment on: then nobody would fix its position.
+    this.#watch.start()
     for (let waited = 0; waited < FIRST_ASSIGNMENT_MS && !this.#ownsAny(); waited += POLL_MS) {
       await delay(POLL_MS, signal)
     }
@@ -42,7 +44,6 @@ export class GroupMembership {
       }
     }
     if (!this.#ownsAny()) this.#context.sink.assigned([])
-    this.#watch.start()
   }
 
   get streams(): string[] {
@@ -53,6 +54,7 @@ export class GroupMembership {
   lose(error: unknown): void {
     if (this.#lost !== undefined) return
     this.#lost = { error }
+    for (const member of this.#members) member.end()
     this.#context.sink.lost(error)
   }
 

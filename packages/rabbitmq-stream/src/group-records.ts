@@ -1,6 +1,8 @@
 import { QueryOffsetRequest } from 'rabbitmq-stream-js-client/dist/requests/query_offset_request.js'
 import { StoreOffsetRequest } from 'rabbitmq-stream-js-client/dist/requests/store_offset_request.js'
+import { StreamStatsRequest } from 'rabbitmq-stream-js-client/dist/requests/stream_stats_request.js'
 import type { QueryOffsetResponse } from 'rabbitmq-stream-js-client/dist/responses/query_offset_response.js'
+import type { StreamStatsResponse } from 'rabbitmq-stream-js-client/dist/responses/stream_stats_response.js'
 import { ResponseCode } from './client-patches/server-error.js'
 import type { StreamConnection } from './client-patches/stream-connection.js'
 import { hasCode, newerFormat, notStored } from './errors.js'
@@ -99,7 +101,7 @@ export class GroupRecordStore {
   }
 
   /**
-   * Everything below `next` is done. Resolves once the broker has shown that it keeps the position.
+   * Everything below `next` is done. Resolves once the broker has shown that it keeps the position, or forgets it since retention is further by now.
    *
    * @param check - gets the epoch that is stored, before each attempt to store and after it; what it throws ends the attempts.
    */
@@ -113,7 +115,13 @@ export class GroupRecordStore {
       // Else another member may have stored its own in between.
       if (position === next) return
     }
-    throw notStored(this.#group, this.#topic)
+    // The broker forgets positions that retention has overtaken, at once where they are so when they are stored.
+    if (!(await this.#isOvertaken(next - 1))) throw notStored(this.#group, this.#topic)
+  }
+
+  async #isOvertaken(offset: number): Promise<boolean> {
+    const { statistics } = await this.#connection.sendAndWait<StreamStatsResponse>(new StreamStatsRequest(this.#stream))
+    return Number(statistics.firstChunkId) > offset
   }
 
   #storePosition(next: number): void {

@@ -52,6 +52,9 @@ export function maxEncodedBytes(record: OutgoingRecord): number {
   return bytes
 }
 
+/** The last millisecond of JavaScript's dates. */
+const MAX_TIMESTAMP = 8_640_000_000_000_000
+
 /** Writes a record as an AMQP 1.0 message: properties, application properties, one data section. Returns where it ends. */
 export function encodeRecord(target: Buffer, start: number, record: OutgoingRecord): number {
   const at = writeApplicationProperties(target, writeProperties(target, start, record), record)
@@ -67,8 +70,10 @@ function writeProperties(target: Buffer, start: number, record: OutgoingRecord):
   at = writeText(target, at, record.id)
   target.fill(0x40, at, at + 8)
   at = target.writeUInt8(0x83, at + 8)
-  at = target.writeUInt32BE(Math.floor(record.timestamp / 0x1_0000_0000), at)
-  at = target.writeUInt32BE(record.timestamp % 0x1_0000_0000, at)
+  // A date that the field can't hold, or no reader could make a date of, must not keep its batch from being sent.
+  const timestamp = Math.min(MAX_TIMESTAMP, Math.max(0, Math.floor(record.timestamp)))
+  at = target.writeUInt32BE(Math.floor(timestamp / 0x1_0000_0000), at)
+  at = target.writeUInt32BE(timestamp % 0x1_0000_0000, at)
   target.writeUInt32BE(at - sizeAt - 4, sizeAt)
   return at
 }

@@ -20,6 +20,11 @@ export interface FeedSettings {
   passed(next: number, last: number | undefined): void
   /** Lets the broker send another chunk. */
   credit(): void
+  /**
+   * Nothing of what lies between `expected` and the chunk that follows was delivered: records of the broker, messages that a filter
+   * withholds, or what retention has removed unread. True: go on with that chunk. False: the feed has been replaced.
+   */
+  gap(expected: number): Promise<boolean>
   report(problem: string): void
   broken(error: unknown): void
 }
@@ -34,23 +39,49 @@ export class PartitionFeed {
   readonly #settings: FeedSettings
   readonly #sink: ConsumerSink
   readonly #chunks = new Deque<Chunk>()
+  /** Chunks behind a gap that is being looked into. */
+  readonly #held = new Set<Chunk>()
+  #expected: number
   #waiting = false
   #stopped = false
 
   constructor(settings: FeedSettings, sink: ConsumerSink) {
     this.assignment = settings.assignment
     this.#settings = settings
+    this.#expected = settings.start
     this.#sink = sink
+  }
+
+  /** Where the next chunk begins, if there is no gap before it. */
+  get expected(): number {
+    return this.#expected
   }
 
   /** A chunk has arrived. */
   push(bytes: Buffer): void {
     if (this.#stopped) return
+    let chunk: Chunk
     try {
-      this.#chunks.push(new Chunk(bytes))
+      chunk = new Chunk(bytes)
     } catch (error) {
       return this.#settings.broken(error)
     }
+    this.#chunks.push(chunk)
+    if (chunk.firstOffset > this.#expected) void this.#lookInto(chunk, this.#expected)
+    this.#expected = Math.max(this.#expected, chunk.end)
+    this.#pump()
+  }
+
+  /** Asked as soon as the chunk has arrived: retention may go on while it waits for room. */
+  async #lookInto(chunk: Chunk, expected: number): Promise<void> {
+    this.#held.add(chunk)
+    try {
+      if (!(await this.#settings.gap(expected))) return
+    } catch (error) {
+      if (!this.#stopped) this.#settings.broken(error)
+      return
+    }
+    this.#held.delete(chunk)
     this.#pump()
   }
 
@@ -58,12 +89,13 @@ export class PartitionFeed {
   stop(): void {
     this.#stopped = true
     this.#chunks.clear()
+    this.#held.clear()
   }
 
   #pump(): void {
     while (!this.#stopped && !this.#waiting) {
       const chunk = this.#chunks.peek()
-      if (chunk === undefined) return
+      if (chunk === undefined || this.#held.has(chunk)) return
       try {
         this.#handOut(chunk)
       } catch (error) {

@@ -29,7 +29,6 @@
 import {
   type ConsumerSink,
   type Delivery,
-  type OutOfRange,
   type PartitionAssignment,
   type PartitionLag,
   type PartitionPositions,
@@ -44,14 +43,7 @@ import { partitionGone, takenOver } from './errors.js'
 import { GroupRecordStore, type GroupRecords } from './group-records.js'
 import type { StreamConsumerSettings } from './options.js'
 import type { Candidate, Sight } from './orphan-watch.js'
-import {
-  firstOffsetOf,
-  hasMessagesFrom,
-  lagOf,
-  rangeOf,
-  resolvePosition,
-  type StreamRange,
-} from './stream-positions.js'
+import { firstOffsetOf, hasMessagesFrom, heldIn, lagOf, rangeOf, resolvePosition } from './stream-positions.js'
 
 /** Epochs of two members that are activated in the same millisecond differ by chance. */
 const EPOCH_SPREAD = 65_536
@@ -211,6 +203,12 @@ export class PartitionMember implements Candidate {
   stop(): void {
     this.#stopped = true
     this.#active?.stop()
+  }
+
+  /** A connection of the client is lost: the broker may have activated another member already. */
+  end(): void {
+    this.#stopped = true
+    this.#active?.end()
   }
 
   /** The loop ends in good order. Never rejects. */
@@ -402,11 +400,4 @@ export class PartitionMember implements Candidate {
       }
     })
   }
-}
-
-/** The offsets of the oldest and the newest message. */
-function heldIn({ first, end, lastChunkAt }: StreamRange): Pick<OutOfRange, 'first' | 'last'> {
-  return lastChunkAt === undefined
-    ? { first: undefined, last: undefined }
-    : { first: String(first), last: String(end - 1) }
 }

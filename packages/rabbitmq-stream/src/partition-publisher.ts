@@ -2,7 +2,7 @@ import { Deque, type OutgoingRecord, type PublishBatch } from '@streamswitch/cor
 import { ServerError } from './client-patches/server-error.js'
 import type { PublishError } from './client-patches/server-frames.js'
 import type { StreamPublisherHandle } from './client-patches/stream-client.js'
-import { recordTooLarge } from './errors.js'
+import { recordNotEncodable, recordTooLarge } from './errors.js'
 import {
   cutSubEntries,
   encodePublish,
@@ -68,9 +68,11 @@ export class PartitionPublisher {
     const ids: bigint[] = []
     const indexes: number[] = []
     const sendable = this.#numbered(batch, ids, indexes)
-    const { frames, tooLarge } = encodePublish(sendable, this.#frame, (index) => ids[index] as bigint)
-    for (const index of tooLarge.toReversed()) {
-      batch.fail(indexes[index] as number, recordTooLarge(this.#settings.topic))
+    const { frames, unsent } = encodePublish(sendable, this.#frame, (index) => ids[index] as bigint)
+    const { topic } = this.#settings
+    for (const { index, cause } of unsent.toReversed()) {
+      const error = cause === undefined ? recordTooLarge(topic) : recordNotEncodable(topic, cause)
+      batch.fail(indexes[index] as number, error)
       ids.splice(index, 1)
       indexes.splice(index, 1)
     }

@@ -20,8 +20,14 @@ export interface PublishedSpan {
 /** Frames that are ready to be written in one go. */
 export interface EncodedBatch {
   readonly frames: Buffer
-  /** Records of the batch that no frame can hold. */
-  readonly tooLarge: readonly number[]
+  /** Records of the batch that can't be sent, in order. */
+  readonly unsent: readonly UnsentRecord[]
+}
+
+export interface UnsentRecord {
+  readonly index: number
+  /** Why it can't be encoded; `undefined`: no frame can hold it. */
+  readonly cause: unknown
 }
 
 export interface FrameSettings {
@@ -46,19 +52,26 @@ export function encodePublish(
   const { filterOf } = settings
   const overhead = FRAME_HEADER_BYTES + ENTRY_HEADER_BYTES
   let capacity = FRAME_HEADER_BYTES
-  for (const record of records)
-    capacity += maxEncodedBytes(record) + overhead + (filterOf === undefined ? 0 : filterBytes(filterOf(record)))
-  const writer = new FrameWriter(Buffer.allocUnsafe(capacity), settings, filterOf === undefined ? 1 : 2)
-  const tooLarge: number[] = []
-  for (let index = 0; index < records.length; index += 1) {
-    const record = records[index] as OutgoingRecord
-    if (!writer.add(record, filterOf?.(record))) {
-      tooLarge.push(index)
-      continue
+  const broken = new Map<number, unknown>()
+  for (const [index, record] of records.entries()) {
+    try {
+      capacity += maxEncodedBytes(record) + overhead + (filterOf === undefined ? 0 : filterBytes(filterOf(record)))
+    } catch (cause) {
+      broken.set(index, cause)
     }
-    writer.setId(idOf(index))
   }
-  return { frames: writer.finish(), tooLarge }
+  const writer = new FrameWriter(Buffer.allocUnsafe(capacity), settings, filterOf === undefined ? 1 : 2)
+  const unsent: UnsentRecord[] = []
+  for (const [index, record] of records.entries()) {
+    try {
+      if (broken.has(index)) throw broken.get(index)
+      if (writer.add(record, filterOf?.(record))) writer.setId(idOf(index))
+      else unsent.push({ index, cause: undefined })
+    } catch (cause) {
+      unsent.push({ index, cause })
+    }
+  }
+  return { frames: writer.finish(), unsent }
 }
 
 /** Writes frames one behind the other into one buffer. */

@@ -1,4 +1,4 @@
-import type { StartPosition } from '@streamswitch/core/driver'
+import type { OutOfRange, StartPosition } from '@streamswitch/core/driver'
 import { MetadataRequest } from 'rabbitmq-stream-js-client/dist/requests/metadata_request.js'
 import { StreamStatsRequest } from 'rabbitmq-stream-js-client/dist/requests/stream_stats_request.js'
 import type { StreamStatsResponse } from 'rabbitmq-stream-js-client/dist/responses/stream_stats_response.js'
@@ -39,6 +39,13 @@ export async function rangeOf(client: StreamClient, stream: string): Promise<Str
   const [chunk] = await readChunks(client, stream, Offset.last(), 1, () => true)
   if (chunk === undefined) return { first, end: lastChunk + 1, lastChunkAt: undefined }
   return { first, end: chunk.end, lastChunkAt: chunk.timestamp }
+}
+
+/** The offsets of the oldest and the newest message. */
+export function heldIn({ first, end, lastChunkAt }: StreamRange): Pick<OutOfRange, 'first' | 'last'> {
+  return lastChunkAt === undefined
+    ? { first: undefined, last: undefined }
+    : { first: String(first), last: String(end - 1) }
 }
 
 /** The offset that a position means now, within what the stream holds. `outside` says where to go on where the position lies outside. */

@@ -1,6 +1,7 @@
 import type { OutgoingRecord } from '@streamswitch/core/driver'
 import { describe, expect, test } from 'vitest'
 import { encodeRecord, maxEncodedBytes, NativeMessage, toDelivery } from '../src/message.js'
+import { encodePublish } from '../src/publish-frame.js'
 
 const RECORD: OutgoingRecord = {
   id: 'order-7',
@@ -27,6 +28,24 @@ const hex = (text: string): string => Buffer.from(text).toString('hex')
 const str = (text: string): string => `a1${Buffer.byteLength(text).toString(16).padStart(2, '0')}${hex(text)}`
 
 describe('the wire', () => {
+  test('a date that the field or a reader can not hold is the nearest one that they can', () => {
+    const written = (timestamp: number): number => decode(encode({ ...RECORD, timestamp })).timestamp
+    expect([-1, -1e300, 1.5, 1e300, Number.POSITIVE_INFINITY].map(written)).toEqual([0, 0, 1, 8.64e15, 8.64e15])
+  })
+
+  test('a record that can not be encoded is left out of its frame, the others are in it', () => {
+    const broken = {
+      ...RECORD,
+      get id(): string {
+        throw new Error('no id')
+      },
+    }
+    const settings = { publisherId: 1, frameMaxBytes: 1_048_576 }
+    const { frames, unsent } = encodePublish([RECORD, broken, RECORD], settings, (index) => BigInt(index))
+    expect(unsent).toEqual([{ index: 1, cause: new Error('no id') }])
+    expect(frames.equals(encodePublish([RECORD, RECORD], settings, (index) => BigInt(2 * index)).frames)).toBe(true)
+  })
+
   test('properties, application properties and one data section, byte for byte', () => {
     const entries = ['streamswitch-key', 'customer-42', 'tenant', 'acme', 'note', 'Grüße', 'empty', '']
       .map(str)

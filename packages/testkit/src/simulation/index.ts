@@ -1,0 +1,12 @@
+/**
+ * Deterministic simulation of membership protocols: the real code of an adapter over a scripted broker and a virtual clock, under random
+ * joins, leaves, kills, freezes, slow calls, cuts and restarts. A protocol plugs in with one file, see {@link SimulatedProtocol}.
+ */
+export type { GroundTruth, Ledger } from './ledger.js'
+export type { OffsetOf } from './member.js'
+export { play } from './play.js'
+export type { ProtocolRun, SimulatedProtocol } from './protocol.js'
+export { type SimulationResult, simulate } from './simulate.js'
+export { formatHistory, formatSummary, type SimulationSummary, simulateMany } from './simulate-many.js'
+export type { Actor } from './virtual-clock.js'
+export { Pipe, SimulatedProcess, World } from './world.js'

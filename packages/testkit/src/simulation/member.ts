@@ -1,0 +1,263 @@
+import {
+  type ConsumerDriver,
+  type ConsumerSink,
+  type Delivery,
+  isStreamError,
+  type PartitionAssignment,
+} from '@streamswitch/core/driver'
+import type { Ledger } from './ledger.js'
+import type { SimulatedProcess, World } from './world.js'
+
+const CAPACITY = 10
+const RECONNECT_MS = 500
+const CONNECT_TIMEOUT_MS = 10_000
+const CLOSE_MS = 5_000
+/** Acks get at least this long after the handlers have ended. */
+const SETTLE_MS = 500
+
+/** Where a delivery is in its partition. */
+export type OffsetOf = (delivery: Delivery) => number
+
+export interface MemberSettings {
+  readonly world: World
+  readonly ledger: Ledger
+  readonly process: SimulatedProcess
+  readonly driver: (sink: ConsumerSink) => ConsumerDriver
+  readonly offsetOf: OffsetOf
+  /** How long a handler takes, in milliseconds. */
+  readonly handlerMs: () => number
+}
+
+interface Held {
+  readonly assignment: PartitionAssignment
+  readonly waiting: Delivery[]
+  running: { readonly timer: NodeJS.Timeout; readonly delivery: Delivery } | undefined
+  done: Delivery | undefined
+  settling: Promise<void> | undefined
+  draining: boolean
+  closed: boolean
+  room: (() => void) | undefined
+  quiet: (() => void)[]
+}
+
+/**
+ * What core is for a driver, by the contract of `ConsumerSink` and no more: hands deliveries to handlers one by one, commits what is done,
+ * drains revoked partitions, and replaces a driver that is lost. Takes drivers that settle cumulatively.
+ */
+export class SimulatedMember {
+  readonly process: SimulatedProcess
+  readonly #settings: MemberSettings
+  readonly #held = new Map<PartitionAssignment, Held>()
+  #driver: ConsumerDriver | undefined
+  #leaving = false
+  #left = false
+
+  constructor(settings: MemberSettings) {
+    this.#settings = settings
+    this.process = settings.process
+  }
+
+  /** True once it has left in good order. */
+  get left(): boolean {
+    return this.#left
+  }
+
+  start(): void {
+    this.#connect(0)
+  }
+
+  /** What it acquires from now on is a mistake. */
+  willLeave(): void {
+    this.#leaving = true
+  }
+
+  /** Leaves in good order. */
+  async leave(): Promise<void> {
+    const driver = this.#driver
+    await driver?.stop()
+    await this.#within(
+      Promise.all([...this.#held.values()].map((held) => this.#drain(held, driver, CLOSE_MS))),
+      CLOSE_MS,
+    )
+    for (const held of [...this.#held.values()]) this.#close(held)
+    this.#driver = undefined
+    await driver?.close()
+    this.#left = true
+  }
+
+  #connect(delayMs: number): void {
+    setTimeout(() => void this.#open(), delayMs)
+  }
+
+  async #open(): Promise<void> {
+    if (this.#leaving) return
+    const { world, process, driver: create } = this.#settings
+    let lost = false
+    const sink = this.#sink(
+      () => this.#driver ?? driver,
+      (error) => {
+        if (lost) return
+        lost = true
+        world.log(process.name, `lost: ${String(error)}`)
+        if (this.#driver !== driver) return
+        this.#driver = undefined
+        for (const held of [...this.#held.values()]) this.#close(held)
+        void driver.close().then(() => this.#connect(RECONNECT_MS * (1 + world.random.next())))
+      },
+    )
+    const driver: ConsumerDriver = create(sink)
+    this.#driver = driver
+    const deadline = new AbortController()
+    const timer = setTimeout(() => deadline.abort(new Error('not joined in time')), CONNECT_TIMEOUT_MS)
+    try {
+      await Promise.race([driver.open(deadline.signal), aborted(deadline.signal)])
+    } catch (error) {
+      world.log(process.name, `not joined: ${String(error)}`)
+      if (this.#driver !== driver) return
+      this.#driver = undefined
+      for (const held of [...this.#held.values()]) this.#close(held)
+      await driver.close()
+      this.#connect(RECONNECT_MS * (1 + world.random.next()))
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #sink(driver: () => ConsumerDriver, lost: (error: unknown) => void): ConsumerSink {
+    const { ledger, process } = this.#settings
+    return {
+      assigned: (assignments) => {
+        for (const assignment of assignments) {
+          ledger.acquired(process, assignment.partition, assignment.epoch, this.#leaving)
+          this.#held.set(assignment, {
+            assignment,
+            waiting: [],
+            running: undefined,
+            done: undefined,
+            settling: undefined,
+            draining: false,
+            closed: false,
+            room: undefined,
+            quiet: [],
+          })
+        }
+      },
+      revoked: async (assignments, how, deadlineMs = 10_000) => {
+        const held = assignments.map((one) => this.#held.get(one)).filter((one) => one !== undefined)
+        if (how === 'graceful') await Promise.all(held.map((one) => this.#drain(one, driver(), deadlineMs)))
+        for (const one of held) this.#close(one)
+      },
+      deliver: (assignment, deliveries) => {
+        const held = this.#held.get(assignment)
+        if (held === undefined || held.draining) return undefined
+        held.waiting.push(...deliveries)
+        this.#pump(held, driver)
+        if (held.waiting.length < CAPACITY) return undefined
+        return new Promise((resolve) => {
+          held.room = resolve
+        })
+      },
+      capacity: (assignment) => Math.max(0, CAPACITY - (this.#held.get(assignment)?.waiting.length ?? CAPACITY)),
+      lost,
+      outOfRange: () => 'earliest',
+      startIgnored: () => {},
+      report: (error) => this.#settings.world.log(process.name, `reports: ${String(error)}`),
+    }
+  }
+
+  #pump(held: Held, driver: () => ConsumerDriver): void {
+    if (held.running !== undefined || held.draining || held.closed) return
+    const delivery = held.waiting.shift()
+    if (delivery === undefined) return
+    const { ledger, process, handlerMs, offsetOf } = this.#settings
+    const { partition } = held.assignment
+    ledger.started(process, partition)
+    const timer = setTimeout(() => {
+      held.running = undefined
+      ledger.handled(partition, offsetOf(delivery))
+      held.done = delivery
+      this.#settle(held, driver)
+      this.#wake(held)
+      this.#pump(held, driver)
+    }, handlerMs())
+    held.running = { timer, delivery }
+    if (held.waiting.length < CAPACITY) {
+      held.room?.()
+      held.room = undefined
+    }
+  }
+
+  /** Commits what is done, after the driver's interval. */
+  #settle(held: Held, driver: () => ConsumerDriver): void {
+    if (held.settling !== undefined) return
+    held.settling = new Promise<void>((resolve) =>
+      setTimeout(resolve, held.draining ? 0 : driver().settleIntervalMs),
+    ).then(() => this.#commit(held, driver()))
+  }
+
+  async #commit(held: Held, driver: ConsumerDriver): Promise<void> {
+    for (let attempt = 1; held.done !== undefined && !held.closed; attempt += 1) {
+      const last = held.done
+      held.done = undefined
+      try {
+        await driver.commit?.(held.assignment, last)
+      } catch (error) {
+        if (!isStreamError(error) || !error.retryable || held.closed) break
+        held.done ??= last
+        await new Promise<void>((resolve) => setTimeout(resolve, 100 * attempt))
+      }
+    }
+    held.settling = undefined
+  }
+
+  /** Lets the running handler end, or ends it after the deadline, and commits. */
+  async #drain(held: Held, driver: ConsumerDriver | undefined, deadlineMs: number): Promise<void> {
+    held.draining = true
+    held.waiting.length = 0
+    held.room?.()
+    const { world } = this.#settings
+    const deadline = world.now + deadlineMs
+    if (held.running !== undefined) await this.#within(new Promise<void>((wake) => held.quiet.push(wake)), deadlineMs)
+    this.#abort(held)
+    const rest = Math.max(SETTLE_MS, deadline - world.now)
+    if (driver !== undefined)
+      await this.#within(
+        (held.settling ?? Promise.resolve()).then(() => this.#commit(held, driver)),
+        rest,
+      )
+  }
+
+  #abort(held: Held): void {
+    clearTimeout(held.running?.timer)
+    held.running = undefined
+  }
+
+  #close(held: Held): void {
+    if (held.closed) return
+    held.closed = true
+    held.draining = true
+    this.#abort(held)
+    held.room?.()
+    this.#wake(held)
+    this.#held.delete(held.assignment)
+    const { partition, epoch } = held.assignment
+    this.#settings.ledger.released(this.process, partition, epoch)
+  }
+
+  #wake(held: Held): void {
+    for (const wake of held.quiet.splice(0)) wake()
+  }
+
+  async #within(promise: Promise<unknown>, ms: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const timeout = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms)
+    })
+    await Promise.race([promise.catch(() => {}), timeout])
+    clearTimeout(timer)
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }))
+}

@@ -1,0 +1,32 @@
+import type { ConsumerDriver, ConsumerSink } from '@streamswitch/core/driver'
+import type { GroundTruth, Ledger } from './ledger.js'
+import type { OffsetOf } from './member.js'
+import type { SimulatedProcess, World } from './world.js'
+
+/** A membership protocol that can be simulated: a scripted broker, and the real code that speaks to it. One file per protocol. */
+export interface SimulatedProtocol {
+  readonly name: string
+  /** A broker with an empty topic, for a run of its own. */
+  start(world: World, ledger: (truth: GroundTruth, partitions: number) => Ledger): ProtocolRun
+}
+
+/** One run's broker. Its calls take effect at once, its answers travel by the world's latencies. */
+export interface ProtocolRun {
+  readonly partitions: number
+  readonly offsetOf: OffsetOf
+  /** A driver of the process, as core would create it: for one connection. */
+  driver(process: SimulatedProcess, sink: ConsumerSink): ConsumerDriver
+  produce(partition: number): void
+  /** Everything below is committed; `undefined` for a group that has nothing yet. */
+  position(partition: number): number | undefined
+  /** What members have left behind on the broker, judged once all is at rest; `undefined`: nothing. */
+  leftover(): string | undefined
+  /** The process is gone, and its connections with it. */
+  kill(process: SimulatedProcess): void
+  /** Cuts one or all of the process's connections; each side learns of it at some time. */
+  cut(process: SimulatedProcess): void
+  /** The process doesn't run any more, for now. */
+  froze(process: SimulatedProcess): void
+  /** The broker is gone for so long, with everything that it doesn't keep. */
+  restart(downMs: number): void
+}

@@ -1,0 +1,237 @@
+import { Randomness } from '../faults/soak/randomness.js'
+import { Ledger } from './ledger.js'
+import { SimulatedMember } from './member.js'
+import type { ProtocolRun, SimulatedProtocol } from './protocol.js'
+import { type HistoryEntry, SimulatedProcess, SLOW_CALL_MS, World } from './world.js'
+
+const MAX_MEMBERS = 4
+/** How long faults last, and what follows. */
+const FAULTS_MS = { from: 6_000, to: 22_000 }
+/** Within this time after the last fault every partition must have an owner, and everything must be done. */
+const REST_MS = 120_000
+const REST_POLL_MS = 250
+/** A member whose handlers hang as long as a revocation may take. */
+const HANGING_MS = 12_000
+
+/** What came of one seed. */
+export interface SimulationResult {
+  readonly seed: number
+  /** Empty: every promise held. */
+  readonly violations: readonly string[]
+  readonly history: readonly HistoryEntry[]
+  /** How many events happened in how many milliseconds of virtual time. */
+  readonly events: number
+  readonly virtualMs: number
+  /** How often each fault was done. */
+  readonly faults: Readonly<Record<string, number>>
+}
+
+type Fault = (run: Simulation) => void
+
+const FAULTS: readonly (readonly [name: string, weight: number, fault: Fault])[] = [
+  ['produce', 30, (run) => run.produce()],
+  ['join', 12, (run) => run.join(1)],
+  ['join together', 3, (run) => run.join(2)],
+  ['leave', 6, (run) => run.leave()],
+  ['kill', 6, (run) => run.kill(1)],
+  ['kill together', 5, (run) => run.kill(2)],
+  ['freeze', 7, (run) => run.freeze()],
+  ['slow calls', 10, (run) => run.slow()],
+  ['cut', 8, (run) => run.cut()],
+  ['broker restart', 1, (run) => run.restart()],
+]
+const WEIGHTS = FAULTS.reduce((sum, [, weight]) => sum + weight, 0)
+
+/** One random run of a protocol. The same seed gives the same run. */
+export async function simulate(protocol: SimulatedProtocol, seed: number): Promise<SimulationResult> {
+  const random = new Randomness(seed)
+  const world = new World(random)
+  const { random: originalRandom } = Math
+  const restore = world.clock.install()
+  Math.random = () => random.next()
+  try {
+    return await new Simulation(protocol, world).run(seed)
+  } finally {
+    Math.random = originalRandom
+    restore()
+  }
+}
+
+class Simulation {
+  readonly #world: World
+  readonly #run: ProtocolRun
+  readonly #ledger: Ledger
+  readonly #members = new Set<SimulatedMember>()
+  readonly #leavers = new Set<SimulatedMember>()
+  readonly #faults: Record<string, number> = {}
+  #started = 0
+
+  constructor(protocol: SimulatedProtocol, world: World) {
+    this.#world = world
+    let ledger: Ledger | undefined
+    this.#run = protocol.start(world, (truth, partitions) => {
+      ledger = new Ledger(world, partitions, truth)
+      return ledger
+    })
+    if (ledger === undefined) throw new Error(`the protocol ${protocol.name} keeps no ledger`)
+    this.#ledger = ledger
+  }
+
+  async run(seed: number): Promise<SimulationResult> {
+    const { clock, random, violations, history } = this.#world
+    const broken = (): boolean => violations.length > 0
+    this.join(random.between(1, 3))
+    const end = random.between(FAULTS_MS.from, FAULTS_MS.to)
+    while (clock.now < end && !broken()) {
+      await clock.run(Math.min(end, clock.now + this.#pause()), broken)
+      if (!broken()) this.#fault()
+    }
+    if (!broken()) await this.#rest(broken)
+    return { seed, violations, history, events: clock.events, virtualMs: clock.now, faults: this.#faults }
+  }
+
+  /** Short pauses let faults fall into the steps of another's consequences. */
+  #pause(): number {
+    const { random } = this.#world
+    return random.chance(50) ? random.between(0, 30) : random.between(30, 2_500)
+  }
+
+  #fault(): void {
+    let drawn = this.#world.random.between(1, WEIGHTS)
+    for (const [name, weight, fault] of FAULTS) {
+      drawn -= weight
+      if (drawn > 0) continue
+      this.#faults[name] = (this.#faults[name] ?? 0) + 1
+      return fault(this)
+    }
+  }
+
+  /** Everything is well again: partitions find owners, and all is handled and committed. */
+  async #rest(broken: () => boolean): Promise<void> {
+    const { clock } = this.#world
+    this.#world.log('simulation', 'no more faults')
+    this.#world.faulty = false
+    for (const { process } of this.#members) {
+      process.slowUntil = 0
+      if (process.frozen) this.#thaw(process)
+    }
+    if (this.#remaining === 0) this.join(1)
+    for (let partition = 0; partition < this.#run.partitions; partition += 1) this.#run.produce(partition)
+    const deadline = clock.now + REST_MS
+    const unrest = (): string | undefined => this.#ledger.unrest((partition) => this.#run.position(partition))
+    // Twice: calls of before that are still slow may disturb it once more, and what they store too late must not stay.
+    for (let round = 1; round <= 2 && !broken(); round += 1) {
+      while (clock.now < deadline && !broken() && unrest() !== undefined)
+        await clock.run(clock.now + REST_POLL_MS, broken)
+      const missing = unrest()
+      if (missing !== undefined && !broken()) this.#world.violate(`${missing} within ${REST_MS} ms`)
+      await clock.run(clock.now + (round === 1 ? 2 * SLOW_CALL_MS : 1_000), broken)
+    }
+    const missing = unrest()
+    if (missing !== undefined && !broken()) this.#world.violate(`${missing}, though all was done before`)
+    const leftover = this.#run.leftover()
+    if (leftover !== undefined && !broken()) this.#world.violate(leftover)
+  }
+
+  join(count: number): void {
+    const { random, clock } = this.#world
+    for (let index = 0; index < count && this.#members.size < MAX_MEMBERS; index += 1) {
+      this.#started += 1
+      const process = new SimulatedProcess(`member ${this.#started}`, random.chance(30) ? random.between(0, 60_000) : 0)
+      this.#world.processes.push(process)
+      const hangs = random.chance(20)
+      const member = new SimulatedMember({
+        world: this.#world,
+        ledger: this.#ledger,
+        process,
+        driver: (sink) => this.#run.driver(process, sink),
+        offsetOf: this.#run.offsetOf,
+        handlerMs: () => (hangs && this.#world.faulty && random.chance(5) ? HANGING_MS : random.between(1, 60)),
+      })
+      this.#members.add(member)
+      this.#world.log(process.name, 'starts')
+      clock.schedule(0, process, () => member.start())
+    }
+  }
+
+  produce(): void {
+    const { random } = this.#world
+    const partition = random.between(0, this.#run.partitions - 1)
+    for (let count = random.between(1, 8); count > 0; count -= 1) this.#run.produce(partition)
+  }
+
+  leave(): void {
+    const member = this.#any()
+    if (member === undefined || this.#leavers.has(member) || this.#remaining < 2) return
+    this.#leavers.add(member)
+    this.#world.log(member.process.name, 'leaves')
+    this.#world.clock.schedule(0, member.process, () => {
+      member.willLeave()
+      void member.leave().then(() => this.#end(member))
+    })
+  }
+
+  kill(count: number): void {
+    for (let index = 0; index < count; index += 1) {
+      const member = this.#any()
+      if (member !== undefined) this.#end(member)
+    }
+  }
+
+  freeze(): void {
+    const member = this.#any()
+    if (member === undefined || member.process.frozen) return
+    const { random, clock, outside } = this.#world
+    const { process } = member
+    const ms = random.chance(70) ? random.between(10, 3_000) : random.between(3_000, 25_000)
+    this.#world.log(process.name, `freezes for ${ms} ms`)
+    process.freeze()
+    process.calmSince = Number.POSITIVE_INFINITY
+    this.#run.froze(process)
+    clock.schedule(ms, outside, () => {
+      if (process.frozen && !process.dead) this.#thaw(process)
+    })
+  }
+
+  slow(): void {
+    const member = this.#any()
+    if (member === undefined) return
+    this.#world.slowDown(member.process, this.#world.random.between(100, 9_000))
+  }
+
+  cut(): void {
+    const member = this.#any()
+    if (member === undefined) return
+    this.#run.cut(member.process)
+  }
+
+  restart(): void {
+    const { random } = this.#world
+    this.#run.restart(random.between(100, 4_000))
+  }
+
+  #thaw(process: SimulatedProcess): void {
+    this.#world.log(process.name, 'thaws')
+    process.calmSince = Math.max(this.#world.now, process.slowUntil + SLOW_CALL_MS)
+    this.#world.clock.thaw(process)
+  }
+
+  /** Members that haven't been asked to leave. */
+  get #remaining(): number {
+    return [...this.#members].filter((member) => !this.#leavers.has(member)).length
+  }
+
+  #any(): SimulatedMember | undefined {
+    const members = [...this.#members]
+    return members.length === 0 ? undefined : this.#world.random.pick(members)
+  }
+
+  #end(member: SimulatedMember): void {
+    const { process } = member
+    this.#world.log(process.name, member.left ? 'has left' : 'is killed')
+    process.dead = true
+    this.#members.delete(member)
+    this.#ledger.died(process)
+    this.#run.kill(process)
+  }
+}
