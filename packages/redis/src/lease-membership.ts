@@ -120,7 +120,9 @@ export class LeaseMembership implements Membership {
     const { heartbeatMs } = this.#settings
     clearTimeout(this.#timer)
     // A member that is owed a partition looks more often, in case a change was missed.
-    this.#timer = setTimeout(() => this.#look(), hungry ? Math.ceil(heartbeatMs / 4) : heartbeatMs)
+    const everyMs = hungry ? Math.ceil(heartbeatMs / 4) : heartbeatMs
+    // All loops of a process in the same turn, which wakes it once for all of them; processes keep apart.
+    this.#timer = setTimeout(() => this.#look(), everyMs - (performance.now() % everyMs))
   }
 
   /** A heartbeat now, or right after the one that is under way. */
