@@ -94,23 +94,35 @@ return {epoch, suspectTo, pending[1]}
 /**
  * Renews this member's leases, notes how far the group is, and tells who holds each partition. What it costs doesn't depend on how many
  * groups read the topic.
- * KEYS: stream and lease of each partition. ARGV: group, owner, leaseMs, then the token of each ('' for those of others), then the last
- * entry that each reader has had ('' where it isn't known).
- * Replies per partition the owner, '' where it is free, '${FENCED}' where it was this member's and no longer is.
+ * KEYS: stream and lease of each partition. ARGV: group, owner, leaseMs, consumer, idle limit in ms, then the token of each ('' for those of
+ * others), then the last entry that each reader has had ('' where it isn't known).
+ * Replies per partition the owner, '' where it is free, '${FENCED}' where it was this member's and no longer is; and per partition the
+ * consumer, not of this transport, that has left an entry pending for longer than the limit, or ''.
  */
 export const HEARTBEAT = new Script(`${EVEN_WHEN_FULL}${NOW}${IDS}
-local owners, count = {}, #KEYS / 2
+local owners, foreign, count = {}, {}, #KEYS / 2
+local function foreignIn(stream, consumers)
+  for _, consumer in ipairs(consumers or {}) do
+    if consumer[1] ~= ARGV[4]
+      and #redis.call('XPENDING', stream, ARGV[1], 'IDLE', ARGV[5], '-', '+', 1, consumer[1]) > 0 then return consumer[1] end
+  end
+  return ''
+end
 for index = 1, count do
-  local stream, key, token = KEYS[index * 2 - 1], KEYS[index * 2], ARGV[3 + index]
+  local stream, key, token = KEYS[index * 2 - 1], KEYS[index * 2], ARGV[5 + index]
+  foreign[index] = ''
   local lease = redis.call('HMGET', key, 'owner', 'until', 'token')
   if token ~= '' and lease[3] ~= token then
     owners[index] = '${FENCED}'
   elseif token ~= '' then
     owners[index] = ARGV[2]
     local news = {'until', string.format('%.0f', now + ARGV[3])}
-    local pending, position = redis.pcall('XPENDING', stream, ARGV[1]), ARGV[3 + count + index]
+    local pending, position = redis.pcall('XPENDING', stream, ARGV[1]), ARGV[5 + count + index]
     if not pending.err then
-      if pending[1] > 0 then position = predecessor(pending[2]) end
+      if pending[1] > 0 then
+        position = predecessor(pending[2])
+        foreign[index] = foreignIn(stream, pending[4])
+      end
       if position ~= '' then news[3], news[4] = 'position', position end
     end
     redis.call('HSET', key, unpack(news))
@@ -120,7 +132,7 @@ for index = 1, count do
     owners[index] = ''
   end
 end
-return owners
+return {owners, foreign}
 `)
 
 /**

@@ -24,7 +24,7 @@ export class GroupSetup {
   readonly #incarnation: Incarnation
   readonly #sink: ConsumerSink
   readonly #absent = new Set<string>()
-  #watch = new TopicWatch([])
+  #watch = new TopicWatch([], 'loop')
 
   constructor(connection: Connection, spec: ConsumerSpec, incarnation: Incarnation, sink: ConsumerSink) {
     this.#connection = connection
@@ -44,7 +44,7 @@ export class GroupSetup {
       this.#incarnation.partitions.set(topic.topic, count)
       if (recorded) watched.push({ spec: topic, partitions: count })
     }
-    this.#watch = new TopicWatch(watched)
+    this.#watch = new TopicWatch(watched, 'loop')
     if (this.#incarnation.joined) {
       await Promise.all(partitions.map((partition) => this.ensureIfThere(partition)))
       return partitions

@@ -1,6 +1,7 @@
 import type { Connection } from './connection.js'
 import { HEARTBEAT, MEMBERS, RELEASE, TAKE } from './group-scripts.js'
 import { changesKey, FORMAT_VERSION, membersKey, type Partition } from './keys.js'
+import type { RedisSettings } from './options.js'
 
 /** A lease that was taken. */
 export interface TakenLease {
@@ -18,40 +19,45 @@ export class LeaseCalls {
   readonly owner: string
   readonly #connection: Connection
   readonly #group: string
-  readonly #leaseMs: number
+  readonly #consumer: string
+  readonly #settings: RedisSettings
 
-  constructor(connection: Connection, group: string, owner: string, leaseMs: number) {
+  /** @param consumer - the one that pending entries of the group belong to, whoever is the owner. */
+  constructor(connection: Connection, group: string, consumer: string, owner: string, settings: RedisSettings) {
     this.#connection = connection
     this.#group = group
+    this.#consumer = consumer
     this.owner = owner
-    this.#leaseMs = leaseMs
+    this.#settings = settings
   }
 
   /** Notes that this member lives, leaves or gave a partition back. Returns the live members, sorted. */
   async members(brokerTopic: string, what: 'live' | 'leave' | 'gave'): Promise<string[]> {
     const keys = [membersKey(brokerTopic, this.#group), changesKey(brokerTopic, this.#group)]
-    const reply = await this.#connection.run(MEMBERS, keys, [this.owner, this.#leaseMs, what])
+    const reply = await this.#connection.run(MEMBERS, keys, [this.owner, this.#settings.leaseMs, what])
     return (reply as Buffer[]).map(String).sort()
   }
 
   /**
-   * Renews the leases whose tokens are given ('' for others) and notes the positions ('' for unknown ones). Returns each partition's
-   * owner, as the script says.
+   * Renews the leases whose tokens are given ('' for others) and notes the positions ('' for unknown ones). Returns for each partition its
+   * owner, and the foreign consumer that has left something pending, as the script says.
    */
   async heartbeat(
     partitions: readonly Partition[],
     tokens: readonly string[],
     positions: readonly string[],
-  ): Promise<string[]> {
+  ): Promise<{ readonly owners: string[]; readonly foreign: string[] }> {
     const keys = partitions.flatMap((partition) => [partition.stream, partition.lease])
-    const args = [this.#group, this.owner, this.#leaseMs, ...tokens, ...positions]
-    const reply = await this.#connection.run(HEARTBEAT, keys, args)
-    return (reply as Buffer[]).map(String)
+    const { claimIdleMs, leaseMs } = this.#settings
+    const args = [this.#group, this.owner, leaseMs, this.#consumer, claimIdleMs, ...tokens, ...positions]
+    const reply = (await this.#connection.run(HEARTBEAT, keys, args)) as readonly Buffer[][]
+    const [owners = [], foreign = []] = reply.map((list) => list.map(String))
+    return { owners, foreign }
   }
 
   /** Takes a lease; `undefined` where another member has it. */
   async take(partition: Partition): Promise<TakenLease | undefined> {
-    const args = [this.#group, this.owner, this.#leaseMs, FORMAT_VERSION]
+    const args = [this.#group, this.owner, this.#settings.leaseMs, FORMAT_VERSION]
     const reply = await this.#connection.run(TAKE, [partition.stream, partition.lease], args)
     const [epoch, suspectTo, pending] = reply as [Buffer, Buffer, number]
     if (epoch.length === 0) return undefined

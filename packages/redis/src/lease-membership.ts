@@ -54,7 +54,7 @@ export class LeaseMembership implements Membership {
     this.#settings = settings
     this.#spec = spec
     this.#setup = setup
-    this.#calls = new LeaseCalls(context.connection, context.group, owner, settings.leaseMs)
+    this.#calls = new LeaseCalls(context.connection, context.group, context.consumer, owner, settings)
     this.#partitions = partitions
     this.#lose = lose
     this.#retention = new RetentionKeeper(context.connection, settings, spec)
@@ -120,7 +120,9 @@ export class LeaseMembership implements Membership {
     const { heartbeatMs } = this.#settings
     clearTimeout(this.#timer)
     // A member that is owed a partition looks more often, in case a change was missed.
-    this.#timer = setTimeout(() => this.#look(), hungry ? Math.ceil(heartbeatMs / 4) : heartbeatMs)
+    const everyMs = hungry ? Math.ceil(heartbeatMs / 4) : heartbeatMs
+    // All loops of a process in the same turn, which wakes it once for all of them; processes keep apart.
+    this.#timer = setTimeout(() => this.#look(), everyMs - (performance.now() % everyMs))
   }
 
   /** A heartbeat now, or right after the one that is under way. */
@@ -185,7 +187,7 @@ export class LeaseMembership implements Membership {
     const holdings = partitions.map((partition) => this.#held.get(partition))
     const tokens = holdings.map((holding) => holding?.reader.token ?? '')
     const positions = holdings.map((holding) => holding?.reader.lastId ?? '')
-    const [members, owners] = await Promise.all([
+    const [members, { owners, foreign }] = await Promise.all([
       this.#calls.members(brokerTopic, 'live'),
       this.#calls.heartbeat(partitions, tokens, positions),
     ])
@@ -194,6 +196,7 @@ export class LeaseMembership implements Membership {
       owners[index] = 'another'
       this.#drop(holding)
     }
+    for (const [index, consumer] of foreign.entries()) if (consumer !== '') this.#takeForeign(holdings[index], consumer)
     const releasing = new Set([...holdings.keys()].filter((index) => holdings[index]?.releasing === true))
     const me = this.#calls.owner
     const plan = balance({ me, members: members.includes(me) ? members : [...members, me].sort(), owners, releasing })
@@ -276,6 +279,20 @@ export class LeaseMembership implements Membership {
     } catch (error) {
       this.#lose(error)
     }
+  }
+
+  /** What somebody else has read in this group and not acked would wait until the partition moves. */
+  #takeForeign(holding: Holding | undefined, consumer: string): void {
+    if (holding === undefined || holding.releasing || this.#held.get(holding.partition) !== holding) return
+    holding.releasing = true
+    const { topic, number } = holding.partition
+    this.#context.sink.report(
+      new StreamError(
+        `consumer '${consumer}', which is no loop of this transport, has read messages of partition ${number} of '${topic}' in group '${this.#spec.group}' and has not acked them for ${this.#settings.claimIdleMs} ms (claimIdleMs): they are handled here. Give it a group of its own`,
+        { code: 'CONFLICT', retryable: false, transport: 'redis', operation: 'consume', topic },
+      ),
+    )
+    void this.#startOver(holding.reader.assignment)
   }
 
   #holdingOf(assignment: PartitionAssignment): Holding | undefined {

@@ -42,7 +42,7 @@ export const redisFields = {
   leaseMs: option.integer({ default: 6_000, min: 200, max: 600_000 }),
   /** How often a member renews its leases and looks for others, in milliseconds. */
   heartbeatMs: option.integer({ default: 1_500, min: 50, max: 300_000 }),
-  /** With `ordering: 'none'`: how long a member may be silent before others take its messages, in milliseconds. Running handlers keep theirs. */
+  /** With `ordering: 'none'`: how long a member may be silent before others take its messages, in milliseconds. Running handlers keep theirs. With `ordering: 'key'`: the same for consumers of the group that are no loops. */
   claimIdleMs: option.integer({ default: 30_000, min: 300, max: 86_400_000 }),
   /** How often `retention` is enforced, in milliseconds. */
   retentionIntervalMs: option.integer({ default: 5_000, min: 100, max: 3_600_000 }),

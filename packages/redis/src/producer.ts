@@ -42,7 +42,7 @@ export class RedisProducerDriver implements ProducerDriver {
   readonly #lanes = new Map<number, Lane>()
   #connection: Connection | undefined
   #barrier: DurabilityBarrier | undefined
-  #watch = new TopicWatch([])
+  #watch = new TopicWatch([], 'producer')
   #partitions = 1
 
   constructor(
@@ -67,7 +67,7 @@ export class RedisProducerDriver implements ProducerDriver {
     const { partitions, recorded } = await provisionTopic(connection, this.#spec.topic, this.#session.partitions)
     this.#partitions = partitions
     this.#session.partitions = partitions
-    this.#watch = new TopicWatch(recorded ? [{ spec: this.#spec.topic, partitions }] : [])
+    this.#watch = new TopicWatch(recorded ? [{ spec: this.#spec.topic, partitions }] : [], 'producer')
     this.#barrier = new DurabilityBarrier(connection, settings.durability, settings.durabilityTimeoutMs)
     const isBounded = this.#spec.topic.role !== 'dead-letters'
     return {

@@ -6,16 +6,19 @@ import { metadataDamaged, metadataLost, TOPIC_FACTS } from './topic.js'
 
 /**
  * Compares the metadata of topics with what this process has read, and restores those that are lost where it may.
- * KEYS: metadata and the stream of its own name, of each topic. ARGV: format version, then the known number of partitions and '1' where
- * it may be restored, of each. Replies the outcome and a detail for each.
+ * KEYS: metadata and the stream of its own name, of each topic. ARGV: format version, '1' for who reads the topics, then the known
+ * number of partitions and '1' where it may be restored, of each. Replies the outcome and a detail for each.
  */
 const CHECK_TOPICS = new Script(`${EVEN_WHEN_FULL}${TOPIC_FACTS}
-local function check(key, topic, known, create)
+local function check(key, topic, known, create, reads)
   local kind = redis.call('TYPE', key)['ok']
   if kind ~= 'none' and kind ~= 'hash' then return {'damaged', 'is a ' .. kind .. ', not a hash'} end
   local value = redis.call('HGET', key, 'partitions')
   local recorded = partitionsIn(value)
-  if recorded == known then return {'ok', ''} end
+  if recorded == known then
+    local bare = reads == '1' and known > 1 and redis.call('TYPE', topic)['ok'] == 'stream'
+    return bare and redis.call('XLEN', topic) > 0 and {'bare', ''} or {'ok', ''}
+  end
   if recorded then return {'changed', tostring(recorded)} end
   local highest = highestStream(topic)
   -- Without streams the topic was deleted, which is no matter of the metadata alone.
@@ -26,7 +29,7 @@ local function check(key, topic, known, create)
 end
 local replies = {}
 for index = 1, #KEYS / 2 do
-  replies[index] = check(KEYS[index * 2 - 1], KEYS[index * 2], tonumber(ARGV[index * 2]), ARGV[index * 2 + 1])
+  replies[index] = check(KEYS[index * 2 - 1], KEYS[index * 2], tonumber(ARGV[index * 2 + 1]), ARGV[index * 2 + 2], ARGV[2])
 end
 return replies
 `)
@@ -49,8 +52,12 @@ export class TopicWatch {
   readonly #topics: readonly WatchedTopic[]
   readonly #known = new Map<WatchedTopic, string>()
 
-  constructor(topics: readonly WatchedTopic[]) {
+  readonly #role: 'loop' | 'producer'
+
+  /** @param role - loops also find messages beside the partitions, which nobody reads. */
+  constructor(topics: readonly WatchedTopic[], role: 'loop' | 'producer') {
     this.#topics = topics
+    this.#role = role
   }
 
   /** Returns what is new since the last check. Rejects with what the server replies. */
@@ -58,7 +65,11 @@ export class TopicWatch {
     if (this.#topics.length === 0) return []
     const keys = this.#topics.flatMap(({ spec }) => [metaKey(spec.brokerTopic), spec.brokerTopic])
     const args = this.#topics.flatMap(({ spec, partitions }) => [partitions, spec.provision === 'create' ? '1' : ''])
-    const replies = (await connection.run(CHECK_TOPICS, keys, [FORMAT_VERSION, ...args])) as readonly Buffer[][]
+    const replies = (await connection.run(CHECK_TOPICS, keys, [
+      FORMAT_VERSION,
+      this.#role === 'loop' ? '1' : '',
+      ...args,
+    ])) as readonly Buffer[][]
     const findings: TopicFinding[] = []
     for (const [index, reply] of replies.entries()) {
       const topic = this.#topics[index] as WatchedTopic
@@ -76,6 +87,12 @@ function describe({ spec, partitions }: WatchedTopic, outcome: string, detail: s
   if (outcome === 'lost') return metadataLost(spec, Number(detail))
   if (outcome === 'damaged') return metadataDamaged(spec, detail)
   const context = { transport: 'redis', operation: 'open', topic: spec.topic }
+  if (outcome === 'bare') {
+    return new StreamError(
+      `stream '${spec.brokerTopic}' holds messages that nobody reads: topic '${spec.topic}' has ${partitions} partitions, so that its streams are '${spec.brokerTopic}:0' to '${spec.brokerTopic}:${partitions - 1}'. Whoever writes to it must take one of these`,
+      { code: 'CONFLICT', ...context },
+    )
+  }
   const now = outcome === 'changed' ? `now say ${detail} partitions` : `were ${detail} and have been restored`
   const advice =
     outcome === 'changed'

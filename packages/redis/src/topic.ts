@@ -6,6 +6,9 @@ import { EVEN_WHEN_FULL, Script } from './script.js'
 /** Largest number of partitions that a topic may have. */
 const MAX_PARTITIONS = 10_000
 
+/** Streams that are looked for at a time. */
+const PAGE = 500
+
 /**
  * What the metadata say, and what the streams of a topic say about it: `T:n` exists only where there are several partitions. A stream
  * that has metadata itself is a topic, not a partition.
@@ -15,24 +18,27 @@ local function partitionsIn(meta)
   local number = meta and string.match(meta, '^[1-9]%d*$') and tonumber(meta)
   return number and number <= ${MAX_PARTITIONS} and number or nil
 end
+local function isPartition(name)
+  return redis.call('TYPE', name)['ok'] == 'stream' and redis.call('EXISTS', 'ss:{' .. name .. '}:meta') == 0
+end
 local function highestStream(topic)
-  for first = ${MAX_PARTITIONS - 1_000}, 0, -1000 do
+  local highest = -1
+  -- Loops create the streams of all partitions, so that those above an empty page are not looked for: each new topic pays for the first.
+  for first = 0, ${MAX_PARTITIONS} - ${PAGE}, ${PAGE} do
     local names = {}
-    for number = first, first + 999 do names[#names + 1] = topic .. ':' .. number end
+    for index = 1, ${PAGE} do names[index] = topic .. ':' .. first + index - 1 end
     local existing = redis.pcall('EXISTS', unpack(names))
     if type(existing) == 'table' then
       -- A node of a cluster doesn't look into other slots. Topics have one partition there.
       if string.find(existing.err, 'slot', 1, true) then return -1 end
       error(existing.err)
     end
-    if existing > 0 then
-      for index = #names, 1, -1 do
-        if redis.call('TYPE', names[index])['ok'] == 'stream'
-          and redis.call('EXISTS', 'ss:{' .. names[index] .. '}:meta') == 0 then return first + index - 1 end
-      end
+    if existing == 0 then return highest end
+    for index = ${PAGE}, 1, -1 do
+      if isPartition(names[index]) then highest = first + index - 1 break end
     end
   end
-  return -1
+  return highest
 end
 `
 

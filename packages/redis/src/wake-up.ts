@@ -4,7 +4,7 @@ import { CHECK_WAITING } from './group-scripts.js'
 import type { Partition } from './keys.js'
 
 /** How long the server holds an unanswered read, in milliseconds. */
-export const BLOCK_MS = 5_000
+export const BLOCK_MS = 10_000
 
 /** How often waiting partitions are checked where members look more rarely, in milliseconds. */
 const CHECK_MS = 2_000

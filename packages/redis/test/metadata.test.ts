@@ -69,6 +69,15 @@ describe('metadata that are gone while streams exist', () => {
     expect(await client.hget(metaOf(topic), 'partitions')).toBe('4')
   })
 
+  test('of a topic with thousands of partitions the highest stream is found', async () => {
+    const topic = unique('topic')
+    const client = plainClient(broker.url)
+    const adding = client.pipeline()
+    for (let number = 0; number < 2_345; number += 10) adding.xadd(`${topic}:${number}`, '*', 'payload', '1')
+    await adding.exec()
+    await expect(openRedis(broker.url).producer(topic).init()).rejects.toEqual(atLeast(2_341))
+  })
+
   test('a topic whose name ends like a partition of another one is no partition of it', async () => {
     const topic = unique('topic')
     const client = plainClient(broker.url)
