@@ -13,6 +13,7 @@ import {
 import { type AmqpConnection, openConnection } from './connection.js'
 import { ControlChannel } from './control-channel.js'
 import { DroppedWatch } from './dropped-watch.js'
+import { classifyError, notConnected } from './errors.js'
 import { GroupConsumer, type GroupConsumerSettings } from './group-consumer.js'
 import type { Shared } from './transport.js'
 
@@ -37,6 +38,7 @@ export class AmqpConsumerDriver implements ConsumerDriver {
   #connection: AmqpConnection | undefined
   #groups: GroupConsumer[] = []
   #dropped: DroppedWatch | undefined
+  #joined = false
   #lost = false
   #checking: Promise<unknown> | undefined
   #closing: Promise<void> | undefined
@@ -75,6 +77,7 @@ export class AmqpConsumerDriver implements ConsumerDriver {
     this.#dropped.refresh()
     signal.throwIfAborted()
     await this.#firstAssignment(signal)
+    this.#joined = true
     // Core takes acks once it has seen that this is open, and not before.
     setImmediate(() => {
       for (const group of this.#groups) group.start()
@@ -97,8 +100,15 @@ export class AmqpConsumerDriver implements ConsumerDriver {
     this.#groupOf(assignment)?.release(assignment, deliveries)
   }
 
+  /** Rejects with UNAVAILABLE while the broker is away, and before it was joined: no lag can be told then, which is not none. */
   async lag(): Promise<readonly PartitionLag[]> {
-    return (await Promise.all(this.#groups.map((group) => group.lag()))).flat()
+    const topic = this.#spec.topics[0]?.topic
+    if (!this.#joined || this.#lost || this.#connection?.gone !== false) throw notConnected(topic)
+    try {
+      return (await Promise.all(this.#groups.map((group) => group.lag()))).flat()
+    } catch (error) {
+      throw classifyError(error, 'lag', topic)
+    }
   }
 
   /** What a check finds counts, also when it comes after another sign of life. */

@@ -235,6 +235,16 @@ export function unroutable(topic: string): StreamError {
   )
 }
 
+/** Nothing can be asked while there is no connection. */
+export function notConnected(topic: string | undefined): StreamError {
+  return new StreamError('the loop is not connected to the broker', {
+    code: 'UNAVAILABLE',
+    transport: 'amqp',
+    operation: 'lag',
+    topic,
+  })
+}
+
 /** A group that existed has no queues any more. */
 export function queuesDeleted(topic: string, group: string): StreamError {
   return new StreamError(
