@@ -9,6 +9,7 @@ import {
   type Delivery,
   type PartitionAssignment,
   type PartitionLag,
+  topicMissing,
 } from '@streamswitch/core/driver'
 import { type AmqpConnection, openConnection } from './connection.js'
 import { ControlChannel } from './control-channel.js'
@@ -64,8 +65,11 @@ export class AmqpConsumerDriver implements ConsumerDriver {
       signal.throwIfAborted()
       const group = new GroupConsumer(this.#groupSettings(connection), topic)
       this.#groups.push(group)
-      await group.join()
+      await this.#join(group)
     }
+    if (this.#groups.every((group) => group.partitions === 0))
+      throw topicMissing('amqp', this.#spec.topics[0]?.topic ?? '')
+    this.#shared.joined.add(this.#spec)
     this.#dropped = new DroppedWatch({
       connection,
       control: this.#control,
@@ -82,6 +86,15 @@ export class AmqpConsumerDriver implements ConsumerDriver {
     setImmediate(() => {
       for (const group of this.#groups) group.start()
     })
+  }
+
+  /** A topic that is missing when the loop starts is an error; one that was deleted since is left out. */
+  async #join(group: GroupConsumer): Promise<void> {
+    try {
+      await group.join()
+    } catch (error) {
+      if (!this.#shared.joined.has(this.#spec) || !group.leaveOut(error)) throw error
+    }
   }
 
   /** Waits a moment for the partitions that the others hand over. Where there will be none, core is told so. */
@@ -158,6 +171,7 @@ export class AmqpConsumerDriver implements ConsumerDriver {
       memberIntervalMs: settings.memberIntervalMs,
       sink: this.#sink,
       lost: (error) => this.#lose(error),
+      beside: this.#spec.topics.length > 1,
       membersChanged: () => this.#dropped?.refresh(),
     }
   }

@@ -191,12 +191,12 @@ export function headersTooLarge(topic: string, bytes: number, frameBytes: number
 
 /** Another exchange has the topic's name. @param isSuperStream - there is a queue named like the first partition of a super stream. */
 export function exchangeTaken(error: unknown, spec: { readonly topic: string }, isSuperStream: boolean): StreamError {
-  const reason = shorten(error instanceof Error ? error.message : String(error))
+  const reason = error === undefined ? '' : ` (${shorten(error instanceof Error ? error.message : String(error))})`
   const what = isSuperStream
     ? 'is taken by a super stream, as the transport rabbitmq-stream creates for a topic of several partitions'
     : "is taken by an exchange that isn't a topic of Streamswitch's on AMQP (another client's, or a topic of the transport rabbitmq-stream)"
   return new StreamError(
-    `topic '${spec.topic}' can't be used on amqp: its name ${what}: use another prefix or virtual host for one of the two (${reason})`,
+    `topic '${spec.topic}' can't be used on amqp: its name ${what}: use another prefix or virtual host for one of the two${reason}`,
     { code: 'CONFLICT', transport: 'amqp', operation: 'open', topic: spec.topic, cause: error },
   )
 }
