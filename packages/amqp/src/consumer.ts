@@ -124,6 +124,20 @@ export class AmqpConsumerDriver implements ConsumerDriver {
     }
   }
 
+  /**
+   * Messages that the broker could have delivered to this member and has not, by partition of its own. Asks no other member, which `lag` does:
+   * in a large group at rest, the answers of all to each other took longer than the stall watch waits.
+   */
+  async undelivered(): Promise<ReadonlyMap<PartitionAssignment, number>> {
+    const connection = this.#connection
+    if (!this.#joined || connection === undefined) return new Map()
+    return connection.withChannel('count waiting messages', async (channel) => {
+      const counts = new Map<PartitionAssignment, number>()
+      for (const group of this.#groups) await group.countUndelivered(channel, counts)
+      return counts
+    })
+  }
+
   /** What a check finds counts, also when it comes after another sign of life. */
   async probe(): Promise<void> {
     if (this.#checking === undefined) {

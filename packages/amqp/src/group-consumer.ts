@@ -8,7 +8,7 @@ import {
   type TopicSpec,
   topicMissing,
 } from '@streamswitch/core/driver'
-import type { ConsumeMessage } from 'amqplib'
+import type { Channel, ConsumeMessage } from 'amqplib'
 import { assignPartitions } from './assign-partitions.js'
 import { AttemptStore } from './attempt-store.js'
 import type { AmqpConnection } from './connection.js'
@@ -158,6 +158,16 @@ export class GroupConsumer implements DropTarget {
       asker: instance,
       members,
     })
+  }
+
+  /** Adds how many messages wait in the queues of this member's partitions. One that holds its prefetch gets no more until it acks. */
+  async countUndelivered(channel: Channel, counts: Map<PartitionAssignment, number>): Promise<void> {
+    for (const consumer of this.#consumers) {
+      const { assignment, partition, unacked } = consumer
+      if (assignment === undefined) continue
+      const { messageCount } = await channel.checkQueue(this.names.queue(partition))
+      counts.set(assignment, unacked < this.#settings.prefetch ? messageCount : 0)
+    }
   }
 
   async probe(): Promise<void> {
