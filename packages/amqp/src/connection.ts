@@ -11,7 +11,8 @@ import {
   withSignal,
 } from '@streamswitch/core/driver'
 import { type Channel, type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
-import { classifyError, unanswered } from './errors.js'
+import { classifyError, isUnexplainedRefusal, unanswered } from './errors.js'
+import { askWhyRefused } from './open-refusal.js'
 import type { AmqpSettings } from './options.js'
 
 const PORT = 5672
@@ -251,15 +252,18 @@ async function openHost(
   const password = await readSecret(settings.password, 'amqp')
   const tls = settings.tls ? await readTls(settings, 'amqp') : {}
   signal?.throwIfAborted()
+  const { host, port } = address
+  const { username, vhost } = settings
+  const request = { host, port, username, password: password ?? (username === 'guest' ? 'guest' : ''), vhost }
   const opening = connect(
     {
       protocol: settings.tls ? 'amqps' : 'amqp',
-      hostname: address.host,
-      port: address.port,
-      username: settings.username,
-      password: password ?? (settings.username === 'guest' ? 'guest' : ''),
+      hostname: host,
+      port,
+      username,
+      password: request.password,
       // amqplib decodes it once more, also where it doesn't stand in a URL.
-      vhost: encodeURIComponent(settings.vhost),
+      vhost: encodeURIComponent(vhost),
       heartbeat: settings.heartbeatSeconds,
     },
     { ...tls, noDelay: true, keepAlive: true, timeout: HOST_TIMEOUT_MS, clientProperties: { connection_name: name } },
@@ -270,7 +274,8 @@ async function openHost(
   } catch (error) {
     // Given up while it was connecting: it must not stay open when it gets through after all.
     connection.then((late) => late.close()).catch(() => {})
-    throw error
+    if (!isUnexplainedRefusal(error)) throw error
+    throw (await askWhyRefused({ ...request, tls: settings.tls ? tls : undefined })) ?? error
   }
 }
 

@@ -9,10 +9,12 @@ import {
   type Delivery,
   type PartitionAssignment,
   type PartitionLag,
+  topicMissing,
 } from '@streamswitch/core/driver'
 import { type AmqpConnection, openConnection } from './connection.js'
 import { ControlChannel } from './control-channel.js'
 import { DroppedWatch } from './dropped-watch.js'
+import { classifyError, notConnected } from './errors.js'
 import { GroupConsumer, type GroupConsumerSettings } from './group-consumer.js'
 import type { Shared } from './transport.js'
 
@@ -37,6 +39,7 @@ export class AmqpConsumerDriver implements ConsumerDriver {
   #connection: AmqpConnection | undefined
   #groups: GroupConsumer[] = []
   #dropped: DroppedWatch | undefined
+  #joined = false
   #lost = false
   #checking: Promise<unknown> | undefined
   #closing: Promise<void> | undefined
@@ -62,8 +65,11 @@ export class AmqpConsumerDriver implements ConsumerDriver {
       signal.throwIfAborted()
       const group = new GroupConsumer(this.#groupSettings(connection), topic)
       this.#groups.push(group)
-      await group.join()
+      await this.#join(group)
     }
+    if (this.#groups.every((group) => group.partitions === 0))
+      throw topicMissing('amqp', this.#spec.topics[0]?.topic ?? '')
+    this.#shared.joined.add(this.#spec)
     this.#dropped = new DroppedWatch({
       connection,
       control: this.#control,
@@ -75,10 +81,20 @@ export class AmqpConsumerDriver implements ConsumerDriver {
     this.#dropped.refresh()
     signal.throwIfAborted()
     await this.#firstAssignment(signal)
+    this.#joined = true
     // Core takes acks once it has seen that this is open, and not before.
     setImmediate(() => {
       for (const group of this.#groups) group.start()
     })
+  }
+
+  /** A topic that is missing when the loop starts is an error; one that was deleted since is left out. */
+  async #join(group: GroupConsumer): Promise<void> {
+    try {
+      await group.join()
+    } catch (error) {
+      if (!this.#shared.joined.has(this.#spec) || !group.leaveOut(error)) throw error
+    }
   }
 
   /** Waits a moment for the partitions that the others hand over. Where there will be none, core is told so. */
@@ -97,8 +113,29 @@ export class AmqpConsumerDriver implements ConsumerDriver {
     this.#groupOf(assignment)?.release(assignment, deliveries)
   }
 
+  /** Rejects with UNAVAILABLE while the broker is away, and before it was joined: no lag can be told then, which is not none. */
   async lag(): Promise<readonly PartitionLag[]> {
-    return (await Promise.all(this.#groups.map((group) => group.lag()))).flat()
+    const topic = this.#spec.topics[0]?.topic
+    if (!this.#joined || this.#lost || this.#connection?.gone !== false) throw notConnected(topic)
+    try {
+      return (await Promise.all(this.#groups.map((group) => group.lag()))).flat()
+    } catch (error) {
+      throw classifyError(error, 'lag', topic)
+    }
+  }
+
+  /**
+   * Messages that the broker could have delivered to this member and has not, by partition of its own. Asks no other member, which `lag` does:
+   * in a large group at rest, the answers of all to each other took longer than the stall watch waits.
+   */
+  async undelivered(): Promise<ReadonlyMap<PartitionAssignment, number>> {
+    const connection = this.#connection
+    if (!this.#joined || connection === undefined) return new Map()
+    return connection.withChannel('count waiting messages', async (channel) => {
+      const counts = new Map<PartitionAssignment, number>()
+      for (const group of this.#groups) await group.countUndelivered(channel, counts)
+      return counts
+    })
   }
 
   /** What a check finds counts, also when it comes after another sign of life. */
@@ -148,6 +185,7 @@ export class AmqpConsumerDriver implements ConsumerDriver {
       memberIntervalMs: settings.memberIntervalMs,
       sink: this.#sink,
       lost: (error) => this.#lose(error),
+      beside: this.#spec.topics.length > 1,
       membersChanged: () => this.#dropped?.refresh(),
     }
   }

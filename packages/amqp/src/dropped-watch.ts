@@ -1,4 +1,5 @@
 import {
+  atMost,
   backoffDelayMs,
   type ConsumerSink,
   DEAD_LETTER_GROUP,
@@ -8,7 +9,7 @@ import {
 } from '@streamswitch/core/driver'
 import type { Channel } from 'amqplib'
 import type { AmqpConnection } from './connection.js'
-import { type ControlChannel, confirmed } from './control-channel.js'
+import type { ControlChannel } from './control-channel.js'
 import { asBefore, type Death, deathOf, droppedDelivery, droppedError } from './dropped-message.js'
 import { classifyError, replyCodeOf } from './errors.js'
 import type { GroupNames, SharedNames } from './names.js'
@@ -16,6 +17,8 @@ import { declareStream, follow, type LogEntry, readTail } from './stream-log.js'
 import { provisionDropped } from './topology.js'
 
 const FORMAT = 1
+/** A broker that blocks publishers must not keep a loop from closing, in milliseconds. */
+const CLOSE_MS = 2_000
 /** Messages that are reported at a time, and that the broker sends ahead. */
 const BATCH = 100
 /** After so many messages of other groups the offset is written, so that the next reader need not pass over them. */
@@ -81,11 +84,11 @@ export class DroppedWatch {
     this.#changes = this.#changes.then(() => this.#serve(led, session.signal))
   }
 
-  /** Ends at once what is being reported; it is reported again by whoever leads then. Never rejects. */
+  /** Ends at once what is being reported; it is reported again by whoever leads then. Never rejects, and waits two seconds at most. */
   async close(): Promise<void> {
     this.#closed = true
     this.#session.abort()
-    await this.#changes
+    await atMost(this.#changes, CLOSE_MS)
   }
 
   async #serve(led: readonly DropTarget[], signal: AbortSignal): Promise<void> {
@@ -247,17 +250,18 @@ export class DroppedWatch {
 
   /** Never rejects: what can't be written is reported again by the next leader. */
   async #saveOffset(progress: Progress): Promise<void> {
-    const { connection, logger } = this.#settings
+    const { connection, control, logger } = this.#settings
     const { target, done } = progress
     const stream = target.names.droppedOffset
     const body = Buffer.from(JSON.stringify({ format: FORMAT, offset: done }))
     try {
-      await connection.withChannel(`write ${stream}`, async (channel) => {
-        await declareStream(channel, stream)
-        await confirmed(channel, '', stream, body, { contentType: 'application/json' })
-      })
+      if (progress.saved < 0)
+        await connection.withChannel(`make ${stream}`, (channel) => declareStream(channel, stream))
+      await control.publish('', stream, body, { mandatory: true, contentType: 'application/json' })
       progress.saved = done
     } catch (error) {
+      // Next time it is declared again: it may have been deleted.
+      progress.saved = -1
       if (!connection.gone)
         logger.warn(
           `dropped messages of ${target.topic} will be reported again: their offset could not be written to ${stream}: ${classifyError(error, 'note').message}`,

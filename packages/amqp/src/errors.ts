@@ -22,6 +22,9 @@ const BY_REPLY_CODE: Readonly<Record<number, ErrorMeaning>> = {
   541: { code: 'UNAVAILABLE' },
 }
 
+/** amqplib drops what the broker says when it refuses a virtual host. */
+const UNEXPLAINED_REFUSAL = /Expected ConnectionOpenOk; got <ConnectionClose/
+
 /** By what the text says, first match wins: the broker and amqplib often have no better place for it. */
 const BY_TEXT: readonly (readonly [RegExp, ErrorMeaning])[] = [
   [
@@ -29,10 +32,26 @@ const BY_TEXT: readonly (readonly [RegExp, ErrorMeaning])[] = [
     { code: 'UNAUTHENTICATED', advice: 'check user name and password' },
   ],
   [/SASL mechanism .* is not provided/, { code: 'UNAUTHENTICATED', advice: 'the broker must offer PLAIN' }],
-  // amqplib drops the broker's reason here; it refuses both in the same way.
+  // Only where the broker didn't say why when it was asked once more.
   [
-    /Expected ConnectionOpenOk; got <ConnectionClose/,
-    { code: 'NOT_FOUND', advice: "the virtual host doesn't exist, or the user may not use it" },
+    UNEXPLAINED_REFUSAL,
+    {
+      code: 'UNAVAILABLE',
+      advice: "the virtual host doesn't exist, the user may not use it, or a limit on connections is reached",
+    },
+  ],
+  [/vhost .* not found/, { code: 'NOT_FOUND', advice: 'create the virtual host, or correct the path of the URL' }],
+  [
+    /limit .*\(\d+\) is reached|has reached the maximum allowed/,
+    {
+      code: 'RESOURCE_EXHAUSTED',
+      advice:
+        'raise the limit (rabbitmqctl list_vhost_limits, list_user_limits; rabbitmq.conf), or free what counts for it',
+    },
+  ],
+  [
+    /access to vhost .* refused for user/,
+    { code: 'PERMISSION_DENIED', advice: 'grant the user permissions in the virtual host' },
   ],
   [
     /message size \d+ is larger than configured max size/,
@@ -132,6 +151,11 @@ function shorten(text: string): string {
   return /with message "(.*)"$/s.exec(text)?.[1] ?? text
 }
 
+/** The broker has refused to open the virtual host, and amqplib doesn't say why. */
+export function isUnexplainedRefusal(error: unknown): boolean {
+  return error instanceof Error && UNEXPLAINED_REFUSAL.test(error.message)
+}
+
 /** The reply code that the broker closed a channel or connection with. */
 export function replyCodeOf(error: unknown): number | undefined {
   const code = typeof error === 'object' && error !== null ? (error as { readonly code?: unknown }).code : undefined
@@ -167,12 +191,12 @@ export function headersTooLarge(topic: string, bytes: number, frameBytes: number
 
 /** Another exchange has the topic's name. @param isSuperStream - there is a queue named like the first partition of a super stream. */
 export function exchangeTaken(error: unknown, spec: { readonly topic: string }, isSuperStream: boolean): StreamError {
-  const reason = shorten(error instanceof Error ? error.message : String(error))
+  const reason = error === undefined ? '' : ` (${shorten(error instanceof Error ? error.message : String(error))})`
   const what = isSuperStream
     ? 'is taken by a super stream, as the transport rabbitmq-stream creates for a topic of several partitions'
     : "is taken by an exchange that isn't a topic of Streamswitch's on AMQP (another client's, or a topic of the transport rabbitmq-stream)"
   return new StreamError(
-    `topic '${spec.topic}' can't be used on amqp: its name ${what}: use another prefix or virtual host for one of the two (${reason})`,
+    `topic '${spec.topic}' can't be used on amqp: its name ${what}: use another prefix or virtual host for one of the two${reason}`,
     { code: 'CONFLICT', transport: 'amqp', operation: 'open', topic: spec.topic, cause: error },
   )
 }
@@ -180,7 +204,8 @@ export function exchangeTaken(error: unknown, spec: { readonly topic: string }, 
 /** What keeps a stream from being declared, in words that say what it is for. */
 export function streamsUnavailable(error: unknown, name: string): unknown {
   const code = replyCodeOf(error)
-  if (inequivalentArgument(error) !== undefined) return error
+  if (inequivalentArgument(error) !== undefined || meaningOf(error, String(error)).code === 'RESOURCE_EXHAUSTED')
+    return error
   if (code !== 406 && code !== 503 && code !== 540) return error
   return new StreamError(
     `stream '${name}' can't be declared: ${shorten(error instanceof Error ? error.message : String(error))}; partition counts, the list of topics and dropped messages are kept in streams, which RabbitMQ has from version 3.9 on, unless they are disabled`,
@@ -208,6 +233,16 @@ export function unroutable(topic: string): StreamError {
       topic,
     },
   )
+}
+
+/** Nothing can be asked while there is no connection. */
+export function notConnected(topic: string | undefined): StreamError {
+  return new StreamError('the loop is not connected to the broker', {
+    code: 'UNAVAILABLE',
+    transport: 'amqp',
+    operation: 'lag',
+    topic,
+  })
 }
 
 /** A group that existed has no queues any more. */

@@ -1,13 +1,14 @@
 import { setImmediate as immediate } from 'node:timers/promises'
-import type {
-  ConsumerSink,
-  Delivery,
-  Logger,
-  PartitionAssignment,
-  PartitionLag,
-  TopicSpec,
+import {
+  type ConsumerSink,
+  type Delivery,
+  type Logger,
+  type PartitionAssignment,
+  type PartitionLag,
+  type TopicSpec,
+  topicMissing,
 } from '@streamswitch/core/driver'
-import type { ConsumeMessage } from 'amqplib'
+import type { Channel, ConsumeMessage } from 'amqplib'
 import { assignPartitions } from './assign-partitions.js'
 import { AttemptStore } from './attempt-store.js'
 import type { AmqpConnection } from './connection.js'
@@ -38,6 +39,8 @@ export interface GroupConsumerSettings {
   readonly memberIntervalMs: number
   readonly sink: ConsumerSink
   readonly lost: (error: unknown) => void
+  /** The loop has other topics, which go on when this one is gone. */
+  readonly beside: boolean
   /** Members came, went, or changed what they hold. */
   readonly membersChanged: () => void
 }
@@ -63,6 +66,9 @@ export class GroupConsumer implements DropTarget {
   /** Those that are registered as the ones that should have their partition. */
   readonly #wanted = new Set<PartitionConsumer>()
   #ready = false
+  #started = false
+  /** The topic or the group was deleted, and this transport doesn't create it. */
+  #missing = false
   #ended = false
 
   constructor(settings: GroupConsumerSettings, spec: TopicSpec) {
@@ -139,7 +145,8 @@ export class GroupConsumer implements DropTarget {
     await this.#stores[assignment.partition]?.note(fingerprintOf(delivery.native as ConsumeMessage), attempt)
   }
 
-  lag(): Promise<PartitionLag[]> {
+  async lag(): Promise<PartitionLag[]> {
+    if (this.#missing) return []
     const { connection, control, instance } = this.#settings
     const members = (this.#membership?.peers.length ?? 0) + 1
     return readLag({
@@ -153,12 +160,71 @@ export class GroupConsumer implements DropTarget {
     })
   }
 
-  probe(): Promise<void> {
-    return this.#topology.check()
+  /** Adds how many messages wait in the queues of this member's partitions. One that holds its prefetch gets no more until it acks. */
+  async countUndelivered(channel: Channel, counts: Map<PartitionAssignment, number>): Promise<void> {
+    for (const consumer of this.#consumers) {
+      const { assignment, partition, unacked } = consumer
+      if (assignment === undefined) continue
+      const { messageCount } = await channel.checkQueue(this.names.queue(partition))
+      counts.set(assignment, unacked < this.#settings.prefetch ? messageCount : 0)
+    }
+  }
+
+  async probe(): Promise<void> {
+    if (this.#missing) await this.#rejoin()
+    else await this.#topology.check()
+  }
+
+  /**
+   * Does without a topic that was deleted, until it is there again: the loop's other topics go on. False where that isn't what happened,
+   * or the loop has no other.
+   */
+  leaveOut(error: unknown): boolean {
+    const { code } = classifyError(error, 'consume', this.topic)
+    if (code !== 'NOT_FOUND' || this.creates || !this.#settings.beside || this.#settings.connection.gone) return false
+    if (!this.#missing) this.#settings.sink.report(topicMissing('amqp', this.topic))
+    this.#missing = true
+    return true
+  }
+
+  async #rejoin(): Promise<void> {
+    try {
+      if (this.#consumers.some((consumer) => consumer.isOpen)) {
+        for (const consumer of this.#consumers) await this.#change(consumer, () => this.#reopen(consumer))
+      } else {
+        if (!(await this.#topology.exists())) return
+        // Nothing is left of it: its exchanges, to which the members' queues were bound, are gone as well.
+        await this.#forget()
+        await this.join()
+      }
+    } catch (error) {
+      if (this.leaveOut(error)) return
+      throw error
+    }
+    if (this.#consumers.length === 0 || !this.#consumers.every((consumer) => consumer.isOpen)) return
+    this.#missing = false
+    if (this.#started) this.start()
+  }
+
+  async #forget(): Promise<void> {
+    this.#ready = false
+    await this.#membership?.end()
+    this.#membership = undefined
+    for (const consumer of this.#consumers) consumer.close()
+    this.#consumers = []
+    this.#stores.length = 0
+    this.#wanted.clear()
+  }
+
+  async #reopen(consumer: PartitionConsumer): Promise<void> {
+    if (this.#ended || consumer.isOpen) return
+    await this.#open(consumer, this.#owners()[consumer.partition] === this.#settings.instance)
+    if (this.#settings.ordering === 'none') consumer.assign()
   }
 
   /** Hands deliveries to core from now on. */
   start(): void {
+    this.#started = true
     for (const consumer of this.#consumers) consumer.start()
   }
 
@@ -298,8 +364,7 @@ export class GroupConsumer implements DropTarget {
     await this.#change(consumer, async () => {
       if (this.#ended || consumer.isOpen) return
       if (cancelled) await this.#topology.restore(consumer.partition)
-      await this.#open(consumer, this.#owners()[consumer.partition] === this.#settings.instance)
-      if (this.#settings.ordering === 'none') consumer.assign()
+      await this.#reopen(consumer)
     })
   }
 
@@ -308,7 +373,7 @@ export class GroupConsumer implements DropTarget {
     try {
       await consumer.serialize(change)
     } catch (error) {
-      if (!this.#ended) this.#settings.lost(error)
+      if (!this.#ended && !this.leaveOut(error)) this.#settings.lost(error)
     } finally {
       this.#moving.delete(consumer)
     }

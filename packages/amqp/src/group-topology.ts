@@ -1,8 +1,10 @@
 import type { TopicSpec } from '@streamswitch/core/driver'
+import { replyCodeOf } from './errors.js'
+import { groupNames } from './names.js'
 import {
   type GroupSpec,
   type GroupState,
-  provisionDropped,
+  passiveConsumers,
   provisionGroup,
   provisionQueue,
   provisionTopic,
@@ -41,11 +43,19 @@ export class GroupTopology {
     return provisionGroup(this.#context, this.#spec)
   }
 
+  /** Whether the group's first queue exists. */
+  async exists(): Promise<boolean> {
+    return (
+      (await passiveConsumers(this.#context.connection, groupNames(this.#topic.brokerTopic, this.#group).queue(0))) !==
+      undefined
+    )
+  }
+
   /** Resolves when the broker answers; binds again what was deleted and made again, if this transport makes things. */
   async check(): Promise<void> {
     const { connection } = this.#context
     if (this.#topic.provision !== 'create') await connection.withChannel('probe', async () => {})
-    else await connection.withChannel('probe', (channel) => rebind(channel, this.#spec))
+    else await connection.withChannel('probe', (channel) => rebind(channel, this.#spec)).catch(unlessQueueMissing)
   }
 
   /** Makes a partition's queue again after it was deleted, where this transport makes things. */
@@ -53,13 +63,16 @@ export class GroupTopology {
     if (this.#topic.provision !== 'create') return
     const { connection } = this.#context
     await provisionTopic(this.#context, this.#topic)
-    await provisionDropped(this.#context)
     await provisionQueue(this.#context, this.#spec, partition)
-    // Its neighbours may be gone as well, and be made by their own consumers at this moment.
-    await connection.withChannel('bind again', (channel) => rebindOthers(channel, this.#spec))
+    await connection.withChannel('bind again', (channel) => rebindOthers(channel, this.#spec)).catch(unlessQueueMissing)
   }
 
   get #spec(): GroupSpec {
     return { topic: this.#topic, group: this.#group, ordering: this.#ordering, partitions: this.#partitions }
   }
+}
+
+/** A queue that is gone is made again and bound by its own consumer, which the broker has cancelled. The broker lives. */
+function unlessQueueMissing(error: unknown): void {
+  if (replyCodeOf(error) !== 404) throw error
 }

@@ -55,7 +55,9 @@ export class Membership {
   readonly #peers = new Map<string, Peer>()
   #timer: NodeJS.Timeout | undefined
   #greeted: (() => void) | undefined
+  #joined = false
   #closed = false
+  #channel: Channel | undefined
 
   constructor(settings: MembershipSettings) {
     this.#settings = settings
@@ -65,13 +67,15 @@ export class Membership {
   async join(others: boolean): Promise<void> {
     const { connection, names, member, intervalMs } = this.#settings
     const channel = await connection.openChannel((error, connectionGone) => {
-      if (!this.#closed && !connectionGone) this.#settings.deaf(error)
+      if (!this.#closed && !connectionGone && this.#joined) this.#settings.deaf(error)
     })
+    this.#channel = channel
     const queue = names.memberQueue(member.instance)
     await connection.call(
       'join the group',
       listenOn(channel, queue, names.members, (body) => this.#hear(parseNotice(body))),
     )
+    this.#joined = true
     const answers = others ? this.#greetings() : undefined
     await this.#say('hello')
     await answers
@@ -130,6 +134,14 @@ export class Membership {
     this.#closed = true
     clearInterval(this.#timer)
     this.#greeted?.()
+  }
+
+  /** Ends without a word and lets the connection live: the topic is gone. Never rejects. */
+  async end(): Promise<void> {
+    this.drop()
+    const { connection } = this.#settings
+    if (this.#channel !== undefined && !connection.gone)
+      await connection.call('close a channel', this.#channel.close()).catch(() => {})
   }
 
   #greetings(): Promise<void> {

@@ -48,6 +48,7 @@ export class PartitionConsumer {
   #assignment: PartitionAssignment | undefined
   #flushScheduled = false
   #waiting = false
+  #opening = false
   #started = false
   #stopped = false
   /** Being handed over: what arrives now goes back. */
@@ -84,14 +85,23 @@ export class PartitionConsumer {
     const channel = await connection.openChannel((error, connectionGone) => this.#closed(opened, error, connectionGone))
     opened = channel
     this.#channel = channel
-    await connection.call(`consume ${queue}`, channel.prefetch(prefetch))
-    await connection.call(
-      `consume ${queue}`,
-      channel.consume(queue, (message) => this.#receive(channel, message), {
-        priority,
-        arguments: { 'x-consumer-timeout': ACK_TIMEOUT_MS },
-      }),
-    )
+    this.#opening = true
+    try {
+      await connection.call(`consume ${queue}`, channel.prefetch(prefetch))
+      await connection.call(
+        `consume ${queue}`,
+        channel.consume(queue, (message) => this.#receive(channel, message), {
+          priority,
+          arguments: { 'x-consumer-timeout': ACK_TIMEOUT_MS },
+        }),
+      )
+    } catch (error) {
+      // The caller decides: this is no interruption of what was open.
+      if (this.#channel === channel) this.#channel = undefined
+      throw error
+    } finally {
+      this.#opening = false
+    }
   }
 
   /** Tells core that the partition is this member's. */
@@ -276,7 +286,7 @@ export class PartitionConsumer {
   }
 
   #closed(channel: Channel | undefined, error: unknown, connectionGone: boolean): void {
-    if (channel === undefined || channel !== this.#channel || connectionGone) return
+    if (channel === undefined || channel !== this.#channel || connectionGone || this.#opening) return
     this.#interrupt(channel, error, false)
   }
 

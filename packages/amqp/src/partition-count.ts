@@ -55,8 +55,9 @@ export async function checkPartitions(connection: AmqpConnection, spec: TopicSpe
   const found = await readCount(connection, spec)
   if (typeof found === 'number') return agreed(found, spec)
   if (spec.provision === 'none' && spec.partitions !== undefined) return spec.partitions
-  if (!exists) throw topicMissing('amqp', spec.topic)
-  await requireOwnExchange(connection, spec)
+  // It may have been deleted in between.
+  if (!exists || !(await exchangeExists(connection, spec.brokerTopic))) throw topicMissing('amqp', spec.topic)
+  if (await queueExists(connection, `${spec.brokerTopic}-0`)) throw exchangeTaken(undefined, spec, true)
   throw found === 'empty' ? unanswered(`read stream ${topicNames(spec.brokerTopic).partitions}`) : countMissing(spec)
 }
 
@@ -159,7 +160,7 @@ function parse(message: ConsumeMessage, spec: TopicSpec): number {
 function countMissing(spec: TopicSpec): StreamError {
   const stream = topicNames(spec.brokerTopic).partitions
   return new StreamError(
-    `topic '${spec.topic}' exists, but its partition count is missing (stream '${stream}'): open it once with provision: 'create' and the number of partitions that it had`,
+    `topic '${spec.topic}' exists, but its partition count is missing (stream '${stream}'): open it once with provision: 'create' and the number of partitions that it had; where the exchange is another client's, use another prefix or virtual host`,
     { code: 'CONFLICT', retryable: false, transport: 'amqp', operation: 'open', topic: spec.topic },
   )
 }

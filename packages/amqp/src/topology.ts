@@ -191,7 +191,7 @@ function argumentsOf({ topic, ordering }: GroupSpec, shared: SharedNames): Argum
 }
 
 /** How many consumers a queue has; `undefined` where it doesn't exist. */
-async function passiveConsumers(connection: AmqpConnection, queue: string): Promise<number | undefined> {
+export async function passiveConsumers(connection: AmqpConnection, queue: string): Promise<number | undefined> {
   try {
     return (await connection.withChannel(`check queue ${queue}`, (channel) => channel.checkQueue(queue))).consumerCount
   } catch (error) {

@@ -29,6 +29,8 @@ export interface Shared {
   readonly registry: TopicRegistry
   readonly shared: SharedNames
   readonly held: HeldMessages
+  /** Loops that had all their topics once. */
+  readonly joined: WeakSet<ConsumerSpec>
 }
 
 /** Makes a transport. No I/O: connections are opened by drivers and admin calls. */
@@ -43,6 +45,7 @@ export function connectTransport(settings: AmqpSettings, context: TransportConte
     registry: new TopicRegistry(prefix),
     shared: sharedNames(prefix),
     held: new HeldMessages(),
+    joined: new WeakSet(),
   }
   return {
     get native() {

@@ -40,10 +40,23 @@ const TABLE: readonly (readonly [string, Error, string, boolean])[] = [
     false,
   ],
   [
-    'missing or forbidden vhost',
+    'refused vhost without a reason',
     native('Expected ConnectionOpenOk; got <ConnectionClose channel:0>'),
-    'NOT_FOUND',
+    'UNAVAILABLE',
+    true,
+  ],
+  ['missing vhost', native('NOT_ALLOWED - vhost absent not found', 530), 'NOT_FOUND', false],
+  [
+    'forbidden vhost',
+    native("NOT_ALLOWED - access to vhost '/' refused for user 'app'", 530),
+    'PERMISSION_DENIED',
     false,
+  ],
+  [
+    'connection limit of a vhost',
+    native("NOT_ALLOWED - access to vhost 'a' refused for user 'app': connection limit (1) is reached", 530),
+    'RESOURCE_EXHAUSTED',
+    true,
   ],
   ['untrusted certificate', native('self-signed certificate', 'DEPTH_ZERO_SELF_SIGNED_CERT'), 'UNAUTHENTICATED', false],
   [
