@@ -222,7 +222,8 @@ export class GroupMember implements GroupHooks {
     this.#watchdog.expect(this.#settings.rebalanceTimeoutMs * 2)
     if (this.#joined) await this.#leave(group)
     this.#watchdog.expect(this.#settings.rebalanceTimeoutMs + this.#settings.sessionTimeoutMs)
-    this.#joining.start()
+    const { generationId } = group
+    this.#joining.start(() => group.generationId !== generationId && group.isLeader())
   }
 
   async afterJoin(group: ConsumerGroup): Promise<void> {

@@ -160,6 +160,8 @@ export interface ConsumerGroup {
   coordinator: Coordinator | null
   /** Made anew with each generation. */
   offsetManager: OffsetManager | null
+  /** The coordinator has had this member assign the partitions of the generation. */
+  isLeader(): boolean
   assigned(): readonly TopicPartitions[]
   pause(partitions: readonly { topic: string; partitions?: readonly number[] }[]): void
   resume(partitions: readonly { topic: string; partitions?: readonly number[] }[]): void
