@@ -43,10 +43,10 @@ export class KafkaAdmin implements Admin {
       const names = (await admin.listTopics()).filter((name) => name.startsWith(this.#prefix) && !name.startsWith('__'))
       if (names.length === 0) return []
       const { topics } = await admin.fetchTopicMetadata({ topics: names })
-      return topics.map(({ name, partitions }) => ({
-        topic: name.slice(this.#prefix.length),
-        partitions: partitions.length,
-      }))
+      // What has been deleted since has no partitions.
+      return topics
+        .filter(({ partitions }) => partitions.length > 0)
+        .map(({ name, partitions }) => ({ topic: name.slice(this.#prefix.length), partitions: partitions.length }))
     })
   }
 

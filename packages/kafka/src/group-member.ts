@@ -151,6 +151,11 @@ export class GroupMember implements GroupHooks {
     return this.#live.cluster.refreshMetadata()
   }
 
+  /** False before the first generation. */
+  get isJoined(): boolean {
+    return this.#joined
+  }
+
   /** What is remembered of partitions that can't be read. */
   get unreadable(): UnreadablePartitions {
     return this.#settings.memory.unreadable
