@@ -1,6 +1,7 @@
 import { type Backoff, backoffDelayMs } from './backoff.js'
 import { StreamError, toStreamError } from './errors.js'
 import type { Logger } from './logger.js'
+import { Repetition } from './repetition.js'
 import { deadlineSignal, wait } from './time.js'
 
 interface SessionDriver<Ready> {
@@ -8,6 +9,9 @@ interface SessionDriver<Ready> {
   probe?(): Promise<void>
   close(): Promise<void>
 }
+
+/** A driver that was open for so long has worked, in milliseconds: what ends it is news, and the backoff begins again. */
+const LASTING_MS = 10_000
 
 export interface SessionSettings<Driver extends SessionDriver<Ready>, Ready> {
   /** Opens log lines and errors: `producer orders on redis`. */
@@ -39,6 +43,10 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
   #reconnecting: Promise<void> | undefined
   #probeTimer: NodeJS.Timeout | undefined
   #reconnects = 0
+  #openedAt = 0
+  /** Tries in a row of which none has brought a driver that lasted. */
+  #tries = 0
+  readonly #failing = new Repetition()
 
   constructor(settings: SessionSettings<Driver, Ready>) {
     this.#settings = settings
@@ -134,6 +142,7 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
       await driver.close()
       throw error
     }
+    this.#openedAt = performance.now()
     this.#watch(driver)
   }
 
@@ -141,6 +150,7 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
     if (this.#driver !== driver || this.#closing.signal.aborted) return
     this.#driver = undefined
     clearInterval(this.#probeTimer)
+    if (performance.now() - this.#openedAt > LASTING_MS) this.#tries = 0
     const error = this.#settings.classify(cause)
     this.#settings.logger.warn(`${this.#settings.subject}: connection lost, reconnecting: ${error.message}`)
     this.#reconnecting = this.#replace(driver, error)
@@ -150,7 +160,8 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
     await this.#settings.lost(error)
     await driver.close()
     for (let attempt = 1; !this.#closing.signal.aborted; attempt += 1) {
-      await wait(backoffDelayMs(this.#settings.backoff, attempt), this.#closing.signal).catch(() => {})
+      this.#tries += 1
+      await wait(backoffDelayMs(this.#settings.backoff, this.#tries), this.#closing.signal).catch(() => {})
       if (this.#closing.signal.aborted) return
       try {
         await this.#open(AbortSignal.any([deadlineSignal(this.#settings.connectTimeoutMs), this.#closing.signal]), true)
@@ -159,8 +170,10 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
         return
       } catch (cause) {
         const failure = this.#settings.classify(cause)
-        if (!this.#closing.signal.aborted)
-          this.#settings.logger.warn(`${this.#settings.subject}: reconnecting failed (${attempt}): ${failure.message}`)
+        if (this.#closing.signal.aborted) continue
+        const line = `${this.#settings.subject}: reconnecting failed (${attempt}): ${failure.message}`
+        if (this.#failing.isDue(failure.code)) this.#settings.logger.warn(line)
+        else this.#settings.logger.debug(line)
       }
     }
   }

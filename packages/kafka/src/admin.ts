@@ -17,6 +17,10 @@ import { onceLed } from './once-ready.js'
 const DELETED_POLL_MS = 50
 const DELETED_WAIT_MS = 5_000
 
+/** A dead-letter topic takes whatever its source takes, which may be any topic of the group, and may be changed later. */
+const UNBOUNDED = { name: 'max.message.bytes', value: String(2 ** 31 - 1) }
+const BOUND_REFUSED: ReadonlySet<string> = new Set(['INVALID_CONFIG', 'POLICY_VIOLATION', 'INVALID_REQUEST'])
+
 /** How often metadata is asked for when the answer is contradictory. */
 const METADATA_ATTEMPTS = 5
 
@@ -43,10 +47,10 @@ export class KafkaAdmin implements Admin {
       const names = (await admin.listTopics()).filter((name) => name.startsWith(this.#prefix) && !name.startsWith('__'))
       if (names.length === 0) return []
       const { topics } = await admin.fetchTopicMetadata({ topics: names })
-      return topics.map(({ name, partitions }) => ({
-        topic: name.slice(this.#prefix.length),
-        partitions: partitions.length,
-      }))
+      // What has been deleted since has no partitions.
+      return topics
+        .filter(({ partitions }) => partitions.length > 0)
+        .map(({ name, partitions }) => ({ topic: name.slice(this.#prefix.length), partitions: partitions.length }))
     })
   }
 
@@ -90,12 +94,26 @@ export class KafkaAdmin implements Admin {
     if (existing !== undefined) return this.#checked(spec, existing)
     if (spec.provision !== 'create') throw topicMissing('kafka', spec.topic)
     // kafkajs's own wait for leaders begins with a tenth of a second in which nothing is asked.
-    await admin.createTopics({ waitForLeaders: false, topics: [this.#topicConfig(spec)] })
+    await this.#create(admin, spec)
     // Metadata shows leaders before these know of it themselves: only an answer from each says that the topic can be used.
     await onceLed(() => fetchMetadata(admin, spec.brokerTopic))
     const offsets = await onceLed(() => admin.fetchTopicOffsets(spec.brokerTopic))
     // Somebody else may have made it at the same time, with another count.
     return this.#checked(spec, offsets.length)
+  }
+
+  async #create(admin: KafkajsAdmin, spec: TopicSpec): Promise<void> {
+    const config = this.#topicConfig(spec)
+    if (spec.role !== 'dead-letters')
+      return void (await admin.createTopics({ waitForLeaders: false, topics: [config] }))
+    const configEntries = [...(config.configEntries ?? []), UNBOUNDED]
+    try {
+      await admin.createTopics({ waitForLeaders: false, topics: [{ ...config, configEntries }] })
+    } catch (error) {
+      // Some clusters allow no such topics: then it takes what others take.
+      if (!BOUND_REFUSED.has(protocolError(error) ?? '')) throw error
+      await admin.createTopics({ waitForLeaders: false, topics: [config] })
+    }
   }
 
   #checked(spec: TopicSpec, partitions: number): TopicInfo {

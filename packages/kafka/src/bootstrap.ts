@@ -39,6 +39,13 @@ export class BootstrapServers {
    * takes the connection and says nothing. They are tried in turn: the next one when one has failed, or after a second beside it.
    */
   serve(pool: BrokerPool): void {
+    const { removeBroker } = pool
+    // Without a seed kafkajs trips over the next broker that it removes, and over the next one that it asks for.
+    pool.removeBroker = (address) => {
+      const { seedBroker } = pool
+      removeBroker.call(pool, address)
+      pool.seedBroker ??= seedBroker
+    }
     let connecting: Promise<void> | undefined
     pool.connect = () => {
       if (pool.hasConnectedBrokers()) return Promise.resolve()

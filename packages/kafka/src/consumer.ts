@@ -11,7 +11,7 @@ import type {
   StartPosition,
   TopicSpec,
 } from '@streamswitch/core/driver'
-import { atMost, StreamError } from '@streamswitch/core/driver'
+import { atMost, isStreamError, StreamError, topicMissing } from '@streamswitch/core/driver'
 import type { KafkaAdmin } from './admin.js'
 import type { Unreadable } from './batch-reader.js'
 import { CommitQueue } from './commit-queue.js'
@@ -62,6 +62,8 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
   #commits: Commits = new CommitQueue(() => Promise.resolve())
   #member: GroupMember | undefined
   #positionsOfMember: Positions | undefined
+  /** Topics that don't exist and were reported, by their names on the broker. */
+  readonly #missing = new Set<string>()
   #assigned = false
   #stopped = false
   #lost = false
@@ -85,7 +87,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
 
   async open(signal: AbortSignal): Promise<void> {
     const { options, brokerGroup, topics } = this.#spec
-    for (const topic of topics) await this.#parts.admin.provision(topic, signal)
+    await this.#provision(topics, signal)
     this.#member = await this.#parts.connection.member(
       this.#name,
       { ...options, group: brokerGroup, topics: [...this.#topics.keys()] },
@@ -103,6 +105,39 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     if (!this.#assigned) this.sink.assigned([])
   }
 
+  /** With `provision: 'none'` a topic that is missing keeps the loop from no other one. Rejects with NOT_FOUND where all are missing. */
+  async #provision(topics: readonly TopicSpec[], signal: AbortSignal): Promise<void> {
+    const missing: unknown[] = []
+    for (const topic of topics) {
+      try {
+        await this.#parts.admin.provision(topic, signal)
+      } catch (error) {
+        const isBearable = topic.provision === 'none' && isStreamError(error) && error.code === 'NOT_FOUND'
+        if (!isBearable || missing.push(error) === topics.length) throw error
+        this.#reportMissing(topic, error)
+      }
+    }
+  }
+
+  #reportMissing({ brokerTopic }: TopicSpec, error: unknown): void {
+    if (this.#missing.has(brokerTopic)) return
+    this.#missing.add(brokerTopic)
+    this.sink.report(error)
+  }
+
+  /** Topics may be deleted, and made again, at any time. Throws NOT_FOUND for one that is to be made: the next driver does it. */
+  #noteTopics(member: GroupMember): void {
+    for (const [brokerTopic, topic] of this.#topics) {
+      if (member.partitionsOf(brokerTopic).length > 0) {
+        this.#missing.delete(brokerTopic)
+        continue
+      }
+      const error = topicMissing('kafka', topic.topic)
+      if (topic.provision === 'create') throw error
+      this.#reportMissing(topic, error)
+    }
+  }
+
   async commit(assignment: PartitionAssignment, last: Delivery): Promise<void> {
     const intake = this.#intakeOf(assignment)
     intake.settle(last.position as number)
@@ -116,7 +151,20 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
   }
 
   async lag(): Promise<readonly PartitionLag[]> {
-    const member = this.#member as GroupMember
+    try {
+      return await this.#lagOf(this.#joinedMember)
+    } catch (error) {
+      throw classifyError(error, 'lag')
+    }
+  }
+
+  /** UNAVAILABLE while there is none: before it has joined, and when its connection is lost. */
+  get #joinedMember(): GroupMember {
+    if (this.#member?.isJoined === true && !this.#lost) return this.#member
+    throw new StreamError('the member has not joined its group', { code: 'UNAVAILABLE', transport: 'kafka' })
+  }
+
+  async #lagOf(member: GroupMember): Promise<readonly PartitionLag[]> {
     const places = [...this.#topics.keys()].flatMap((topic) => member.partitionsOf(topic))
     const [committed, ranges] = await Promise.all([member.committed(places), readRanges(member, places)])
     return places.flatMap((place) => {
@@ -131,7 +179,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
   /** Against the last stable offset: what an open transaction has written is not to be delivered yet. */
   async undelivered(): Promise<ReadonlyMap<PartitionAssignment, number>> {
     const intakes = [...this.#intakes.values()]
-    const stable = await (this.#member as GroupMember).logOffsets(intakes.map(placeOf), 'latest')
+    const stable = await this.#joinedMember.logOffsets(intakes.map(placeOf), 'latest')
     return new Map(
       intakes.map((intake) => [intake.assignment, intake.undelivered(stable.get(placeKey(placeOf(intake))) ?? 0)]),
     )
@@ -161,6 +209,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     const commits: Commits = new CommitQueue((positions) => this.#commitNow(generation, commits, positions))
     this.#commits = commits
     try {
+      if (this.#member !== undefined) this.#noteTopics(this.#member)
       const leaderless = await this.#begin(generation, commits, generation.partitions)
       for (const place of leaderless) this.#member?.hold(place)
       if (leaderless.length > 0) void this.#awaitLeaders(generation, commits, leaderless)
@@ -344,7 +393,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
 
   async #commitNow(generation: Generation, commits: Commits, positions: readonly Position[]): Promise<void> {
     try {
-      await generation.commit(positions)
+      await commitPresent(generation, positions)
     } catch (error) {
       const classified = classifyError(error, 'ack', this.#topicName(positions[0]?.topic ?? ''))
       if (classified.code === 'ABORTED' && commits === this.#commits) this.#fenced()
@@ -368,6 +417,22 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
       intake.clean = true
     }
     await atMost(Promise.all(intakes.map((intake) => this.#commits.request(intake))), CLEAN_END_MS)
+  }
+}
+
+/** Where one of several topics is gone, there is nothing left to be committed of it, and the others are committed all the same. */
+async function commitPresent(generation: Generation, positions: readonly Position[]): Promise<void> {
+  try {
+    await generation.commit(positions)
+  } catch (error) {
+    const topics = new Set(positions.map(({ topic }) => topic))
+    if (topics.size === 1 || protocolError(error) !== 'UNKNOWN_TOPIC_OR_PARTITION') throw error
+    for (const topic of topics) {
+      const own = positions.filter((position) => position.topic === topic)
+      await generation.commit(own).catch((cause: unknown) => {
+        if (protocolError(cause) !== 'UNKNOWN_TOPIC_OR_PARTITION') throw cause
+      })
+    }
   }
 }
 

@@ -172,8 +172,10 @@ export function classifyError(native: unknown, operation: string, topic?: string
     systemMeaning(chain) ??
     find(chain, 'name', CLIENT) ?? { code: 'UNKNOWN' as const }
   const message = describe(chain)
+  // Dots and underscores are the same in the names of a broker's metrics.
+  const isCollision = meaning === PROTOCOL['INVALID_TOPIC_EXCEPTION'] && message.includes('collides with existing')
   return new StreamError(meaning.advice === undefined ? message : `${message}: ${meaning.advice}`, {
-    code: meaning.code,
+    code: isCollision ? 'CONFLICT' : meaning.code,
     retryable: meaning.retryable,
     transport: 'kafka',
     operation,
@@ -199,7 +201,7 @@ export function isConnectionError(native: unknown): boolean {
 function causes(native: unknown): unknown[] {
   const chain: unknown[] = []
   for (
-    let error = native;
+    let error = firstOf(native);
     error !== undefined && error !== null && chain.length < MAX_DEPTH && !chain.includes(error);
   ) {
     chain.push(error)
@@ -209,6 +211,12 @@ function causes(native: unknown): unknown[] {
         : undefined
   }
   return chain
+}
+
+/** Of several topics that were to be made each has its own error. */
+function firstOf(error: unknown): unknown {
+  const errors = typeof error === 'object' && error !== null ? (error as { errors?: unknown }).errors : undefined
+  return Array.isArray(errors) && errors.length > 0 ? (errors[0] as unknown) : error
 }
 
 function find(

@@ -151,6 +151,11 @@ export class GroupMember implements GroupHooks {
     return this.#live.cluster.refreshMetadata()
   }
 
+  /** False before the first generation. */
+  get isJoined(): boolean {
+    return this.#joined
+  }
+
   /** What is remembered of partitions that can't be read. */
   get unreadable(): UnreadablePartitions {
     return this.#settings.memory.unreadable
@@ -222,7 +227,8 @@ export class GroupMember implements GroupHooks {
     this.#watchdog.expect(this.#settings.rebalanceTimeoutMs * 2)
     if (this.#joined) await this.#leave(group)
     this.#watchdog.expect(this.#settings.rebalanceTimeoutMs + this.#settings.sessionTimeoutMs)
-    this.#joining.start()
+    const { generationId } = group
+    this.#joining.start(() => group.generationId !== generationId && group.isLeader())
   }
 
   async afterJoin(group: ConsumerGroup): Promise<void> {

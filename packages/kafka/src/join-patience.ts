@@ -17,10 +17,17 @@ export class JoinPatience {
     })
   }
 
-  /** The member asks to join now. */
-  start(): void {
+  /**
+   * The member asks to join now.
+   *
+   * @param leads - says whether the others have joined, and the coordinator only has to store what this member, their leader, has assigned. Where that
+   * takes long the coordinator is in trouble (too few replicas of its topic, for one), and the member has not joined.
+   */
+  start(leads: () => boolean): void {
     this.stop()
-    this.#timer = setTimeout(this.#resolve, PATIENCE_MS)
+    this.#timer = setTimeout(() => {
+      if (!leads()) this.#resolve()
+    }, PATIENCE_MS)
   }
 
   stop(): void {

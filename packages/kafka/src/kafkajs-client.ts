@@ -3,11 +3,13 @@ import tls from 'node:tls'
 import { type Logger, readSecret, readTls } from '@streamswitch/core/driver'
 import kafkajs, { type Kafka, type KafkaConfig, type SASLOptions } from 'kafkajs'
 import type { BootstrapServers } from './bootstrap.js'
-import { decodeFetches } from './fetch-decoding.js'
+import { FETCH, fetchDecoding } from './fetch-decoding.js'
 import { prepareClusters } from './kafkajs-internals.js'
 import { applyKafkajsPatches } from './kafkajs-patches.js'
 import type { KafkaValues } from './options.js'
 import { keepLeadersApart } from './partial-metadata.js'
+import { hookRequests } from './request-hooks.js'
+import { CREATE_TOPICS, topicRefusals } from './topic-refusals.js'
 
 /** Idle time after which the operating system starts to probe a connection, in milliseconds. */
 const KEEP_ALIVE_MS = 30_000
@@ -51,10 +53,14 @@ export class KafkajsClient {
         : { sasl: { mechanism: options.saslMechanism, username: options.username, password } as SASLOptions }),
     }
     const kafka = new kafkajs.Kafka(config)
+    const hooks = new Map([
+      [FETCH, fetchDecoding(options)],
+      [CREATE_TOPICS, topicRefusals],
+    ])
     prepareClusters(kafka, (cluster) => {
       bootstrap.serve(cluster.brokerPool)
       keepLeadersApart(cluster)
-      decodeFetches(cluster.brokerPool, options)
+      hookRequests(cluster.brokerPool, hooks)
     })
     return new KafkajsClient(kafka, sockets)
   }

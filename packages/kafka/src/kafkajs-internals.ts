@@ -70,6 +70,14 @@ export type MakeFetchRequest = (parameters: object) => {
   readonly response: { decode(raw: Buffer): Promise<FetchResponse> }
 }
 
+export type MakeCreateTopicsRequest = (parameters: object) => {
+  readonly response: {
+    parse(data: {
+      readonly topicErrors: readonly { readonly errorCode: number; readonly errorMessage?: string | null }[]
+    }): Promise<unknown>
+  }
+}
+
 export type MakeMetadataRequest = (parameters: {
   readonly topics: readonly string[]
   readonly allowAutoTopicCreation: false
@@ -108,6 +116,8 @@ export interface BrokerPool {
   readonly rootLogger: unknown
   createBroker(options: { readonly connectionPool: unknown; readonly logger: unknown }): Broker
   hasConnectedBrokers(): boolean
+  /** Forgets a broker that is gone; the seed as well where it was the last one. */
+  removeBroker(address: { readonly host: string; readonly port: number }): void
   connect(): Promise<void>
   findConnectedBroker(): Promise<Broker>
   withBroker<T>(work: (found: { readonly nodeId: string; readonly broker: Broker }) => Promise<T>): Promise<T | null>
@@ -160,6 +170,8 @@ export interface ConsumerGroup {
   coordinator: Coordinator | null
   /** Made anew with each generation. */
   offsetManager: OffsetManager | null
+  /** The coordinator has had this member assign the partitions of the generation. */
+  isLeader(): boolean
   assigned(): readonly TopicPartitions[]
   pause(partitions: readonly { topic: string; partitions?: readonly number[] }[]): void
   resume(partitions: readonly { topic: string; partitions?: readonly number[] }[]): void

@@ -25,6 +25,10 @@ const LEADERLESS_CODES: ReadonlySet<number> = new Set([
 
 /** How soon metadata is asked for again while a partition has no leader, in milliseconds. */
 const LEADER_AGAIN_MS = 250
+/** The same while a topic is missing. */
+const TOPIC_AGAIN_MS = 2_000
+
+const UNKNOWN_TOPIC = 3
 
 /** Stands for no topic at all, where kafkajs means all topics by an empty list. */
 const NO_TOPICS: readonly string[] = []
@@ -32,7 +36,8 @@ const NO_TOPICS: readonly string[] = []
 /**
  * Keeps what can't be used from what can. kafkajs asks for the metadata of all topics of the cluster where it needs none (producers
  * that connect, topics that are made), and fails altogether when one partition of one topic has no leader, without naming it. Here
- * only the topics that are used are asked for, and a partition without leader fails where it is used.
+ * only the topics that are used are asked for, a partition without leader fails where it is used, and a topic that is missing beside others has
+ * no partitions.
  */
 export function keepLeadersApart(cluster: Cluster): void {
   const { brokerPool: pool } = cluster
@@ -40,8 +45,8 @@ export function keepLeadersApart(cluster: Cluster): void {
   pool.createBroker = (options) => tolerant(createBroker.call(pool, options))
   pool.refreshMetadata = async (topics) => {
     await refreshMetadata.call(pool, topics.length === 0 ? NO_TOPICS : topics)
-    if (hasLeaderless(pool.metadata))
-      pool.metadataExpireAt = Math.min(pool.metadataExpireAt ?? 0, Date.now() + LEADER_AGAIN_MS)
+    const soonMs = soonerMs(pool.metadata)
+    if (soonMs !== undefined) pool.metadataExpireAt = Math.min(pool.metadataExpireAt ?? 0, Date.now() + soonMs)
   }
   const { findLeaderForPartitions } = cluster
   cluster.findLeaderForPartitions = function (this: Cluster, topic, partitions) {
@@ -112,13 +117,15 @@ async function encodeNoTopics(version: number): Promise<{ buf: Buffer; buffer: B
   return { buf: buffer, buffer }
 }
 
-/** Leaves partitions without leader in, with leader -1. */
+/** Leaves partitions without leader in, with leader -1, and of several topics those that don't exist, without partitions. */
 async function parse(
   { parse: strict }: { parse(metadata: Metadata): Promise<Metadata> },
   metadata: Metadata,
 ): Promise<Metadata> {
+  const isBearable = metadata.topicMetadata.some(({ topicErrorCode }) => topicErrorCode !== UNKNOWN_TOPIC)
   const topicMetadata = metadata.topicMetadata.map((topic) => ({
     ...topic,
+    topicErrorCode: isBearable && topic.topicErrorCode === UNKNOWN_TOPIC ? 0 : topic.topicErrorCode,
     partitionMetadata: topic.partitionMetadata.map((partition) =>
       LEADERLESS_CODES.has(partition.partitionErrorCode) ? { ...partition, partitionErrorCode: 0 } : partition,
     ),
@@ -126,8 +133,9 @@ async function parse(
   return strict({ ...metadata, topicMetadata })
 }
 
-function hasLeaderless(metadata: Metadata | null): boolean {
-  return (metadata?.topicMetadata ?? []).some(({ partitionMetadata }) =>
-    partitionMetadata.some(({ leader }) => leader < 0),
-  )
+/** How soon to look again, where something is missing. */
+function soonerMs(metadata: Metadata | null): number | undefined {
+  const topics = metadata?.topicMetadata ?? []
+  if (topics.some(({ partitionMetadata }) => partitionMetadata.some(({ leader }) => leader < 0))) return LEADER_AGAIN_MS
+  return topics.some(({ partitionMetadata }) => partitionMetadata.length === 0) ? TOPIC_AGAIN_MS : undefined
 }

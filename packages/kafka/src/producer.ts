@@ -26,6 +26,9 @@ const SEQUENCE_LOST: ReadonlySet<string> = new Set([
   'INVALID_PRODUCER_EPOCH',
 ])
 
+/** What a broker says of a batch for the sake of one record in it. */
+const OF_ONE_RECORD: ReadonlySet<string> = new Set(['INVALID_TIMESTAMP', 'INVALID_RECORD'])
+
 export interface ProducerParts {
   readonly connection: KafkaConnection
   readonly admin: KafkaAdmin
@@ -58,7 +61,9 @@ export class KafkaProducerDriver implements ProducerDriver {
     const compression = this.#spec.options.compression ?? options.compression
     const idempotent = this.#spec.options.idempotent ?? options.idempotent
     this.#publisher = await connection.publisher({ compression, idempotent }, signal)
-    return { partitions, maxPayloadBytes: options.maxPayloadBytes }
+    // A dead letter is as large as the message that it was; what senders are held to has no say in it.
+    const maxPayloadBytes = this.#holdsDeadLetters ? Number.POSITIVE_INFINITY : options.maxPayloadBytes
+    return { partitions, maxPayloadBytes }
   }
 
   laneOf(record: OutgoingRecord): number {
@@ -76,16 +81,22 @@ export class KafkaProducerDriver implements ProducerDriver {
     await this.#publisher?.close()
   }
 
+  get #holdsDeadLetters(): boolean {
+    return this.#spec.topic.role === 'dead-letters'
+  }
+
   /** Returns false when nothing newer may follow. */
-  async #send(batch: PublishBatch, first: number, end: number): Promise<boolean> {
+  async #send(batch: PublishBatch, first: number, end: number, restamp = false): Promise<boolean> {
     const now = Date.now()
-    const messages = batch.records.slice(first, end).map((record) => new NativeRecord(record, batch.lane, now))
+    const messages = batch.records.slice(first, end).map((record) => new NativeRecord(record, batch.lane, now, restamp))
     try {
       const base = await (this.#publisher as Publisher).send(this.#spec.topic.brokerTopic, messages)
       for (let index = first; index < end; index += 1)
         batch.accept(index, batch.lane, base === undefined ? undefined : base + index - first)
       return true
     } catch (error) {
+      const isRefusedTime = protocolError(error) === 'INVALID_TIMESTAMP' && end - first === 1
+      if (isRefusedTime && this.#holdsDeadLetters && !restamp) return this.#send(batch, first, end, true)
       return this.#failed(batch, first, end, error)
     }
   }
@@ -94,8 +105,9 @@ export class KafkaProducerDriver implements ProducerDriver {
     const { topic, provision } = this.#spec.topic
     const type = protocolError(error)
     const classified = classifyError(error, 'send', topic)
-    // The broker refuses the whole batch: alone, those of an allowed size get through.
-    if (classified.code === 'TOO_LARGE' && end - first > 1) return this.#sendOneByOne(batch, first, end)
+    // The broker refuses the whole batch: alone, those get through that are none of the reason.
+    const isOfOne = classified.code === 'TOO_LARGE' || (type !== undefined && OF_ONE_RECORD.has(type))
+    if (isOfOne && end - first > 1) return this.#sendOneByOne(batch, first, end)
     const deleted = classified.code === 'NOT_FOUND' && provision === 'create'
     if (deleted || isConnectionError(error) || (type !== undefined && SEQUENCE_LOST.has(type))) {
       this.#lose(error)

@@ -15,7 +15,8 @@ const TIMESTAMP_NAME = Buffer.from(WIRE_HEADERS.timestamp)
 /**
  * A record on its way through kafkajs, which looks at `partition` and `value` and hands it on to {@link encodeRecords}. Its key
  * and headers go out in UTF-8, a tombstone without value, the id as a header. Brokers refuse timestamps more than an hour
- * ahead (`message.timestamp.after.max.ms`): such a record is stamped with the present, and a header holds its time.
+ * ahead (`message.timestamp.after.max.ms`): such a record is stamped with the present, and a header holds its time. Times before 1970 are
+ * stamped with its beginning.
  */
 export class NativeRecord {
   readonly partition: number
@@ -23,19 +24,21 @@ export class NativeRecord {
   readonly value: Buffer | null
   readonly record: OutgoingRecord
   readonly timestamp: number
-  readonly #ahead: boolean
+  readonly #restamped: boolean
 
-  constructor(record: OutgoingRecord, partition: number, now: number) {
+  /** @param restamp - stamps the record with the present, whatever its time is. */
+  constructor(record: OutgoingRecord, partition: number, now: number, restamp = false) {
     this.partition = partition
     this.value = record.payload ?? null
     this.record = record
-    this.#ahead = record.timestamp > now + MAX_AHEAD_MS
-    this.timestamp = this.#ahead ? now : record.timestamp
+    this.#restamped = restamp || !(record.timestamp <= now + MAX_AHEAD_MS)
+    this.timestamp = this.#restamped ? now : Math.max(0, Math.trunc(record.timestamp))
   }
 
   /** What the timestamp can't hold, for a header. */
   get laterTime(): string | undefined {
-    return this.#ahead ? String(this.record.timestamp) : undefined
+    const { timestamp } = this.record
+    return this.#restamped && timestamp >= 0 && Number.isSafeInteger(timestamp) ? String(timestamp) : undefined
   }
 }
 

@@ -122,3 +122,27 @@ describe('crc32c', () => {
     expect(crc32c(Buffer.from('skipped123456789'), 7)).toBe(0xe3069283)
   })
 })
+
+describe('the time of a record', () => {
+  const now = 1_767_225_600_000
+  const stamped = (timestamp: number): readonly [number, string | undefined] => {
+    const record = { id: 'i', key: undefined, payload: undefined, headers: undefined, timestamp }
+    const native = new NativeRecord(record as OutgoingRecord, 0, now)
+    return [native.timestamp, native.laterTime]
+  }
+
+  it.each([
+    [now, [now, undefined]],
+    [0, [0, undefined]],
+    [-1, [0, undefined]],
+    [-8_640_000_000_000_000, [0, undefined]],
+    [Number.NEGATIVE_INFINITY, [0, undefined]],
+    [now + 0.7, [now, undefined]],
+    [now + 3_600_000, [now, String(now + 3_600_000)]],
+    [Number.POSITIVE_INFINITY, [now, undefined]],
+    [1e300, [now, undefined]],
+    [Number.NaN, [now, undefined]],
+  ])('%s is what the wire can hold', (timestamp, expected) => {
+    expect(stamped(timestamp)).toEqual(expected)
+  })
+})

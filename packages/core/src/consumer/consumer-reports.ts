@@ -3,6 +3,7 @@ import type { PartitionAssignment } from '../contract/consumer-driver.js'
 import { describe, type ErrorCode, StreamError } from '../errors.js'
 import type { Events } from '../events.js'
 import type { Logger } from '../logger.js'
+import { Repetition } from '../repetition.js'
 import type { Transport } from '../transport/transport.js'
 import { MAX_HEADER_NAME, MAX_HEADERS_BYTES } from '../wire/limits.js'
 import type { ConsumerEvents } from './consumer-events.js'
@@ -26,6 +27,7 @@ export class ConsumerReports {
   readonly #transport: Transport
   readonly #spec: ConsumerSpec
   readonly #events: Events<ConsumerEvents>
+  readonly #failingAcks = new Repetition()
   #headersReported = false
   readonly counts = {
     received: 0,
@@ -195,6 +197,9 @@ export class ConsumerReports {
 
   settleFailed({ assignment }: PartitionState, error: StreamError): void {
     const message = `acks of partition ${assignment.partition} failed: ${error.message}`
+    // While the broker takes no acks each partition tries again and again: that is one thing to report.
+    if (error.retryable && !this.#failingAcks.isNews(error.code))
+      return this.logger.debug(`${this.subject}: ${message}`)
     this.report(this.error(error.code, message, 'ack', error))
   }
 }

@@ -4,6 +4,7 @@ import type { TopicSpec } from '../contract/adapter.js'
 import type { ProducerDriver, ProducerReady, ProducerSink } from '../contract/producer-driver.js'
 import { type ErrorCode, StreamError } from '../errors.js'
 import type { Logger } from '../logger.js'
+import { Repetition } from '../repetition.js'
 import { Session } from '../session.js'
 import type { Transport } from '../transport/transport.js'
 import type { Lane } from './lane.js'
@@ -41,6 +42,8 @@ export class SendPipeline implements RouterHost {
   readonly #router: LaneRouter
   readonly #session: Session<ProducerDriver, ProducerReady>
   readonly #tickMs: number
+  readonly #resending = new Repetition()
+  readonly #failing = new Repetition()
   #tick = 0
   #order = 0
   #sweeper: NodeJS.Timeout | undefined
@@ -167,9 +170,10 @@ export class SendPipeline implements RouterHost {
     this.#resent += records
     if (error !== undefined) this.#lastFailure = error
     const line = `${this.#subject}: sending ${records} unconfirmed records again${error === undefined ? '' : `: ${error.message}`}`
-    // Once is everyday life; again and again is something to look at.
-    if (failures < FAILURES_WORTH_A_WARNING) this.#logger.info(line)
-    else this.#logger.warn(line)
+    // Once is everyday life; again and again is something to look at, and to be said once.
+    if (failures >= FAILURES_WORTH_A_WARNING && this.#failing.isDue(error?.code)) this.#logger.warn(line)
+    else if (failures < FAILURES_WORTH_A_WARNING && this.#resending.isDue(error?.code)) this.#logger.info(line)
+    else this.#logger.debug(line)
   }
 
   idle(lane: Lane): void {

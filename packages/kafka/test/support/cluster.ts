@@ -31,3 +31,11 @@ export function placeTopic(url: string, topic: string, nodes: readonly number[])
     admin.createTopics({ topics: [{ topic, numPartitions: -1, replicationFactor: -1, replicaAssignment }] }),
   )
 }
+
+/** The id of the node that leads the first partition of a topic. */
+export function leaderOf(url: string, topic: string): Promise<number> {
+  return administer(url, async (admin) => {
+    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
+    return topics[0]?.partitions[0]?.leader ?? -1
+  })
+}
