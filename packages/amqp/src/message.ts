@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import {
   Delivery,
   type Headers,
+  historyOf,
   type IncomingReply,
   type OutgoingRecord,
   type PartitionAssignment,
@@ -143,7 +144,7 @@ export function toDelivery(
     position: fields.deliveryTag,
     replyTo: typeof replyTo === 'string' ? replyTo : undefined,
     native: message,
-    priorAttempts: history?.attempts ?? 0,
+    ...historyOf(history?.attempts ?? 0),
     suspect: history?.suspect ?? false,
   })
 }

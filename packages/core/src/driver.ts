@@ -4,6 +4,7 @@
 export { answerDeadline } from './answer-deadline.js'
 export { atMost } from './at-most.js'
 export { type Backoff, backoffDelayMs, RECONNECT_BACKOFF } from './backoff.js'
+export { type AttemptHistory, historyOf } from './consumer/attempt-notes.js'
 export { ConsumerLoop, type ConsumerLoopClass } from './consumer/consumer-loop.js'
 export type { ConsumerLoopOptions, ConsumerSettings } from './consumer/consumer-options.js'
 export { deadLetterTopic } from './consumer/dead-letters.js'

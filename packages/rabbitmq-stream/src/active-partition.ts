@@ -1,4 +1,5 @@
 import type { ConsumerSink, Delivery, PartitionAssignment } from '@streamswitch/core/driver'
+import { historyOf } from '@streamswitch/core/driver'
 import { AttemptSlots } from './attempt-slots.js'
 import { Offset, type StreamClient, type SubscriptionHandle } from './client-patches/stream-client.js'
 import type { GroupRecordStore, GroupRecords } from './group-records.js'
@@ -118,12 +119,8 @@ export class ActivePartition {
     this.#slots.forget(next)
   }
 
-  /** A suspect is about to run alone. What ran alone before it is done, and not to blame for what happens from now on. */
-  async noteStart(delivery: Delivery, attempts: number): Promise<void> {
-    await this.#settings.store.saveAlone({ offset: delivery.position as number, attempts })
-  }
-
-  async noteFailure(delivery: Delivery, attempts: number): Promise<void> {
+  /** Keeps core's note of a message; resolves when the broker has it. */
+  async note(delivery: Delivery, attempts: number): Promise<void> {
     const offset = delivery.position as number
     await this.#settings.store.saveFailed(this.#slots.claim(offset, attempts), { offset, attempts })
   }
@@ -137,7 +134,7 @@ export class ActivePartition {
   #context(offset: number): DeliveryContext {
     const suspect = offset < this.#settings.suspectBelow
     if (!suspect && this.#slots.empty) return PLAIN
-    return { priorAttempts: this.#slots.attemptsOf(offset), suspect }
+    return { ...historyOf(this.#slots.attemptsOf(offset)), suspect }
   }
 
   #starting(last: number): void {

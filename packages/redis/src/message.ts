@@ -1,6 +1,7 @@
 import {
   Delivery,
   type Headers,
+  historyOf,
   type IncomingReply,
   type OutgoingRecord,
   type PartitionAssignment,
@@ -128,7 +129,7 @@ function readDelivery(
     position: entryId,
     replyTo: ours ? known.replyTo : undefined,
     native,
-    priorAttempts: attempts === undefined ? 0 : Number(attempts),
+    ...historyOf(attempts === undefined ? 0 : Number(attempts)),
     suspect: pending?.suspectTo !== undefined && compareIds(entryId, pending.suspectTo) <= 0,
   })
 }

@@ -72,8 +72,10 @@ export class ConsumerEngine {
     const beforeLeaving = async (leaving: readonly PartitionState[]): Promise<void> => {
       await Promise.all([hooks.revoked(leaving, 'graceful'), dedupe?.givenBack()])
     }
+    const group = spec.group
     const outcomes = new Outcomes({
       options,
+      group,
       reports,
       inbox,
       slot,
@@ -84,7 +86,6 @@ export class ConsumerEngine {
       fail,
     })
     const stallWatch = new StallWatch(this.#stallHost(), options.stallTimeoutMs)
-    const group = spec.group
     const partitions = new AssignedPartitions({ group, outcomes, inbox, slot, hooks, reports, stallWatch })
     this.#reports = reports
     this.#inbox = inbox

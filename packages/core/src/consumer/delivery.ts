@@ -22,8 +22,10 @@ export interface DeliveryFields {
   readonly native: unknown
   /** Handler starts of this message in this group that are on record, by this or an earlier process. Default 0. */
   readonly priorAttempts?: number
-  /** A member that died may have been running it: it is handled alone. Default false. */
+  /** It was delivered to a member that died: its starts are noted. Default false. */
   readonly suspect?: boolean
+  /** It was noted as being at work when that member died: it is handled alone. Default false. See `historyOf`. */
+  readonly wasAtWork?: boolean
 }
 
 /**
@@ -82,7 +84,8 @@ export class Delivery<T = unknown> implements Message<T> {
   readonly position: string | number | bigint
   readonly replyTo: string | undefined
   readonly native: unknown
-  readonly suspect: boolean
+  /** @internal */ suspect: boolean
+  /** @internal Nothing else of the process may be at work while it is. */ isolated: boolean
   /** @internal The one group that handles it; `undefined`: every group. */ readonly onlyGroup: string | undefined
   attempt: number
   /** This member's hold on the message, with `dedupe`. A driver that finds one on a delivery it is to ack completes it, in the same step: see `ConsumerDriver.ack`. */
@@ -127,7 +130,8 @@ export class Delivery<T = unknown> implements Message<T> {
     this.replyTo = fields.replyTo
     this.native = fields.native
     this.attempt = fields.priorAttempts ?? 0
-    this.suspect = fields.suspect ?? false
+    this.isolated = fields.wasAtWork ?? false
+    this.suspect = this.isolated || (fields.suspect ?? false)
   }
 
   get id(): string {

@@ -2,6 +2,7 @@ import { type Backoff, backoffDelayMs } from '../backoff.js'
 import { Postponement } from '../dedupe/postponement.js'
 import { describe, isStreamError } from '../errors.js'
 import type { Replies } from '../feedback/replies.js'
+import { noteOf } from './attempt-notes.js'
 import type { ConsumerReports } from './consumer-reports.js'
 import type { DeadLetters } from './dead-letters.js'
 import { type Delivery, DeliveryState } from './delivery.js'
@@ -134,7 +135,7 @@ export class Failures {
       `${subject}: attempt ${delivery.attempt} of message ${delivery.id} failed, next in ${Math.round(wait)} ms: ${describe(error)}`,
     )
     try {
-      await slot.driver?.attempts?.failed(partition.assignment, delivery, delivery.attempt)
+      await slot.driver?.attempts?.failed(partition.assignment, delivery, noteOf(delivery.attempt, false))
     } catch (failure) {
       logger.warn(`${subject}: the failed attempt of message ${delivery.id} could not be noted: ${describe(failure)}`)
     }
