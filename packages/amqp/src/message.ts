@@ -4,6 +4,7 @@ import {
   arrivedTimestamp,
   Delivery,
   type Headers,
+  historyOf,
   type IncomingReply,
   type OutgoingRecord,
   type PartitionAssignment,
@@ -180,7 +181,7 @@ export function toDelivery(
     position: fields.deliveryTag,
     replyTo: typeof replyTo === 'string' ? replyTo : undefined,
     native: message,
-    priorAttempts: history?.attempts ?? 0,
+    ...historyOf(history?.attempts ?? 0),
     suspect: history?.suspect ?? false,
   })
 }

@@ -24,6 +24,8 @@ test('what waits for a member that could take it is counted per partition, witho
     capacity: () => 1_000,
     lost: () => {},
     outOfRange: () => 'earliest',
+    partitionStopped: () => 'wait',
+    partitionResumed: () => {},
     startIgnored: () => {},
     report: () => {},
   }

@@ -161,7 +161,7 @@ describe('claims ahead', () => {
     const store = new Spy()
     const two = await start(store)
     two.deliver(['a1'])
-    two.deliver(['b1'], { suspect: true })
+    two.deliver(['b1'], { wasAtWork: true })
     await until(() => two.started().length === 1)
     expect(store.calls).toEqual(['a1'])
     await two.loop.close({ timeoutMs: 0 })

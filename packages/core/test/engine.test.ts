@@ -78,16 +78,16 @@ describe('dispatch', () => {
     await loop.close({ timeoutMs: 0 })
   })
 
-  it('starts nothing behind a suspect before its ack is confirmed: a crash would be charged to it', async () => {
+  it('starts nothing beside a message that must be alone before its ack is confirmed: a crash would be charged to it', async () => {
     const { names, deliver, end, driver, loop } = await start()
     let confirm: () => void = () => {}
     driver.beforeAck = () => new Promise((resolve) => (confirm = resolve))
-    void deliver(['a1', 'b1'], { suspect: true })
+    void deliver(['a1', 'b1'], { wasAtWork: true })
     void deliver(['c1'])
     await end('a1')
     await until(() => driver.acksBegun === 1)
     expect(names()).toEqual(['a1'])
-    expect(driver.journal).toEqual(['start a1 1'])
+    expect(driver.journal).toEqual(['start a1 3'])
     confirm()
     await end('b1')
     await until(() => driver.acksBegun === 2)
@@ -97,10 +97,10 @@ describe('dispatch', () => {
     await loop.close({ timeoutMs: 0 })
   })
 
-  it("a suspect's ack waits for no others, also where its handler awaits it", async () => {
+  it('the ack of a message that must be alone waits for no others, also where its handler awaits it', async () => {
     const { runs, names, deliver, driver, loop } = await start({ ack: 'manual' })
     driver.settleIntervalMs = 3_600_000
-    void deliver(['a1', 'b1'], { suspect: true })
+    void deliver(['a1', 'b1'], { wasAtWork: true })
     for (const name of ['a1', 'b1']) {
       await until(() => names().includes(name))
       const run = runs.at(-1) as Run
@@ -143,18 +143,29 @@ describe('dispatch', () => {
     await loop.close({ timeoutMs: 0 })
   })
 
-  it('runs suspects one at a time, each noted before it starts, and charges prior attempts', async () => {
+  it('runs what was at work twice one at a time, each noted before it starts, and charges prior attempts', async () => {
     const { names, runs, deliver, end, driver, loop } = await start()
-    deliver(['a1', 'b1'], { suspect: true, priorAttempts: 2 })
+    deliver(['a1', 'b1'], { wasAtWork: true, priorAttempts: 2 })
     deliver(['c1'])
     await until(() => names().length === 1)
-    expect(driver.journal).toEqual(['start a1 3'])
+    expect(driver.journal).toEqual(['start a1 7'])
     expect(runs[0]?.message.attempt).toBe(3)
     await end('a1')
     await until(() => names().length === 2)
     expect(names()).toEqual(['a1', 'b1'])
     await end('b1')
     await until(() => names().includes('c1'))
+    await loop.close({ timeoutMs: 0 })
+  })
+
+  it('runs suspects as usual, with their starts noted and nothing charged', async () => {
+    const { names, deliver, end, driver, loop } = await start()
+    deliver(['a1', 'b1'], { suspect: true, priorAttempts: 2 })
+    deliver(['c1'])
+    await until(() => names().length === 3)
+    expect(driver.journal).toEqual(['start a1 5', 'start b1 5'])
+    for (const name of ['a1', 'b1', 'c1']) await end(name)
+    await until(() => driver.acked.length === 3)
     await loop.close({ timeoutMs: 0 })
   })
 

@@ -106,9 +106,9 @@ describe('batches', () => {
     await loop.close({ timeoutMs: 0 })
   })
 
-  it('a suspect stands in a batch alone', async () => {
+  it('what must be alone stands in a batch alone', async () => {
     const { runs, deliver, loop } = await start({ concurrency: 5 })
-    deliver(['a1', 'b1'], { suspect: true })
+    deliver(['a1', 'b1'], { wasAtWork: true })
     deliver(['c1'])
     await until(() => runs.length === 1)
     expect(ids(runs)).toEqual(['a1'])

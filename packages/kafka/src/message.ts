@@ -1,4 +1,4 @@
-import { Delivery, type OutgoingRecord, type PartitionAssignment } from '@streamswitch/core/driver'
+import { type AttemptHistory, Delivery, type OutgoingRecord, type PartitionAssignment } from '@streamswitch/core/driver'
 import type { KafkaMessage } from 'kafkajs'
 import { ReceivedRecord } from './received-record.js'
 import { textsOf } from './record-texts.js'
@@ -11,8 +11,7 @@ export function wireSize(record: OutgoingRecord): number {
   return record.size + RECORD_OVERHEAD
 }
 
-export interface History {
-  readonly priorAttempts: number
+export interface History extends AttemptHistory {
   readonly suspect: boolean
 }
 
@@ -35,8 +34,7 @@ export function toDelivery(
     position: offset,
     replyTo,
     native: message,
-    priorAttempts: history.priorAttempts,
-    suspect: history.suspect,
+    ...history,
   })
 }
 

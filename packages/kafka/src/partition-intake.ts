@@ -1,4 +1,4 @@
-import { type ConsumerSink, type Delivery, Deque, type PartitionAssignment } from '@streamswitch/core/driver'
+import { type ConsumerSink, type Delivery, Deque, historyOf, type PartitionAssignment } from '@streamswitch/core/driver'
 import type { KafkaMessage } from 'kafkajs'
 import type { Unreadable } from './batch-reader.js'
 import { type CommitMetadata, encodeMetadata } from './commit-metadata.js'
@@ -264,7 +264,7 @@ export class PartitionIntake implements Committable<Position> {
       this.#delivered = offset + 1
       deliveries.push(
         toDelivery(message, offset, this.assignment, {
-          priorAttempts: this.attempts.get(offset) ?? 0,
+          ...historyOf(this.attempts.get(offset) ?? 0),
           suspect: offset < this.#suspectBelow,
         }),
       )

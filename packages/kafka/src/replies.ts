@@ -20,7 +20,7 @@ import { KafkaProducerDriver, type ProducerParts } from './producer.js'
 /** Partitions of the topic of replies where it is made here: callers spread over them, so that each reads its share of all replies. */
 const PARTITIONS = 8
 
-const HISTORY = { priorAttempts: 0, suspect: false }
+const HISTORY = { priorAttempts: 0, wasAtWork: false, suspect: false }
 
 type TopicSource = Pick<ReplySenderSpec, 'brokerName' | 'ttlMs' | 'provision'>
 

@@ -31,14 +31,14 @@ describe('attempts', () => {
     const first = await joinGroup({ topic })
     await first.sink.until(() => first.sink.deliveries.length === 4)
     const [a, b, c] = first.sink.deliveries as [Delivery, Delivery, Delivery]
-    await first.driver.attempts?.failed(c.assignment, c, 1)
-    await first.driver.attempts?.failed(b.assignment, b, 1)
     await first.driver.attempts?.failed(c.assignment, c, 2)
+    await first.driver.attempts?.failed(b.assignment, b, 2)
+    await first.driver.attempts?.failed(c.assignment, c, 4)
     await first.driver.commit?.(a.assignment, a)
-    expect(await metadataOf(topic)).toMatch(/^streamswitch\/1 owner=[0-9a-f]{12} ahead=\d+ clean=0 attempts=0:1,1:2$/)
+    expect(await metadataOf(topic)).toMatch(/^streamswitch\/1 owner=[0-9a-f]{12} ahead=\d+ clean=0 attempts=0:2,1:4$/)
     await first.driver.commit?.(b.assignment, b)
     await first.driver.close()
-    expect(await metadataOf(topic)).toMatch(/ ahead=2 clean=1 attempts=0:2$/)
+    expect(await metadataOf(topic)).toMatch(/ ahead=2 clean=1 attempts=0:4$/)
     const second = await joinGroup({ topic })
     expect(await delivered(second, 2)).toEqual([
       ['c', 2, false],
@@ -48,7 +48,7 @@ describe('attempts', () => {
 
   it('of a process that died: what it may have had at work is suspect, what came later is not', async () => {
     const topic = await topicWith(['a', 'b', 'c', 'd'])
-    await commitAs(topic, `${topic}-group`, 1, 'streamswitch/1 owner=0000dead0000 ahead=2 clean=0 attempts=1:3')
+    await commitAs(topic, `${topic}-group`, 1, 'streamswitch/1 owner=0000dead0000 ahead=2 clean=0 attempts=1:6')
     const member = await joinGroup({ topic })
     expect(await delivered(member, 3)).toEqual([
       ['b', 0, true],

@@ -32,6 +32,7 @@ it('a foreign record, whatever its headers are, becomes a delivery of texts', ()
     fc.property(record, (native) => {
       const delivery = toDelivery({ ...native, offset: '1' } as never, 1, assignment, {
         priorAttempts: 0,
+        wasAtWork: false,
         suspect: false,
       })
       for (const value of Object.values(delivery.headers)) expect(typeof value).toBe('string')
@@ -59,7 +60,7 @@ it('a record is read from the bytes of a response as it is from the fields that 
       const batch = { magicByte: 2, isControlBatch: false } as FetchedBatch
       const record = new ReceivedRecord(batch, 0, 7, 1_700_000_000_000, null, Buffer.from('x'), source, 0)
       const read = (message: unknown) => {
-        const history = { priorAttempts: 0, suspect: false }
+        const history = { priorAttempts: 0, wasAtWork: false, suspect: false }
         const { id, replyTo, timestamp, headers: texts } = toDelivery(message as never, 7, assignment, history)
         return { id, replyTo, timestamp: Math.abs(timestamp - Date.now()) < 60_000 ? 'now' : timestamp, headers: texts }
       }

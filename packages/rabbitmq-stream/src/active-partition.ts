@@ -1,4 +1,5 @@
 import type { ConsumerSink, Delivery, PartitionAssignment } from '@streamswitch/core/driver'
+import { historyOf } from '@streamswitch/core/driver'
 import { AttemptSlots } from './attempt-slots.js'
 import { Offset, type StreamClient, type SubscriptionHandle } from './client-patches/stream-client.js'
 import { batchUnreadable, partitionGone } from './errors.js'
@@ -276,12 +277,8 @@ export class ActivePartition {
     await store.savePosition(this.#stored, (stored) => this.#check(stored))
   }
 
-  /** A suspect is about to run alone. What ran alone before it is done, and not to blame for what happens from now on. */
-  async noteStart(delivery: Delivery, attempts: number): Promise<void> {
-    await this.#settings.store.saveAlone({ offset: delivery.position as number, attempts })
-  }
-
-  async noteFailure(delivery: Delivery, attempts: number): Promise<void> {
+  /** Keeps core's note of a message; resolves when the broker has it. */
+  async note(delivery: Delivery, attempts: number): Promise<void> {
     const offset = delivery.position as number
     await this.#settings.store.saveFailed(this.#slots.claim(offset, attempts), { offset, attempts })
   }
@@ -295,7 +292,7 @@ export class ActivePartition {
   #context(offset: number): DeliveryContext {
     const suspect = offset < this.#settings.suspectBelow
     if (!suspect && this.#slots.empty) return PLAIN
-    return { priorAttempts: this.#slots.attemptsOf(offset), suspect }
+    return { ...historyOf(this.#slots.attemptsOf(offset)), suspect }
   }
 
   #starting(last: number): void {

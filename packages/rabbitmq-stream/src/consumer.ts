@@ -28,8 +28,8 @@ export class StreamConsumerDriver implements ConsumerDriver {
   readonly redelivery = 'core'
   readonly settleIntervalMs: number
   readonly attempts: AttemptJournal = {
-    starting: async (assignment, delivery, attempt) => this.#ownerOf(assignment).noteStart(delivery, attempt),
-    failed: async (assignment, delivery, attempt) => this.#ownerOf(assignment).noteFailure(delivery, attempt),
+    starting: async (assignment, delivery, attempt) => this.#ownerOf(assignment).note(delivery, attempt),
+    failed: async (assignment, delivery, attempt) => this.#ownerOf(assignment).note(delivery, attempt),
   }
   readonly #source: ConnectionSource
   readonly #spec: ConsumerSpec<StreamConsumerSettings>

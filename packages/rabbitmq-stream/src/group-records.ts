@@ -43,7 +43,7 @@ export interface GroupRecords {
   readonly started: number
   /** Failed attempts by offset, and the slot that holds them. */
   readonly attempts: ReadonlyMap<number, { readonly attempts: number; readonly slot: number }>
-  /** The last suspect that was started alone: the only message that a crash since then can be charged to. */
+  /** A note that earlier versions kept apart. */
   readonly alone: Attempt | undefined
 }
 
@@ -163,11 +163,6 @@ export class GroupRecordStore {
   /** Resolves when the broker has it. */
   async saveFailed(slot: number, failed: Attempt): Promise<void> {
     await this.#confirmed(`try.${slot}`, pack(failed))
-  }
-
-  /** Resolves when the broker has it. */
-  async saveAlone(started: Attempt): Promise<void> {
-    await this.#confirmed('alone', pack(started))
   }
 
   async #confirmed(name: string, body: bigint): Promise<void> {

@@ -129,6 +129,7 @@ function writeText(target: Buffer, at: number, text: string): number {
 /** What only a member of a group knows of a record. */
 export interface DeliveryContext {
   readonly priorAttempts?: number
+  readonly wasAtWork?: boolean
   readonly suspect?: boolean
 }
 

@@ -180,12 +180,8 @@ export class PartitionMember implements Candidate {
     return this.#owned().commit(last)
   }
 
-  noteStart(delivery: Delivery, attempt: number): Promise<void> {
-    return this.#owned().noteStart(delivery, attempt)
-  }
-
-  noteFailure(delivery: Delivery, attempt: number): Promise<void> {
-    return this.#owned().noteFailure(delivery, attempt)
+  note(delivery: Delivery, note: number): Promise<void> {
+    return this.#owned().note(delivery, note)
   }
 
   /** Core has let go of the assignment already. Where the partition is revoked meanwhile, the next owner begins at the old or the new position. */

@@ -2,6 +2,7 @@ import {
   arrivedTimestamp,
   Delivery,
   type Headers,
+  historyOf,
   type IncomingReply,
   type OutgoingRecord,
   type PartitionAssignment,
@@ -137,7 +138,7 @@ function readDelivery(
     position: entryId,
     replyTo: ours ? known.replyTo : undefined,
     native,
-    priorAttempts: attempts === undefined ? 0 : Number(attempts),
+    ...historyOf(attempts === undefined ? 0 : Number(attempts)),
     suspect: pending?.suspectTo !== undefined && compareIds(entryId, pending.suspectTo) <= 0,
   })
 }

@@ -1,7 +1,7 @@
 import type { ConsumerDriver, PartitionAssignment } from '../contract/consumer-driver.js'
 import { Acknowledgements } from './acknowledgements.js'
 import type { ConsumerReports } from './consumer-reports.js'
-import type { Delivery } from './delivery.js'
+import { type Delivery, DeliveryState } from './delivery.js'
 import type { DriverSlot } from './driver-slot.js'
 import type { Inbox } from './inbox.js'
 import type { Outcomes } from './outcomes.js'
@@ -84,11 +84,15 @@ export class AssignedPartitions {
     if (partitions.length === 0) return
     if (how === 'graceful') {
       const ended = outcomes.windDown.finish(partitions, deadlineMs, TAKEN_AWAY, slot.driver)
-      for (const partition of partitions) outcomes.giveBack(partition)
+      for (const partition of partitions) {
+        outcomes.giveBack(partition)
+        outcomes.dispatcher.isolation.forget(partition)
+      }
       outcomes.dispatcher.hurry()
       await ended
     }
     // The connection may have been lost while a handover was on its way: then the loss has been told already.
+    if (how === 'lost') for (const partition of partitions) this.#atWork(partition)
     const closed = partitions.filter((partition) => this.#close(partition))
     if (closed.length === 0) return
     if (how === 'lost') void hooks.revoked(closed, 'lost')
@@ -104,6 +108,7 @@ export class AssignedPartitions {
     partition.received += deliveries.length
     stallWatch.delivered(assignment)
     inbox.add(partition, deliveries)
+    outcomes.dispatcher.isolation.delivered(group, deliveries)
     for (const delivery of deliveries) {
       const { onlyGroup } = delivery
       if (delivery.headersLeftOut > 0) reports.headersLeftOut(delivery)
@@ -133,6 +138,16 @@ export class AssignedPartitions {
     for (const partition of partitions) this.#close(partition)
   }
 
+  /** What was at work in a partition that is lost: with a blocked event loop, one of it may be why. */
+  #atWork(partition: PartitionState): void {
+    const { outcomes, group } = this.#settings
+    if (partition.phase === 'closed') return
+    const isAtWork = ({ state, handling, attempt }: Delivery): boolean =>
+      handling || (state === DeliveryState.Settled && attempt > 0)
+    const unacked = [...partition.done, ...partition.tracked, ...outcomes.settler.onTheirWay(partition)]
+    outcomes.dispatcher.isolation.lost(group, new Set(unacked.filter(isAtWork)))
+  }
+
   /** Forgets a partition and everything in it. False when that was done before. */
   #close(partition: PartitionState): boolean {
     const { outcomes, inbox, stopped } = this.#settings
@@ -142,6 +157,7 @@ export class AssignedPartitions {
     partition.over.abort()
     this.#partitions.delete(partition.assignment)
     outcomes.dispatcher.remove(partition)
+    outcomes.dispatcher.isolation.forget(partition)
     outcomes.giveBack(partition)
     abortHandlers(partition, TAKEN_AWAY)
     for (const delivery of partition.tracked) {

@@ -77,8 +77,10 @@ export class ConsumerEngine {
       await Promise.all([hooks.revoked(leaving, 'graceful'), dedupe?.givenBack()])
     }
     const stopped = new StoppedPartitions({ errorPolicy: options.errorPolicy, reports, fail })
+    const group = spec.group
     const outcomes = new Outcomes({
       options,
+      group,
       reports,
       inbox,
       slot,
@@ -90,7 +92,6 @@ export class ConsumerEngine {
       fail,
     })
     const stallWatch = new StallWatch(this.#stallHost(), options.stallTimeoutMs)
-    const group = spec.group
     const partitions = new AssignedPartitions({ group, outcomes, inbox, slot, hooks, reports, stallWatch, stopped })
     this.#reports = reports
     this.#inbox = inbox

@@ -40,8 +40,10 @@ export interface DeliveryFields {
   readonly priorAttempts?: number
   /** Earlier sendings of which nobody knows whether they started a handler: at 3 times `retry.attempts` of them it is started no more. Default 0. */
   readonly unanswered?: number
-  /** A member that died may have been running it: it is handled alone. Default false. */
+  /** It was delivered to a member that died: its starts are noted. Default false. */
   readonly suspect?: boolean
+  /** It was noted as being at work when that member died: it is handled alone. Default false. See `historyOf`. */
+  readonly wasAtWork?: boolean
 }
 
 /**
@@ -100,7 +102,8 @@ export class Delivery<T = unknown> implements Message<T> {
   readonly position: string | number | bigint
   readonly replyTo: string | undefined
   readonly native: unknown
-  readonly suspect: boolean
+  /** @internal */ suspect: boolean
+  /** @internal Nothing else of the process may be at work while it is. */ isolated: boolean
   /** @internal */ readonly unanswered: number
   /** @internal The one group that handles it; `undefined`: every group. */ readonly onlyGroup: string | undefined
   /** @internal Headers that arrived and are beyond the limits: `native` alone has them. */
@@ -153,7 +156,8 @@ export class Delivery<T = unknown> implements Message<T> {
     this.replyTo = arrivedReplyTo(fields.replyTo)
     this.native = fields.native
     this.attempt = arrivedAttempts(fields.priorAttempts)
-    this.suspect = fields.suspect ?? false
+    this.isolated = fields.wasAtWork ?? false
+    this.suspect = this.isolated || (fields.suspect ?? false)
     this.unanswered = fields.unanswered ?? 0
   }
 

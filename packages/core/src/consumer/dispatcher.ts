@@ -2,6 +2,7 @@ import { type Delivery, DeliveryState } from './delivery.js'
 import type { DriverSlot } from './driver-slot.js'
 import type { HandlerBatches } from './handler-batches.js'
 import { HandlerStarts } from './handler-starts.js'
+import { type IsolatedLoop, processIsolation } from './isolation.js'
 import type { PreparedHandler } from './loop-handler.js'
 import type { PartitionState } from './partition-state.js'
 import type { Settler } from './settler.js'
@@ -9,6 +10,7 @@ import { StartQueue } from './start-queue.js'
 import type { ValueDecoder } from './value-decoder.js'
 
 export interface DispatcherSettings {
+  readonly group: string
   readonly ordering: 'key' | 'none'
   readonly manualAck: boolean
   /** Most starts of a message. */
@@ -43,13 +45,14 @@ export interface DispatcherHost {
  * Starts handlers: up to `concurrency` at once, messages of one key one after the other, partitions in turn. The hot path of
  * consuming: a message without a promise from its handler costs no promise, no closure and no object here.
  */
-export class Dispatcher {
+export class Dispatcher implements IsolatedLoop {
   readonly #host: DispatcherHost
   readonly #manualAck: boolean
   /** Messages of one key are handled one after the other. */
   readonly ordered: boolean
   readonly #queue: StartQueue
-  readonly #starts: HandlerStarts
+  readonly starts: HandlerStarts
+  readonly isolation = processIsolation()
   #prepared: PreparedHandler | undefined
   #batches: HandlerBatches | undefined
   #limit = 0
@@ -59,16 +62,20 @@ export class Dispatcher {
   /** The sweep's clock. */
   tick = 0
 
-  constructor({ ordering, manualAck, attempts, decoder, slot }: DispatcherSettings, host: DispatcherHost) {
+  constructor({ group, ordering, manualAck, attempts, decoder, slot }: DispatcherSettings, host: DispatcherHost) {
     this.#host = host
     this.#manualAck = manualAck
     this.ordered = ordering === 'key'
-    this.#queue = new StartQueue(this.ordered)
-    this.#starts = new HandlerStarts({ attempts, decoder, slot }, this)
+    this.#queue = new StartQueue(this.ordered, this)
+    this.starts = new HandlerStarts({ group, attempts, decoder, slot }, this)
   }
 
   get running(): number {
     return this.#running
+  }
+
+  get atWork(): number {
+    return this.#queue.atWork
   }
 
   /** Handlers are started from now on, at most `limit` at once; with batches that many batches. */
@@ -77,12 +84,14 @@ export class Dispatcher {
     this.#limit = limit
     this.#batches = prepared.batches
     prepared.batches?.attach(this)
+    this.isolation.join(this)
     this.dispatch()
   }
 
   /** Nothing more is started; what runs goes on, and what has gathered for a batch with it. */
   stop(): void {
     this.#prepared = undefined
+    this.isolation.leave(this)
     this.hurry()
   }
 
@@ -161,19 +170,20 @@ export class Dispatcher {
 
   /** The message is done with: its key goes on with the next one. */
   release(delivery: Delivery, partition: PartitionState): void {
-    if (delivery.suspect) void this.#endExclusive(partition)
     this.#queue.release(delivery, partition)
     this.dispatch()
   }
 
   /**
-   * Others may start again, once it is on record that the suspect is done: were the next one to end the process before that, the start
-   * that is noted of this one would count as a crash of its own.
+   * Others may start again, once it is on record how it ended: were one of them to end the process before that, the start that is noted
+   * of this one would count as a crash of its own.
    */
-  async #endExclusive(partition: PartitionState): Promise<void> {
+  async #endIsolation(delivery: Delivery, partition: PartitionState): Promise<void> {
+    // The verdict on the start that has ended is given in this turn.
+    await Promise.resolve()
     await this.#host.settler.drain(partition)
-    partition.exclusive = false
-    this.dispatch()
+    if (delivery.state === DeliveryState.Settled) await this.starts.ended(delivery, partition)
+    this.isolation.end(delivery)
   }
 
   /**
@@ -184,6 +194,7 @@ export class Dispatcher {
     partition.fellBehind(delivery)
     if (!delivery.slotless) this.#running -= 1
     delivery.slotless = true
+    if (this.isolation.active) this.isolation.freed()
     this.#host.idle(partition)
     this.dispatch()
   }
@@ -194,6 +205,7 @@ export class Dispatcher {
     delivery.handling = false
     delivery.run += 1
     this.#freeSlot(delivery, partition)
+    if (delivery.isolated) this.#leaveIsolation(delivery, partition)
     this.#batches?.left(delivery, false)
   }
 
@@ -205,6 +217,7 @@ export class Dispatcher {
     delivery.run += 1
     this.#host.takenBack(delivery)
     this.#freeSlot(delivery, partition)
+    this.isolation.end(delivery)
     if (delivery.state === DeliveryState.Running) {
       delivery.state = DeliveryState.Waiting
       if (behind !== undefined) behind.nextOfKey = delivery
@@ -240,7 +253,7 @@ export class Dispatcher {
       delivery.nacked = undefined
     }
     this.#batches?.join(delivery, partition)
-    this.#starts.run(delivery, partition)
+    this.starts.run(delivery, partition)
   }
 
   /** Takes a start back whose handler was never called. */
@@ -248,6 +261,7 @@ export class Dispatcher {
     delivery.handling = false
     delivery.unstart()
     this.#freeSlot(delivery, partition)
+    this.isolation.end(delivery)
     this.#batches?.left(delivery, true)
     if (delivery.state === DeliveryState.Running) {
       delivery.state = DeliveryState.Waiting
@@ -290,6 +304,7 @@ export class Dispatcher {
     }
     delivery.handling = false
     this.#freeSlot(delivery, partition)
+    if (delivery.isolated) this.#leaveIsolation(delivery, partition)
     this.#batches?.left(delivery, true)
     if (partition.phase !== 'closed') return true
     this.#host.overlapped(delivery, failure)
@@ -304,6 +319,13 @@ export class Dispatcher {
     if (delivery.behind) partition.caughtUp(delivery)
     if (delivery.slotless) delivery.slotless = false
     else this.#running -= 1
+    if (this.isolation.active) this.isolation.freed()
+  }
+
+  /** A start has ended that was alone in the process. */
+  #leaveIsolation(delivery: Delivery, partition: PartitionState): void {
+    delivery.isolated = false
+    void this.#endIsolation(delivery, partition)
   }
 }
 

@@ -4,6 +4,7 @@ import { describe, isStreamError, StreamError, type StreamErrorOptions } from '.
 import type { Replies } from '../feedback/replies.js'
 import { withSignal } from '../session.js'
 import { wait } from '../time.js'
+import { noteOf } from './attempt-notes.js'
 import type { ConsumerReports } from './consumer-reports.js'
 import type { DeadLetters } from './dead-letters.js'
 import { type Delivery, DeliveryState } from './delivery.js'
@@ -138,7 +139,7 @@ export class Failures {
       `${subject}: attempt ${delivery.attempt} of message ${delivery.id} failed, next in ${Math.round(wait)} ms: ${describe(error)}`,
     )
     try {
-      await slot.driver?.attempts?.failed(partition.assignment, delivery, delivery.attempt)
+      await slot.driver?.attempts?.failed(partition.assignment, delivery, noteOf(delivery.attempt, false))
     } catch (failure) {
       logger.warn(`${subject}: the failed attempt of message ${delivery.id} could not be noted: ${describe(failure)}`)
     }

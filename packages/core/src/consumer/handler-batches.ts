@@ -125,7 +125,7 @@ export class HandlerBatches implements BatchKeeper {
   }
 
   #isAlone(delivery: Delivery): boolean {
-    return delivery.suspect || this.apart.has(delivery)
+    return delivery.isolated || this.apart.has(delivery)
   }
 
   #open(): Batch {

@@ -1,7 +1,9 @@
 import { inspectable, StreamError } from '../errors.js'
+import { noteOf } from './attempt-notes.js'
 import type { Delivery } from './delivery.js'
 import type { DriverSlot } from './driver-slot.js'
 import { isGenerator, runGenerator } from './handler-outputs.js'
+import { processIsolation } from './isolation.js'
 import type { PreparedHandler } from './loop-handler.js'
 import type { PartitionState } from './partition-state.js'
 import type { ValueDecoder } from './value-decoder.js'
@@ -13,6 +15,7 @@ import type { ValueDecoder } from './value-decoder.js'
 const UNANSWERED_PER_ATTEMPT = 3
 
 export interface HandlerStartsSettings {
+  readonly group: string
   /** Most starts of a message. */
   readonly attempts: number
   readonly decoder: ValueDecoder
@@ -48,20 +51,34 @@ export class HandlerStarts {
       delivery.attempt -= 1
       return this.#host.failed(delivery, partition, delivery.run, unanswered(delivery), true)
     }
-    const journal = delivery.suspect ? this.#settings.slot.driver?.attempts : undefined
-    if (journal === undefined) return this.#decode(delivery, partition)
+    if (!delivery.suspect) return this.#decode(delivery, partition)
+    const journal = this.#settings.slot.driver?.attempts
     const run = delivery.run
     if (delivery.attempt > this.#settings.attempts) {
-      // Every start it had is on record, and each has ended with the death of its process: one more would end this one.
+      // Every start it had is on record: one more might end this process like those before.
       delivery.attempt -= 1
-      return this.#host.failed(delivery, partition, run, fatal(delivery), true)
+      return this.#host.failed(delivery, partition, run, usedUp(delivery), true)
     }
-    journal.starting(partition.assignment, delivery, delivery.attempt).then(
+    processIsolation().noting(this.#settings.group, delivery)
+    if (journal === undefined) return this.#decode(delivery, partition)
+    // A start counts when its process ends only where no other message can be why.
+    const counted = delivery.isolated ? delivery.attempt : delivery.attempt - 1
+    journal.starting(partition.assignment, delivery, noteOf(counted, true)).then(
       () => {
         if (delivery.run === run) this.#decode(delivery, partition)
       },
       (error: unknown) => this.#host.failed(delivery, partition, run, error, false),
     )
+  }
+
+  /** A suspect's handler has ended well, and its ack has to wait for others: whatever ends the process now, it wasn't this one. Never rejects. */
+  async ended(delivery: Delivery, partition: PartitionState): Promise<void> {
+    const journal = this.#settings.slot.driver?.attempts
+    try {
+      await journal?.failed(partition.assignment, delivery, noteOf(delivery.attempt - 1, false))
+    } catch {
+      // It stays noted as being at work, and is handled alone if it comes again.
+    }
   }
 
   #decode(delivery: Delivery, partition: PartitionState): void {
@@ -126,11 +143,14 @@ function unanswered(delivery: Delivery): StreamError {
   )
 }
 
-function fatal(delivery: Delivery): StreamError {
-  return new StreamError(`message ${delivery.id} was at work alone ${delivery.attempt} times when the process died`, {
+function usedUp({ id, topic, attempt, isolated }: Delivery): StreamError {
+  const how = isolated
+    ? 'its process ended, or lost the partition, while nothing else was at work'
+    : 'its process ended'
+  return new StreamError(`message ${id} has used up its ${attempt} attempts; at the last one ${how}`, {
     code: 'ABORTED',
     retryable: false,
-    topic: delivery.topic,
+    topic,
     operation: 'handle',
   })
 }

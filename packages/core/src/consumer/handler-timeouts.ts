@@ -33,6 +33,7 @@ export class HandlerTimeouts {
   }
 
   start(): void {
+    this.#settings.outcomes.dispatcher.isolation.begin()
     this.#timer ??= setInterval(() => this.#sweep(), this.#tickMs)
   }
 
@@ -45,6 +46,7 @@ export class HandlerTimeouts {
     const { handlerTimeoutMs, handlerGraceMs, partitions, outcomes } = this.#settings
     const { dispatcher } = outcomes
     dispatcher.tick += 1
+    dispatcher.isolation.tick()
     const overdue = dispatcher.tick - Math.ceil(handlerTimeoutMs / this.#tickMs)
     const hopeless = overdue - Math.ceil(handlerGraceMs / this.#tickMs) - 1
     for (const partition of partitions.all()) {

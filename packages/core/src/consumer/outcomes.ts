@@ -21,6 +21,7 @@ import { ValueDecoder } from './value-decoder.js'
 import { WindDown } from './wind-down.js'
 
 export interface OutcomeSettings {
+  readonly group: string
   readonly options: ConsumerOptionValues
   readonly reports: ConsumerReports
   readonly inbox: Inbox
@@ -50,9 +51,11 @@ export class Outcomes
   readonly #inbox: Inbox
   readonly #slot: DriverSlot
   readonly #dedupe: Dedupe | undefined
+  readonly #group: string
 
   constructor({
     options,
+    group,
     reports,
     inbox,
     slot,
@@ -70,10 +73,11 @@ export class Outcomes
     this.#inbox = inbox
     this.#slot = slot
     this.#dedupe = dedupe
+    this.#group = group
     this.settler = new Settler(slot, reports, this)
     this.windDown = new WindDown(this.settler, beforeLeaving)
     const decoder = new ValueDecoder(codec, schema)
-    this.dispatcher = new Dispatcher({ ordering, manualAck, attempts: retry.attempts, decoder, slot }, this)
+    this.dispatcher = new Dispatcher({ group, ordering, manualAck, attempts: retry.attempts, decoder, slot }, this)
     this.failures = new Failures({ retry, errorPolicy, reports, slot, stopped, deadLetters, replies, fail }, this)
     dedupe?.bind({ manualAck, dispatcher: this.dispatcher, outcomes: this, reports, fail })
   }
@@ -196,9 +200,14 @@ export class Outcomes
   #settle(delivery: Delivery, partition: PartitionState): boolean {
     this.#inbox.remove(delivery)
     const behind = partition.settle(delivery, this.#slot.driver?.settlement ?? 'individual')
-    // Nothing of the partition starts before the ack of a suspect is on record: it doesn't wait for others to share it.
-    if (delivery.suspect) void this.settler.drain(partition)
+    // Nothing in the process starts before the ack of a message that was alone is on record: it doesn't wait for others to share it.
+    if (delivery.isolated) void this.settler.drain(partition)
     else if (partition.done.length > 0) this.settler.touch(partition)
+    if (delivery.suspect && delivery.attempt > 0) {
+      // An ack that has to wait: were this process to end before it, the message would be taken for one that was at work.
+      if (behind) void this.dispatcher.starts.ended(delivery, partition)
+      this.dispatcher.isolation.done(this.#group, delivery)
+    }
     return behind
   }
 }

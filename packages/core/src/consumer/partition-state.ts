@@ -37,8 +37,6 @@ export class PartitionState {
   deadLettering = 0
   /** Marks of finished messages on their way to the dedupe store. */
   marking = 0
-  /** A suspect is at work: nothing else of the partition runs. */
-  exclusive = false
   /** Nothing is started yet: the user's `onAssigned` is at work. */
   held = false
   /** Settles with `onAssigned`. */
@@ -118,11 +116,6 @@ export class PartitionState {
   forgetDropped(): void {
     for (let head = this.tracked.peek(); head !== undefined && hasLeft(head); head = this.tracked.peek())
       this.tracked.shift()
-  }
-
-  /** No handler runs, none waits to run again, and no dead letter is on its way. */
-  get idle(): boolean {
-    return this.retrying === 0 && !this.busy
   }
 
   /** A handler runs, or a dead letter or a mark is on its way: what a clean stop waits for. */

@@ -52,6 +52,11 @@ export class Settler {
     else this.#timer = setTimeout(run, interval)
   }
 
+  /** Messages whose acks have been sent, and not been answered. */
+  onTheirWay(partition: PartitionState): readonly Delivery[] {
+    return this.#onTheirWay.get(partition) ?? []
+  }
+
   /** Resolves when everything that was done in the partition so far is settled, or the partition is closed. */
   async drain(partition: PartitionState): Promise<void> {
     while (this.#flushing.has(partition) || this.#pending(partition)) {

@@ -1,21 +1,30 @@
 import { Deque } from '../deque.js'
 import { type Delivery, DeliveryState } from './delivery.js'
 import type { HandlerBatches } from './handler-batches.js'
+import { type IsolatedLoop, processIsolation } from './isolation.js'
 import type { PartitionState } from './partition-state.js'
 
 /**
  * What may be started next: the next of a key and retries that are due, then the partitions' inboxes in turn. Keeps the messages of
- * one key in line, and a suspect alone in its partition.
+ * one key in line, and lets a message that must be alone wait for that.
  */
 export class StartQueue {
   readonly #ordered: boolean
   readonly #partitions: PartitionState[] = []
   /** May start now, before anything from an inbox. */
   readonly #startable = new Deque<Delivery>()
+  readonly #isolation = processIsolation()
+  readonly #loop: IsolatedLoop
   #turn = 0
 
-  constructor(ordered: boolean) {
+  constructor(ordered: boolean, loop: IsolatedLoop) {
     this.#ordered = ordered
+    this.#loop = loop
+  }
+
+  /** Handlers at work in its partitions, but for those that only wait for their ack. */
+  get atWork(): number {
+    return this.#partitions.reduce((sum, { running, behind }) => sum + running - behind, 0)
   }
 
   add(partition: PartitionState): void {
@@ -39,8 +48,16 @@ export class StartQueue {
 
   /** Takes the message out that starts next. @param batches - where the next of a key may join the one before it. */
   next(batches: HandlerBatches | undefined): Delivery | undefined {
-    for (let delivery = this.#startable.shift(); delivery !== undefined; delivery = this.#startable.shift()) {
-      if (delivery.state === DeliveryState.Waiting && delivery.partitionState?.phase === 'open') return delivery
+    for (let delivery = this.#startable.peek(); delivery !== undefined; delivery = this.#startable.peek()) {
+      const partition = delivery.partitionState
+      if (delivery.state !== DeliveryState.Waiting || partition?.phase !== 'open') {
+        this.#startable.shift()
+        continue
+      }
+      if (delivery.isolated && !this.#isolation.admits(delivery, partition, this.#loop)) return undefined
+      if (!delivery.isolated && this.#isolation.active) break
+      this.#startable.shift()
+      return delivery
     }
     for (let tried = 0; tried < this.#partitions.length; tried += 1) {
       this.#turn = (this.#turn + 1) % this.#partitions.length
@@ -72,7 +89,7 @@ export class StartQueue {
     for (const { inbox } of open) {
       for (let index = 0; index < share; index += 1) {
         const delivery = inbox.at(index)
-        if (delivery === undefined || delivery.suspect) break
+        if (delivery === undefined || delivery.isolated) break
         if (delivery.state === DeliveryState.Waiting) found.push(delivery)
       }
     }
@@ -88,6 +105,13 @@ export class StartQueue {
     else if (partition.keyTails.get(delivery.key) === delivery) partition.keyTails.delete(delivery.key)
   }
 
+  /** Whether a message may leave its inbox while one is alone in the process, or when it must be alone itself. Behind another of its key it doesn't start yet. */
+  #mayLeave(head: Delivery, partition: PartitionState, tail: Delivery | undefined): boolean {
+    if (head.isolated) return tail !== undefined || this.#isolation.admits(head, partition, this.#loop)
+    this.#isolation.notWaiting(partition)
+    return !this.#isolation.active
+  }
+
   /** The next message of a partition's inbox that may start. Those whose key is at work line up behind it. */
   #take(partition: PartitionState, batches: HandlerBatches | undefined): Delivery | undefined {
     if (!mayStart(partition)) return undefined
@@ -97,13 +121,10 @@ export class StartQueue {
         partition.inbox.shift()
         continue
       }
-      if (head.suspect) {
-        if (!partition.idle) return undefined
-        partition.exclusive = true
-      }
+      const tail = this.#ordered && head.key !== undefined ? partition.keyTails.get(head.key) : undefined
+      if ((this.#isolation.active || head.isolated) && !this.#mayLeave(head, partition, tail)) return undefined
       partition.inbox.shift()
       if (!this.#ordered || head.key === undefined) return head
-      const tail = partition.keyTails.get(head.key)
       partition.keyTails.set(head.key, head)
       if (tail === undefined || batches?.takesNextOf(tail) === true) return head
       tail.nextOfKey = head
@@ -113,5 +134,5 @@ export class StartQueue {
 }
 
 function mayStart(partition: PartitionState): boolean {
-  return partition.phase === 'open' && !partition.exclusive && !partition.held
+  return partition.phase === 'open' && !partition.held
 }

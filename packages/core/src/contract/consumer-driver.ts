@@ -104,16 +104,20 @@ export interface OutOfRange {
 }
 
 /**
- * Counts handler starts across the death of a process. A driver that declares `attemptsSurviveRestart` has it.
+ * Remembers beyond the end of a process what messages have been through. A driver that declares `attemptsSurviveRestart` has it.
  *
- * Whatever a dead member may have been running comes with `Delivery.suspect` set, and core runs such deliveries one at a time:
- * only a message that was running alone is charged with a crash.
+ * It keeps one number for a message, its note, until the message is acked; what that says is core's business. With whatever comes again
+ * the driver hands over what the note says (`historyOf(note)` gives the fields of a delivery), and `suspect` for all that was in the
+ * hands of a member that ended without a word, whether it was at work or only prefetched.
+ *
+ * Such messages run as usual, with their starts noted. Those that are found to have been at work when the process ended once more run
+ * one at a time in the whole process, and only what ends it then is charged with that.
  */
 export interface AttemptJournal {
-  /** Durably notes that this suspect is about to run alone, as its `attempt`-th start. Called before the handler starts. */
-  starting(assignment: PartitionAssignment, delivery: Delivery, attempt: number): Promise<void>
-  /** Durably notes a failed attempt, before the backoff starts. What was noted is forgotten when the delivery is acked. */
-  failed(assignment: PartitionAssignment, delivery: Delivery, attempt: number): Promise<void>
+  /** Durably keeps the note of a message that is about to start. Called before its handler is, for several messages at once. */
+  starting(assignment: PartitionAssignment, delivery: Delivery, note: number): Promise<void>
+  /** Durably keeps the note of a message whose handler has ended: before the backoff of a failed attempt starts, or where its ack has to wait. */
+  failed(assignment: PartitionAssignment, delivery: Delivery, note: number): Promise<void>
 }
 
 /** Lag of one partition for one group. */

@@ -208,7 +208,7 @@ export function scriptedTransport(script: Script, options: TransportOptions = {}
 export function deliveriesOf(
   assignment: PartitionAssignment,
   names: readonly string[],
-  extra: { suspect?: boolean; priorAttempts?: number } = {},
+  extra: { suspect?: boolean; wasAtWork?: boolean; priorAttempts?: number } = {},
 ): Delivery[] {
   return names.map(
     (name, index) =>

@@ -42,7 +42,7 @@ export function crashConformance(settings: CrashSettings): void {
     test(
       'a message that kills its process is given up after its attempts; its neighbours flow and are not charged',
       {
-        timeout: lifeMs * (ATTEMPTS + 3),
+        timeout: lifeMs * (ATTEMPTS + 4),
       },
       ({ onTestFinished }) => deadlyMessage(settings, lifeMs, onTestFinished),
     )
@@ -64,21 +64,21 @@ async function deadlyMessage(settings: CrashSettings, lifeMs: number, atEnd: AtE
   let deaths = 0
   while ((await scene.letters()).length === 0) {
     expect(deaths, `deaths are bounded by the attempts; handler starts: ${scene.story()}`).toBeLessThanOrEqual(
-      ATTEMPTS + 1,
+      ATTEMPTS + 2,
     )
     await scene.worker.start()
     await scene.untilLetter(lifeMs)
     if (!scene.worker.running) deaths += 1
   }
   await scene.until(() => scene.handledAll(neighbours), 'the neighbours handled', lifeMs)
-  // The first death finds it at work beside others: nobody is charged. Then it is alone.
-  expect(deaths).toBe(ATTEMPTS + 1)
+  // Two deaths find it at work beside others: nobody is charged. Then it is alone.
+  expect(deaths).toBe(ATTEMPTS + 2)
   expect(await scene.letters()).toEqual([
     expect.objectContaining({
       id: `${DEADLY}-1`,
       code: 'ABORTED',
       attempts: ATTEMPTS,
-      error: expect.stringContaining('died'),
+      error: expect.stringContaining('its process ended'),
     }),
   ])
   const charged = scene.starts().filter(({ id, attempt }) => !id.startsWith(DEADLY) && attempt > 1)
@@ -119,8 +119,9 @@ async function failingMessage(settings: CrashSettings, lifeMs: number, atEnd: At
   const [first = [], second = [], third = []] = lives
   expect(first).toEqual([1, 2])
   expect([2, 3], 'what was on record counts').toContain(second[0])
-  // The second life ran it alone, which is noted before it starts.
-  expect(third[0]).toBe((second.at(-1) ?? 0) + 1)
+  // Killed right after it had failed once more, which may not have been on record yet: no start is charged that has not failed.
+  const last = second.at(-1) ?? 0
+  expect([last, last + 1]).toContain(third[0])
   expect(third.at(-1)).toBe(attempts)
 }
 

@@ -160,6 +160,8 @@ export class SimulatedMember {
       capacity: (assignment) => Math.max(0, CAPACITY - (this.#held.get(assignment)?.waiting.length ?? CAPACITY)),
       lost,
       outOfRange: () => 'earliest',
+      partitionStopped: () => 'wait',
+      partitionResumed: () => {},
       startIgnored: () => {},
       report: (error) => this.#settings.world.log(process.name, `reports: ${String(error)}`),
     }

@@ -1,0 +1,177 @@
+import { nextTurn } from '../time.js'
+import type { Delivery } from './delivery.js'
+import type { PartitionState } from './partition-state.js'
+
+/** One loop's dispatcher. */
+export interface IsolatedLoop {
+  readonly started: boolean
+  /** Handlers at work on messages that are still its own, but for those that only wait for their ack. */
+  readonly atWork: number
+  dispatch(): void
+}
+
+/** A turn of the event loop that took this long was blocked, in milliseconds: brokers may have taken the process for dead. */
+const BLOCKED_MS = 2_000
+/** How long after such a turn the loss of a partition counts as its consequence, in milliseconds. */
+const CONSEQUENCE_MS = 30_000
+/** Most messages that are remembered. */
+const MOST = 10_000
+
+/**
+ * What all loops of this process know together of messages that may end it, or block its event loop for so long that its partitions are
+ * taken away: which of them are to be at work alone, and which one is. Only while nothing else of the process is at work can its end be
+ * laid to one message.
+ */
+export class Isolation {
+  /** A message is alone, or waits for the others to end: nothing else is started, in no loop. */
+  active = false
+  readonly #loops = new Set<IsolatedLoop>()
+  /** Partitions whose next message must be alone, and the loops they belong to. */
+  readonly #waiting = new Map<PartitionState, IsolatedLoop>()
+  #alone: Delivery | undefined
+  /** Attempts before the start that this process has noted. What is noted of a process that lives says nothing. */
+  readonly #noted = new Map<string, number>()
+  /** In how many blocked turns in a row that cost it its partition a message was at work. */
+  readonly #blocked = new Map<string, number>()
+  #tickAt = performance.now()
+  #blockedAt = Number.NEGATIVE_INFINITY
+
+  /** The loop starts handlers. */
+  join(loop: IsolatedLoop): void {
+    this.#loops.add(loop)
+  }
+
+  /** It starts none any more. */
+  leave(loop: IsolatedLoop): void {
+    for (const [partition, of] of this.#waiting) if (of === loop) this.#waiting.delete(partition)
+    this.#changed()
+  }
+
+  /** The next message of a partition must be alone: true where it may start now. It has to be given back by {@link end}. */
+  admits(delivery: Delivery, partition: PartitionState, loop: IsolatedLoop): boolean {
+    if (this.#alone !== undefined || this.#isBusy()) {
+      this.#waiting.set(partition, loop)
+      this.active = true
+      return false
+    }
+    this.#waiting.delete(partition)
+    this.#alone = delivery
+    this.active = true
+    return true
+  }
+
+  /** A handler has ended, or only waits for its ack. */
+  freed(): void {
+    if (this.#alone === undefined && !this.#isBusy()) this.#changed()
+  }
+
+  /** The message is alone no more: what it did is on record, or it never started. */
+  end(delivery: Delivery): void {
+    if (this.#alone !== delivery) return
+    this.#alone = undefined
+    this.#changed()
+  }
+
+  /** The next message of the partition need not be alone. */
+  notWaiting(partition: PartitionState): void {
+    if (this.#waiting.delete(partition)) this.#changed()
+  }
+
+  /** Nothing of the partition is started any more. */
+  forget(partition: PartitionState): void {
+    if (!this.active) return
+    if (this.#alone?.partitionState === partition) this.#alone = undefined
+    this.#waiting.delete(partition)
+    this.#changed()
+  }
+
+  /** Called about every second by each loop at work: finds turns of the event loop that took too long. */
+  tick(): void {
+    const now = performance.now()
+    if (now - this.#tickAt > BLOCKED_MS) this.#blockedAt = now
+    this.#tickAt = now
+  }
+
+  /** A loop has begun to tick. */
+  begin(): void {
+    if (this.#loops.size === 0) this.#tickAt = performance.now()
+  }
+
+  /** A start is about to be noted. */
+  noting(group: string, delivery: Delivery): void {
+    bounded(this.#noted, nameOf(group, delivery), delivery.attempt - 1)
+  }
+
+  /** The message is done. */
+  done(group: string, delivery: Delivery): void {
+    const name = nameOf(group, delivery)
+    this.#noted.delete(name)
+    this.#blocked.delete(name)
+  }
+
+  /** These were at work when their partition was lost. Remembers them where this process had blocked its event loop. */
+  lost(group: string, deliveries: Iterable<Delivery>): void {
+    const now = performance.now()
+    if (now - this.#tickAt <= BLOCKED_MS && now - this.#blockedAt > CONSEQUENCE_MS) return
+    for (const delivery of deliveries) {
+      const name = nameOf(group, delivery)
+      bounded(this.#blocked, name, (this.#blocked.get(name) ?? 0) + 1)
+    }
+  }
+
+  /** Corrects what the journal says by what this process knows of itself. */
+  delivered(group: string, deliveries: readonly Delivery[]): void {
+    if (this.#noted.size === 0 && this.#blocked.size === 0) return
+    for (const delivery of deliveries) {
+      const name = nameOf(group, delivery)
+      const blocked = this.#blocked.get(name)
+      if (blocked !== undefined) {
+        delivery.suspect = true
+        delivery.isolated ||= blocked > 1
+        delivery.attempt = Math.max(delivery.attempt, blocked - 2)
+      } else if (delivery.isolated) {
+        const before = this.#noted.get(name)
+        if (before === undefined) continue
+        delivery.isolated = false
+        delivery.attempt = before
+      }
+    }
+  }
+
+  #isBusy(): boolean {
+    for (const loop of this.#loops) if (loop.atWork > 0) return true
+    return false
+  }
+
+  #changed(): void {
+    this.active = this.#alone !== undefined || this.#waiting.size > 0
+    // What runs in a loop that was paused counts until it ends.
+    for (const loop of this.#loops) if (!loop.started && loop.atWork === 0) this.#loops.delete(loop)
+    nextTurn(() => {
+      for (const loop of [...this.#loops]) if (loop.started) loop.dispatch()
+    })
+  }
+}
+
+function nameOf(group: string, delivery: Delivery): string {
+  return `${group}/${delivery.topic}/${delivery.partition}/${delivery.id}`
+}
+
+function bounded(map: Map<string, number>, name: string, value: number): void {
+  map.delete(name)
+  map.set(name, value)
+  if (map.size <= MOST) return
+  for (const oldest of map.keys()) {
+    map.delete(oldest)
+    return
+  }
+}
+
+const ISOLATION = Symbol.for('streamswitch.Isolation')
+
+/** That of this process, also where this package is loaded twice. */
+export function processIsolation(): Isolation {
+  const holder = globalThis as { [ISOLATION]?: Isolation }
+  holder[ISOLATION] ??= new Isolation()
+  return holder[ISOLATION]
+}
