@@ -122,8 +122,11 @@ describe('responses', () => {
     expect(refusalOfResponse(503, { 'retry-after': '2' }, nonsense, 'u', 't')).toMatchObject({
       starts: undefined,
       groups: undefined,
-      error: { code: 'UNAVAILABLE', retryable: true },
+      error: { code: 'UNAVAILABLE', retryable: true, retryAfterMs: 2_000 },
     })
+    // Exact, where the header counts whole seconds.
+    const exact = refusalOfResponse(500, { 'retry-after': '1' }, { retryAfterMs: 112.3, attempt: 1 }, 'u', 't')
+    expect(exact.error.retryAfterMs).toBe(113)
   })
 
   it.each([

@@ -35,6 +35,20 @@ describe('the wait before a message is sent again', () => {
     })
   }
 
+  it("is the loop's own backoff where a handler has failed", async () => {
+    await using bed = new Bed()
+    const transport = await bed.open()
+    const starts: number[] = []
+    const fail = ({ attempt }: { readonly attempt: number }): void => {
+      starts.push(performance.now())
+      if (attempt < 5) throw new Error('again')
+    }
+    await consume(transport, 'jobs', 'g', fail, { retry: { attempts: 5, minDelayMs: 1_000, maxDelayMs: 1_000 } })
+    await transport.producer('jobs').send(1)
+    // Four waits of at least half of it.
+    expect((starts[4] as number) - (starts[0] as number)).toBeGreaterThanOrEqual(1_990)
+  })
+
   it('does not overflow: one that is longer than any timer is one until the send times out', async () => {
     await using bed = new Bed()
     await using receiver = await PlainReceiver.listen()

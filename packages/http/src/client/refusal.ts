@@ -106,7 +106,7 @@ export function refusalOfProblem(
   const code =
     typeof problem.code === 'string' && Object.hasOwn(CODES, problem.code) ? (problem.code as ErrorCode) : byStatus.code
   const retryable = typeof problem.retryable === 'boolean' ? problem.retryable : byStatus.retryable
-  const ownRetryAfterMs = isCount(problem.retryAfterMs) ? Math.min(problem.retryAfterMs, MAX_RETRY_AFTER_MS) : undefined
+  const ownRetryAfterMs = readWait(problem.retryAfterMs)
   const retryAfterMs = ownRetryAfterMs ?? retryAfterHeaderMs
   const starts = isCount(problem.attempt) ? problem.attempt : undefined
   const said = [problem.title, problem.detail].filter((part) => typeof part === 'string' && part !== '').join(': ')
@@ -142,6 +142,12 @@ function byGroup(groups: unknown, url: string, topic: string): Pick<Refusal, 'gr
     else refused.set(group, refusalOfProblem({ ...outcome, groups: undefined }, `${url} (${group})`, topic))
   }
   return { groups: refused, accepted }
+}
+
+/** Milliseconds, also parts of one. */
+function readWait(value: unknown): number | undefined {
+  if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) return undefined
+  return Math.min(Math.ceil(value), MAX_RETRY_AFTER_MS)
 }
 
 function isCount(value: unknown): value is number {

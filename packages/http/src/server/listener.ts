@@ -27,7 +27,7 @@ interface Listener {
 
 type Report = (error: StreamError) => void
 
-export type ListenLimits = Omit<ServerSettings, 'token'>
+type ListenLimits = Omit<ServerSettings, 'token'>
 
 export interface LeaseRequest {
   readonly address: ListenAddress

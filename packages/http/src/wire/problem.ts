@@ -143,7 +143,7 @@ export function handlerProblem(error: unknown, { attempt, retryAfterMs, errorDet
     detail: errorDetail === 'message' ? messageOf(error).slice(0, 1_000) : undefined,
     code: isStreamError(error) ? error.code : 'UNKNOWN',
     retryable,
-    retryAfterMs,
+    retryAfterMs: retryAfterMs === undefined ? undefined : Math.ceil(retryAfterMs),
     attempt,
   }
 }

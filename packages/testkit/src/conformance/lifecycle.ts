@@ -75,7 +75,7 @@ function whileHandling(suite: Suite): void {
       handler: () => {
         throw new Error('fails')
       },
-      settings: { retry: quickRetry(10, { minDelayMs: 60_000, maxDelayMs: 60_000 }) },
+      settings: { retry: quickRetry(10, { minDelayMs: 10_000, maxDelayMs: 10_000 }) },
     })
     void bench.ledger.send(bench.producer(), 1, { key: 'k', id: 'retrying' })
     await bench.until(() => member.handlings.some((one) => one.outcome === 'failed'), 'the first failure')
