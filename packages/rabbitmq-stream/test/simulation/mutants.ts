@@ -121,13 +121,6 @@ export const MUTANTS: readonly Mutant[] = [
     seed: 1,
   },
   {
-    name: 'a new group has no position until something is handled',
-    file: 'partition-member.ts',
-    fence: "?? 'earliest'))\n    await this.#save(term, start)",
-    without: "?? 'earliest'))",
-    seed: 1,
-  },
-  {
     name: 'a member that is to leave takes partitions',
     file: 'partition-member.ts',
     fence: '    return !this.#stopped && !revoked && candidacy',
