@@ -111,19 +111,15 @@ export class StreamConsumerDriver implements ConsumerDriver {
     return this.#open.ownerOf(assignment)
   }
 
-  #lose(error: unknown): void {
-    if (this.#membership !== undefined) return this.#membership.lose(error)
-    this.#sink.lost(error)
-  }
-
   #events() {
     return {
-      closed: (_: StreamConnection, error: Error) => this.#lose(error),
+      closed: (_: StreamConnection, error: Error) =>
+        this.#membership === undefined ? this.#sink.lost(error) : this.#membership.disconnected(error),
       confirmed: () => {},
       refused: () => {},
       streamChanged: (_: StreamConnection, { code, stream }: { code: number; stream: string }) => {
         if (this.#membership?.streams.includes(stream) === true)
-          this.#lose(new ServerError(code, `stream '${stream}' was deleted or its leader moved`))
+          this.#membership.lose(new ServerError(code, `stream '${stream}' was deleted or its leader moved`))
       },
     }
   }

@@ -50,11 +50,16 @@ export class GroupMembership {
     return this.#members.map(({ name }) => name.stream)
   }
 
+  /** One of the client's connections is gone: others may own the partitions by now, so that nothing is stored any more. */
+  disconnected(error: unknown): void {
+    for (const member of this.#members) member.end()
+    this.lose(error)
+  }
+
   /** Everything ends with the first error: core is told once, and replaces the driver. */
   lose(error: unknown): void {
     if (this.#lost !== undefined) return
     this.#lost = { error }
-    for (const member of this.#members) member.end()
     this.#context.sink.lost(error)
   }
 

@@ -24,7 +24,7 @@ export interface EncodedBatch {
   readonly unsent: readonly UnsentRecord[]
 }
 
-export interface UnsentRecord {
+interface UnsentRecord {
   readonly index: number
   /** Why it can't be encoded; `undefined`: no frame can hold it. */
   readonly cause: unknown

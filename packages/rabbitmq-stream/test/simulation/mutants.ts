@@ -6,7 +6,10 @@ const SOURCES = fileURLToPath(new URL('../../src', import.meta.url))
 /** Within the package, so that its dependencies are found. */
 const COPIES = fileURLToPath(new URL('../../test-results', import.meta.url))
 
-/** The sources with one fence removed. */
+/**
+ * The sources with one fence removed. Those that others cover, so that removing one alone changes nothing in thousands of runs, have tests of
+ * their own in `membership-race.test.ts`: what an owner overwrites, reads before it stores, and does after it has given a partition up.
+ */
 export interface Mutant {
   readonly name: string
   readonly file: string
@@ -24,146 +27,97 @@ export const MUTANTS: readonly Mutant[] = [
     fence:
       '!this.#stopped && candidacy?.handle !== undefined && candidacy.unanswered === 0 && candidacy.term === undefined',
     without: '!this.#stopped && candidacy?.handle !== undefined && candidacy.term?.active === undefined',
-    seed: 1,
+    seed: 68,
   },
   {
     name: 'an activation goes on after its term',
     file: 'partition-member.ts',
     fence: '    if (!this.#holds(term)) throw new TermOver()\n    if (settled.status',
     without: '    if (settled.status',
-    seed: 1,
+    seed: 16,
   },
   {
     name: 'epochs are the clock of the member',
     file: 'partition-member.ts',
     fence: 'Math.max(records.epoch, Date.now()) + 1 + Math.floor(Math.random() * EPOCH_SPREAD)',
     without: 'Date.now()',
-    seed: 1,
+    seed: 3,
   },
   {
     name: 'epochs of two members may be the same',
     file: 'partition-member.ts',
     fence: ' + 1 + Math.floor(Math.random() * EPOCH_SPREAD)',
     without: ' + 1',
-    seed: 1,
+    seed: 459,
   },
   {
     name: 'handing over is answered before core has let go',
     file: 'partition-member.ts',
     fence: "      await this.#context.sink.revoked([active.assignment], 'graceful'",
     without: "      void this.#context.sink.revoked([active.assignment], 'graceful'",
-    seed: 1,
+    seed: 4,
   },
   {
     name: 'updates are not answered once the candidacy has ended',
     file: 'partition-member.ts',
     fence: '      candidacy.unanswered -= 1\n',
     without: '      candidacy.unanswered -= 1\n      if (update.active === false) return\n',
-    seed: 1,
-  },
-  {
-    name: 'who gives a partition up does not stand again',
-    file: 'partition-member.ts',
-    fence: '        if (handle !== undefined) await client.unsubscribe(handle)\n        await this.join()\n',
-    without: '        if (handle !== undefined) await client.unsubscribe(handle)\n',
-    seed: 1,
-  },
-  {
-    name: 'who gives a partition up stays the active candidate',
-    file: 'partition-member.ts',
-    fence: '        if (handle !== undefined) await client.unsubscribe(handle)\n        await this.join()\n',
-    without: '        void [client, handle]\n',
-    seed: 1,
+    seed: 4,
   },
   {
     name: 'an owner never reads what is stored',
     file: 'active-partition.ts',
     fence: '    this.#scheduleGuard()\n    await',
     without: '    await',
-    seed: 1,
+    seed: 68,
   },
   {
     name: 'an owner reads what is stored once its subscription stands',
     file: 'active-partition.ts',
     fence: '    this.#scheduleGuard()\n    await this.#read(this.#feed, this.#settings.start)\n',
     without: '    await this.#read(this.#feed, this.#settings.start)\n    this.#scheduleGuard()\n',
-    seed: 1,
-  },
-  {
-    name: 'a position that was stored too late stays',
-    file: 'active-partition.ts',
-    fence: 'if (position === undefined || position === this.#stored) return',
-    without: 'if (this.#stored >= 0) return',
-    seed: 1,
+    seed: 71,
   },
   {
     name: 'a higher epoch ends nothing',
     file: 'active-partition.ts',
     fence: 'if (!this.#over && stored > epoch) {',
     without: 'if (!this.#over && stored < 0) {',
-    seed: 1,
-  },
-  {
-    name: 'an epoch that was stored too late stays',
-    file: 'active-partition.ts',
-    fence: 'if (stored !== 0 && stored < epoch) store.saveEpoch(epoch)',
-    without: '',
-    seed: 1,
-  },
-  {
-    name: 'positions are stored without a look at the epoch',
-    file: 'group-records.ts',
-    fence: '      check(await this.epoch())\n',
-    without: '',
-    seed: 1,
+    seed: 10,
   },
   {
     name: 'what was refused after storing counts as stored',
     file: 'active-partition.ts',
     fence: '    if (this.#over) throw partitionGone(topic, partition)\n',
     without: '',
-    seed: 1,
-  },
-  {
-    name: 'the subscription of an activation that has ended stays open',
-    file: 'active-partition.ts',
-    fence: '    if (this.#over) return client.unsubscribe(data)\n',
-    without: '',
-    seed: 1,
+    seed: 78,
   },
   {
     name: 'nobody looks for partitions without an owner',
     file: 'group-membership.ts',
     fence: '    this.#watch.start()\n',
     without: '',
-    seed: 1,
+    seed: 232,
   },
   {
     name: 'who has stepped back stays away',
     file: 'orphan-watch.ts',
     fence: '    await candidate.join()\n',
     without: '',
-    seed: 1,
+    seed: 10,
   },
   {
     name: 'those who wait do not see the call',
     file: 'orphan-watch.ts',
     fence: 'if (seen.call !== sight.call) return true',
     without: '',
-    seed: 1,
+    seed: 10,
   },
   {
     name: 'a position is one message ahead',
     file: 'active-partition.ts',
     fence: ': offset + 1\n    await this.#save(next)',
     without: ': offset + 2\n    await this.#save(next)',
-    seed: 1,
-  },
-  {
-    name: 'a new group has no position until something is handled',
-    file: 'partition-member.ts',
-    fence: "?? 'earliest'))\n    await this.#save(term, start)",
-    without: "?? 'earliest'))",
     seed: 1,
   },
   {

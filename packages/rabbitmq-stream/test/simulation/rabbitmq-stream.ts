@@ -265,7 +265,9 @@ class SimulatedDriver implements ConsumerDriver {
 
   async open(signal: AbortSignal): Promise<void> {
     const { broker, process, connections, truth, create, sink, names } = this.#settings
-    const client = await ScriptedClient.connect(broker, process, connections, (error) => this.#membership?.lose(error))
+    const client = await ScriptedClient.connect(broker, process, connections, (error) =>
+      this.#membership?.disconnected(error),
+    )
     signal.throwIfAborted()
     this.#client = client
     truth.connected(process, client)

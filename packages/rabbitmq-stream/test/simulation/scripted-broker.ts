@@ -44,7 +44,7 @@ export interface BrokerEvents {
 }
 
 /** An offset that has been stored. */
-export interface StoredRecord {
+interface StoredRecord {
   readonly stream: string
   readonly reference: string
   readonly value: bigint

@@ -86,7 +86,7 @@ export class ScriptedStream {
 }
 
 /** A chunk with one message without content. */
-export function chunkOf(offset: number): Buffer {
+function chunkOf(offset: number): Buffer {
   const bytes = Buffer.alloc(48 + 4)
   bytes.writeUInt8(0x50, 0)
   bytes.writeUInt16BE(1, 2)
