@@ -84,6 +84,6 @@ export function sharedNames(prefix: string): SharedNames {
     registry: `${prefix}streamswitch:topic-registry`,
     dropped: `${prefix}streamswitch:dropped`,
     droppedUnexpired: `${prefix}streamswitch:dropped:unexpired`,
-    expired: `${prefix}streamswitch:expired`,
+    expired: `${prefix}streamswitch:dropped:expired`,
   }
 }

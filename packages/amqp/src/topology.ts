@@ -132,9 +132,10 @@ export async function provisionDropped({
     await channel.assertExchange(shared.droppedUnexpired, 'headers', { durable: true })
     for (const reason of ['delivery_limit', 'maxlen', 'rejected'])
       await channel.bindQueue(shared.dropped, shared.droppedUnexpired, '', forReason(reason))
+    // No classic queue: while the node of one is down, its declaration takes a minute.
     await channel.assertQueue(shared.expired, {
       durable: true,
-      arguments: { 'x-queue-type': 'classic', 'x-message-ttl': 0 },
+      arguments: { 'x-queue-type': 'quorum', 'x-message-ttl': 0, 'x-delivery-limit': -1, 'x-overflow': 'drop-head' },
     })
     await channel.bindQueue(shared.expired, shared.droppedUnexpired, '', forReason('expired'))
   })

@@ -211,6 +211,8 @@ describe('a policy sets message-ttl', () => {
       const waiting = async () => (await channel.checkQueue(`${topic}:g:0`)).messageCount
       await expect.poll(waiting, WAIT).toBe(0)
       expect(await readTail(channel, 'streamswitch:dropped')).toEqual([])
+      const forgotten = async () => (await channel.checkQueue('streamswitch:dropped:expired')).messageCount
+      await expect.poll(forgotten, WAIT).toBe(0)
       // What a delivery limit drops does reach the stream.
       const kept = uniqueName('kept')
       const keeping = transport.consumer(kept, { group: 'g', retention: { maxAgeMs: 600_000 } })

@@ -109,7 +109,7 @@ test('admin lists the topics below the prefix, and forgets a deleted one with it
   const queues = await callApi<{ name: string }[]>('GET', 'queues/%2F')
   expect(queues.map(({ name }) => name).filter((name) => name.startsWith(prefix))).toEqual([
     `${prefix}streamswitch:dropped`,
-    `${prefix}streamswitch:expired`,
+    `${prefix}streamswitch:dropped:expired`,
     `${prefix}streamswitch:topic-registry`,
   ])
   await callApi('DELETE', `queues/%2F/${encodeURIComponent(`${prefix}streamswitch:topics`)}`)

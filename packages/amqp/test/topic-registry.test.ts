@@ -76,7 +76,7 @@ test.each(['quorum', 'classic', 'stream'])(
       [`${topic}:partitions`]: 'stream',
       'streamswitch:topic-registry': 'stream',
       'streamswitch:dropped': 'stream',
-      'streamswitch:expired': 'classic',
+      'streamswitch:dropped:expired': 'quorum',
       [`${topic}:p:0`]: 'quorum',
     })
     expect(Object.entries(types).filter(([name]) => name.startsWith(`${topic}:p:members:`))).toMatchObject([
