@@ -178,8 +178,10 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
 
   /** Against the last stable offset: what an open transaction has written is not to be delivered yet. */
   async undelivered(): Promise<ReadonlyMap<PartitionAssignment, number>> {
+    const member = this.#joinedMember
+    if (member.isThrottled) return new Map()
     const intakes = [...this.#intakes.values()]
-    const stable = await this.#joinedMember.logOffsets(intakes.map(placeOf), 'latest')
+    const stable = await member.logOffsets(intakes.map(placeOf), 'latest')
     return new Map(
       intakes.map((intake) => [intake.assignment, intake.undelivered(stable.get(placeKey(placeOf(intake))) ?? 0)]),
     )

@@ -1,8 +1,17 @@
 import { decodeFetchResponse } from './fetch-response.js'
-import type { MakeFetchRequest } from './kafkajs-internals.js'
+import type { FetchResponse, MakeFetchRequest } from './kafkajs-internals.js'
 import type { RequestHook } from './request-hooks.js'
 
 export const FETCH = 1
+
+/** How long the first fetch after throttling may take to bring something, in milliseconds. */
+const AFTER_THROTTLING_MS = 1_000
+
+/** Until when a client's brokers hold its fetches back, since it has had more than its quota, by the clock of the process. */
+export interface Throttling {
+  until: number
+}
+
 /** The highest version that kafkajs knows, and every broker since 2.3 takes. */
 const FETCH_VERSION = 11
 
@@ -11,12 +20,18 @@ const FETCH_VERSION = 11
  * what receiving costs. It hands a partition's records on as arguments of one call, which a batch of some 100,000 small ones overflows. It
  * decompresses whatever comes, however large it gets, and one batch that it can't read fails the whole fetch.
  */
-export function fetchDecoding(limits: { readonly maxDecompressedBytes: number }): RequestHook {
+export function fetchDecoding(limits: { readonly maxDecompressedBytes: number }, throttling: Throttling): RequestHook {
   return (make) => (parameters) => {
     const made = (make as MakeFetchRequest)(parameters)
     if (made.request.apiVersion !== FETCH_VERSION) return made
     const { response } = made
-    const decode = async (raw: Buffer) => (await decodeFetchResponse(raw, limits)) ?? response.decode(raw)
+    const decode = async (raw: Buffer): Promise<FetchResponse> => {
+      const decoded = (await decodeFetchResponse(raw, limits)) ?? (await response.decode(raw))
+      const { clientSideThrottleTime } = decoded
+      if (clientSideThrottleTime > 0)
+        throttling.until = performance.now() + clientSideThrottleTime + AFTER_THROTTLING_MS
+      return decoded
+    }
     return { ...made, response: { ...response, decode } }
   }
 }

@@ -151,6 +151,11 @@ export class GroupMember implements GroupHooks {
     return this.#live.cluster.refreshMetadata()
   }
 
+  /** True while the broker holds fetches back because of a quota: that nothing comes says nothing. */
+  get isThrottled(): boolean {
+    return this.#client.isThrottled
+  }
+
   /** False before the first generation. */
   get isJoined(): boolean {
     return this.#joined

@@ -3,7 +3,7 @@ import tls from 'node:tls'
 import { type Logger, readSecret, readTls } from '@streamswitch/core/driver'
 import kafkajs, { type Kafka, type KafkaConfig, type SASLOptions } from 'kafkajs'
 import type { BootstrapServers } from './bootstrap.js'
-import { FETCH, fetchDecoding } from './fetch-decoding.js'
+import { FETCH, fetchDecoding, type Throttling } from './fetch-decoding.js'
 import { prepareClusters } from './kafkajs-internals.js'
 import { applyKafkajsPatches } from './kafkajs-patches.js'
 import type { KafkaValues } from './options.js'
@@ -21,10 +21,12 @@ const CONNECTION_RETRY = { retries: 1, initialRetryTime: 100, maxRetryTime: 300 
 export class KafkajsClient {
   readonly kafka: Kafka
   readonly #sockets: Sockets
+  readonly #throttling: Throttling
 
-  private constructor(kafka: Kafka, sockets: Sockets) {
+  private constructor(kafka: Kafka, sockets: Sockets, throttling: Throttling) {
     this.kafka = kafka
     this.#sockets = sockets
+    this.#throttling = throttling
   }
 
   /** Reads credentials and certificates, anew each time. No connection is made yet. Rejects with UNAUTHENTICATED or INVALID_ARGUMENT where they can't be had. */
@@ -53,8 +55,9 @@ export class KafkajsClient {
         : { sasl: { mechanism: options.saslMechanism, username: options.username, password } as SASLOptions }),
     }
     const kafka = new kafkajs.Kafka(config)
+    const throttling: Throttling = { until: 0 }
     const hooks = new Map([
-      [FETCH, fetchDecoding(options)],
+      [FETCH, fetchDecoding(options, throttling)],
       [CREATE_TOPICS, topicRefusals],
     ])
     prepareClusters(kafka, (cluster) => {
@@ -62,7 +65,12 @@ export class KafkajsClient {
       keepLeadersApart(cluster)
       hookRequests(cluster.brokerPool, hooks)
     })
-    return new KafkajsClient(kafka, sockets)
+    return new KafkajsClient(kafka, sockets, throttling)
+  }
+
+  /** True while brokers hold fetches back because of a quota. */
+  get isThrottled(): boolean {
+    return performance.now() < this.#throttling.until
   }
 
   /** How many bytes brokers have sent so far, on all connections. */
