@@ -38,7 +38,7 @@ async function runLocally(options: CliOptions, names: readonly BrokerName[]): Pr
     names.map(async (name) => {
       try {
         // Two commands at the same time would overwrite each other's record.
-        const line = await withMachineLock(`command ${state.folder} ${name}`, () => runOne(name, state, options))
+        const line = await withMachineLock(state.folder, `command ${name}`, () => runOne(name, state, options))
         progress(line)
       } catch (error) {
         failures.push(`${name}: ${messageOf(error)}`)

@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { withMachineLock } from './lock.js'
 import { cacheFolder } from './paths.js'
+import { makePrivateFolder } from './private-folder.js'
 
 const MANIFEST = 'installed.json'
 
@@ -81,17 +82,18 @@ async function removeUnfinished(name: string, cache: string = cacheFolder()): Pr
 /**
  * Resolves with an installation, made now if there is none yet. It is built in a temporary folder and then renamed, so
  * it exists whole or not at all; processes that ask at the same time wait for the first.
- * Rejects with what the recipe rejects with.
+ * Rejects with what the recipe rejects with, and with CONFLICT when the cache folder belongs to another user: what is in it is executed.
  */
 export async function ensureInstalled(
   recipe: InstallRecipe,
   log: InstallLog,
   cache: string = cacheFolder(),
 ): Promise<Installation> {
+  await makePrivateFolder(cache)
   const existing = findInstalled(recipe, cache)
   if (existing !== undefined) return existing
   const install = () => installLocked(recipe, log, cache)
-  return withMachineLock(`install ${cache} ${recipe.name}`, install, () =>
+  return withMachineLock(cache, `install ${recipe.name}`, install, () =>
     log(`${recipe.name}: another process installs it, waiting`),
   )
 }
@@ -99,7 +101,6 @@ export async function ensureInstalled(
 async function installLocked(recipe: InstallRecipe, log: InstallLog, cache: string): Promise<Installation> {
   const existing = findInstalled(recipe, cache)
   if (existing !== undefined) return existing
-  mkdirSync(cache, { recursive: true })
   for (const entry of await removeUnfinished(recipe.name, cache)) log(`${recipe.name}: removed the unfinished ${entry}`)
   const started = performance.now()
   const partial = await mkdtemp(join(cache, `.${recipe.name}-${process.pid}.partial-`))

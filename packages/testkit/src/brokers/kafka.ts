@@ -28,9 +28,10 @@ export const kafka: BrokerDefinition = {
 }
 
 const configurationFile = ({ dataDir }: BrokerInstance): string => join(dataDir, 'server.properties')
+const temporaryFolder = (dataDir: string): string => join(dataDir, 'tmp')
 const logFolder = (dataDir: string): string => join(dataDir, 'kafka-logs')
 
-function javaCommand({ installation }: BrokerInstance, main: string, args: readonly string[]): LaunchCommand {
+function javaCommand({ installation, dataDir }: BrokerInstance, main: string, args: readonly string[]): LaunchCommand {
   const logging = join(installation.folder, 'log4j2.properties')
   return {
     file: 'java',
@@ -38,6 +39,8 @@ function javaCommand({ installation }: BrokerInstance, main: string, args: reado
       '-Xms256m',
       '-Xmx512m',
       `-Dlog4j2.configurationFile=${logging}`,
+      // Native libraries of codecs are unpacked there and loaded.
+      `-Djava.io.tmpdir=${temporaryFolder(dataDir)}`,
       '-cp',
       join(installation.folder, 'libs/*'),
       main,
@@ -53,7 +56,8 @@ function javaCommand({ installation }: BrokerInstance, main: string, args: reado
 }
 
 async function prepare(instance: BrokerInstance): Promise<void> {
-  await mkdir(logFolder(instance.dataDir), { recursive: true })
+  for (const folder of [logFolder(instance.dataDir), temporaryFolder(instance.dataDir)])
+    await mkdir(folder, { recursive: true })
   await writeFile(configurationFile(instance), configuration(instance))
   if (existsSync(join(logFolder(instance.dataDir), 'meta.properties'))) return
   const clusterId = randomBytes(16).toString('base64url')

@@ -9,6 +9,7 @@ import type { LocalBroker } from './local-broker.js'
 import { findFreePort } from './ports.js'
 import { terminateAndWait } from './process.js'
 import { epmd, rabbitmqNode } from './rabbitmq.js'
+import { makeCookie } from './rabbitmq-cookie.js'
 import { rabbitmqRecipe } from './rabbitmq-install.js'
 import { callManagement } from './rabbitmq-probe.js'
 import { warmUpStreams } from './rabbitmq-warm-up.js'
@@ -45,6 +46,7 @@ export async function startRabbitmqCluster(
   const folder = await openDataFolder('rabbitmq', undefined, true)
   const sharedEpmdPort = await findFreePort()
   const mapper = await launchCompanion(epmd(installation, sharedEpmdPort), folder.path, 'process')
+  const cookie = makeCookie()
   const names = Array.from({ length: size }, (_, index) => `streamswitch${index + 1}@localhost`)
   const discovery = [
     'cluster_formation.peer_discovery_backend = classic_config',
@@ -60,7 +62,9 @@ export async function startRabbitmqCluster(
   }
   try {
     for (const name of names)
-      nodes.push(await createDefined(rabbitmqNode({ name, sharedEpmdPort }), { config: [...discovery, ...config] }))
+      nodes.push(
+        await createDefined(rabbitmqNode({ name, sharedEpmdPort, cookie }), { config: [...discovery, ...config] }),
+      )
     await Promise.all(nodes.map((node) => node.start()))
     const deadline = performance.now() + START_TIMEOUT_MS
     for (const node of nodes) await awaitMembers(portOf(node.ports, 'management'), size, deadline)
