@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { withMachineLock } from './lock.js'
 import { cacheFolder } from './paths.js'
 import { makePrivateFolder } from './private-folder.js'
+import { compareVersions, matchesVersion } from './versions.js'
 
 const MANIFEST = 'installed.json'
 
@@ -19,7 +20,7 @@ export interface InstallRecipe {
   readonly name: string
   /** Raised whenever the layout changes, so that an installation by older code is not used. */
   readonly revision: number
-  /** Only this version will do; without it any installed version will. */
+  /** Only this version, or one of this series, is accepted; without it the newest installed version is. */
   readonly version?: string
   /** Fills an empty folder and resolves with the version that it now holds. What it writes must not name that folder. */
   build(folder: string, log: InstallLog): Promise<string>
@@ -46,20 +47,22 @@ function entriesOf(folder: string): string[] {
   return existsSync(folder) ? readdirSync(folder).sort() : []
 }
 
-/** The finished installation that satisfies a recipe, or undefined. A folder without its manifest is unfinished. */
+/** The newest finished installation that satisfies a recipe, or undefined. A folder without its manifest is unfinished. */
 export function findInstalled(
   recipe: Pick<InstallRecipe, 'name' | 'revision' | 'version'>,
   cache: string = cacheFolder(),
 ): Installation | undefined {
-  for (const entry of entriesOf(cache).reverse()) {
+  let newest: Installation | undefined
+  for (const entry of entriesOf(cache)) {
     if (entry.startsWith('.')) continue
     const folder = join(cache, entry)
     const manifest = readManifest(folder)
     if (manifest?.name !== recipe.name || manifest.revision !== recipe.revision) continue
-    if (recipe.version !== undefined && manifest.version !== recipe.version) continue
-    return { name: manifest.name, version: manifest.version, folder }
+    if (recipe.version !== undefined && !matchesVersion(manifest.version, recipe.version)) continue
+    if (newest !== undefined && compareVersions(manifest.version, newest.version) < 0) continue
+    newest = { name: manifest.name, version: manifest.version, folder }
   }
-  return undefined
+  return newest
 }
 
 /** Removes what an interrupted installation of `name` left behind; call it only while holding the lock. */

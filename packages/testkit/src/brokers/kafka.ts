@@ -17,9 +17,10 @@ export const kafka: BrokerDefinition = {
   internalPorts: ['controller'],
   startTimeoutMs: 90_000,
   stopTimeoutMs: 20_000,
-  async install(log) {
+  async install(version, log) {
+    const recipe = kafkaRecipe(version)
     await requireJava()
-    return ensureInstalled(kafkaRecipe(), log)
+    return ensureInstalled(recipe, log)
   },
   urls: (ports) => ({ kafka: `kafka://127.0.0.1:${portOf(ports, 'kafka')}` }),
   prepare,
@@ -58,8 +59,10 @@ function javaCommand({ installation, dataDir }: BrokerInstance, main: string, ar
 async function prepare(instance: BrokerInstance): Promise<void> {
   for (const folder of [logFolder(instance.dataDir), temporaryFolder(instance.dataDir)])
     await mkdir(folder, { recursive: true })
-  await writeFile(configurationFile(instance), configuration(instance))
-  if (existsSync(join(logFolder(instance.dataDir), 'meta.properties'))) return
+  const formatted = existsSync(join(logFolder(instance.dataDir), 'meta.properties'))
+  const killed = formatted && !existsSync(join(logFolder(instance.dataDir), '.kafka_cleanshutdown'))
+  await writeFile(configurationFile(instance), configuration(instance, killed ? SESSION_AFTER_KILL : SESSION))
+  if (formatted) return
   const clusterId = randomBytes(16).toString('base64url')
   const { file, args, env } = javaCommand(instance, 'kafka.tools.StorageTool', [
     'format',
@@ -70,7 +73,22 @@ async function prepare(instance: BrokerInstance): Promise<void> {
   await runProgram(file, args, 'Install it with: apt-get install default-jre-headless', { env, timeoutMs: 60_000 })
 }
 
-function configuration({ ports, dataDir, config }: BrokerInstance): string {
+/** The broker's session with its controller. */
+interface Session {
+  readonly timeoutMs: number
+  readonly heartbeatMs: number
+}
+
+/**
+ * Broker and controller are one process here, so a session can only end because the machine is too busy or the process is frozen, and
+ * then all partitions lose their leader for a moment: it is long.
+ */
+const SESSION: Session = { timeoutMs: 20_000, heartbeatMs: 1000 }
+
+/** A killed broker may register again only when its old session has expired: with the usual 9 s, a restart takes 13 s. */
+const SESSION_AFTER_KILL: Session = { timeoutMs: 2000, heartbeatMs: 200 }
+
+function configuration({ ports, dataDir, config }: BrokerInstance, session: Session): string {
   const client = `127.0.0.1:${portOf(ports, 'kafka')}`
   const controller = `127.0.0.1:${portOf(ports, 'controller')}`
   const settings = {
@@ -95,9 +113,8 @@ function configuration({ ports, dataDir, config }: BrokerInstance): string {
     'share.coordinator.state.topic.num.partitions': 4,
     'group.initial.rebalance.delay.ms': 0,
     'auto.create.topics.enable': 'false',
-    // A killed broker may register again only when its old session has expired: with the usual 9 s, a restart takes 13 s.
-    'broker.session.timeout.ms': 2000,
-    'broker.heartbeat.interval.ms': 200,
+    'broker.session.timeout.ms': session.timeoutMs,
+    'broker.heartbeat.interval.ms': session.heartbeatMs,
   }
   return mergeSettings(settings, config, '=')
 }

@@ -39,10 +39,10 @@ export interface RabbitmqCluster extends AsyncDisposable {
  */
 export async function startRabbitmqCluster(
   size = 3,
-  { config = [], log = () => undefined }: Pick<StartBrokerOptions, 'config' | 'log'> = {},
+  { version, config = [], log = () => undefined }: Pick<StartBrokerOptions, 'version' | 'config' | 'log'> = {},
 ): Promise<RabbitmqCluster> {
   requireLinux()
-  const installation = await ensureInstalled(rabbitmqRecipe, log)
+  const installation = await ensureInstalled(rabbitmqRecipe(version), log)
   const folder = await openDataFolder('rabbitmq', undefined, true)
   const sharedEpmdPort = await findFreePort()
   const mapper = await launchCompanion(epmd(installation, sharedEpmdPort), folder.path, 'process')
@@ -63,7 +63,10 @@ export async function startRabbitmqCluster(
   try {
     for (const name of names)
       nodes.push(
-        await createDefined(rabbitmqNode({ name, sharedEpmdPort, cookie }), { config: [...discovery, ...config] }),
+        await createDefined(rabbitmqNode({ name, sharedEpmdPort, cookie }), {
+          ...(version === undefined ? {} : { version }),
+          config: [...discovery, ...config],
+        }),
       )
     await Promise.all(nodes.map((node) => node.start()))
     const deadline = performance.now() + START_TIMEOUT_MS

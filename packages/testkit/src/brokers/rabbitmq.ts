@@ -40,7 +40,7 @@ export function rabbitmqNode(node: RabbitmqNode): BrokerDefinition {
     internalPorts: ['distribution', 'tools', ...(node.sharedEpmdPort === undefined ? ['epmd'] : [])],
     startTimeoutMs: 60_000,
     stopTimeoutMs: 20_000,
-    install: (log) => ensureInstalled(rabbitmqRecipe, log),
+    install: (version, log) => ensureInstalled(rabbitmqRecipe(version), log),
     urls: (ports) => ({
       amqp: `amqp://guest:guest@127.0.0.1:${portOf(ports, 'amqp')}`,
       'rabbitmq-stream': `rabbitmq-stream://guest:guest@127.0.0.1:${portOf(ports, 'stream')}`,
