@@ -13,6 +13,8 @@ const ORDER = [
   'runbook.md',
   'reliability.md',
   'brokers.md',
+  'broker-versions.md',
+  'operators.md',
 ]
 
 const SECTIONS = [
