@@ -10,7 +10,12 @@ const SOURCE = /\.(ts|mts|cts|js|mjs|cjs)$/
 const NOT_ADAPTERS = ['packages/core', 'packages/testkit', 'packages/cli']
 const TRANSPORT_NAME = /kafka|redis|rabbitmq|amqp|\bmemory\b|\bhttps?\b/i
 
-const TESTKIT = ['@streamswitch/testkit', '@streamswitch/testkit/brokers', '@streamswitch/testkit/faults']
+const TESTKIT = [
+  '@streamswitch/testkit',
+  '@streamswitch/testkit/brokers',
+  '@streamswitch/testkit/faults',
+  '@streamswitch/testkit/operator',
+]
 const CORE = ['@streamswitch/core', '@streamswitch/core/driver']
 
 /**

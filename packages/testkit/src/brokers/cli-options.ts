@@ -117,13 +117,13 @@ function parse(args: readonly string[]) {
 }
 
 /** A broker and the version that is asked for. */
-export interface BrokerSpec {
+interface BrokerSpec {
   readonly name: BrokerName
   readonly version?: string
 }
 
 /** Reads `rabbitmq` or `rabbitmq@4.3`. Throws INVALID_ARGUMENT for an unknown broker or an empty version. */
-export function parseBrokerSpec(text: string): BrokerSpec {
+function parseBrokerSpec(text: string): BrokerSpec {
   const [name = '', ...rest] = text.split('@')
   const broker = brokerDefinition(name).name
   if (rest.length === 0) return { name: broker }
