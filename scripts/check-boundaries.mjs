@@ -15,6 +15,7 @@ const TESTKIT = [
   '@streamswitch/testkit/brokers',
   '@streamswitch/testkit/faults',
   '@streamswitch/testkit/simulation',
+  '@streamswitch/testkit/operator',
 ]
 const CORE = ['@streamswitch/core', '@streamswitch/core/driver']
 

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ScriptFailure } from './run.mjs'
+import { sectionOf, withSection, writePageSection } from './page-section.mjs'
 import { ROOT } from './workspace.mjs'
 
 export const PAGE = 'docs/reliability.md'
@@ -38,13 +38,13 @@ export const PAGE = 'docs/reliability.md'
 export function withResults(page, rows) {
   /** @type {Map<string, string>} */
   const tables = new Map()
-  const old = sectionOf(page, 'results')
+  const old = sectionOf(page, 'results', PAGE)
   for (const table of [...old.split(/^(?=### )/m), ...resultTables(rows).split(/^(?=### )/m)]) {
     const transport = /^### (.*)$/m.exec(table)?.[1]
     if (transport !== undefined) tables.set(transport, table.trim())
   }
   const results = [...tables.keys()].toSorted().map((transport) => tables.get(transport))
-  return withSection(page, 'results', results.join('\n\n'))
+  return withSection(page, 'results', results.join('\n\n'), PAGE)
 }
 
 /**
@@ -64,37 +64,7 @@ export function writeResults(rows) {
  * @param {string} section
  */
 export function writeSection(name, section) {
-  const path = join(ROOT, PAGE)
-  writeFileSync(path, withSection(readFileSync(path, 'utf8'), name, section))
-}
-
-/**
- * @param {string} page
- * @param {string} name
- * @param {string} section
- */
-function withSection(page, name, section) {
-  const [begin, end] = marksOf(name)
-  return page.replace(`${begin}${sectionOf(page, name)}${end}`, () => `${begin}\n\n${section}\n\n${end}`)
-}
-
-/**
- * @param {string} page
- * @param {string} name
- */
-function sectionOf(page, name) {
-  const [begin, end] = marksOf(name)
-  const [section, after] = page.split(begin)[1]?.split(end) ?? []
-  if (section === undefined || after === undefined) throw new ScriptFailure(`${PAGE} must have ${begin} and ${end}`)
-  return section
-}
-
-/**
- * @param {string} name
- * @returns {[string, string]}
- */
-function marksOf(name) {
-  return [`<!-- ${name} -->`, `<!-- end of ${name} -->`]
+  writePageSection(PAGE, name, section)
 }
 
 /**

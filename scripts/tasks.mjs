@@ -1,5 +1,7 @@
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { runBrokersMatrix } from './brokers-matrix.mjs'
+import { runOperator } from './operator.mjs'
 import { testOnOtherNodes } from './other-nodes.mjs'
 import { runReliability } from './reliability.mjs'
 import { mustRun, ScriptFailure } from './run.mjs'
@@ -21,10 +23,12 @@ const TASKS = {
   build: () => build(),
   test: (args) => runTests(args),
   'test:repeat': repeatTests,
+  operator: (args) => runOperator(args),
   reliability: (args) => runReliability(args),
   soak: (args) => runSoak(args),
   simulate: (args) => runSimulations(args),
   'slow-consumer': (args) => runSlowConsumer(args),
+  'test:brokers-matrix': (args) => runBrokersMatrix(args),
   'test:node24': (args) => testOnOtherNodes(args),
   async check() {
     // --continue and finally: one run names everything that is wrong, not just what was found first.

@@ -16,6 +16,7 @@ export const BROKERS_BY_SUITE = {
   'packages/amqp': ['rabbitmq'],
   'packages/rabbitmq-stream': ['rabbitmq'],
   'packages/testkit': [],
+  scripts: [],
   'examples/custom-adapter': [],
   'examples/flights': ['redis', 'kafka', 'rabbitmq'],
   'examples/mixed': ['kafka', 'rabbitmq'],

@@ -14,6 +14,8 @@ const ORDER = [
   'reliability.md',
   'idle-cost.md',
   'brokers.md',
+  'broker-versions.md',
+  'operators.md',
 ]
 
 const SECTIONS = [

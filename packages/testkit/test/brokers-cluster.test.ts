@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { portOf } from '../src/brokers/definition.js'
 import { type RabbitmqCluster, startRabbitmqCluster } from '../src/brokers/index.js'
@@ -31,5 +33,8 @@ describe('a RabbitMQ cluster', () => {
     expect(await leader.healthy()).toBe(true)
     await expect(cluster.leaderOf('nobody')).rejects.toMatchObject({ code: 'NOT_FOUND' })
     expect(cluster.urls.amqp.split(',')).toHaveLength(3)
+    const cookies = cluster.nodes.map(({ dataDir }) => readFileSync(join(dataDir, 'home/.erlang.cookie'), 'utf8'))
+    expect(new Set(cookies).size, 'one cookie for the cluster').toBe(1)
+    expect(cookies[0]).toMatch(/^[0-9a-f]{64}$/)
   })
 })

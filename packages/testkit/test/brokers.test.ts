@@ -194,11 +194,12 @@ describe('installation', () => {
 
   it('waits for another process that holds the lock, until that one is killed', async () => {
     const script = "require('node:net').createServer().listen('\\0' + process.argv[1], () => console.log('held'))"
-    const holder = spawn(process.execPath, ['-e', script, lockAddress(folder)])
+    const holder = spawn(process.execPath, ['-e', script, lockAddress(folder, 'turn')])
     await once(holder.stdout, 'data')
     let waited = false
     const turn = withMachineLock(
       folder,
+      'turn',
       async () => 'mine',
       () => {
         waited = true

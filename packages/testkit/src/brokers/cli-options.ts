@@ -1,17 +1,21 @@
 import { parseArgs } from 'node:util'
-import { BROKER_NAMES, type BrokerDefinition, type BrokerName } from './definition.js'
+import { BROKER_NAMES, type BrokerDefinition, type BrokerName, DEFAULT_BROKERS } from './definition.js'
 import { BrokerError } from './errors.js'
 import { brokerDefinition } from './start.js'
 
 /** The commands of `pnpm brokers`. */
-const COMMANDS = ['up', 'down', 'status', 'restart', 'kill', 'tool'] as const
+const COMMANDS = ['up', 'down', 'status', 'restart', 'kill', 'tool', 'versions'] as const
 type Command = (typeof COMMANDS)[number]
 
 /** What a command line and the environment ask for. */
 export interface CliOptions {
   readonly command: Command
-  /** What follows the command: broker names, or the tool and its arguments. */
-  readonly operands: readonly string[]
+  /** The brokers that the command names, in the usual order; none: the command's usual ones. */
+  readonly brokers: readonly BrokerName[]
+  /** The versions that are asked for with `name@version`. */
+  readonly versions: ReadonlyMap<BrokerName, string>
+  /** The name of a tool, for the command `tool`. */
+  readonly tool: string | undefined
   readonly instance: string
   readonly ports: ReadonlyMap<string, number>
   readonly dataDir: string | undefined
@@ -22,11 +26,14 @@ export interface CliOptions {
   readonly where: 'local' | 'docker' | undefined
 }
 
-const USAGE = `usage: brokers <up|down|status|restart|kill> [redis] [rabbitmq] [kafka] [options]
+const USAGE = `usage: brokers up [redis[@VERSION]] [rabbitmq[@VERSION]] [kafka[@VERSION]] [valkey[@VERSION]] [options]
+       brokers <down|status|restart|kill> [redis] [rabbitmq] [kafka] [valkey] [options]
+       brokers versions             lists what VERSION may be: a version, a series (4.3) or a suite of Debian (forky)
        brokers tool <redis-cli|kcat|rabbitmqctl|kafka-topics|...> [--instance NAME]   prints the tool's path
 
   --port N                     main port, with one broker name; 0 picks a free one
   --redis-port N               STREAMSWITCH_REDIS_PORT                (6379)
+  --valkey-port N              STREAMSWITCH_VALKEY_PORT               (6379)
   --rabbitmq-port N            STREAMSWITCH_RABBITMQ_PORT             (5672)
   --rabbitmq-stream-port N     STREAMSWITCH_RABBITMQ_STREAM_PORT      (5552)
   --rabbitmq-management-port N STREAMSWITCH_RABBITMQ_MANAGEMENT_PORT  (15672)
@@ -65,12 +72,16 @@ export function readCliOptions(args: readonly string[], environment: NodeJS.Proc
     )
   if (values.local === true && values.docker === true)
     throw new BrokerError('INVALID_ARGUMENT', '--local and --docker exclude each other')
-  const single = command === 'tool' ? undefined : soleBroker(operands)
+  const specs = command === 'tool' ? [] : operands.map(parseBrokerSpec)
+  const versions = readVersions(command, specs)
+  const single = specs.length === 1 && specs[0] !== undefined ? brokerDefinition(specs[0].name) : undefined
   if (values.config !== undefined && single === undefined)
     throw new BrokerError('INVALID_ARGUMENT', '--config needs exactly one broker name')
   return {
     command,
-    operands,
+    brokers: BROKER_NAMES.filter((name) => specs.some((spec) => spec.name === name)),
+    versions,
+    tool: command === 'tool' ? operands[0] : undefined,
     instance: values.instance ?? (environment['STREAMSWITCH_BROKERS_INSTANCE'] || 'default'),
     ports: readPorts(values, single, environment),
     dataDir: values['data-dir'] ?? (environment['STREAMSWITCH_BROKERS_DATA_DIR'] || undefined),
@@ -105,8 +116,36 @@ function parse(args: readonly string[]) {
   }
 }
 
-function soleBroker(operands: readonly string[]): BrokerDefinition | undefined {
-  return operands.length === 1 && operands[0] !== undefined ? brokerDefinition(operands[0]) : undefined
+/** A broker and the version that is asked for. */
+interface BrokerSpec {
+  readonly name: BrokerName
+  readonly version?: string
+}
+
+/** Reads `rabbitmq` or `rabbitmq@4.3`. Throws INVALID_ARGUMENT for an unknown broker or an empty version. */
+function parseBrokerSpec(text: string): BrokerSpec {
+  const [name = '', ...rest] = text.split('@')
+  const broker = brokerDefinition(name).name
+  if (rest.length === 0) return { name: broker }
+  const version = rest.join('@')
+  if (!/^[A-Za-z0-9.]+$/.test(version))
+    throw new BrokerError('INVALID_ARGUMENT', `${JSON.stringify(text)}: after ${name}@, expected a version such as 4.3`)
+  return { name: broker, version }
+}
+
+function readVersions(command: Command, specs: readonly BrokerSpec[]): ReadonlyMap<BrokerName, string> {
+  const versions = new Map<BrokerName, string>()
+  const seen = new Set<BrokerName>()
+  for (const { name, version } of specs) {
+    if (seen.has(name))
+      throw new BrokerError('INVALID_ARGUMENT', `${name} is named twice; give each version an --instance of its own`)
+    seen.add(name)
+    if (version === undefined) continue
+    if (command !== 'up')
+      throw new BrokerError('INVALID_ARGUMENT', `${name}@${version}: only "up" takes a version; name ${name} alone`)
+    versions.set(name, version)
+  }
+  return versions
 }
 
 function readPorts(
@@ -135,8 +174,11 @@ function readPort(text: string, source: string): number {
   return port
 }
 
-/** The brokers that a command names, in the usual order; all when it names none. Throws INVALID_ARGUMENT for unknown ones. */
-export function selectBrokers(operands: readonly string[]): readonly BrokerName[] {
-  for (const operand of operands) brokerDefinition(operand)
-  return operands.length === 0 ? BROKER_NAMES : BROKER_NAMES.filter((name) => operands.includes(name))
+/**
+ * The brokers that a command is about: those that it names, else the usual ones and whatever else `isKnown` says was started (not for
+ * `up`).
+ */
+export function selectBrokers(options: CliOptions, isKnown: (name: BrokerName) => boolean): readonly BrokerName[] {
+  if (options.brokers.length > 0) return options.brokers
+  return BROKER_NAMES.filter((name) => DEFAULT_BROKERS.includes(name) || (options.command !== 'up' && isKnown(name)))
 }

@@ -2,11 +2,12 @@
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type CliOptions, readCliOptions, selectBrokers } from './cli-options.js'
-import type { BrokerName } from './definition.js'
+import { BROKER_NAMES, type BrokerName } from './definition.js'
 import { findComposeFile, isDockerUsable, runInDocker } from './docker.js'
 import { BrokerError, messageOf } from './errors.js'
 import { attachBroker, bringUp, killBroker, restartBroker, takeDown } from './local-commands.js'
 import { withMachineLock } from './lock.js'
+import { listReleases } from './releases.js'
 import { BrokerState, isRecordRunning } from './state.js'
 import { formatStatus, type StatusRow } from './status-table.js'
 import { brokerTool } from './tools.js'
@@ -38,7 +39,7 @@ async function runLocally(options: CliOptions, names: readonly BrokerName[]): Pr
     names.map(async (name) => {
       try {
         // Two commands at the same time would overwrite each other's record.
-        const line = await withMachineLock(`command ${state.folder} ${name}`, () => runOne(name, state, options))
+        const line = await withMachineLock(state.folder, `command ${name}`, () => runOne(name, state, options))
         progress(line)
       } catch (error) {
         failures.push(`${name}: ${messageOf(error)}`)
@@ -63,7 +64,7 @@ function runOne(name: BrokerName, state: BrokerState, options: CliOptions): Prom
 
 /** Prints a tool's path: that of a started broker where the tool has to know it, else of the installation. */
 async function printTool(options: CliOptions): Promise<void> {
-  const [name] = options.operands
+  const name = options.tool
   if (name === undefined) throw new BrokerError('INVALID_ARGUMENT', 'which tool? For example: brokers tool redis-cli')
   const state = new BrokerState(options.instance)
   const record = name.startsWith('rabbitmq') ? state.read('rabbitmq') : undefined
@@ -72,7 +73,16 @@ async function printTool(options: CliOptions): Promise<void> {
   )
 }
 
+function printVersions(options: CliOptions): void {
+  for (const name of options.brokers.length > 0 ? options.brokers : BROKER_NAMES)
+    process.stdout.write(`${name}: ${listReleases(name).join(', ')}\n`)
+}
+
 async function usesDocker(options: CliOptions): Promise<boolean> {
+  const onlyLocal = options.versions.size > 0 || options.brokers.includes('valkey')
+  if (onlyLocal && options.where === 'docker')
+    throw new BrokerError('INVALID_ARGUMENT', 'versions and valkey are for local processes, not for --docker')
+  if (onlyLocal) return false
   if (options.where !== undefined) return options.where === 'docker'
   return options.instance === 'default' && composeFile() !== undefined && (await isDockerUsable())
 }
@@ -84,7 +94,9 @@ function composeFile(): string | undefined {
 async function main(): Promise<void> {
   const options = readCliOptions(process.argv.slice(2), process.env)
   if (options.command === 'tool') return printTool(options)
-  const names = selectBrokers(options.operands)
+  if (options.command === 'versions') return printVersions(options)
+  const state = new BrokerState(options.instance)
+  const names = selectBrokers(options, (name) => state.read(name) !== undefined)
   if (!(await usesDocker(options))) return runLocally(options, names)
   process.stdout.write(`${await runInDocker(options.command, names, options.ports, composeFile())}\n`)
   // Brokers that were started as local processes, before there was an engine, are ours to end as well.

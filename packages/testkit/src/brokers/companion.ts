@@ -6,7 +6,7 @@ import { type Lifetime, lastLines, launch } from './launch.js'
 import { checkAccepts } from './probe.js'
 import { isRunning, killAndWait, type ProcessIdentity } from './process.js'
 
-const START_TIMEOUT_MS = 10_000
+const START_TIMEOUT_MS = 30_000
 
 /** Starts a companion and resolves when its port accepts. Rejects with UNAVAILABLE and the end of its log; then it is gone. */
 export async function launchCompanion(

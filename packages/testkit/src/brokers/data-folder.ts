@@ -1,9 +1,10 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { BrokerName } from './definition.js'
 import { BrokerError } from './errors.js'
 import { temporaryDataPrefix } from './paths.js'
+import { makePrivateFolder } from './private-folder.js'
 
 const MARKER = '.streamswitch-broker.json'
 
@@ -33,8 +34,10 @@ async function writeMarker(path: string, marker: Marker): Promise<void> {
 }
 
 /**
- * Makes a data folder ready: a new temporary one when `chosen` is undefined, else that one, emptied first if `fresh`.
- * Rejects with CONFLICT when the folder holds anything that this launcher did not put there, or another broker's data.
+ * Makes a data folder ready: a new temporary one when `chosen` is undefined, else that one, emptied first if `fresh`. Only its user may
+ * enter it: it holds the broker's secrets, log and messages.
+ * Rejects with CONFLICT when the folder holds anything that this launcher did not put there, or another broker's data, or belongs to
+ * another user.
  */
 export async function openDataFolder(
   broker: BrokerName,
@@ -54,7 +57,7 @@ export async function openDataFolder(
     throw new BrokerError('CONFLICT', `${path} holds ${content}; choose an empty folder for ${broker}`)
   }
   if (fresh) await rm(path, { recursive: true, force: true })
-  await mkdir(path, { recursive: true })
+  await makePrivateFolder(path)
   if (fresh || marker === undefined) await writeMarker(path, { broker, warm: false })
   return { path, temporary: false }
 }

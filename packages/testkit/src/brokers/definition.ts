@@ -2,10 +2,13 @@ import { BrokerError } from './errors.js'
 import type { Installation, InstallLog } from './install.js'
 
 /** The brokers that can be started. */
-export type BrokerName = 'redis' | 'rabbitmq' | 'kafka'
+export type BrokerName = 'redis' | 'valkey' | 'rabbitmq' | 'kafka'
 
 /** All broker names, in the order in which commands treat them. */
-export const BROKER_NAMES: readonly BrokerName[] = ['redis', 'rabbitmq', 'kafka']
+export const BROKER_NAMES: readonly BrokerName[] = ['redis', 'valkey', 'rabbitmq', 'kafka']
+
+/** What `up` starts where it is given no names. Valkey listens on Redis's usual port. */
+export const DEFAULT_BROKERS: readonly BrokerName[] = ['redis', 'rabbitmq', 'kafka']
 
 /** A broker's ports on 127.0.0.1 by purpose; each definition says which purposes it has. */
 export type PortMap = Readonly<Record<string, number>>
@@ -51,11 +54,15 @@ export interface BrokerDefinition {
   readonly clientPorts: PortMap
   /** Further ports, always chosen freely. */
   readonly internalPorts: readonly string[]
-  /** How long a start may take until the broker is ready. */
+  /** How long a start may go on without a sign of progress, which is a longer log, until the broker is ready; see `LocalBroker.start`. */
   readonly startTimeoutMs: number
   /** How long a regular stop may take before SIGKILL. */
   readonly stopTimeoutMs: number
-  install(log: InstallLog): Promise<Installation>
+  /**
+   * Installs the version, series or suite that is asked for, or finds it installed. Undefined: the usual one. Rejects with NOT_FOUND,
+   * listing what there is, for an unknown one.
+   */
+  install(version: string | undefined, log: InstallLog): Promise<Installation>
   /** The addresses for clients by URL scheme (or purpose, where it has no scheme of its own); the main one first. */
   urls(ports: PortMap): Readonly<Record<string, string>>
   /** Writes configuration into the data folder, before every start. */

@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { BrokerError, messageOf } from './errors.js'
 import type { InstallLog } from './install.js'
 import { runProgram } from './process.js'
+import { DEFAULT_SUITE, type DebianChoice, type DebianSuite } from './releases.js'
+import { matchesVersion } from './versions.js'
 
-const SUITE = 'trixie'
 const APT_HINT =
   'Debian packages are fetched with apt-get and unpacked with dpkg: use a Debian or Ubuntu machine, or start Docker.'
 
@@ -14,7 +15,7 @@ const APT_HINT =
  * What remains of a dependency closure are the programs and the shared libraries.
  */
 const NOT_NEEDED =
-  /^(adduser|base-passwd|debconf|dpkg|init-system-helpers|lib(audit|pam|python|semanage)|login|media-types|netbase|openssl$|passwd|procps|python3|readline-common|socat|tar$|tzdata)/
+  /^(adduser|base-passwd|debconf|dpkg|gcc-\d+-base|init-system-helpers|lib(audit|blkid|c-gconv|mount|pam|proc2|python|semanage|systemd-shared)|login|lsb-base|media-types|netbase|openssl$|passwd|procps|python3|rabbitmqadmin|readline-common|socat|systemd|sysvinit-utils|tar$|tzdata)/
 
 /** What the machine's architecture is called by Debian, in library paths and by the loader. */
 interface Architecture {
@@ -36,30 +37,46 @@ export interface UnpackedPackages {
   readonly architecture: Architecture
 }
 
+/** Packages of one suite. */
+export interface DebianPackages extends DebianChoice {
+  /** The first one's version is what the installation is called by. */
+  readonly names: readonly string[]
+}
+
 /**
- * Downloads packages of Debian's suite "trixie" with their dependencies, with an apt state of its own, and unpacks them
+ * What a broker of a suite is called in the cache: `rabbitmq` for the default suite, else with the suite, `rabbitmq-forky`, so that
+ * versions of several suites are installed side by side.
+ */
+export function installationName(name: string, suite: string): string {
+  return suite === DEFAULT_SUITE ? name : `${name}-${suite}`
+}
+
+/**
+ * Downloads packages of a suite of Debian with their dependencies, with an apt state of its own, and unpacks them
  * into `folder/root`; the system's package database is neither used nor changed, and root is not needed.
  * The mirror is `STREAMSWITCH_DEBIAN_MIRROR`, else the one that this machine's apt is configured with.
- * Rejects with NOT_FOUND when a tool or a mirror is missing, UNAVAILABLE when a download fails.
+ * Rejects with NOT_FOUND when a tool or a mirror is missing or the suite has another version by now, UNAVAILABLE when a download fails.
  */
 export async function unpackDebianPackages(
   folder: string,
-  packages: readonly string[],
+  packages: DebianPackages,
   log: InstallLog,
 ): Promise<UnpackedPackages> {
+  const { names, suite } = packages
   const architecture = await readArchitecture()
   const apt = join(folder, '.apt')
   const debs = join(apt, 'debs')
-  const env = await privateAptEnvironment(apt)
+  const env = await privateAptEnvironment(apt, suite)
   try {
-    log(`${packages[0]}: reading the package index of ${SUITE}`)
-    await fetchIndex(env)
+    log(`${names[0]}: reading the package index of ${suite}`)
+    await fetchIndex(suite, env)
     const closure = await resolveClosure(packages, env)
-    log(`${packages[0]}: downloading ${closure.length} packages`)
+    log(`${names[0]}: downloading ${closure.length} packages`)
     await mkdir(debs, { recursive: true })
-    await runProgram('apt-get', ['-q', 'download', ...closure], APT_HINT, { cwd: debs, env })
+    const wanted = closure.map(({ name, version }) => `${name}=${version}`)
+    await runProgram('apt-get', ['-q', 'download', ...wanted], APT_HINT, { cwd: debs, env })
     await unpackAll(debs, join(folder, 'root'))
-    const version = await readPackageVersion(debs, packages[0] ?? '')
+    const version = upstreamVersion(closure.find(({ name }) => name === names[0])?.version ?? '')
     return { folder, version, architecture }
   } finally {
     await rm(apt, { recursive: true, force: true })
@@ -79,13 +96,15 @@ async function readArchitecture(): Promise<Architecture> {
 }
 
 /** Writes an apt configuration that keeps all state below `apt` and returns the environment that selects it. */
-async function privateAptEnvironment(apt: string): Promise<NodeJS.ProcessEnv> {
-  const source = `deb [signed-by=${await findKeyring()}] ${await findMirror()} ${SUITE} main\n`
+async function privateAptEnvironment(apt: string, suite: DebianSuite): Promise<NodeJS.ProcessEnv> {
+  const source = `deb [signed-by=${await findKeyring()}] ${await findMirror()}`
+  // Experimental holds little: what its packages depend on is in sid.
+  const suites = suite === 'experimental' ? ['sid', suite] : [suite]
   for (const part of ['etc/preferences.d', 'state/lists/partial', 'cache/archives/partial']) {
     await mkdir(join(apt, part), { recursive: true })
   }
   await writeFile(join(apt, 'status'), '')
-  await writeFile(join(apt, 'sources.list'), source)
+  await writeFile(join(apt, 'sources.list'), suites.map((name) => `${source} ${name} main\n`).join(''))
   const settings: Record<string, string> = {
     'Dir::Etc': join(apt, 'etc'),
     'Dir::Etc::sourcelist': join(apt, 'sources.list'),
@@ -95,6 +114,8 @@ async function privateAptEnvironment(apt: string): Promise<NodeJS.ProcessEnv> {
     'Dir::Cache': join(apt, 'cache'),
     'Acquire::Languages': 'none',
     'APT::Install-Recommends': 'false',
+    // A mirror may be a snapshot that is not renewed; what it holds is signed all the same.
+    'Acquire::Check-Valid-Until': 'false',
     // apt drops to its own user for downloads, who can't enter this folder.
     'APT::Sandbox::User': '',
   }
@@ -137,38 +158,66 @@ async function findMirror(): Promise<string> {
   return mirror
 }
 
-async function fetchIndex(env: NodeJS.ProcessEnv): Promise<void> {
+async function fetchIndex(suite: DebianSuite, env: NodeJS.ProcessEnv): Promise<void> {
   try {
     await runProgram('apt-get', ['-q', '-o', 'APT::Update::Error-Mode=any', 'update'], APT_HINT, { env })
   } catch (error) {
     if (error instanceof BrokerError && error.code === 'NOT_FOUND') throw error
     throw new BrokerError(
       'UNAVAILABLE',
-      `the Debian mirror can't be read. Run this once while online, or set STREAMSWITCH_DEBIAN_MIRROR to a mirror that can be reached.\n${messageOf(error)}`,
+      `${suite} of the Debian mirror can't be read. Run this once while online, or set STREAMSWITCH_DEBIAN_MIRROR to a mirror that can be reached.\n${messageOf(error)}`,
       { cause: error },
     )
   }
 }
 
+/** A package in exactly one version. */
+interface DebianPackage {
+  readonly name: string
+  readonly version: string
+}
+
 /** The packages and what they depend on, as apt would install them onto an empty system. */
-async function resolveClosure(packages: readonly string[], env: NodeJS.ProcessEnv): Promise<string[]> {
-  const { stdout } = await runProgram('apt-get', ['-s', 'install', ...packages], APT_HINT, { env })
-  const names = [...stdout.matchAll(/^Inst (\S+)/gm)].map((match) => match[1] ?? '')
-  return names.filter((name) => packages.includes(name) || !NOT_NEEDED.test(name))
+async function resolveClosure(packages: DebianPackages, env: NodeJS.ProcessEnv): Promise<DebianPackage[]> {
+  const { names, suite, version: wanted } = packages
+  const { stdout } = await runProgram(
+    'apt-get',
+    ['-s', 'install', ...names.map((name) => `${name}/${suite}`)],
+    APT_HINT,
+    {
+      env,
+    },
+  )
+  const found = parseSimulation(stdout)
+  const version = upstreamVersion(found.find(({ name }) => name === names[0])?.version ?? '')
+  if (wanted !== undefined && !matchesVersion(version, wanted)) {
+    throw new BrokerError(
+      'NOT_FOUND',
+      `${names[0]} ${wanted} can't be had: ${suite} has ${version} by now. Ask for @${suite} to get what that suite has.`,
+    )
+  }
+  return found.filter(({ name }) => names.includes(name) || !NOT_NEEDED.test(name))
+}
+
+/** The packages that `apt-get -s install` says it would install. */
+export function parseSimulation(output: string): DebianPackage[] {
+  return [...output.matchAll(/^Inst (\S+) (?:\[\S+\] )?\((\S+) /gm)].map((match) => ({
+    name: match[1] ?? '',
+    version: match[2] ?? '',
+  }))
 }
 
 async function unpackAll(debs: string, root: string): Promise<void> {
   for (const file of await readdir(debs)) await runProgram('dpkg', ['-x', join(debs, file), root], APT_HINT)
+  // Packages of bookworm still have some of their libraries in /lib, which on an installed system is a link to /usr/lib.
+  const old = join(root, 'lib')
+  if (existsSync(old)) {
+    await cp(old, join(root, 'usr/lib'), { recursive: true, verbatimSymlinks: true })
+    await rm(old, { recursive: true })
+  }
   for (const unused of ['doc', 'man', 'locale', 'lintian', 'info', 'bash-completion', 'zsh']) {
     await rm(join(root, 'usr/share', unused), { recursive: true, force: true })
   }
-}
-
-async function readPackageVersion(debs: string, name: string): Promise<string> {
-  const file = (await readdir(debs)).find((entry) => entry.startsWith(`${name}_`))
-  if (file === undefined) throw new BrokerError('UNAVAILABLE', `apt-get downloaded no package ${name}`)
-  const { stdout } = await runProgram('dpkg-deb', ['-f', join(debs, file), 'Version'], APT_HINT)
-  return upstreamVersion(stdout.trim())
 }
 
 /** The upstream part of a Debian version: `5:8.0.2-3+deb13u1` is `8.0.2`. */

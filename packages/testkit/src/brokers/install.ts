@@ -1,8 +1,10 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { withMachineLock } from './lock.js'
 import { cacheFolder } from './paths.js'
+import { makePrivateFolder } from './private-folder.js'
+import { compareVersions, matchesVersion } from './versions.js'
 
 const MANIFEST = 'installed.json'
 
@@ -18,7 +20,7 @@ export interface InstallRecipe {
   readonly name: string
   /** Raised whenever the layout changes, so that an installation by older code is not used. */
   readonly revision: number
-  /** Only this version will do; without it any installed version will. */
+  /** Only this version, or one of this series, is accepted; without it the newest installed version is. */
   readonly version?: string
   /** Fills an empty folder and resolves with the version that it now holds. What it writes must not name that folder. */
   build(folder: string, log: InstallLog): Promise<string>
@@ -45,20 +47,22 @@ function entriesOf(folder: string): string[] {
   return existsSync(folder) ? readdirSync(folder).sort() : []
 }
 
-/** The finished installation that satisfies a recipe, or undefined. A folder without its manifest is unfinished. */
+/** The newest finished installation that satisfies a recipe, or undefined. A folder without its manifest is unfinished. */
 export function findInstalled(
   recipe: Pick<InstallRecipe, 'name' | 'revision' | 'version'>,
   cache: string = cacheFolder(),
 ): Installation | undefined {
-  for (const entry of entriesOf(cache).reverse()) {
+  let newest: Installation | undefined
+  for (const entry of entriesOf(cache)) {
     if (entry.startsWith('.')) continue
     const folder = join(cache, entry)
     const manifest = readManifest(folder)
     if (manifest?.name !== recipe.name || manifest.revision !== recipe.revision) continue
-    if (recipe.version !== undefined && manifest.version !== recipe.version) continue
-    return { name: manifest.name, version: manifest.version, folder }
+    if (recipe.version !== undefined && !matchesVersion(manifest.version, recipe.version)) continue
+    if (newest !== undefined && compareVersions(manifest.version, newest.version) < 0) continue
+    newest = { name: manifest.name, version: manifest.version, folder }
   }
-  return undefined
+  return newest
 }
 
 /** Removes what an interrupted installation of `name` left behind; call it only while holding the lock. */
@@ -81,17 +85,18 @@ async function removeUnfinished(name: string, cache: string = cacheFolder()): Pr
 /**
  * Resolves with an installation, made now if there is none yet. It is built in a temporary folder and then renamed, so
  * it exists whole or not at all; processes that ask at the same time wait for the first.
- * Rejects with what the recipe rejects with.
+ * Rejects with what the recipe rejects with, and with CONFLICT when the cache folder belongs to another user: what is in it is executed.
  */
 export async function ensureInstalled(
   recipe: InstallRecipe,
   log: InstallLog,
   cache: string = cacheFolder(),
 ): Promise<Installation> {
+  await makePrivateFolder(cache)
   const existing = findInstalled(recipe, cache)
   if (existing !== undefined) return existing
   const install = () => installLocked(recipe, log, cache)
-  return withMachineLock(`install ${cache} ${recipe.name}`, install, () =>
+  return withMachineLock(cache, `install ${recipe.name}`, install, () =>
     log(`${recipe.name}: another process installs it, waiting`),
   )
 }
@@ -99,7 +104,6 @@ export async function ensureInstalled(
 async function installLocked(recipe: InstallRecipe, log: InstallLog, cache: string): Promise<Installation> {
   const existing = findInstalled(recipe, cache)
   if (existing !== undefined) return existing
-  mkdirSync(cache, { recursive: true })
   for (const entry of await removeUnfinished(recipe.name, cache)) log(`${recipe.name}: removed the unfinished ${entry}`)
   const started = performance.now()
   const partial = await mkdtemp(join(cache, `.${recipe.name}-${process.pid}.partial-`))

@@ -2,14 +2,16 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { InstallRecipe } from './install.js'
 import { fetchFromMaven, requireJava, writeJavaScript } from './install-maven.js'
+import { chooseKafka } from './releases.js'
 
-/** The newest release whose broker and tools are all published (of 4.4.0, `kafka-tools` is missing). */
-const DEFAULT_VERSION = '4.3.1'
 const LOG4J_VERSION = '2.25.4'
 
-/** The Java archives of Kafka's broker and tools in `libs`; the version can be set with `STREAMSWITCH_KAFKA_VERSION`. */
-export function kafkaRecipe(environment: NodeJS.ProcessEnv = process.env): InstallRecipe {
-  const version = environment['STREAMSWITCH_KAFKA_VERSION'] || DEFAULT_VERSION
+/**
+ * The Java archives of Kafka's broker and tools in `libs`. Where no version is asked for, `STREAMSWITCH_KAFKA_VERSION` may name any
+ * that is on Maven Central.
+ */
+export function kafkaRecipe(wanted?: string, environment: NodeJS.ProcessEnv = process.env): InstallRecipe {
+  const version = (wanted === undefined && environment['STREAMSWITCH_KAFKA_VERSION']) || chooseKafka(wanted)
   return {
     name: 'kafka',
     revision: 1,

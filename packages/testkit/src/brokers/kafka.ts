@@ -33,9 +33,10 @@ export function kafkaNode(node: KafkaNode): BrokerDefinition {
     internalPorts: ['controller'],
     startTimeoutMs: 90_000,
     stopTimeoutMs: 20_000,
-    async install(log) {
+    async install(version, log) {
+      const recipe = kafkaRecipe(version)
       await requireJava()
-      return ensureInstalled(kafkaRecipe(), log)
+      return ensureInstalled(recipe, log)
     },
     urls: (ports) => ({ kafka: `kafka://127.0.0.1:${portOf(ports, 'kafka')}` }),
     prepare: (instance) => prepare(instance, node),
@@ -50,9 +51,10 @@ export function newClusterId(): string {
 }
 
 const configurationFile = ({ dataDir }: BrokerInstance): string => join(dataDir, 'server.properties')
+const temporaryFolder = (dataDir: string): string => join(dataDir, 'tmp')
 const logFolder = (dataDir: string): string => join(dataDir, 'kafka-logs')
 
-function javaCommand({ installation }: BrokerInstance, main: string, args: readonly string[]): LaunchCommand {
+function javaCommand({ installation, dataDir }: BrokerInstance, main: string, args: readonly string[]): LaunchCommand {
   const logging = join(installation.folder, 'log4j2.properties')
   return {
     file: 'java',
@@ -60,6 +62,8 @@ function javaCommand({ installation }: BrokerInstance, main: string, args: reado
       '-Xms256m',
       '-Xmx512m',
       `-Dlog4j2.configurationFile=${logging}`,
+      // Native libraries of codecs are unpacked there and loaded.
+      `-Djava.io.tmpdir=${temporaryFolder(dataDir)}`,
       '-cp',
       join(installation.folder, 'libs/*'),
       main,
@@ -75,9 +79,13 @@ function javaCommand({ installation }: BrokerInstance, main: string, args: reado
 }
 
 async function prepare(instance: BrokerInstance, node: KafkaNode): Promise<void> {
-  await mkdir(logFolder(instance.dataDir), { recursive: true })
-  await writeFile(configurationFile(instance), configuration(instance, node))
-  if (existsSync(join(logFolder(instance.dataDir), 'meta.properties'))) return
+  for (const folder of [logFolder(instance.dataDir), temporaryFolder(instance.dataDir)])
+    await mkdir(folder, { recursive: true })
+  const formatted = existsSync(join(logFolder(instance.dataDir), 'meta.properties'))
+  const killed = formatted && !existsSync(join(logFolder(instance.dataDir), '.kafka_cleanshutdown'))
+  const session = node.size === 1 ? (killed ? SESSION_AFTER_KILL : SESSION) : undefined
+  await writeFile(configurationFile(instance), configuration(instance, node, session))
+  if (formatted) return
   const clusterId = node.clusterId ?? newClusterId()
   const { file, args, env } = javaCommand(instance, 'kafka.tools.StorageTool', [
     'format',
@@ -88,7 +96,26 @@ async function prepare(instance: BrokerInstance, node: KafkaNode): Promise<void>
   await runProgram(file, args, 'Install it with: apt-get install default-jre-headless', { env, timeoutMs: 60_000 })
 }
 
-function configuration({ ports, dataDir, config }: BrokerInstance, { id, size, voters }: KafkaNode): string {
+/** The broker's session with its controller. */
+interface Session {
+  readonly timeoutMs: number
+  readonly heartbeatMs: number
+}
+
+/**
+ * Of a single node, broker and controller are one process, so a session can only end because the machine is too busy or the process is frozen, and
+ * then all partitions lose their leader for a moment: it is long.
+ */
+const SESSION: Session = { timeoutMs: 20_000, heartbeatMs: 1000 }
+
+/** A killed broker may register again only when its old session has expired: with the usual 9 s, a restart takes 13 s. */
+const SESSION_AFTER_KILL: Session = { timeoutMs: 2000, heartbeatMs: 200 }
+
+function configuration(
+  { ports, dataDir, config }: BrokerInstance,
+  { id, size, voters }: KafkaNode,
+  session: Session | undefined,
+): string {
   const client = `127.0.0.1:${portOf(ports, 'kafka')}`
   const controller = `127.0.0.1:${portOf(ports, 'controller')}`
   const settings = {
@@ -113,9 +140,9 @@ function configuration({ ports, dataDir, config }: BrokerInstance, { id, size, v
     'share.coordinator.state.topic.num.partitions': 4,
     'group.initial.rebalance.delay.ms': 0,
     'auto.create.topics.enable': 'false',
-    // A killed broker may register again only when its old session has expired: with the usual 9 s, a restart takes 13 s.
-    'broker.session.timeout.ms': 2000,
-    'broker.heartbeat.interval.ms': 200,
+    ...(session === undefined
+      ? {}
+      : { 'broker.session.timeout.ms': session.timeoutMs, 'broker.heartbeat.interval.ms': session.heartbeatMs }),
   }
   return mergeSettings(settings, config, '=')
 }

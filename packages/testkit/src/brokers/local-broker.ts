@@ -6,6 +6,7 @@ import type { BrokerDefinition, BrokerInstance, BrokerName, PortMap } from './de
 import { BrokerError, messageOf } from './errors.js'
 import type { BrokerHandle } from './handle.js'
 import { type Lifetime, lastLines, launch } from './launch.js'
+import { Patience } from './patience.js'
 import { describePortHolder, isPortFree } from './ports.js'
 import { isRunning, killAndWait, type ProcessIdentity, signalProcess, terminateAndWait } from './process.js'
 import type { BrokerRecord } from './state.js'
@@ -88,14 +89,14 @@ export class LocalBroker implements BrokerHandle {
   async start(): Promise<void> {
     if (this.running) return this.ready()
     const { definition, instance, lifetime } = this.#parts
-    const deadline = performance.now() + definition.startTimeoutMs
     await definition.prepare(instance)
     await this.#startCompanion()
     await this.#requireFreePorts()
     const broker = await launch(definition.command(instance), this.dataDir, this.logFile, lifetime)
     this.#remember({ ...this.#processes, broker })
     try {
-      await this.ready(Math.ceil(deadline - performance.now()))
+      await this.#untilReady(new Patience(definition.startTimeoutMs, this.logFile))
+      const deadline = performance.now() + definition.startTimeoutMs
       if (isWarm(this.dataDir)) {
         await definition.recover?.(instance, deadline)
       } else {
@@ -109,17 +110,7 @@ export class LocalBroker implements BrokerHandle {
   }
 
   async ready(timeoutMs: number = this.#parts.definition.startTimeoutMs): Promise<void> {
-    const deadline = performance.now() + timeoutMs
-    for (;;) {
-      try {
-        const left = Math.ceil(deadline - performance.now())
-        return await this.#parts.definition.check(this.ports, Math.max(1, Math.min(5000, left)))
-      } catch (error) {
-        if (!this.running) throw this.#failure('UNAVAILABLE', 'ended', error)
-        if (performance.now() >= deadline) throw this.#failure('TIMEOUT', `is not ready after ${timeoutMs} ms`, error)
-      }
-      await delay(50)
-    }
+    return this.#untilReady(new Patience(timeoutMs))
   }
 
   async healthy(timeoutMs = 2000): Promise<boolean> {
@@ -159,6 +150,18 @@ export class LocalBroker implements BrokerHandle {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.remove()
+  }
+
+  async #untilReady(patience: Patience): Promise<void> {
+    for (;;) {
+      try {
+        return await this.#parts.definition.check(this.ports, Math.max(1, Math.min(5000, patience.leftMs())))
+      } catch (error) {
+        if (!this.running) throw this.#failure('UNAVAILABLE', 'ended', error)
+        if (patience.leftMs() <= 0) throw this.#failure('TIMEOUT', patience.describe(), error)
+      }
+      await delay(50)
+    }
   }
 
   #signal(signal: NodeJS.Signals): void {

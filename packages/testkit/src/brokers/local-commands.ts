@@ -3,10 +3,12 @@ import { type CliOptions, portOptionName } from './cli-options.js'
 import type { BrokerDefinition, BrokerName } from './definition.js'
 import { BrokerError } from './errors.js'
 import type { InstallLog } from './install.js'
+import { installationName } from './install-debian.js'
 import { LocalBroker } from './local-broker.js'
 import { describePortHolder, isPortFree } from './ports.js'
 import { brokerDefinition, createBroker } from './start.js'
 import { type BrokerRecord, type BrokerState, isRecordRunning } from './state.js'
+import { matchesVersion } from './versions.js'
 
 /** The broker of a record, as it was started by an earlier command. */
 export function attachBroker(state: BrokerState, record: BrokerRecord): LocalBroker {
@@ -29,6 +31,7 @@ export async function bringUp(
 ): Promise<string> {
   const record = state.read(name)
   if (record !== undefined && isRecordRunning(record)) {
+    requireSameVersion(record, options)
     const broker = attachBroker(state, record)
     await broker.ready()
     return `already running: ${describe(broker)}`
@@ -42,6 +45,23 @@ export async function bringUp(
   return startNew(name, state, options, log)
 }
 
+/** Throws CONFLICT when another version runs than the one that is asked for. */
+function requireSameVersion(record: BrokerRecord, options: CliOptions): void {
+  const { name, installation } = record
+  const wanted = options.versions.get(name)
+  if (isVersion(record, wanted)) return
+  throw new BrokerError(
+    'CONFLICT',
+    `${name} ${installation.version} runs already, and ${name}@${wanted} was asked for: end it with "down ${name}", or use --instance`,
+  )
+}
+
+/** Whether a broker is what `wanted` asks for, by version or by suite. Undefined: whatever is there. */
+function isVersion({ name, installation }: BrokerRecord, wanted: string | undefined): boolean {
+  if (wanted === undefined || matchesVersion(installation.version, wanted)) return true
+  return installation.name === installationName(name, wanted)
+}
+
 /** A stopped broker's record is used as it is, unless the command line says something that differs from it. */
 function asksForOther(options: CliOptions, record: BrokerRecord): boolean {
   const definition = brokerDefinition(record.name)
@@ -50,7 +70,8 @@ function asksForOther(options: CliOptions, record: BrokerRecord): boolean {
     return port !== undefined && port !== 0 && port !== record.ports[purpose]
   })
   const otherData = options.dataDir !== undefined && join(options.dataDir, record.name) !== record.dataDir
-  return options.fresh || otherPort || otherData || options.config.length > 0
+  const otherVersion = !isVersion(record, options.versions.get(record.name))
+  return options.fresh || otherPort || otherData || otherVersion || options.config.length > 0
 }
 
 async function startNew(name: BrokerName, state: BrokerState, options: CliOptions, log: InstallLog): Promise<string> {
@@ -59,10 +80,12 @@ async function startNew(name: BrokerName, state: BrokerState, options: CliOption
   const foreign = await findForeignServer(definition, ports, options.allowForeign)
   if (foreign !== undefined) return foreign
   const { dataDir } = options
+  const version = options.versions.get(name)
   const broker = await createBroker(
     name,
     {
       ports,
+      ...(version === undefined ? {} : { version }),
       ...(dataDir === undefined ? {} : { dataDir: join(dataDir, name) }),
       fresh: options.fresh,
       config: options.config,

@@ -1,14 +1,26 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
+import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
+import { join } from 'node:path'
+import { makePrivateFolder } from './private-folder.js'
+
+const SECRET = '.lock-secret'
 
 /**
- * Runs `action` while no other process of this machine runs one under the same name, waiting for its turn.
+ * Runs `action` while no other process of this machine runs one for the same folder under the same name, waiting for its turn. The
+ * folder is created if need be, and closed to other users.
  *
  * The lock is a listening socket in Linux's abstract namespace: the kernel frees it when the holder ends in whatever
  * way, so no stale lock is ever left behind, and those who wait learn of the end because their connection closes.
  */
-export async function withMachineLock<T>(name: string, action: () => Promise<T>, onWait?: () => void): Promise<T> {
-  const address = `\0${lockAddress(name)}`
+export async function withMachineLock<T>(
+  folder: string,
+  name: string,
+  action: () => Promise<T>,
+  onWait?: () => void,
+): Promise<T> {
+  await makePrivateFolder(folder)
+  const address = `\0${lockAddress(folder, name)}`
   let server = await tryListen(address)
   if (server === undefined) onWait?.()
   while (server === undefined) {
@@ -29,9 +41,36 @@ export async function withMachineLock<T>(name: string, action: () => Promise<T>,
   }
 }
 
-/** The name of a lock's socket in the abstract namespace, without the leading zero byte. */
-export function lockAddress(name: string): string {
-  return `streamswitch-${createHash('sha256').update(name).digest('hex').slice(0, 32)}`
+/**
+ * The name of a lock's socket in the abstract namespace, without the leading zero byte. It is derived from a secret in the folder: by a
+ * name that can be guessed, another user of the machine could take the lock first and keep it.
+ */
+export function lockAddress(folder: string, name: string): string {
+  const digest = createHash('sha256')
+    .update(`${lockSecret(folder)} ${name}`)
+    .digest('hex')
+  return `streamswitch-${digest.slice(0, 32)}`
+}
+
+/** The secret of a folder's locks, the same for all processes. */
+function lockSecret(folder: string): string {
+  const file = join(folder, SECRET)
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+  const candidate = `${file}-${randomBytes(8).toString('hex')}`
+  writeFileSync(candidate, randomBytes(32).toString('hex'), { mode: 0o600 })
+  try {
+    // A link appears with its whole content, and only once: who comes second reads the first one's.
+    linkSync(candidate, file)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    rmSync(candidate)
+  }
+  return readFileSync(file, 'utf8')
 }
 
 function tryListen(address: string): Promise<Server | undefined> {

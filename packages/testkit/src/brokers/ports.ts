@@ -52,6 +52,24 @@ export function listeningInodes(table: string, port: number): string[] {
   return inodes
 }
 
+/** A socket that accepts TCP connections: its address as the kernel's table writes it, in hexadecimal digits, and its port. */
+export interface ListeningAddress {
+  readonly address: string
+  readonly port: number
+}
+
+/** The TCP sockets on which a process listens, as far as `/proc` shows them. */
+export function listeningAddresses(pid: number): ListeningAddress[] {
+  const found: ListeningAddress[] = []
+  for (const line of ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((path) => readText(path).split('\n').slice(1))) {
+    const fields = line.trim().split(/\s+/)
+    const [address = '', port = ''] = (fields[1] ?? '').split(':')
+    if (fields[3] === '0A' && holdsSocket(String(pid), new Set([`socket:[${fields[9]}]`])))
+      found.push({ address, port: Number.parseInt(port, 16) })
+  }
+  return found
+}
+
 function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8')

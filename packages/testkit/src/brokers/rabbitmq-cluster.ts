@@ -9,6 +9,7 @@ import type { LocalBroker } from './local-broker.js'
 import { findFreePort } from './ports.js'
 import { terminateAndWait } from './process.js'
 import { epmd, rabbitmqNode } from './rabbitmq.js'
+import { makeCookie } from './rabbitmq-cookie.js'
 import { rabbitmqRecipe } from './rabbitmq-install.js'
 import { callManagement } from './rabbitmq-probe.js'
 import { warmUpStreams } from './rabbitmq-warm-up.js'
@@ -38,13 +39,14 @@ export interface RabbitmqCluster extends AsyncDisposable {
  */
 export async function startRabbitmqCluster(
   size = 3,
-  { config = [], log = () => undefined }: Pick<StartBrokerOptions, 'config' | 'log'> = {},
+  { version, config = [], log = () => undefined }: Pick<StartBrokerOptions, 'version' | 'config' | 'log'> = {},
 ): Promise<RabbitmqCluster> {
   requireLinux()
-  const installation = await ensureInstalled(rabbitmqRecipe, log)
+  const installation = await ensureInstalled(rabbitmqRecipe(version), log)
   const folder = await openDataFolder('rabbitmq', undefined, true)
   const sharedEpmdPort = await findFreePort()
   const mapper = await launchCompanion(epmd(installation, sharedEpmdPort), folder.path, 'process')
+  const cookie = makeCookie()
   const names = Array.from({ length: size }, (_, index) => `streamswitch${index + 1}@localhost`)
   const discovery = [
     'cluster_formation.peer_discovery_backend = classic_config',
@@ -60,7 +62,12 @@ export async function startRabbitmqCluster(
   }
   try {
     for (const name of names)
-      nodes.push(await createDefined(rabbitmqNode({ name, sharedEpmdPort }), { config: [...discovery, ...config] }))
+      nodes.push(
+        await createDefined(rabbitmqNode({ name, sharedEpmdPort, cookie }), {
+          ...(version === undefined ? {} : { version }),
+          config: [...discovery, ...config],
+        }),
+      )
     await Promise.all(nodes.map((node) => node.start()))
     const deadline = performance.now() + START_TIMEOUT_MS
     for (const node of nodes) await awaitMembers(portOf(node.ports, 'management'), size, deadline)

@@ -24,6 +24,8 @@ export interface RabbitmqNode {
   readonly name: string
   /** Port of an epmd that several nodes share and somebody else runs. Left out: the node has one of its own. */
   readonly sharedEpmdPort?: number
+  /** The Erlang cookie that the nodes of a cluster share. Default: a random one for each data folder. */
+  readonly cookie?: string
 }
 
 /** What the broker's process and the tools for it need to find: every path and port of exactly this instance. */

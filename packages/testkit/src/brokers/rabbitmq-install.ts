@@ -2,7 +2,14 @@ import { readdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BrokerError } from './errors.js'
 import type { InstallRecipe } from './install.js'
-import { type UnpackedPackages, unpackDebianPackages, writeLoaderShim, writeScript } from './install-debian.js'
+import {
+  installationName,
+  type UnpackedPackages,
+  unpackDebianPackages,
+  writeLoaderShim,
+  writeScript,
+} from './install-debian.js'
+import { chooseDebian } from './releases.js'
 
 const ERLANG = 'usr/lib/erlang'
 const EMULATOR_PROGRAMS = ['beam.smp', 'erl_child_setup', 'inet_gethost', 'epmd', 'erlexec', 'heart']
@@ -16,17 +23,21 @@ export const RABBITMQ_TOOLS = [
   'rabbitmq-streams',
 ] as const
 
-/** RabbitMQ 4 with its Erlang from Debian's packages: `bin/rabbitmq-server`, `bin/epmd` and the tools. */
-export const rabbitmqRecipe: InstallRecipe = {
-  name: 'rabbitmq',
-  revision: 1,
-  async build(folder, log) {
-    const unpacked = await unpackDebianPackages(folder, ['rabbitmq-server'], log)
-    await writeErlangShims(unpacked)
-    await writePortProgramShims(unpacked)
-    await writeRabbitmqScripts(unpacked)
-    return unpacked.version
-  },
+/** RabbitMQ with its Erlang from Debian's packages: `bin/rabbitmq-server`, `bin/epmd` and the tools. */
+export function rabbitmqRecipe(wanted?: string): InstallRecipe {
+  const choice = chooseDebian('rabbitmq', wanted)
+  return {
+    name: installationName('rabbitmq', choice.suite),
+    revision: 1,
+    ...(choice.version === undefined ? {} : { version: choice.version }),
+    async build(folder, log) {
+      const unpacked = await unpackDebianPackages(folder, { ...choice, names: ['rabbitmq-server'] }, log)
+      await writeErlangShims(unpacked)
+      await writePortProgramShims(unpacked)
+      await writeRabbitmqScripts(unpacked)
+      return unpacked.version
+    },
+  }
 }
 
 async function soleEntry(folder: string, prefix: string): Promise<string> {

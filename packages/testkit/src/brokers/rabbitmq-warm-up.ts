@@ -22,16 +22,32 @@ export async function warmUpStreams({ ports }: Pick<BrokerInstance, 'ports'>, de
   const port = portOf(ports, 'management')
   const path = `queues/%2F/${WARM_UP_STREAM}`
   const stream = { durable: true, arguments: { 'x-queue-type': 'stream' } }
+  const created = await repeatCall(port, 'PUT', path, [201, 204], deadline, stream)
+  if (!created) return
+  await delay(COORDINATOR_SETTLE_MS)
+  await repeatCall(port, 'DELETE', path, [204, 404], deadline)
+}
+
+/**
+ * Calls the management API until it answers with one of these states; a node that is busy may take more than one call. Resolves with false
+ * when another user than guest was configured: then whoever did that has to wait before killing.
+ */
+async function repeatCall(
+  port: number,
+  method: string,
+  path: string,
+  accepted: readonly number[],
+  deadline: number,
+  body?: object,
+): Promise<boolean> {
   for (;;) {
-    const answer = await callManagement(port, 'PUT', path, stream, 10_000).then(({ status }) => status, messageOf)
-    // Another user than guest was configured; then whoever did that has to wait before killing.
-    if (answer === 401) return
-    if (answer === 201 || answer === 204) break
-    if (performance.now() > deadline) throw new BrokerError('TIMEOUT', `RabbitMQ creates no stream: ${answer}`)
+    const answer = await callManagement(port, method, path, body, 10_000).then(({ status }) => status, messageOf)
+    if (answer === 401) return false
+    if (typeof answer === 'number' && accepted.includes(answer)) return true
+    if (performance.now() > deadline)
+      throw new BrokerError('TIMEOUT', `RabbitMQ does not answer ${method} ${path}: ${answer}`)
     await delay(100)
   }
-  await delay(COORDINATOR_SETTLE_MS)
-  await callManagement(port, 'DELETE', path, undefined, 10_000)
 }
 
 /** Waits until all queues and streams run and the list of them no longer grows; gives up quietly after 5 s. */

@@ -1,4 +1,4 @@
-import { chmod, mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { mergeSettings } from './configuration.js'
 import {
@@ -11,6 +11,7 @@ import {
 import { BrokerError } from './errors.js'
 import { ensureInstalled, type Installation } from './install.js'
 import { writeScript } from './install-debian.js'
+import { writeCookie } from './rabbitmq-cookie.js'
 import { type RabbitmqNode, rabbitmqEnvironment, rabbitmqPaths } from './rabbitmq-environment.js'
 import { RABBITMQ_TOOLS, rabbitmqRecipe } from './rabbitmq-install.js'
 import { callManagement, checkAmqp, checkStream } from './rabbitmq-probe.js'
@@ -39,7 +40,7 @@ export function rabbitmqNode(node: RabbitmqNode): BrokerDefinition {
     internalPorts: ['distribution', 'tools', ...(node.sharedEpmdPort === undefined ? ['epmd'] : [])],
     startTimeoutMs: 60_000,
     stopTimeoutMs: 20_000,
-    install: (log) => ensureInstalled(rabbitmqRecipe, log),
+    install: (version, log) => ensureInstalled(rabbitmqRecipe(version), log),
     urls: (ports) => ({
       amqp: `amqp://guest:guest@127.0.0.1:${portOf(ports, 'amqp')}`,
       'rabbitmq-stream': `rabbitmq-stream://guest:guest@127.0.0.1:${portOf(ports, 'stream')}`,
@@ -73,10 +74,7 @@ export function epmd(installation: Installation, port: number): CompanionCommand
 async function prepare(instance: BrokerInstance, node: RabbitmqNode): Promise<void> {
   const paths = rabbitmqPaths(instance.dataDir)
   for (const folder of [paths.home, paths.database, paths.logs]) await mkdir(folder, { recursive: true })
-  // Erlang refuses a cookie that others may read, and can't overwrite one that is read-only.
-  await chmod(paths.cookie, 0o600).catch(() => undefined)
-  await writeFile(paths.cookie, 'streamswitch-local-only', { mode: 0o600 })
-  await chmod(paths.cookie, 0o400)
+  await writeCookie(paths.cookie, node.cookie)
   await writeFile(paths.environment, '')
   await writeFile(paths.plugins, `[${PLUGINS.join(',')}].\n`)
   await writeFile(paths.configuration, configuration(instance))

@@ -2,48 +2,36 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type BrokerDefinition, type BrokerInstance, type PortMap, portOf } from './definition.js'
 import { ensureInstalled, type InstallRecipe } from './install.js'
-import { unpackDebianPackages, writeLoaderShim } from './install-debian.js'
 import { exchange } from './probe.js'
+import { redisRecipe, valkeyRecipe } from './redis-install.js'
 
-const PROGRAMS = [
-  'redis-server',
-  'redis-cli',
-  'redis-sentinel',
-  'redis-benchmark',
-  'redis-check-aof',
-  'redis-check-rdb',
-]
-
-/** Redis 8 from Debian's packages: the server, `redis-cli` and the other tools in `bin`. */
-export const redisRecipe: InstallRecipe = {
-  name: 'redis',
-  revision: 1,
-  async build(folder, log) {
-    const unpacked = await unpackDebianPackages(folder, ['redis-server', 'redis-tools'], log)
-    for (const program of PROGRAMS) await writeLoaderShim(unpacked, join(folder, 'bin', program), `usr/bin/${program}`)
-    return unpacked.version
-  },
+/** A server of Redis's protocol with an append-only file, synced every second: what it has answered survives the death of its process. */
+function server(name: 'redis' | 'valkey', recipe: (version?: string) => InstallRecipe): BrokerDefinition {
+  return {
+    name,
+    clientPorts: { redis: 6379 },
+    internalPorts: [],
+    startTimeoutMs: 20_000,
+    stopTimeoutMs: 10_000,
+    install: (version, log) => ensureInstalled(recipe(version), log),
+    urls: (ports) => ({ redis: `redis://127.0.0.1:${portOf(ports, 'redis')}` }),
+    async prepare(instance) {
+      await writeFile(configurationFile(instance), `${configuration(instance).join('\n')}\n`)
+    },
+    command: (instance) => ({
+      file: join(instance.installation.folder, `bin/${name}-server`),
+      args: [configurationFile(instance)],
+      env: { PATH: process.env['PATH'], LC_ALL: 'C' },
+    }),
+    check: (ports, timeoutMs) => ping(ports, timeoutMs),
+  }
 }
 
-/** Redis with an append-only file, synced every second: what it has answered survives the death of its process. */
-export const redis: BrokerDefinition = {
-  name: 'redis',
-  clientPorts: { redis: 6379 },
-  internalPorts: [],
-  startTimeoutMs: 20_000,
-  stopTimeoutMs: 10_000,
-  install: (log) => ensureInstalled(redisRecipe, log),
-  urls: (ports) => ({ redis: `redis://127.0.0.1:${portOf(ports, 'redis')}` }),
-  async prepare(instance) {
-    await writeFile(configurationFile(instance), `${configuration(instance).join('\n')}\n`)
-  },
-  command: (instance) => ({
-    file: join(instance.installation.folder, 'bin/redis-server'),
-    args: [configurationFile(instance)],
-    env: { PATH: process.env['PATH'], LC_ALL: 'C' },
-  }),
-  check: (ports, timeoutMs) => ping(ports, timeoutMs),
-}
+/** Redis. */
+export const redis: BrokerDefinition = server('redis', redisRecipe)
+
+/** Valkey: Redis's protocol and commands, on a port called `redis`. */
+export const valkey: BrokerDefinition = server('valkey', valkeyRecipe)
 
 function configurationFile(instance: BrokerInstance): string {
   return join(instance.dataDir, 'redis.conf')

@@ -8,9 +8,9 @@ import type { Lifetime } from './launch.js'
 import { type BrokerProcesses, LocalBroker } from './local-broker.js'
 import { findFreePort } from './ports.js'
 import { rabbitmq } from './rabbitmq.js'
-import { redis } from './redis.js'
+import { redis, valkey } from './redis.js'
 
-const DEFINITIONS: Readonly<Record<BrokerName, BrokerDefinition>> = { redis, rabbitmq, kafka }
+const DEFINITIONS: Readonly<Record<BrokerName, BrokerDefinition>> = { redis, valkey, rabbitmq, kafka }
 
 /** The definition of a broker; throws INVALID_ARGUMENT for an unknown name. */
 export function brokerDefinition(name: string): BrokerDefinition {
@@ -22,6 +22,11 @@ export function brokerDefinition(name: string): BrokerDefinition {
 
 /** Options of `startBroker`. */
 export interface StartBrokerOptions {
+  /**
+   * A version (`4.0.5`), a series (`4.3`, `8`: its newest version) or, but for Kafka, a suite of Debian (`forky`: whatever it has).
+   * Default: what the suite `trixie` has, and Kafka 4.3.1.
+   */
+  readonly version?: string
   /** The main port (Redis, AMQP, Kafka). Default: a free one between 20000 and 31999. */
   readonly port?: number
   /** Further ports by purpose, such as `{ stream: 21552 }`; those not named are chosen freely. */
@@ -41,7 +46,8 @@ export interface StartBrokerOptions {
 /**
  * Starts a broker of its own on 127.0.0.1, installing it first if this machine has none yet (up to a minute), and
  * resolves when it answers. Several run side by side.
- * Rejects with NOT_FOUND when a tool for the installation is missing (the message says what to install), CONFLICT when
+ * Rejects with NOT_FOUND for an unknown version (the message lists what there is) and when a tool for the installation is missing
+ * (the message says what to install), CONFLICT when
  * a port is taken or `dataDir` holds something else, INVALID_ARGUMENT, UNAVAILABLE or TIMEOUT when the start fails.
  */
 export async function startBroker(name: BrokerName, options: StartBrokerOptions = {}): Promise<BrokerHandle> {
@@ -72,7 +78,7 @@ export async function createDefined(
   onProcesses?: (broker: LocalBroker, processes: BrokerProcesses) => void,
 ): Promise<LocalBroker> {
   const wantedPorts = requestedPorts(definition, options)
-  const installation = await definition.install(options.log ?? (() => undefined))
+  const installation = await definition.install(options.version, options.log ?? (() => undefined))
   const ports = await completePorts(definition, wantedPorts)
   const data = await openDataFolder(definition.name, options.dataDir, options.fresh ?? false)
   const broker: LocalBroker = new LocalBroker({

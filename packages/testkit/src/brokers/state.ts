@@ -50,8 +50,9 @@ export class BrokerState {
   /** Replaces the record of a broker as a whole. */
   write(record: BrokerRecord): void {
     const file = this.#file(record.name)
-    mkdirSync(dirname(file), { recursive: true })
-    writeFileSync(`${file}.new`, `${JSON.stringify({ format: FORMAT, ...record }, null, 2)}\n`)
+    // A record names programs that are started again and folders that are removed: nobody else may write it.
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    writeFileSync(`${file}.new`, `${JSON.stringify({ format: FORMAT, ...record }, null, 2)}\n`, { mode: 0o600 })
     renameSync(`${file}.new`, file)
   }
 

@@ -6,17 +6,22 @@ import { unpackDebianPackages, writeLoaderShim } from './install-debian.js'
 import { fetchFromMaven, requireJava, writeJavaScript } from './install-maven.js'
 import { kafkaRecipe } from './kafka-install.js'
 import { rabbitmqRecipe } from './rabbitmq-install.js'
-import { redisRecipe } from './redis.js'
+import { redisRecipe, valkeyRecipe } from './redis-install.js'
+import { DEFAULT_SUITE } from './releases.js'
 
 const PERF_TEST_VERSION = '2.22.1'
 
-/** A Debian package that holds one program of its name. */
+/** A package of Debian that holds one program of its name. */
 function debianRecipe(name: string): InstallRecipe {
   return {
     name,
     revision: 1,
     async build(folder, log) {
-      const unpacked = await unpackDebianPackages(folder, [name], log)
+      const unpacked = await unpackDebianPackages(
+        folder,
+        { suite: DEFAULT_SUITE, version: undefined, names: [name] },
+        log,
+      )
       await writeLoaderShim(unpacked, join(folder, 'bin', name), `usr/bin/${name}`)
       return unpacked.version
     },
@@ -41,12 +46,13 @@ function recipeOf(tool: string): InstallRecipe {
   // kcat, a Kafka client on librdkafka: a foreign client to test against. wrk: load for HTTP.
   if (tool === 'kcat' || tool === 'wrk') return debianRecipe(tool)
   if (tool === 'perf-test') return perfTestRecipe
-  if (tool.startsWith('redis-')) return redisRecipe
-  if (tool.startsWith('rabbitmq')) return rabbitmqRecipe
+  if (tool.startsWith('redis-')) return redisRecipe()
+  if (tool.startsWith('valkey-')) return valkeyRecipe()
+  if (tool.startsWith('rabbitmq')) return rabbitmqRecipe()
   if (tool.startsWith('kafka-')) return kafkaRecipe()
   throw new BrokerError(
     'INVALID_ARGUMENT',
-    `unknown tool ${tool}: there are kcat, wrk, perf-test, redis-…, rabbitmq… and kafka-…`,
+    `unknown tool ${tool}: there are kcat, wrk, perf-test, redis-…, valkey-…, rabbitmq… and kafka-…`,
   )
 }
 

@@ -1,0 +1,3 @@
+export type { Contradiction, Operator, OperatorLoad } from './operator.js'
+export { keepOperatorLedger, type OperatorCase, type OperatorLedger } from './operator-ledger.js'
+export { OPERATORS } from './operators.js'

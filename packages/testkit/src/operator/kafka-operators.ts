@@ -1,0 +1,81 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { portOf } from '../brokers/definition.js'
+import type { BrokerHandle } from '../brokers/index.js'
+import type { Contradiction, Operator, OperatorLoad } from './operator.js'
+
+const run = promisify(execFile)
+
+async function configs(broker: BrokerHandle, ...words: readonly string[]): Promise<string> {
+  const address = `127.0.0.1:${portOf(broker.ports, 'kafka')}`
+  const { stdout } = await run(broker.tool('kafka-configs'), ['--bootstrap-server', address, ...words])
+  return stdout
+}
+
+/** A setting of the broker that topics inherit. */
+function topicDefault(
+  setting: string,
+  topicSetting: string,
+  value: string | number,
+  more: { readonly load?: OperatorLoad; readonly contradicts?: readonly Contradiction[] } = {},
+): Operator {
+  return {
+    name: `${setting} ${value}`,
+    broker: 'kafka',
+    transports: ['kafka'],
+    config: [`${setting}=${value}`],
+    async notInForce(broker, topic) {
+      const shown = await configs(broker, '--describe', '--all', '--entity-type', 'topics', '--entity-name', topic)
+      const found = new RegExp(`^\\s*${topicSetting.replaceAll('.', '\\.')}=(\\S+)`, 'm').exec(shown)?.[1]
+      return found === String(value) ? [] : [`${topicSetting} of ${topic} is ${found}`]
+    },
+    contradicts: [],
+    ...more,
+  }
+}
+
+const QUOTAS = { producer_byte_rate: 50_000, consumer_byte_rate: 50_000, request_percentage: 20 }
+
+/** What operators of Kafka do. */
+export const KAFKA_OPERATORS: readonly Operator[] = [
+  topicDefault('message.max.bytes', 'max.message.bytes', 100_000, {
+    contradicts: [
+      { cases: 'publish and subscribe > a payload of * bytes passes', reason: 'the broker takes less' },
+      { cases: 'requests and replies > parts of any size*', reason: 'the broker takes less' },
+    ],
+  }),
+  topicDefault('log.message.timestamp.type', 'message.timestamp.type', 'LogAppendTime', {
+    contradicts: [
+      {
+        cases: "publish and subscribe > the sender's id and timestamp*",
+        reason: "the broker's time replaces the sender's",
+      },
+      { cases: 'history > from a timestamp*', reason: "the broker's time replaces the sender's" },
+    ],
+  }),
+  topicDefault('compression.type', 'compression.type', 'gzip'),
+  topicDefault('log.cleanup.policy', 'cleanup.policy', 'compact', {
+    contradicts: [{ cases: '*', reason: 'records without a key are refused, and of each key only the last is kept' }],
+  }),
+  {
+    name: 'quotas: 50 kB/s for producers and consumers, 20 % of a request thread',
+    broker: 'kafka',
+    transports: ['kafka'],
+    async apply(broker) {
+      const added = Object.entries(QUOTAS).map(([name, value]) => `${name}=${value}`)
+      await configs(broker, '--alter', '--add-config', added.join(','), '--entity-type', 'clients', '--entity-default')
+    },
+    async notInForce(broker) {
+      const shown = await configs(broker, '--describe', '--entity-type', 'clients', '--entity-default')
+      return Object.entries(QUOTAS)
+        .filter(([name, value]) => !new RegExp(`${name}=${value}(\\.0)?\\b`).test(shown))
+        .map(([name]) => `${name} is not in ${shown.trim()}`)
+    },
+    load: { messages: 60, bytes: 2000 },
+    contradicts: [
+      { cases: 'concurrent publishers and subscribers > *', reason: 'its load takes longer than the quota allows' },
+      { cases: 'publish and subscribe > a payload of * bytes passes', reason: 'takes longer than the quota allows' },
+      { cases: 'requests and replies > parts of any size*', reason: 'takes longer than the quota allows' },
+    ],
+  },
+]
