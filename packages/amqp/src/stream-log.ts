@@ -81,7 +81,7 @@ async function collect(
 ): Promise<LogEntry[]> {
   const entries: LogEntry[] = []
   let timer: NodeJS.Timeout | undefined
-  let consumerTag: string | undefined
+  let complete = false
   try {
     await channel.prefetch(PREFETCH)
     await new Promise<void>((resolve, reject) => {
@@ -90,6 +90,8 @@ async function collect(
         timer = setTimeout(resolve, ENTRY_TIMEOUT_MS)
       }
       const receive = (message: ConsumeMessage | null): void => {
+        // It stays registered until the channel closes, which spares a call.
+        if (complete) return
         if (message === null) return reject(new Error(`channel closed: stream ${name} was deleted while it was read`))
         const entry = entryOf(message)
         entries.push(entry)
@@ -97,16 +99,13 @@ async function collect(
         arm()
         if (isLast(entry)) resolve()
       }
-      channel.consume(name, receive, { arguments: { 'x-stream-offset': from } }).then((reply) => {
-        consumerTag = reply.consumerTag
-        arm()
-      }, reject)
+      channel.consume(name, receive, { arguments: { 'x-stream-offset': from } }).then(arm, reject)
     })
     await channel.checkQueue(name)
     return entries
   } finally {
+    complete = true
     clearTimeout(timer)
-    if (consumerTag !== undefined) await channel.cancel(consumerTag).catch(() => {})
   }
 }
 

@@ -14,6 +14,8 @@ import type { TopicRegistry } from './topic-registry.js'
  * prefers it to what the queue or a policy says.
  */
 export const ACK_TIMEOUT_MS = 2 ** 32 - 1
+/** Queues of a group that are declared at the same time. */
+const DECLARED_TOGETHER = 8
 /** Dropped messages that are kept, in bytes, apart from the newest segment of the stream. */
 const DROPPED_BYTES = 10_000_000_000
 /** Arguments of a group's queues that hold as they were when the group was made. */
@@ -39,10 +41,12 @@ export interface TopologyContext {
 export async function provisionTopic(context: TopologyContext, spec: TopicSpec): Promise<number> {
   if (spec.provision !== 'create') return checkPartitions(context.connection, spec)
   const { partitions, isNew } = await settlePartitions(context, spec)
-  await context.connection.withChannel(`make topic ${spec.topic}`, (channel) =>
-    declareExchanges(channel, topicNames(spec.brokerTopic)),
-  )
-  await noteTopic(context, spec, partitions, isNew)
+  await Promise.all([
+    context.connection.withChannel(`make topic ${spec.topic}`, (channel) =>
+      declareExchanges(channel, topicNames(spec.brokerTopic)),
+    ),
+    noteTopic(context, spec, partitions, isNew),
+  ])
   // Dead letters are kept, whoever else reads them: for the group that lists and replays them.
   if (spec.role === 'dead-letters')
     await provisionGroup(context, { topic: spec, group: DEAD_LETTER_GROUP, ordering: 'key', partitions })
@@ -87,8 +91,15 @@ export async function provisionGroup(context: TopologyContext, spec: GroupSpec):
     if (existing === undefined) throw topicMissing('amqp', `${topic.topic} (group ${group})`)
     return { consumers: existing, recreated: false }
   }
-  await provisionDropped(context)
-  for (let partition = 0; partition < spec.partitions; partition += 1) await provisionQueue(context, spec, partition)
+  // Together: behind a slow link each answer takes its time.
+  const partitions = Array.from({ length: spec.partitions }, (_, partition) => partition)
+  await Promise.all([
+    provisionDropped(context),
+    ...Array.from({ length: DECLARED_TOGETHER }, async (_, first) => {
+      for (const partition of partitions.filter((one) => one % DECLARED_TOGETHER === first))
+        await provisionQueue(context, spec, partition)
+    }),
+  ])
   await context.connection.withChannel(`make group ${group}`, async (channel) => {
     // Last: while a queue is missing, its messages must not end up in another one.
     await rebindOthers(channel, spec)
