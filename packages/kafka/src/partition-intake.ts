@@ -210,8 +210,9 @@ export class PartitionIntake implements Committable<Position> {
    * Returns whether there were any.
    */
   #pass(): boolean {
-    const { length } = this.#waiting
-    if (length > 0 || this.#done < this.#delivered || this.#fetchedBelow <= this.#done) return false
+    // Once stopped nothing waits any more, and what was dropped was never delivered.
+    if (this.#stopped || this.#waiting.length > 0) return false
+    if (this.#done < this.#delivered || this.#fetchedBelow <= this.#done) return false
     this.#deliveredAtCommit += this.#fetchedBelow - this.#delivered
     this.#delivered = this.#fetchedBelow
     this.#done = this.#fetchedBelow

@@ -60,6 +60,27 @@ describe('a handover', () => {
     expect(both()).toEqual(['c'])
   })
 
+  it('leaves what waited undelivered to the next member, when what was delivered is acknowledged at the end', async () => {
+    const topic = uniqueTopic()
+    const first = await joinGroup({ topic })
+    first.sink.capacity = () => 1
+    first.sink.room = new Promise(() => {})
+    await sendAll(topic, ['a', 'b', 'c'])
+    await first.sink.until(() => first.sink.deliveries.length === 1)
+    const fetched = async (): Promise<number | undefined> => {
+      const counts = await first.driver.undelivered?.()
+      return [...(counts?.values() ?? [])][0]
+    }
+    await expect.poll(fetched, { timeout: 20_000 }).toBe(2)
+    const [delivered] = first.sink.deliveries as [Delivery]
+    await first.driver.stop()
+    await first.driver.commit?.(delivered.assignment, delivered)
+    await first.driver.close()
+    const second = await joinGroup({ topic })
+    await second.sink.until(() => second.sink.deliveries.length === 2)
+    expect(texts(second)).toEqual(['b', 'c'])
+  })
+
   it('leaves nothing to commit: an old assignment is refused, and the position stays', async () => {
     const topic = uniqueTopic()
     const first = await joinGroup({ topic, partitions: 2 })

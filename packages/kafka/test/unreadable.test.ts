@@ -58,7 +58,7 @@ describe('a batch that needs a codec which is not installed', () => {
     const transport = openTransport()
     for (const one of [topic, other]) await transport.admin.provision(transport.topicSpec(one, { partitions: 2 }))
     await run(['-P', '-t', topic, '-p', '0', '-z', 'snappy', '-X', 'linger.ms=100'], lines(20, 'snappy').join('\n'))
-    const options = { group: 'g', codec: 'text' as const, stallTimeoutMs: 300 }
+    const options = { group: 'g', codec: 'text' as const, stallTimeoutMs: 2_000 }
     const beside = await watch(openTransport().consumer<string>(other, options))
     const first = await watch(transport.consumer<string>(topic, options))
     await expect.poll(() => first.errors.length, { timeout: 20_000 }).toBe(1)
