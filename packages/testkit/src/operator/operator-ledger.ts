@@ -63,6 +63,8 @@ class Account {
   readonly handled = new Set<string>()
   readonly reported = new Set<string>()
   readonly problems: string[] = []
+  /** Messages in ranges that were reported as gone, where receipts don't say which ones these are (streams). */
+  #skipped = 0
   /** Where messages are, by the receipts of their sends. */
   readonly #places = new Map<string, { readonly partition: number; readonly offset: string }>()
   readonly #case: OperatorCase
@@ -89,6 +91,7 @@ class Account {
       retry: { attempts: 3, minDelayMs: 5, maxDelayMs: 50 },
     })
     loop.on('deadLetter', ({ id }) => this.reported.add(id))
+    loop.on('dropped', ({ id }) => this.reported.add(id))
     loop.on('error', (error) => this.#noteSkip(error.message))
     let handled = 0
     loop.handle(async ({ id }) => {
@@ -135,6 +138,7 @@ class Account {
         text,
       ) ?? []
     if (partition === undefined || first === undefined || offset === undefined) return
+    if (this.#places.size === 0) this.#skipped += Number(first) - Number(offset)
     for (const [id, place] of this.#places)
       if (
         place.partition === Number(partition) &&
@@ -151,7 +155,11 @@ class Account {
   }
 
   missing(): string[] {
-    return [...this.confirmed].filter((id) => !this.handled.has(id) && !this.reported.has(id))
+    return [...this.confirmed].filter((id) => !this.handled.has(id) && !this.reported.has(id)).slice(this.#skipped)
+  }
+
+  get reportedCount(): number {
+    return this.reported.size + this.#skipped
   }
 
   /** What the ledger left on the broker would stand in the way of cases that follow. */
@@ -204,7 +212,7 @@ export async function keepOperatorLedger(one: OperatorCase): Promise<OperatorLed
       confirmed: account.confirmed.size,
       refused: account.refused.size,
       handled: account.handled.size,
-      reported: account.reported.size,
+      reported: account.reportedCount,
       lost: account.missing(),
       problems: account.problems,
       refusals: [...new Set(account.refused.values())],
