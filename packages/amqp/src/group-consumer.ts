@@ -1,5 +1,6 @@
 import { setImmediate as immediate } from 'node:timers/promises'
 import {
+  atMost,
   type ConsumerSink,
   type Delivery,
   type Logger,
@@ -24,6 +25,9 @@ import { type GroupNames, groupNames, type SharedNames } from './names.js'
 import { PartitionConsumer } from './partition-consumer.js'
 import { Redeliveries } from './redeliveries.js'
 import type { TopicRegistry } from './topic-registry.js'
+
+/** How long a member that joins waits for the broker's answers about its consumers, in milliseconds. */
+const ANSWERS_MS = 5_000
 
 export interface GroupConsumerSettings {
   readonly connection: AmqpConnection
@@ -90,8 +94,24 @@ export class GroupConsumer implements DropTarget {
     this.#membership = membership
     await membership.join(consumers > 0)
     const owners = this.#owners()
-    for (const consumer of this.#consumers)
-      await this.#open(consumer, owners[consumer.partition] === this.#settings.instance)
+    // All channels first, then all consumers at once: the messages of the first would hold back the answers to the others behind a slow link.
+    const channels = await Promise.all(this.#consumers.map((consumer) => consumer.prepare()))
+    const consuming = Promise.all(
+      this.#consumers.map((consumer, index) => {
+        const isWanted = owners[consumer.partition] === this.#settings.instance
+        return consumer.consume(channels[index] as Channel, this.#priority(consumer, isWanted))
+      }),
+    )
+    const failure = consuming.then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    )
+    const early = await atMost(failure, ANSWERS_MS)
+    if (early !== undefined) throw early.error
+    // Some answers may still wait behind deliveries: the member has joined, and its calls have deadlines of their own.
+    void failure.then((late) => {
+      if (late !== undefined && !this.#ended) this.#settings.lost(late.error)
+    })
     if (ordering === 'none') for (const consumer of this.#consumers) consumer.assign()
     this.#ready = true
     this.#reconsider()
@@ -334,9 +354,14 @@ export class GroupConsumer implements DropTarget {
   }
 
   async #open(consumer: PartitionConsumer, wanted: boolean): Promise<void> {
+    await consumer.open(this.#priority(consumer, wanted))
+  }
+
+  /** Notes whether the partition should be this member's. Returns the priority of its consumer. */
+  #priority(consumer: PartitionConsumer, wanted: boolean): number {
     if (wanted) this.#wanted.add(consumer)
     else this.#wanted.delete(consumer)
-    await consumer.open(wanted ? WANTED_PRIORITY : STANDBY_PRIORITY)
+    return wanted ? WANTED_PRIORITY : STANDBY_PRIORITY
   }
 
   async #handOver(consumer: PartitionConsumer): Promise<void> {

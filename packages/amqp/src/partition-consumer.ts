@@ -78,6 +78,12 @@ export class PartitionConsumer {
 
   /** Registers the consumer, under this priority. From now on the broker may deliver. */
   async open(priority: number): Promise<void> {
+    const channel = await this.prepare()
+    await this.consume(channel, priority)
+  }
+
+  /** Opens the channel for `consume`; nothing is delivered yet. */
+  async prepare(): Promise<Channel> {
     const { connection, queue, prefetch } = this.#settings
     await this.#closeChannel()
     this.#reset()
@@ -85,16 +91,29 @@ export class PartitionConsumer {
     const channel = await connection.openChannel((error, connectionGone) => this.#closed(opened, error, connectionGone))
     opened = channel
     this.#channel = channel
-    this.#opening = true
-    try {
-      await connection.call(`consume ${queue}`, channel.prefetch(prefetch))
-      await connection.call(
+    await this.#whileOpening(channel, connection.call(`consume ${queue}`, channel.prefetch(prefetch)))
+    return channel
+  }
+
+  /** Starts deliveries on the channel that `prepare` has opened. */
+  async consume(channel: Channel, priority: number): Promise<void> {
+    const { connection, queue } = this.#settings
+    await this.#whileOpening(
+      channel,
+      connection.call(
         `consume ${queue}`,
         channel.consume(queue, (message) => this.#receive(channel, message), {
           priority,
           arguments: { 'x-consumer-timeout': ACK_TIMEOUT_MS },
         }),
-      )
+      ),
+    )
+  }
+
+  async #whileOpening(channel: Channel, call: Promise<unknown>): Promise<void> {
+    this.#opening = true
+    try {
+      await call
     } catch (error) {
       // The caller decides: this is no interruption of what was open.
       if (this.#channel === channel) this.#channel = undefined
