@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import {
   atMost,
   backoffDelayMs,
@@ -80,6 +81,8 @@ export class DroppedWatch {
     this.#led = key
     this.#session.abort()
     const session = new AbortController()
+    // Every message that is being reported waits for it: Node.js would take more than ten listeners for a leak.
+    setMaxListeners(0, session.signal)
     this.#session = session
     this.#changes = this.#changes.then(() => this.#serve(led, session.signal))
   }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { PartitionAssignment } from '../contract/consumer-driver.js'
 import { Deque } from '../deque.js'
 import { type Delivery, DeliveryState } from './delivery.js'
@@ -54,6 +55,8 @@ export class PartitionState {
   #roomWaiters: (() => void)[] = []
 
   constructor(assignment: PartitionAssignment, owner: PartitionOwner) {
+    // Every dead letter under way waits for them: Node.js would take more than ten listeners for a leak.
+    setMaxListeners(0, this.leaving.signal, this.gone.signal, this.over.signal)
     this.assignment = assignment
     this.owner = owner
   }
