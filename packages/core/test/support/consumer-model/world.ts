@@ -396,6 +396,12 @@ export class World {
     this.#checkLeftOvers()
   }
 
+  #leftOver(): string | undefined {
+    const { running, unsettled, waiting, inboxBytes } = this.loop.stats()
+    if (running + unsettled + waiting + inboxBytes === 0) return undefined
+    return JSON.stringify({ running, unsettled, waiting, inboxBytes })
+  }
+
   async #drain(): Promise<void> {
     this.paused = false
     this.loop.resume()
@@ -410,9 +416,10 @@ export class World {
       return this.violation(`${this.broker.unfinished} messages are never done: ${this.summary()}`)
     await this.settle()
     this.check()
-    const { running, unsettled, waiting, inboxBytes } = this.loop.stats()
-    if (running + unsettled + waiting + inboxBytes > 0)
-      this.violation(`left over: ${JSON.stringify({ running, unsettled, waiting, inboxBytes })}`)
+    // A partition that is being handed over (a seek) keeps what it has for as long as its acks may take.
+    for (let round = 0; round < 100 && this.#leftOver() !== undefined; round += 1) await this.advance(200)
+    const leftOver = this.#leftOver()
+    if (leftOver !== undefined) this.violation(`left over: ${leftOver}`)
     for (const partition of this.#partitions())
       if (partition.phase === 'open' && partition.keyTails.size > 0)
         this.violation(`keys are held: ${[...partition.keyTails.keys()]}`)
