@@ -91,7 +91,7 @@ export function toDelivery(assignment: PartitionAssignment, record: LogRecord): 
     key: textOf(line.key),
     payload,
     headers,
-    timestamp: typeof line.timestamp === 'number' ? line.timestamp : Date.now(),
+    timestamp: line.timestamp,
     position,
     replyTo,
     native: record,

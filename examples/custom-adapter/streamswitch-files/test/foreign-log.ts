@@ -6,9 +6,11 @@ import type { ForeignClient, ForeignRecord } from '@streamswitch/testkit'
 export function foreignLog(root: string): ForeignClient {
   return {
     name: 'a script that knows the format',
+    raw: 'everything',
+    oversizedBytes: 3_000_000,
 
-    async write(topic, { body, key }) {
-      const line = key === undefined ? { bytes: body.length } : { bytes: body.length, key }
+    async write(topic, { body, key, raw }) {
+      const line = { bytes: body.length, key, ...raw }
       const record = Buffer.concat([Buffer.from(`${JSON.stringify(line)}\n`), body, Buffer.from('\n')])
       await appendFile(join(root, encodeURIComponent(topic), '0.log'), record)
     },
