@@ -26,12 +26,25 @@ import { RESERVED_PREFIX } from '../wire/reserved-headers.js'
  */
 export function arrivedId(id: string | undefined): string | undefined {
   if (id === undefined || id === '') return undefined
+  if (isPlain(id)) return id
   return exceeds(id, MAX_ID_BYTES) || hasControls(id) || !id.isWellFormed() ? digestOf(id) : id
 }
 
+/** Most ids: short, without control characters and surrogates. Looked at in one go, which costs a third of the checks that tell the others apart. */
+function isPlain(id: string): boolean {
+  if (id.length > PLAIN_ID) return false
+  for (let index = 0; index < id.length; index += 1) {
+    const code = id.charCodeAt(index)
+    if (code < 0x20 || code >= 0x7f) return false
+  }
+  return true
+}
+
+const PLAIN_ID = 64
+
 /** The key by which a message is ordered. One of more than 1,024 bytes is replaced by a digest of it, which keeps its order. */
 export function arrivedKey(key: string | undefined): string | undefined {
-  if (key === undefined) return undefined
+  if (key === undefined || key === '') return key
   return exceeds(key, MAX_KEY_BYTES) || !key.isWellFormed() ? digestOf(key) : key
 }
 
@@ -83,16 +96,21 @@ export interface ArrivedHeaders {
  * where nothing has to change.
  */
 export function arrivedHeaders(headers: Headers): ArrivedHeaders {
+  return areWithinLimits(headers) ? { headers, leftOut: 0 } : boundedHeaders(headers)
+}
+
+/** Whether headers may stay as they are: nearly always. */
+export function areWithinLimits(headers: Headers): boolean {
   let users = MAX_HEADERS_BYTES
   let reserved = MAX_RESERVED_BYTES
-  for (const name of Object.keys(headers)) {
+  for (const name in headers) {
     const value = headers[name] as string
     const size = name.length + value.length * 3
     if (isReserved(name)) reserved -= size
     else users -= size
-    if (users < 0 || reserved < 0 || !isSendable(name, value)) return boundedHeaders(headers)
+    if (users < 0 || reserved < 0 || !isSendable(name, value)) return false
   }
-  return { headers, leftOut: 0 }
+  return true
 }
 
 /** The slow way, by exact sizes. */

@@ -1,4 +1,5 @@
 import {
+  areWithinLimits,
   arrivedAttempts,
   arrivedHeaders,
   arrivedId,
@@ -147,7 +148,9 @@ export class Delivery<T = unknown> implements Message<T> {
     this.#id = arrivedId(fields.id)
     this.key = arrivedKey(fields.key)
     this.bytes = fields.payload
-    const { headers, leftOut } = arrivedHeaders(fields.headers)
+    let { headers } = fields
+    let leftOut = 0
+    if (!areWithinLimits(headers)) ({ headers, leftOut } = arrivedHeaders(headers))
     this.headersLeftOut = leftOut
     this.onlyGroup = headers[ROUTING_HEADERS.onlyGroup]
     this.headers = this.onlyGroup === undefined ? headers : withoutRouting(headers)
