@@ -25,6 +25,9 @@ const BY_REPLY_CODE: Readonly<Record<number, ErrorMeaning>> = {
 /** amqplib drops what the broker says when it refuses a virtual host. */
 const UNEXPLAINED_REFUSAL = /Expected ConnectionOpenOk; got <ConnectionClose/
 
+/** The broker's 406 for a stream that is there and can't be read just now. */
+const NO_REPLICA = /does not have a running replica/
+
 /** By what the text says, first match wins: the broker and amqplib often have no better place for it. */
 const BY_TEXT: readonly (readonly [RegExp, ErrorMeaning])[] = [
   [
@@ -98,6 +101,8 @@ const BY_TEXT: readonly (readonly [RegExp, ErrorMeaning])[] = [
     /queue .* in vhost .* (process is stopped by supervisor|unavailable|is down)|home node .* is down/,
     { code: 'UNAVAILABLE' },
   ],
+  // A stream whose leader is being elected, or has not been started yet after a restart.
+  [NO_REPLICA, { code: 'UNAVAILABLE' }],
   [/vhost .* is down/, { code: 'UNAVAILABLE' }],
   [/message nacked/, { code: 'UNAVAILABLE', advice: 'the broker could not store it' }],
   [
@@ -215,7 +220,8 @@ export function streamsUnavailable(error: unknown, name: string): unknown {
 
 /** A queue of the stream's name that isn't one refuses to be read from an offset. */
 export function notAStream(error: unknown, spec: { readonly topic: string }, name: string): unknown {
-  if (replyCodeOf(error) !== 406 && replyCodeOf(error) !== 540) return error
+  const isRefused = replyCodeOf(error) === 406 || replyCodeOf(error) === 540
+  if (!isRefused || NO_REPLICA.test(messageOf(error))) return error
   return new StreamError(
     `queue '${name}' can't be read as a stream: ${shorten(error instanceof Error ? error.message : String(error))}; delete it where an older version created it, then open the topic with provision: 'create' and its number of partitions, or use another prefix or virtual host`,
     { code: 'CONFLICT', transport: 'amqp', operation: 'open', topic: spec.topic, cause: error },

@@ -83,6 +83,16 @@ const TABLE: readonly (readonly [string, Error, string, boolean])[] = [
     true,
   ],
   [
+    'stream whose replica has not started yet',
+    closed(
+      406,
+      'PRECONDITION-FAILED',
+      "PRECONDITION_FAILED - stream queue 'a:partitions' in vhost '/' does not have a running replica on the local node",
+    ),
+    'UNAVAILABLE',
+    true,
+  ],
+  [
     'exclusive queue of somebody else',
     closed(405, 'RESOURCE-LOCKED', 'RESOURCE_LOCKED - cannot obtain exclusive access'),
     'CONFLICT',
