@@ -72,7 +72,7 @@ export {
 } from './errors.js'
 export { formatReplyAddress, requestIdOf } from './feedback/reply-address.js'
 export { FetchBudget, type MeasuredFetch } from './fetch-budget.js'
-export { bracketed, environmentText, type HostAddress, hostTexts, parseHostText } from './host-address.js'
+export { bracketed, environmentText, type HostAddress, hostTexts, isLoopback, parseHostText } from './host-address.js'
 export type { Logger } from './logger.js'
 export type { Handler, Headers, Listener, Message } from './message.js'
 export { isPortableName } from './names.js'

@@ -27,3 +27,8 @@ export function bracketed(host: string): string {
 export function environmentText(environment: NodeJS.ProcessEnv, variable: string): string | undefined {
   return environment[variable]?.trim() || undefined
 }
+
+/** Whether an IP address, of a peer or of a listening server, is one of this machine's own loopback addresses. */
+export function isLoopback(address: string): boolean {
+  return address === '::1' || /^(?:::ffff:)?127\./.test(address)
+}

@@ -113,8 +113,8 @@ export function areWithinLimits(headers: Headers): boolean {
   return true
 }
 
-/** The slow way, by exact sizes. */
-function boundedHeaders(headers: Headers): ArrivedHeaders {
+/** {@link arrivedHeaders} for headers that `areWithinLimits` has found not to be: the slow way, by exact sizes. */
+export function boundedHeaders(headers: Headers): ArrivedHeaders {
   const kept: Record<string, string> = {}
   const room = { users: MAX_HEADERS_BYTES, reserved: MAX_RESERVED_BYTES }
   let leftOut = 0

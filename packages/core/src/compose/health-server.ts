@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { StreamError } from '../errors.js'
+import { isLoopback } from '../host-address.js'
 import type { RunnerHealth } from './health.js'
 
 /** Where health checks are answered, and what they tell. */
@@ -80,7 +81,7 @@ export class HealthServer {
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return send(response, 405, { error: 'only GET and HEAD' }, { allow: 'GET, HEAD' })
     try {
-      const isDetailed = this.#options.details ?? isLoopback(request.socket.remoteAddress)
+      const isDetailed = this.#options.details ?? isLoopback(request.socket.remoteAddress ?? '')
       const report = await this.#currentReport(isDetailed && query.has('lag'))
       const { state, live, ready, degraded } = report
       send(
@@ -111,11 +112,6 @@ function targetOf(target: string): { readonly path: string; readonly query: URLS
   const mark = origin.indexOf('?')
   const path = mark < 0 ? origin : origin.slice(0, mark)
   return { path, query: new URLSearchParams(mark < 0 ? '' : origin.slice(mark + 1)) }
-}
-
-/** Whether a peer's address is one of this machine's own loopback addresses. */
-function isLoopback(address: string | undefined): boolean {
-  return address !== undefined && /^(?:::ffff:)?127\.|^::1$/.test(address)
 }
 
 function send(response: ServerResponse, status: number, body: object, headers: Record<string, string> = {}): void {

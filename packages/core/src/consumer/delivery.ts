@@ -1,11 +1,11 @@
 import {
   areWithinLimits,
   arrivedAttempts,
-  arrivedHeaders,
   arrivedId,
   arrivedKey,
   arrivedReplyTo,
   arrivedTimestamp,
+  boundedHeaders,
 } from '../arrival/arrived.js'
 import type { PartitionAssignment } from '../contract/consumer-driver.js'
 import type { DedupeClaim } from '../dedupe/dedupe-store.js'
@@ -150,7 +150,7 @@ export class Delivery<T = unknown> implements Message<T> {
     this.bytes = fields.payload
     let { headers } = fields
     let leftOut = 0
-    if (!areWithinLimits(headers)) ({ headers, leftOut } = arrivedHeaders(headers))
+    if (!areWithinLimits(headers)) ({ headers, leftOut } = boundedHeaders(headers))
     this.headersLeftOut = leftOut
     this.onlyGroup = headers[ROUTING_HEADERS.onlyGroup]
     this.headers = this.onlyGroup === undefined ? headers : withoutRouting(headers)

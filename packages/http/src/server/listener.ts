@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Secret, StreamError } from '@streamswitch/core/driver'
+import { isLoopback, type Secret, StreamError } from '@streamswitch/core/driver'
 import type { FastifyInstance } from 'fastify'
 import { classifyError } from '../errors.js'
 import type { ListenAddress } from '../option-checks.js'
@@ -133,10 +133,6 @@ async function listen({ address, limits, token: secret }: LeaseRequest): Promise
     exposed: token === undefined && limits.tls?.ca === undefined && !isLoopback(host),
     reporters,
   }
-}
-
-function isLoopback(host: string): boolean {
-  return host === '::1' || /^(?:::ffff:)?127\./.test(host)
 }
 
 /** Lets responses out that are on their way, then drops whatever is still connected. */
