@@ -9,7 +9,15 @@ import { ROOT } from './workspace.mjs'
  * @property {number} numFailedTests
  * @property {number} numPendingTests
  * @property {number} numTodoTests
- * @property {{ status: string, assertionResults: { status: string }[] }[]} testResults One per file.
+ * @property {ReportedFile[]} testResults One per file.
+ */
+
+/**
+ * @typedef {object} ReportedFile
+ * @property {string} name Its path.
+ * @property {string} status
+ * @property {string} message What went wrong outside of any test.
+ * @property {{ status: string, fullName: string, failureMessages: string[] }[]} assertionResults
  */
 
 /**
@@ -17,7 +25,7 @@ import { ROOT } from './workspace.mjs'
  * report or ran no test each count as one failure, since none of them may go unnoticed.
  *
  * @param {readonly string[]} files Where the reports should be.
- * @returns {{ passed: boolean, text: string }} `text`: a line per missing suite, then `N passed, N failed[, N
+ * @returns {{ passed: boolean, text: string }} `text`: a line per failed test and missing suite, then `N passed, N failed[, N
  *   skipped]`.
  */
 export function summariseTests(files) {
@@ -26,10 +34,11 @@ export function summariseTests(files) {
   for (const file of files) {
     const report = readReport(file)
     if (report === undefined || report.testResults.length === 0) {
-      notes.push(`no result: ${relative(ROOT, file)}`)
+      notes.push(`failed: ${relative(ROOT, file)}: no result`)
       counts.failed += 1
       continue
     }
+    notes.push(...report.testResults.flatMap(failuresNamed))
     counts.passed += report.numPassedTests
     counts.failed += failuresOf(report)
     counts.skipped += report.numPendingTests + report.numTodoTests
@@ -37,6 +46,25 @@ export function summariseTests(files) {
   const skipped = counts.skipped === 0 ? '' : `, ${counts.skipped} skipped`
   notes.push(`${counts.passed} passed, ${counts.failed} failed${skipped}`)
   return { passed: counts.failed === 0, text: notes.join('\n') }
+}
+
+/**
+ * A line per failed test, since they stand thousands of lines above the sum.
+ *
+ * @param {ReportedFile} file
+ */
+function failuresNamed(file) {
+  const where = relative(ROOT, file.name)
+  const failed = file.assertionResults.filter(({ status }) => status === 'failed')
+  if (failed.length === 0 && file.status === 'failed') return [`failed: ${where}: ${firstLine(file.message)}`]
+  return failed.map(
+    ({ fullName, failureMessages }) => `failed: ${where}: ${fullName}: ${firstLine(failureMessages[0])}`,
+  )
+}
+
+/** @param {string | undefined} message */
+function firstLine(message) {
+  return (message ?? '').split('\n', 1)[0]?.slice(0, 300) ?? ''
 }
 
 /** @param {VitestReport} report */
