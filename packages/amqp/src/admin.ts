@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { type Admin, type PartitionLag, StreamError, type TopicInfo, type TopicSpec } from '@streamswitch/core/driver'
 import { type AmqpConnection, openConnection } from './connection.js'
 import { ControlChannel } from './control-channel.js'
@@ -9,6 +10,10 @@ import { exchangeExists } from './partition-count.js'
 import type { RegistryEntry } from './topic-registry.js'
 import { deleteTopology, provisionTopic, type TopologyContext } from './topology.js'
 import type { Shared } from './transport.js'
+
+/** How long an operation is repeated that finds a topic in motion, and how often, in milliseconds. */
+const PATIENCE_MS = 5_000
+const REPEAT_MS = 100
 
 /** Looks at and changes topics. Each call has a connection of its own. */
 export class AmqpAdmin implements Admin {
@@ -111,19 +116,30 @@ export class AmqpAdmin implements Admin {
     }
   }
 
+  /**
+   * On a broker that can be reached, what is unavailable is on its way: a stream without a leader yet, a topic that somebody else is creating or
+   * deleting at the moment. Every operation here can be repeated.
+   */
   async #connected<T>(
     operation: string,
     topic: string | undefined,
     run: (connection: AmqpConnection) => Promise<T>,
   ): Promise<T> {
-    let connection: AmqpConnection | undefined
-    try {
-      connection = await openConnection(this.#shared.settings, `${this.#shared.clientId} admin`)
-      return await run(connection)
-    } catch (error) {
-      throw classifyError(error, operation, topic)
-    } finally {
-      await connection?.close()
+    let patience: AbortSignal | undefined
+    for (;;) {
+      let connection: AmqpConnection | undefined
+      try {
+        connection = await openConnection(this.#shared.settings, `${this.#shared.clientId} admin`)
+        patience ??= AbortSignal.timeout(PATIENCE_MS)
+        return await run(connection)
+      } catch (cause) {
+        const error = classifyError(cause, operation, topic)
+        const passing = connection !== undefined && error.code === 'UNAVAILABLE' && patience?.aborted === false
+        if (!passing) throw error
+      } finally {
+        await connection?.close()
+      }
+      await delay(REPEAT_MS)
     }
   }
 }

@@ -1,3 +1,4 @@
+import { connect } from 'amqplib'
 import { expect, onTestFinished, test } from 'vitest'
 import { brokerUrl } from './support/broker.js'
 import { callApi } from './support/management-api.js'
@@ -110,3 +111,28 @@ test('a topic of a list that is missing at the start is an error', async () => {
   const loop = opened('none').consumer([uniqueName('absent'), b], { group: 'g' })
   await expect(loop.init()).rejects.toMatchObject({ code: 'NOT_FOUND' })
 })
+
+test(
+  'an admin call that finds a topic half created asks again, and answers once it is whole',
+  async () => {
+    const topic = uniqueName('half')
+    const connection = await connect(brokerUrl)
+    const channel = await connection.createChannel()
+    const stream = `${topic}:partitions`
+    onTestFinished(async () => {
+      await channel.deleteExchange(topic)
+      await channel.deleteQueue(stream)
+      await connection.close()
+    })
+    await channel.assertQueue(stream, { durable: true, arguments: { 'x-queue-type': 'stream' } })
+    await channel.assertExchange(topic, 'direct', { durable: true, alternateExchange: `${topic}:others` })
+    const transport = opened('verify')
+    const provisioned = transport.admin.provision(transport.topicSpec(topic))
+    const readers = async () => (await channel.checkQueue(stream)).consumerCount
+    await expect.poll(readers, WAIT).toBe(1)
+    await expect.poll(readers, WAIT).toBe(0)
+    channel.sendToQueue(stream, Buffer.from('{"format":1,"partitions":3}'))
+    expect(await provisioned).toEqual({ topic, partitions: 3 })
+  },
+  LONG,
+)

@@ -50,7 +50,8 @@ const PROTOCOL: Readonly<Record<string, ErrorMeaning>> = {
   INCONSISTENT_GROUP_PROTOCOL: {
     code: 'CONFLICT',
     retryable: false,
-    advice: 'the group has members of another kind: use a group of its own for Streamswitch loops',
+    advice:
+      "the group's members have no assignment strategy in common with Streamswitch, which offers range and roundrobin: set one of these for all other members (partition.assignment.strategy), or use a separate group",
   },
   NON_EMPTY_GROUP: { code: 'CONFLICT', retryable: false },
   INVALID_TOPIC_EXCEPTION: { code: 'INVALID_ARGUMENT', retryable: false },

@@ -1,5 +1,6 @@
 import { atMost, type MeasuredFetch, withSignal } from '@streamswitch/core/driver'
 import kafkajs, { type Consumer, type KafkaMessage, type PartitionAssigner } from 'kafkajs'
+import { ASSIGNERS } from './assigners.js'
 import type { Unreadable } from './batch-reader.js'
 import { protocolError } from './errors.js'
 import { FetchWait } from './fetch-wait.js'
@@ -12,7 +13,6 @@ import type { MemberMemory } from './member-memory.js'
 import { onceLed } from './once-ready.js'
 import { leaderlessOf } from './partial-metadata.js'
 import { byTopic, type Generation, generationOf, type Place, placeKey } from './places.js'
-import { rangeAssigner } from './range-assigner.js'
 import type { UnreadablePartitions } from './unreadable-partitions.js'
 import { Watchdog } from './watchdog.js'
 
@@ -97,7 +97,7 @@ export class GroupMember implements GroupHooks {
       maxBytesPerPartition: settings.fetchMaxPartitionBytes,
       metadataMaxAge: settings.metadataMaxAgeMs,
       allowAutoTopicCreation: false,
-      partitionAssigners: [this.#assigner()],
+      partitionAssigners: this.#assigners(),
       retry: { ...MEMBER_RETRY, restartOnFailure: async () => false },
     })
     this.#consumer.on(this.#consumer.events.CRASH, ({ payload }) => this.#fail(payload.error))
@@ -278,9 +278,9 @@ export class GroupMember implements GroupHooks {
     return this.#group
   }
 
-  /** The assigner carries the hooks into the consumer group. */
-  #assigner(): PartitionAssigner {
-    return (config) => Object.assign(rangeAssigner(config), { [GROUP_HOOKS]: this as GroupHooks })
+  /** The assigners carry the hooks into the consumer group. */
+  #assigners(): PartitionAssigner[] {
+    return ASSIGNERS.map((one) => (config) => Object.assign(one(config), { [GROUP_HOOKS]: this as GroupHooks }))
   }
 
   #adopt(group: ConsumerGroup): void {

@@ -4,6 +4,7 @@ import { BrokerError } from './errors.js'
 import { ensureInstalled, type InstallLog, type InstallRecipe } from './install.js'
 import { unpackDebianPackages, writeLoaderShim } from './install-debian.js'
 import { fetchFromMaven, requireJava, writeJavaScript } from './install-maven.js'
+import { pythonClientsRecipe } from './install-python.js'
 import { kafkaRecipe } from './kafka-install.js'
 import { rabbitmqRecipe } from './rabbitmq-install.js'
 import { redisRecipe, valkeyRecipe } from './redis-install.js'
@@ -46,18 +47,19 @@ function recipeOf(tool: string): InstallRecipe {
   // kcat, a Kafka client on librdkafka: a foreign client to test against. wrk: load for HTTP.
   if (tool === 'kcat' || tool === 'wrk') return debianRecipe(tool)
   if (tool === 'perf-test') return perfTestRecipe
+  if (tool === 'python-clients') return pythonClientsRecipe
   if (tool.startsWith('redis-')) return redisRecipe()
   if (tool.startsWith('valkey-')) return valkeyRecipe()
   if (tool.startsWith('rabbitmq')) return rabbitmqRecipe()
   if (tool.startsWith('kafka-')) return kafkaRecipe()
   throw new BrokerError(
     'INVALID_ARGUMENT',
-    `unknown tool ${tool}: there are kcat, wrk, perf-test, redis-…, valkey-…, rabbitmq… and kafka-…`,
+    `unknown tool ${tool}: there are kcat, wrk, perf-test, python-clients, redis-…, valkey-…, rabbitmq… and kafka-…`,
   )
 }
 
 /**
- * Resolves with the path of a tool (`redis-cli`, `kcat`, `kafka-topics`, …), installing what holds it if need be.
+ * Resolves with the path of a tool (`redis-cli`, `kcat`, `kafka-topics`, `python-clients`, …), installing what holds it if need be.
  * `rabbitmqctl` has to know its node: take it from a running broker's `tool('rabbitmqctl')`.
  * Rejects with INVALID_ARGUMENT for an unknown tool and with what the installation rejects with.
  */

@@ -7,32 +7,51 @@ const { MemberAssignment, MemberMetadata } = kafkajs.AssignerProtocol
 /** Format of what members tell each other: the consumer protocol's first, which every client reads and the only one that kafkajs writes. */
 const PROTOCOL_VERSION = 0
 
+/** How partitions are spread: per member, what it gets of each topic. Every subscriber has an entry. */
+type Spread = (
+  subscribers: ReadonlyMap<string, readonly string[]>,
+  partitions: ReadonlyMap<string, number>,
+) => Map<string, Record<string, number[]>>
+
 /**
  * Spreads each topic over the members that subscribe to it, in contiguous ranges: what Java's `RangeAssignor` does, under its
  * name, so that a group may hold loops over different topics, and Java or librdkafka consumers beside them. (kafkajs's own
  * assigner gives every member only the topics of whoever leads the group.)
  */
-export const rangeAssigner: PartitionAssigner = ({ cluster }) => ({
-  name: 'range',
-  version: PROTOCOL_VERSION,
-  protocol: ({ topics }) => ({
-    name: 'range',
-    metadata: MemberMetadata.encode({ version: PROTOCOL_VERSION, topics, userData: Buffer.alloc(0) }),
-  }),
-  assign: async ({ members }): Promise<GroupMemberAssignment[]> => {
-    const subscribers = subscribersByTopic(members)
-    const counts = await countPartitions(cluster as unknown as Cluster, [...subscribers.keys()])
-    const assignment = assignRanges(subscribers, counts)
-    return members.map(({ memberId }) => ({
-      memberId,
-      memberAssignment: MemberAssignment.encode({
-        version: PROTOCOL_VERSION,
-        assignment: assignment.get(memberId) ?? {},
-        userData: Buffer.alloc(0),
-      }),
-    }))
-  },
-})
+export const rangeAssigner = assigner('range', assignRanges)
+
+/** Gives the partitions of all topics to the members in turn: what `RoundRobinAssignor` of Java and of aiokafka, its default, does. */
+export const roundRobinAssigner = assigner('roundrobin', assignInTurn)
+
+/**
+ * What a member offers, the preferred one first. The group uses one that all of its members offer: groups of Streamswitch loops `range`, beside
+ * members that know only `roundrobin` that one.
+ */
+export const ASSIGNERS: readonly PartitionAssigner[] = [rangeAssigner, roundRobinAssigner]
+
+function assigner(name: string, spread: Spread): PartitionAssigner {
+  return ({ cluster }) => ({
+    name,
+    version: PROTOCOL_VERSION,
+    protocol: ({ topics }) => ({
+      name,
+      metadata: MemberMetadata.encode({ version: PROTOCOL_VERSION, topics, userData: Buffer.alloc(0) }),
+    }),
+    assign: async ({ members }): Promise<GroupMemberAssignment[]> => {
+      const subscribers = subscribersByTopic(members)
+      const counts = await countPartitions(cluster as unknown as Cluster, [...subscribers.keys()])
+      const assignment = spread(subscribers, counts)
+      return members.map(({ memberId }) => ({
+        memberId,
+        memberAssignment: MemberAssignment.encode({
+          version: PROTOCOL_VERSION,
+          assignment: assignment.get(memberId) ?? {},
+          userData: Buffer.alloc(0),
+        }),
+      }))
+    },
+  })
+}
 
 /** Partitions per member and topic: the first members get one more where it doesn't come out even. */
 export function assignRanges(
@@ -51,6 +70,27 @@ export function assignRanges(
       if (size > 0) own[topic] = Array.from({ length: size }, (_, offset) => next + offset)
       assignment.set(member, own)
       next += size
+    }
+  }
+  return assignment
+}
+
+/** Partitions per member and topic, one after the other: topics and members by name, members that don't subscribe to a topic are passed over. */
+export function assignInTurn(
+  subscribers: ReadonlyMap<string, readonly string[]>,
+  partitions: ReadonlyMap<string, number>,
+): Map<string, Record<string, number[]>> {
+  const members = [...new Set([...subscribers.values()].flat())].sort()
+  const assignment = new Map<string, Record<string, number[]>>(members.map((member) => [member, {}]))
+  let turn = 0
+  for (const topic of [...subscribers.keys()].sort()) {
+    const interested = new Set(subscribers.get(topic))
+    for (let partition = 0; partition < (partitions.get(topic) ?? 0); partition += 1) {
+      while (!interested.has(members[turn % members.length] as string)) turn += 1
+      const own = assignment.get(members[turn % members.length] as string) as Record<string, number[]>
+      own[topic] ??= []
+      own[topic].push(partition)
+      turn += 1
     }
   }
   return assignment

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { assignRanges } from '../src/range-assigner.js'
+import { assignInTurn, assignRanges } from '../src/assigners.js'
 
 describe('assignRanges', () => {
   it('gives contiguous ranges, one more to the first members, whatever order they come in', () => {
@@ -32,6 +32,39 @@ describe('assignRanges', () => {
       a: { small: [0] },
       b: { small: [1] },
       c: {},
+    })
+  })
+})
+
+describe('assignInTurn', () => {
+  it('gives the partitions of all topics to the members in turn, by name', () => {
+    const subscribers = new Map([
+      ['orders', ['b', 'a']],
+      ['bills', ['a', 'b']],
+    ])
+    const partitions = new Map([
+      ['orders', 2],
+      ['bills', 3],
+    ])
+    expect(Object.fromEntries(assignInTurn(subscribers, partitions))).toEqual({
+      a: { bills: [0, 2], orders: [1] },
+      b: { bills: [1], orders: [0] },
+    })
+  })
+
+  it('passes over members that do not subscribe to a topic, and topics without partitions', () => {
+    const subscribers = new Map([
+      ['orders', ['a', 'b']],
+      ['bills', ['b']],
+      ['gone', ['a']],
+    ])
+    const partitions = new Map([
+      ['orders', 2],
+      ['bills', 2],
+    ])
+    expect(Object.fromEntries(assignInTurn(subscribers, partitions))).toEqual({
+      a: { orders: [0] },
+      b: { bills: [0, 1], orders: [1] },
     })
   })
 })
