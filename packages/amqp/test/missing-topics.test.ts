@@ -1,3 +1,4 @@
+import { TcpProxy } from '@streamswitch/testkit/faults'
 import { connect } from 'amqplib'
 import { expect, onTestFinished, test } from 'vitest'
 import { brokerUrl } from './support/broker.js'
@@ -126,11 +127,17 @@ test(
     })
     await channel.assertQueue(stream, { durable: true, arguments: { 'x-queue-type': 'stream' } })
     await channel.assertExchange(topic, 'direct', { durable: true, alternateExchange: `${topic}:others` })
-    const transport = opened('verify')
+    const { hostname, port } = new URL(brokerUrl)
+    const proxy = await TcpProxy.start({ host: hostname, port: Number(port || 5672) })
+    const url = new URL(brokerUrl)
+    url.port = String(proxy.port)
+    const transport = openTransport(url.href, { provision: 'verify' })
+    onTestFinished(async () => {
+      await transport.close()
+      await proxy.close()
+    })
     const provisioned = transport.admin.provision(transport.topicSpec(topic))
-    const readers = async () => (await channel.checkQueue(stream)).consumerCount
-    await expect.poll(readers, WAIT).toBe(1)
-    await expect.poll(readers, WAIT).toBe(0)
+    await expect.poll(() => proxy.accepted, WAIT).toBe(2)
     channel.sendToQueue(stream, Buffer.from('{"format":1,"partitions":3}'))
     expect(await provisioned).toEqual({ topic, partitions: 3 })
   },
