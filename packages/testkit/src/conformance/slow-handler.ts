@@ -98,7 +98,7 @@ async function expectHistory(bench: Parameters<typeof expectExactlyOnceInOrder>[
 function backpressure(suite: Suite): void {
   suite.test('a slow loop takes no more than its prefetch: memory stays flat', {}, async (bench) => {
     const prefetch = 50
-    const total = load(2_000)
+    const total = load(1_000)
     let most = 0
     const member = await bench.member({
       settings: { prefetch, maxAheadMessages: 2 * prefetch, concurrency: 1 },
