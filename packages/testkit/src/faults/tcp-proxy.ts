@@ -45,6 +45,7 @@ export class TcpProxy implements AsyncDisposable {
   #accepted = 0
   #swallowed = 0
   readonly #carried: Record<Direction, number> = { 'to-server': 0, 'to-client': 0 }
+  readonly #packets: Record<Direction, number> = { 'to-server': 0, 'to-client': 0 }
 
   private constructor(port: number, options: TcpProxyOptions) {
     this.port = port
@@ -76,6 +77,11 @@ export class TcpProxy implements AsyncDisposable {
   /** Bytes passed on so far. */
   get carried(): Readonly<Record<Direction, number>> {
     return this.#carried
+  }
+
+  /** Pieces in which it came so far: about one for each call that is made alone. */
+  get packets(): Readonly<Record<Direction, number>> {
+    return this.#packets
   }
 
   /** Resets (RST) every present connection on both sides; new ones are taken. Returns how many there were. */
@@ -200,6 +206,7 @@ export class TcpProxy implements AsyncDisposable {
 
   #passed(direction: Direction, bytes: number): boolean {
     this.#carried[direction] += bytes
+    this.#packets[direction] += 1
     const reset = this.#pendingReset
     if (reset === undefined || reset.direction !== direction) return false
     reset.left -= bytes

@@ -39,6 +39,14 @@ export class FaultSuite {
     }, 60_000)
   }
 
+  /** Declares a test at the stand without a fault and without a row. */
+  check(title: string, timeoutMs: number, body: (stand: FaultStand) => Promise<void>): void {
+    test(title, { timeout: timeoutMs }, async () => {
+      if (typeof this.#stand === 'string') throw new Error(`not run: ${this.#stand}`)
+      await body(this.#stand)
+    })
+  }
+
   /**
    * Declares one case. When its body is through, the whole ledger is judged: nothing lost, nothing out of order, no phantom,
    * nothing settled twice, duplicates and recovery within their bounds. `changes`: settings that are others in this case.

@@ -7,6 +7,7 @@ import { consumerFrozen } from './consumer-frozen.js'
 import { deliveriesStop } from './deliveries-stop.js'
 import { exitWhileUnreachable } from './exit-while-unreachable.js'
 import { FaultSuite } from './fault-suite.js'
+import { idleLoop } from './idle-loop.js'
 import { lagReported } from './lag-reported.js'
 import { consumerKilled, producerKilled } from './process-killed.js'
 import { resendsRecognised } from './resends-recognised.js'
@@ -30,6 +31,7 @@ const PARTS: readonly ((suite: FaultSuite) => void)[] = [
   topicChanged,
   lagReported,
   brokerExhausted,
+  idleLoop,
 ]
 
 /**
