@@ -2,7 +2,6 @@ import { type Codec, type CodecName, checkCodec, findCodec } from '../codec.js'
 import { StreamError, toStreamError } from '../errors.js'
 import { Problems } from '../options/problems.js'
 import type { SendOptions } from '../producer/producer-options.js'
-import type { InternalSendOptions } from '../producer/record-encoder.js'
 import { checkSendOptions } from '../producer/send-options.js'
 import { checkSchema, type Schema } from '../schema.js'
 import { requireFor } from '../transport/requirements.js'
@@ -31,7 +30,8 @@ interface Pending {
   end(error: StreamError): void
 }
 
-type Send = (options: InternalSendOptions, fail: (error: StreamError) => void) => void
+/** Sends a request whose reply goes to `replyTo`; rejects with what became of it where it wasn't sent. */
+type Send = (options: SendOptions, replyTo: string) => Promise<void>
 
 /** The requests of one producer. */
 export class Requests {
@@ -82,18 +82,12 @@ export class Requests {
       )
   }
 
-  #send(inbox: ReplyInbox, reply: Pending, id: string, options: InternalSendOptions, send: Send): void {
-    const fail = (error: StreamError): void => reply.end(error)
-    const start = (): void => send({ ...options, replyTo: inbox.replyTo(id) }, fail)
+  #send(inbox: ReplyInbox, reply: Pending, id: string, options: SendOptions, send: Send): void {
+    const start = (): Promise<void> => send(options, inbox.replyTo(id))
     // At once where it can be, so that requests and sends of one key keep their order.
-    if (inbox.ready) return start()
-    inbox
-      .open()
-      .then(start, (error: unknown) =>
-        fail(
-          toStreamError(error, { code: 'UNAVAILABLE', transport: this.#transport.feedback.name, operation: 'request' }),
-        ),
-      )
+    const sent = inbox.ready ? start() : inbox.open().then(start)
+    const context = { transport: this.#transport.feedback.name, operation: 'request' }
+    sent.catch((error: unknown) => reply.end(toStreamError(error, { code: 'UNAVAILABLE', ...context })))
   }
 
   #check<Part>(options: RequestOptions<Part>): void {

@@ -15,7 +15,7 @@ import { EncodingQueue } from './encoding-queue.js'
 import type { PendingRecord, RecordOwner, SendReceipt } from './pending-record.js'
 import type { ProducerEvents, ProducerStats } from './producer-events.js'
 import { type ProducerOptionInput, producerFields, type SendOptions } from './producer-options.js'
-import { type InternalSendOptions, RecordEncoder } from './record-encoder.js'
+import { RecordEncoder } from './record-encoder.js'
 import { SendChain } from './send-chain.js'
 import type { SendMiddleware } from './send-middleware.js'
 import { SendPipeline } from './send-pipeline.js'
@@ -88,7 +88,6 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
         topic,
         transport: this.transport.name,
         sendTimeoutMs: common.sendTimeoutMs,
-        deliver: (value, own) => this.#deliver(value, own),
       })
     }
     this.transport.attach(this)
@@ -110,12 +109,14 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
    */
   send(value: T, options?: SendOptions): Promise<SendReceipt> {
     if (this.#closing !== undefined) return Promise.reject(this.#closedError())
-    return this.#chain === undefined ? this.#deliver(value, options) : this.#chain.send(value, options)
+    if (this.#chain === undefined) return this.#deliver(value, options)
+    return this.#chain.send(value, options, (changed, own) => this.#deliver(changed, own))
   }
 
   /**
    * Sends a value that asks for a reply, and returns the reply at once: read it by `await reply.read()` or `for await (const part of reply)`.
-   * Whatever goes wrong, sending included, rejects there. The request is sent at least once; a handler that answers nothing gives an
+   * Whatever goes wrong, sending included, rejects there. Send middleware runs as for `send`, and requests keep their order with earlier sends;
+   * only the first request, which waits for the inbox of replies to open, may be overtaken by sends made after it. The request is sent at least once; a handler that answers nothing gives an
    * empty reply, and none at all a TIMEOUT after `timeoutMs` (default 30,000). One group should answer: where several do, the first counts.
    *
    * Throws INVALID_ARGUMENT for bad options, UNSUPPORTED where the transport that replies travel on can't carry them, CLOSED after `close`.
@@ -125,10 +126,7 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   request<Part = unknown>(value: T, options: RequestOptions<Part> = {}): Reply<Part> {
     if (this.#closing !== undefined) throw this.#pipeline.error('CLOSED', 'the producer is closed', 'request')
     this.#requests ??= new Requests(this.transport, this.topic)
-    return this.#requests.make(options, (sendOptions, fail) => {
-      const owner: RecordOwner = { accepted: () => {}, failed: (_record, error) => fail(error) }
-      this.#encode(value, sendOptions, owner, (record) => this.#submit(record, sendOptions), fail)
-    })
+    return this.#requests.make(options, (sendOptions, replyTo) => this.#sendRequest(value, sendOptions, replyTo))
   }
 
   /**
@@ -155,7 +153,8 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
         continue
       }
       if (this.#chain !== undefined) {
-        this.#chain.send(value, merged).then(
+        const deliver = (changed: unknown, own: SendOptions): Promise<SendReceipt> => this.#deliver(changed, own)
+        this.#chain.send(value, merged, deliver).then(
           (receipt) => batch.succeed(index, receipt),
           (error: StreamError) => batch.fail(index, error),
         )
@@ -209,26 +208,41 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     return this
   }
 
-  #deliver(value: unknown, options?: SendOptions): Promise<SendReceipt> {
+  /** The middleware stands around a request as around any send; the address of the reply isn't its to change. */
+  async #sendRequest(value: unknown, options: SendOptions, replyTo: string): Promise<void> {
+    if (this.#chain === undefined) {
+      await this.#deliver(value, options, replyTo)
+      return
+    }
+    let sent = false
+    await this.#chain.send(value, options, (changed, own) => {
+      sent = true
+      return this.#deliver(changed, own, replyTo)
+    })
+    if (!sent) throw this.#pipeline.error('ABORTED', 'a middleware did not send the request', 'request')
+  }
+
+  #deliver(value: unknown, options?: SendOptions, replyTo?: string): Promise<SendReceipt> {
     return new Promise((resolve, reject) => {
       const submit = (record: PendingRecord): void => {
         record.resolve = resolve
         record.reject = reject
         this.#submit(record, options)
       }
-      this.#encode(value, options, this.#single, submit, reject)
+      this.#encode(value, options, this.#single, submit, reject, replyTo)
     })
   }
 
   #encode(
     value: unknown,
-    options: InternalSendOptions | undefined,
+    options: SendOptions | undefined,
     owner: RecordOwner,
     submit: (record: PendingRecord) => void,
     reject: (error: StreamError) => void,
+    replyTo?: string,
   ): void {
     if (this.#pipeline.closed) return reject(this.#closedError())
-    this.#encoding.encode(value, options, owner, submit, reject)
+    this.#encoding.encode(value, options, owner, submit, reject, replyTo)
   }
 
   #submit(record: PendingRecord, options: SendOptions | undefined): void {
