@@ -240,6 +240,11 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     return this.#events.lastError
   }
 
+  /** @internal The error that ended it. */
+  get failure(): StreamError | undefined {
+    return this.#failure
+  }
+
   /** @internal */
   get hasHandler(): boolean {
     return this.#prepared !== undefined
@@ -266,6 +271,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
       this.#running = false
       // Closed while it connected, which is what made it fail.
       if (this.#closing !== undefined && this.#failure === undefined) return
+      if (this.#failure === undefined) this.#log(`the loop did not start: ${describe(error)}`)
       throw error
     }
     if (!this.#paused && this.#closing === undefined && this.#prepared !== undefined) this.#engine.start(this.#prepared)
@@ -282,6 +288,8 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   }
 
   #fail(error: StreamError): void {
+    // Also where a listener hears of it, or nobody awaits run(): the loop is dead.
+    if (this.#failure === undefined) this.#log(`the loop has ended with its error: ${describe(error)}`)
     this.#failure ??= error
     this.#events.emit('error', error)
     this.#end.reject(error)
@@ -308,6 +316,10 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
       )
     const flushed = Promise.resolve().then(flush).catch(failed)
     await atMost(flushed, timeoutMs, signal)
+  }
+
+  #log(message: string): void {
+    this.transport.logger.error(`consumer ${this.label}/${this.group} on ${this.transport.name}: ${message}`)
   }
 
   #requireOpen(operation: string): void {

@@ -48,7 +48,7 @@ const DEFAULT_MAX_WAIT_MS = 50
 export interface HandlerSurroundings {
   readonly stages: readonly HandlerStage[]
   readonly group: string
-  /** Takes what a handler yields without a `to`: replies. Left out: it is refused. */
+  /** Takes what a handler yields without a `to`. Default: replies. */
   readonly forward?: Forward
 }
 
@@ -81,7 +81,7 @@ export function prepareBatchHandler(
 }
 
 const REFUSING: OutputTarget<unknown> = {
-  send: () => Promise.reject(noTarget('handleBatch()')),
+  send: () => Promise.reject(noTarget()),
 }
 
 /** What a handler and its options must be; a text says what is wrong. */
