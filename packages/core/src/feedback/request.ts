@@ -2,7 +2,7 @@ import { type Codec, type CodecName, checkCodec, findCodec } from '../codec.js'
 import { StreamError, toStreamError } from '../errors.js'
 import { Problems } from '../options/problems.js'
 import type { SendOptions } from '../producer/producer-options.js'
-import { checkSendOptions } from '../producer/send-options.js'
+import { checkSendNames, checkSendOptions, SEND_OPTIONS } from '../producer/send-options.js'
 import { checkSchema, type Schema } from '../schema.js'
 import { requireFor } from '../transport/requirements.js'
 import type { Transport } from '../transport/transport.js'
@@ -10,6 +10,8 @@ import { Reply } from './reply.js'
 import type { ReplyInbox } from './reply-inbox.js'
 
 const TIMEOUT_MS = 30_000
+
+const REQUEST_OPTIONS = [...SEND_OPTIONS.filter((name) => name !== 'sequence'), 'replyCodec', 'replySchema']
 /** What timers can count. */
 const MAX_TIMEOUT_MS = 2_147_483_647
 
@@ -93,16 +95,19 @@ export class Requests {
   #check<Part>(options: RequestOptions<Part>): void {
     const problems = new Problems()
     const { timeoutMs, replyCodec, replySchema } = options
+    checkSendNames(options, problems, REQUEST_OPTIONS)
     if (typeof timeoutMs === 'number' && timeoutMs > MAX_TIMEOUT_MS)
       problems.add('timeoutMs', `must be at most ${MAX_TIMEOUT_MS}`)
     const codec = replyCodec === undefined ? undefined : checkCodec(replyCodec)
     if (typeof codec === 'string') problems.add('replyCodec', codec)
     const schema = replySchema === undefined ? undefined : checkSchema(replySchema)
     if (typeof schema === 'string') problems.add('replySchema', schema)
-    problems.throwIfAny(`invalid options of a request to '${this.#topic}'`, {
-      topic: this.#topic,
-      operation: 'request',
-    })
-    checkSendOptions(options, this.#topic)
+    problems.throwIfAny(`invalid options of a request to '${this.#topic}'`, this.#context())
+    const { replyCodec: _codec, replySchema: _schema, ...own } = options
+    checkSendOptions(own, this.#topic)
+  }
+
+  #context() {
+    return { transport: this.#transport.name, topic: this.#topic, operation: 'request' }
   }
 }

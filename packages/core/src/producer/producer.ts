@@ -5,6 +5,8 @@ import { Events, type LastError } from '../events.js'
 import type { Reply } from '../feedback/reply.js'
 import { type RequestOptions, Requests } from '../feedback/request.js'
 import { type OptionsByAdapter, splitOptions } from '../options/adapter-options.js'
+import { type CloseOptions, closeFields, signalFields, withOptions } from '../options/call-options.js'
+import { readOptions } from '../options/resolve.js'
 import type { Schema } from '../schema.js'
 import { abortError, withSignal } from '../session.js'
 import { openByAdapter } from '../transport/open-transport.js'
@@ -18,6 +20,7 @@ import { type ProducerOptionInput, producerFields, type SendOptions } from './pr
 import { RecordEncoder } from './record-encoder.js'
 import { SendChain } from './send-chain.js'
 import type { SendMiddleware } from './send-middleware.js'
+import { batchFields } from './send-options.js'
 import { SendPipeline } from './send-pipeline.js'
 
 /** Options of a producer. Those of one adapter stand below its name: `{ redis: { … } }`; other adapters' may be carried along. */
@@ -98,7 +101,8 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
    * PERMISSION_DENIED, NOT_FOUND or CONFLICT; may be called again then.
    */
   async init(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    await withSignal(this.#pipeline.start(), options.signal)
+    const { signal } = readOptions(signalFields, options, this.#call('init'))
+    await withSignal(this.#pipeline.start(), signal)
   }
 
   /**
@@ -137,6 +141,13 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     values: readonly (T | BatchEntryOf<T>)[],
     options: Pick<SendOptions, 'signal' | 'timeoutMs'> = {},
   ): Promise<SendReceipt[]> {
+    return withOptions(batchFields, options, this.#call('sendBatch'), () => this.#sendBatch(values, options))
+  }
+
+  #sendBatch(
+    values: readonly (T | BatchEntryOf<T>)[],
+    options: Pick<SendOptions, 'signal' | 'timeoutMs'>,
+  ): Promise<SendReceipt[]> {
     const batch = new BatchSend(values.length, (record) => this.#receipt(record), {
       transport: this.transport.name,
       topic: this.topic,
@@ -171,18 +182,21 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
 
   /** Resolves when every send made so far has its outcome, whatever it is. */
   async flush(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    if (this.#chain !== undefined) await withSignal(this.#chain.flush(), options.signal)
+    const { signal } = readOptions(signalFields, options, this.#call('flush'))
+    if (this.#chain !== undefined) await withSignal(this.#chain.flush(), signal)
     await this.#encoding.drained
-    await withSignal(this.#pipeline.flush(), options.signal)
+    await withSignal(this.#pipeline.flush(), signal)
   }
 
   /**
    * Waits up to `timeoutMs` (default 10,000), or until `signal` aborts, for outcomes, rejects the sends that have none with CLOSED,
-   * disconnects. Idempotent: later calls share the first one's promise.
+   * disconnects. Idempotent: later calls share the first one's promise. Rejects with INVALID_ARGUMENT, and closes nothing, for bad options.
    */
-  close(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
-    this.#closing ??= this.#close(options.timeoutMs ?? CLOSE_TIMEOUT_MS, options.signal)
-    return this.#closing
+  close(options: CloseOptions = {}): Promise<void> {
+    return withOptions(closeFields, options, this.#call('close'), ({ timeoutMs = CLOSE_TIMEOUT_MS, signal }) => {
+      this.#closing ??= this.#close(timeoutMs, signal)
+      return this.#closing
+    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -254,6 +268,11 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     signal.addEventListener('abort', abort, { once: true })
     // A signal may outlive millions of sends, and would keep each of them.
     record.onSettled = () => signal.removeEventListener('abort', abort)
+  }
+
+  #call(operation: string) {
+    const subject = `${operation} of producer '${this.topic}'`
+    return { subject, transport: this.transport.name, topic: this.topic, operation }
   }
 
   #closedError(): StreamError {

@@ -215,6 +215,9 @@ function transports(suite: Suite): void {
         () => bench.transport({ options: { provision: 'perhaps', nonsense: 1 } }),
         'INVALID_ARGUMENT',
       )
+      const misplaced = thrown(() => bench.transport({ prefix: 'x', require: ['lag'] } as never), 'INVALID_ARGUMENT')
+      expect(misplaced.message).toContain('{ options: { prefix: … } }')
+      expect(misplaced.message).toContain("did you mean 'requires'?")
       expect(option.message).toContain('provision')
       expect(option.message).toContain('nonsense')
     },
