@@ -77,6 +77,8 @@ export { bracketed, environmentText, type HostAddress, hostTexts, isLoopback, pa
 export type { Logger } from './logger.js'
 export type { Handler, Headers, Listener, Message } from './message.js'
 export { isPortableName } from './names.js'
+// With a star: only so can adapters add to it.
+export * from './options/adapter-option-types.js'
 export { type CloseOptions, closeFields, requireNames, withOptions } from './options/call-options.js'
 export {
   type GroupField,

@@ -182,7 +182,7 @@ describe('what the test transport passes on to its loops', () => {
   it.each(['batch', 'generator'])('rethrows what a %s handler throws', async (kind) => {
     await using transport = testTransport({ rethrow: true })
     const loop = transport.consumer('parcels', { group: 'labels', retry: { attempts: 1 } })
-    const fail = () => {
+    const fail = (): Iterable<string> => {
       throw new Error('no printer')
     }
     if (kind === 'batch') loop.handleBatch(fail)

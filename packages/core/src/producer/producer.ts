@@ -24,7 +24,7 @@ import { batchFields } from './send-options.js'
 import { SendPipeline } from './send-pipeline.js'
 
 /** Options of a producer. Those of one adapter stand below its name: `{ redis: { … } }`; other adapters' may be carried along. */
-export interface ProducerSettings<T = unknown> extends ProducerOptionInput, OptionsByAdapter {
+export interface ProducerSettings<T = unknown> extends ProducerOptionInput, OptionsByAdapter<'producer'> {
   readonly codec?: CodecName | Codec<T> | undefined
   readonly schema?: Schema<T> | undefined
   readonly middleware?: readonly SendMiddleware<T>[] | undefined

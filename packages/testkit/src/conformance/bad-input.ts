@@ -62,6 +62,11 @@ const AT_CONSTRUCTION: readonly BadCall[] = [
     says: ['retry.attempts'],
   },
   {
+    what: 'a minimum beyond its maximum',
+    act: (transport) => transport.consumer('t', { group: 'g', retry: { minDelayMs: 60_000 } }),
+    says: ['retry.minDelayMs (60000)', 'retry.maxDelayMs (30000)'],
+  },
+  {
     what: 'several problems at once',
     act: (transport) =>
       transport.consumer('t', {
