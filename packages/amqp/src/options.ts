@@ -43,6 +43,15 @@ export const amqpConsumerFields = {}
 export type AmqpSettings = OptionValues<typeof amqpFields>
 export type AmqpOptions = OptionInput<typeof amqpFields>
 
+declare module '@streamswitch/core/driver' {
+  interface AdapterOptionTypes {
+    readonly amqp: {
+      readonly producer: Readonly<Record<string, never>>
+      readonly consumer: Readonly<Record<string, never>>
+    }
+  }
+}
+
 export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unknown>> {
   return {
     hosts: hostTexts(url),

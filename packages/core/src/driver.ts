@@ -11,6 +11,7 @@ export { ConsumerLoop, type ConsumerLoopClass } from './consumer/consumer-loop.j
 export type { ConsumerLoopOptions, ConsumerSettings } from './consumer/consumer-options.js'
 export { deadLetterTopic } from './consumer/dead-letters.js'
 export { Delivery, type DeliveryFields } from './consumer/delivery.js'
+export type { HandlerMiddleware } from './consumer/handler-middleware.js'
 export type {
   AdapterDefinition,
   Admin,
@@ -76,6 +77,9 @@ export { bracketed, environmentText, type HostAddress, hostTexts, isLoopback, pa
 export type { Logger } from './logger.js'
 export type { Handler, Headers, Listener, Message } from './message.js'
 export { isPortableName } from './names.js'
+// With a star: only so can adapters add to it.
+export * from './options/adapter-option-types.js'
+export { type CloseOptions, closeFields, requireNames, withOptions } from './options/call-options.js'
 export {
   type GroupField,
   type OptionField,

@@ -34,6 +34,9 @@ export interface Message<T = unknown> {
   readonly native: unknown
   /**
    * Settles the message as done. Needed with `ack: 'manual'` only; may be called more than once.
+   * A rejection that nobody awaits is no unhandled rejection: the failure is an `error` event of the loop in any case, once per partition that
+   * was taken away. The same holds for `nack` and `respond`.
+   *
    * Resolves when the transport has taken it; where positions are committed (Kafka, RabbitMQ Streams), that is when all before it in
    * its partition are done. A handler that waits for it doesn't count for `concurrency` meanwhile. Rejects with ABORTED when the partition was taken away in between
    * (the message will be handled again), with CONFLICT after `nack`.
@@ -48,8 +51,9 @@ export interface Message<T = unknown> {
    * Sends a part of the reply, any number of times while the handler runs; the end follows by itself when it resolves. Resolves when the
    * transport has taken the part. Once a part was sent, a handler that fails is not tried again: the reply ends with its error.
    *
-   * Rejects with INVALID_ARGUMENT when nobody asked for a reply (`replyTo` is `undefined`, or the loop doesn't answer: `replies: false`) and for
-   * `undefined`; with SERIALIZATION; with CONFLICT after the handler's end; with NOT_FOUND when the caller is known to be gone; and as `send` does.
+   * Does nothing, apart from a debug log line, when no reply was requested (`replyTo` is `undefined`) or the loop doesn't answer (`replies: false`).
+   *
+   * Rejects with INVALID_ARGUMENT for `undefined`; with SERIALIZATION; with CONFLICT after the handler's end; with NOT_FOUND when the caller is known to be gone; and as `send` does.
    */
   respond(part: unknown): Promise<void>
 }
@@ -57,7 +61,7 @@ export interface Message<T = unknown> {
 /**
  * What a handler may do with a message. It is acked once this returns or resolves, and retried when it throws or rejects. What it returns
  * is the reply, where one is asked for (`undefined`: none). A generator (`async function*`) has succeeded once it has ended and everything
- * that it yielded was confirmed; to a request, what it yields are the parts of the reply.
+ * that it yielded was confirmed; to a request, what it yields are the parts of the reply, and to any other message without `to` it is dropped.
  */
 export type Handler<T = unknown> = (message: Message<T>) => unknown
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { ConsumerLoop } from '../src/consumer/consumer-loop.js'
 import type { PartitionAssignment } from '../src/contract/consumer-driver.js'
 import { StreamError } from '../src/errors.js'
+import type { Logger } from '../src/logger.js'
 import type { Message } from '../src/message.js'
 import { deliveriesOf, Script, scriptedTransport, until } from './support/scripted-adapter.js'
 
@@ -12,8 +13,8 @@ type Run = {
 }
 
 /** A loop whose handlers end when the test says so. */
-async function start(options: object = {}, script = new Script()) {
-  const transport = scriptedTransport(script)
+async function start(options: object = {}, script = new Script(), logger?: Logger) {
+  const transport = scriptedTransport(script, logger === undefined ? {} : { logger })
   const loop = transport.consumer<string>('orders', {
     group: 'billing',
     retry: { minDelayMs: 0, maxDelayMs: 0 },
@@ -51,6 +52,51 @@ describe('an ack behind an unsettled message', () => {
     await driver.sink.revoked([assignment], 'lost')
     await expect(ack).rejects.toMatchObject({ code: 'ABORTED' })
     await loop.close()
+  })
+})
+
+describe('a settlement that nobody awaits', () => {
+  it('is an error event where it fails, once per partition that was taken away, and no unhandled rejection', async () => {
+    const unhandled: unknown[] = []
+    const listen = (reason: unknown): void => void unhandled.push(reason)
+    process.on('unhandledRejection', listen)
+    const { runs, deliver, assignment, driver, loop } = await start({ ack: 'manual' })
+    const errors: string[] = []
+    loop.on('error', ({ code }) => errors.push(code))
+    deliver(['a1', 'b1', 'c1'])
+    await until(() => runs.length === 3)
+    const [first, second, third] = runs.map(({ message }) => message)
+    void first?.respond('nobody asked')
+    void first?.nack('no')
+    void first?.ack()
+    await until(() => errors.length === 1)
+    await driver.sink.revoked([assignment], 'lost')
+    void second?.ack()
+    void third?.ack()
+    void third?.nack()
+    await until(() => errors.length === 2)
+    await new Promise(setImmediate)
+    process.off('unhandledRejection', listen)
+    expect({ unhandled, errors }).toEqual({ unhandled: [], errors: ['CONFLICT', 'ABORTED'] })
+    await loop.close()
+  })
+})
+
+describe('a loop that fails', () => {
+  it('is logged at error, whoever listens to its events and awaits its end', async () => {
+    const lines: string[] = []
+    const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: (line: string) => void lines.push(line) }
+    const script = new Script()
+    const { loop, deliver, end, finished } = await start({}, script, quiet)
+    loop.on('error', () => {})
+    deliver(['a1'])
+    for (let attempt = 1; attempt <= 5; attempt += 1) {
+      await until(() => loop.stats().running === 1 || loop.failure !== undefined)
+      await end('a1', new Error(`no ${attempt}`))
+      await until(() => loop.stats().running === 0)
+    }
+    await expect(finished).rejects.toThrow('no 5')
+    expect(lines).toEqual([expect.stringContaining('the loop has ended with its error')])
   })
 })
 

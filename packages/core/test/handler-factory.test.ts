@@ -91,7 +91,7 @@ describe('HandlerFactory', () => {
       "queues.e.producer: the poor transport doesn't offer 'requestReply'",
       'queues.f.producer: topic must be 1 to 100 characters',
       'queues.g: must be an object, got a text',
-      'queues.h: has unknown options: prefix',
+      'queues.h.prefix: unknown option',
       'transports.kafak: is no transport that is known or used here',
     ])
       expect(message).toContain(expected)

@@ -70,11 +70,11 @@ describe('names and waits', () => {
     expect(isPortableName(name)).toBe(false),
   )
 
-  it('backoff grows, is capped, and is spread over its upper half', () => {
+  it('backoff grows, and stays within its bounds with its jitter', () => {
     const backoff = { minDelayMs: 100, maxDelayMs: 1000, factor: 2 }
-    expect([1, 2, 3, 4, 5, 50].map((attempt) => backoffDelayMs(backoff, attempt, () => 1))).toEqual([
-      100, 200, 400, 800, 1000, 1000,
-    ])
-    expect(backoffDelayMs(backoff, 1, () => 0)).toBe(50)
+    const waits = (random: number) =>
+      [1, 2, 3, 4, 5, 50].map((attempt) => backoffDelayMs(backoff, attempt, () => random))
+    expect(waits(0)).toEqual([100, 150, 300, 600, 750, 750])
+    expect(waits(1)).toEqual([125, 250, 500, 1000, 1000, 1000])
   })
 })

@@ -98,6 +98,12 @@ export const httpConsumerFields = {
 export type HttpOptions = OptionInput<typeof httpFields>
 export type HttpProducerOptions = OptionInput<typeof httpProducerFields>
 export type HttpConsumerOptions = OptionInput<typeof httpConsumerFields>
+
+declare module '@streamswitch/core/driver' {
+  interface AdapterOptionTypes {
+    readonly http: { readonly producer: HttpProducerOptions; readonly consumer: HttpConsumerOptions }
+  }
+}
 export type HttpOptionValues = OptionValues<typeof httpFields>
 export type HttpProducerOptionValues = OptionValues<typeof httpProducerFields>
 export type HttpConsumerOptionValues = OptionValues<typeof httpConsumerFields>

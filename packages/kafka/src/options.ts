@@ -75,6 +75,12 @@ export const kafkaConsumerFields = {
 export type KafkaOptions = OptionInput<typeof kafkaFields>
 export type KafkaProducerOptions = OptionInput<typeof kafkaProducerFields>
 export type KafkaConsumerOptions = OptionInput<typeof kafkaConsumerFields>
+
+declare module '@streamswitch/core/driver' {
+  interface AdapterOptionTypes {
+    readonly kafka: { readonly producer: KafkaProducerOptions; readonly consumer: KafkaConsumerOptions }
+  }
+}
 export type KafkaValues = OptionValues<typeof kafkaFields>
 export type KafkaProducerValues = OptionValues<typeof kafkaProducerFields>
 export type KafkaConsumerValues = OptionValues<typeof kafkaConsumerFields>

@@ -22,6 +22,12 @@ export const memoryConsumerFields = {}
 export type MemoryOptions = OptionInput<typeof memoryFields>
 export type MemoryProducerOptions = OptionInput<typeof memoryProducerFields>
 
+declare module '@streamswitch/core/driver' {
+  interface AdapterOptionTypes {
+    readonly memory: { readonly producer: MemoryProducerOptions; readonly consumer: Readonly<Record<string, never>> }
+  }
+}
+
 export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unknown>> {
   return { name: url.hosts[0]?.host }
 }

@@ -1,4 +1,4 @@
-import { ConsumerLoop, type ConsumerLoopOptions, type Handler, type Listener } from '@streamswitch/core/driver'
+import { ConsumerLoop, type ConsumerLoopOptions, type HandlerMiddleware } from '@streamswitch/core/driver'
 import { adapter } from './adapter.js'
 
 /** What a handler threw. */
@@ -15,25 +15,13 @@ export interface TestObserver {
   handlerFailed(failure: HandlerError): void
 }
 
-/** A loop of the memory transport that tells its test what its handler threw. */
+/** A loop of the memory transport that tells its test what its handler threw: a function, a listener, a generator or a batch handler. */
 export class TestLoop<T = unknown> extends ConsumerLoop<T> {
-  readonly #observer: TestObserver
   /** Settles when the loop has joined or can't; `undefined` before `run` and `init`. Never rejects. */
   joined: Promise<void> | undefined
 
   constructor(observer: TestObserver, topic: string | readonly string[], options: ConsumerLoopOptions<T>) {
-    super(adapter, topic, options)
-    this.#observer = observer
-  }
-
-  override handle(handler: Handler<T> | Listener<T>): this {
-    if (typeof handler === 'function') return super.handle(this.#observed(handler))
-    // What is no listener is for the loop to refuse.
-    if (typeof handler?.consume !== 'function') return super.handle(handler)
-    return super.handle({
-      consume: this.#observed((message) => handler.consume(message)),
-      flush: () => handler.flush?.(),
-    })
+    super(adapter, topic, observed(options, observer))
   }
 
   override init(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
@@ -41,16 +29,21 @@ export class TestLoop<T = unknown> extends ConsumerLoop<T> {
     this.joined = opening.catch(() => {})
     return opening
   }
+}
 
-  #observed(handler: Handler<T>): Handler<T> {
-    return async (message) => {
-      try {
-        return await handler(message)
-      } catch (error) {
-        const { topic, id, attempt } = message
-        this.#observer.handlerFailed({ error, topic, group: this.group, id, attempt })
-        throw error
-      }
+/** The options with a middleware that tells what fails, innermost: the loop's own may make something else of it. */
+function observed<T>(options: ConsumerLoopOptions<T>, observer: TestObserver): ConsumerLoopOptions<T> {
+  const middleware: unknown = options?.middleware ?? []
+  // What is no list is for the loop to refuse.
+  if (!Array.isArray(middleware)) return options
+  const observe: HandlerMiddleware<T> = async (message, next) => {
+    try {
+      return await next()
+    } catch (error) {
+      const { topic, id, attempt } = message
+      observer.handlerFailed({ error, topic, group: options.group, id, attempt })
+      throw error
     }
   }
+  return { ...options, middleware: [...(middleware as HandlerMiddleware<T>[]), observe] }
 }

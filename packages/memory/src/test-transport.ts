@@ -2,12 +2,14 @@ import { randomUUID } from 'node:crypto'
 // A test's fake timers must not hold up what only waits for the event loop.
 import { clearTimeout as clearRealTimeout, setImmediate as nextTurn, setTimeout as realTimeout } from 'node:timers'
 import {
+  type CloseOptions,
   ConsumerLoop,
   type ConsumerSettings,
   deadLetterTopic,
   type Logger,
   messageOf,
   Producer,
+  requireNames,
   StreamError,
   Transport,
 } from '@streamswitch/core/driver'
@@ -31,6 +33,8 @@ const BUSY_STEP_MS = 100
 const BUSY_WAIT_MS = 10
 
 const SILENT: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+
+const DRAIN_OPTIONS = ['rethrow', 'timeoutMs']
 
 export interface DrainOptions {
   /** Reject with what a handler threw, as soon as it has. Default: the transport's. */
@@ -70,6 +74,10 @@ export class TestTransport extends Transport {
   #rethrown = 0
 
   constructor(settings: TestTransportOptions = {}) {
+    requireNames(settings, [...DRAIN_OPTIONS, 'advanceClock', 'logger', 'options'], {
+      subject: 'the test transport',
+      transport: 'memory',
+    })
     const name = `test-${randomUUID()}`
     super(adapter, `memory://${name}`, {
       environment: {},
@@ -99,6 +107,11 @@ export class TestTransport extends Transport {
    * (default 4,000), naming the groups that have not finished.
    */
   async drain(options: DrainOptions = {}): Promise<void> {
+    requireNames(options, DRAIN_OPTIONS, {
+      subject: 'drain of the test transport',
+      transport: 'memory',
+      operation: 'drain',
+    })
     const { rethrow = false, timeoutMs = DRAIN_MS } = { ...this.#settings, ...options }
     let isLate = false
     const deadline = realTimeout(() => {
@@ -137,7 +150,7 @@ export class TestTransport extends Transport {
   }
 
   /** Closes loops and producers, as every transport does, and lets the broker go. */
-  override async close(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
+  override async close(options: CloseOptions = {}): Promise<void> {
     await super.close(options)
     forgetBroker(this.#name)
   }

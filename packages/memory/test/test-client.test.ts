@@ -167,3 +167,40 @@ describe('testTransport', () => {
     expect(ids).toEqual(transport.messages('orders').map(({ id }) => id))
   })
 })
+
+describe('what the test transport passes on to its loops', () => {
+  it('sends on what a handler returns', async () => {
+    await using transport = testTransport()
+    const loop = transport.consumer('parcels', { group: 'labels' })
+    loop.handle(() => ({ label: 7 }), { to: transport.producer('labels') })
+    void loop.run()
+    await transport.producer('parcels').send({ weight: 3 })
+    await transport.drain()
+    expect(transport.messages('labels')).toHaveLength(1)
+  })
+
+  it.each(['batch', 'generator'])('rethrows what a %s handler throws', async (kind) => {
+    await using transport = testTransport({ rethrow: true })
+    const loop = transport.consumer('parcels', { group: 'labels', retry: { attempts: 1 } })
+    const fail = (): Iterable<string> => {
+      throw new Error('no printer')
+    }
+    if (kind === 'batch') loop.handleBatch(fail)
+    else
+      loop.handle(async function* () {
+        yield* fail()
+      })
+    void loop.run()
+    await transport.producer('parcels').send({ weight: 3 })
+    await expect(transport.drain()).rejects.toThrow('no printer')
+  })
+
+  it('refuses names that it does not know, and those of its calls', async () => {
+    const refusal = (problem: string) =>
+      expect.objectContaining({ code: 'INVALID_ARGUMENT', message: expect.stringContaining(problem) })
+    expect(() => testTransport({ rethrows: true } as never)).toThrow(refusal("did you mean 'rethrow'?"))
+    await using transport = testTransport()
+    await expect(transport.drain({ timeout: 5 } as never)).rejects.toEqual(refusal("did you mean 'timeoutMs'?"))
+    await expect(transport.close({ timeout: 5 } as never)).rejects.toEqual(refusal("did you mean 'timeoutMs'?"))
+  })
+})

@@ -76,6 +76,15 @@ export const streamConsumerFields = {
 export type RabbitmqStreamOptions = OptionInput<typeof streamFields>
 export type RabbitmqStreamProducerOptions = OptionInput<typeof streamProducerFields>
 export type RabbitmqStreamConsumerOptions = OptionInput<typeof streamConsumerFields>
+
+declare module '@streamswitch/core/driver' {
+  interface AdapterOptionTypes {
+    readonly 'rabbitmq-stream': {
+      readonly producer: RabbitmqStreamProducerOptions
+      readonly consumer: RabbitmqStreamConsumerOptions
+    }
+  }
+}
 export type StreamSettings = OptionValues<typeof streamFields>
 export type StreamProducerSettings = OptionValues<typeof streamProducerFields>
 export type StreamConsumerSettings = OptionValues<typeof streamConsumerFields>

@@ -93,17 +93,20 @@ describe('frames are cut by bytes, not by the number of messages', () => {
 })
 
 describe('batches of sub-entries', () => {
-  test.each(['none', 'gzip'])('compression %s: every entry arrives, at its own offset', async (compression) => {
-    const topic = unique('topic')
-    const count = 2_000
-    const producer = openStream().producer<number>(topic, { 'rabbitmq-stream': { subEntrySize: 100, compression } })
-    await Promise.all(numbers(count).map((number) => producer.send(number)))
-    const messages = await readAll(topic, count)
-    expect(messages.map(({ value }) => value)).toEqual(numbers(count))
-    expect(messages.map(({ offset }) => Number(offset))).toEqual(numbers(count))
-    const later = await readAll(topic, count - 550, { from: { offset: '550' } })
-    expect(later.map(({ value }) => value)).toEqual(numbers(count).slice(550))
-  })
+  test.each(['none', 'gzip'] as const)(
+    'compression %s: every entry arrives, at its own offset',
+    async (compression) => {
+      const topic = unique('topic')
+      const count = 2_000
+      const producer = openStream().producer<number>(topic, { 'rabbitmq-stream': { subEntrySize: 100, compression } })
+      await Promise.all(numbers(count).map((number) => producer.send(number)))
+      const messages = await readAll(topic, count)
+      expect(messages.map(({ value }) => value)).toEqual(numbers(count))
+      expect(messages.map(({ offset }) => Number(offset))).toEqual(numbers(count))
+      const later = await readAll(topic, count - 550, { from: { offset: '550' } })
+      expect(later.map(({ value }) => value)).toEqual(numbers(count).slice(550))
+    },
+  )
 
   test('written by the library itself, several to a chunk and between single messages: every entry, at its own offset', async () => {
     const topic = unique('topic')

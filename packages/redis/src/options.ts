@@ -61,6 +61,12 @@ export const redisConsumerFields = {}
 
 export type RedisOptions = OptionInput<typeof redisFields>
 export type RedisProducerOptions = OptionInput<typeof redisProducerFields>
+
+declare module '@streamswitch/core/driver' {
+  interface AdapterOptionTypes {
+    readonly redis: { readonly producer: RedisProducerOptions; readonly consumer: Readonly<Record<string, never>> }
+  }
+}
 export type RedisSettings = OptionValues<typeof redisFields>
 export type RedisProducerSettings = OptionValues<typeof redisProducerFields>
 

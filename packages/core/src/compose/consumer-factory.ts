@@ -4,9 +4,12 @@ import type { CapabilityName } from '../contract/capabilities.js'
 import { StreamError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { Handler, Listener } from '../message.js'
+import { type CloseOptions, closeFields, requireNames, withOptions } from '../options/call-options.js'
+import { loadAdapterNow } from '../registry/registry.js'
 import { requireCapabilities } from '../transport/requirements.js'
 import type { Transport } from '../transport/transport.js'
-import { type Route, type RouteOptions, Router } from './router.js'
+import { transportFields } from '../transport/transport-options.js'
+import { type Route, type RouteOptions, Router, requireLoopNames } from './router.js'
 import { type TransportChoice, TransportPool } from './transport-pool.js'
 
 /** Options of a {@link ConsumerFactory}; what isn't named here is an option of its transport, by its documented name: `port`, `clientId`, … */
@@ -24,6 +27,8 @@ export interface ConsumerFactoryOptions {
   readonly deadLetterTransport?: TransportChoice
   readonly [transportOption: string]: unknown
 }
+
+const FACTORY_OPTIONS = ['group', 'loops', 'requires', 'environment', 'logger', 'deadLetterTransport']
 
 /**
  * Makes the loops of one transport by routing queues to handlers: `consumers.route('orders', handler)` is all that a queue needs.
@@ -56,7 +61,16 @@ export class ConsumerFactory implements AsyncDisposable {
       logger,
       deadLetterTransport,
     })
-    this.transport = this.#pool.get(choice, () => transportOptions)
+    this.transport = this.#pool.get(choice, (adapter) => {
+      const known = [
+        ...FACTORY_OPTIONS,
+        ...Object.keys(transportFields),
+        ...Object.keys(loadAdapterNow({ name: adapter }).options),
+      ]
+      requireNames(options, known, { subject: `the ${adapter} factory`, transport: adapter })
+      return transportOptions
+    })
+    if (loops !== undefined) requireLoopNames(loops, `loops of the ${this.transport.name} factory`)
     requireCapabilities(this.transport.adapter, requires ?? [], 'configure')
     this.#defaults = { ...(group === undefined ? {} : { group }), ...loops }
     this.#router = new Router(`the ${this.transport.name} factory`)
@@ -91,18 +105,21 @@ export class ConsumerFactory implements AsyncDisposable {
 
   /**
    * Closes the loops, each as its `close` does, and then the transport, if the factory opened it. Idempotent: later calls share
-   * the first one's promise. Never rejects.
+   * the first one's promise. Rejects only with INVALID_ARGUMENT for bad options, and closes nothing then.
    */
-  close(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
-    this.#closing ??= this.#close(options)
-    return this.#closing
+  close(options: CloseOptions = {}): Promise<void> {
+    const subject = `close of the ${this.transport.name} factory`
+    return withOptions(closeFields, options, { subject, operation: 'close' }, (checked) => {
+      this.#closing ??= this.#close(checked)
+      return this.#closing
+    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
 
-  async #close(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal }): Promise<void> {
+  async #close(options: CloseOptions): Promise<void> {
     await Promise.all([...this.#loops.values()].map((loop) => loop.close(options)))
     await this.#pool.close(options)
   }

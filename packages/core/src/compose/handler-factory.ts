@@ -5,7 +5,8 @@ import type { CapabilityName } from '../contract/capabilities.js'
 import { type ErrorCode, isStreamError, StreamError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { Handler, Listener } from '../message.js'
-import { isPlainObject } from '../options/fields.js'
+import { type CloseOptions, closeFields, requireNames, withOptions } from '../options/call-options.js'
+import { isPlainObject, unknownOption } from '../options/fields.js'
 import { describeType, nearestName, Problems } from '../options/problems.js'
 import type { Producer, ProducerSettings } from '../producer/producer.js'
 import { OFFICIAL_ADAPTERS } from '../registry/official-adapters.js'
@@ -76,6 +77,8 @@ export class HandlerFactory<Values extends object = Record<string, unknown>> imp
    * problems where all have the same.
    */
   constructor(queues: QueueMap<Values>, options: HandlerFactoryOptions = {}) {
+    const known = ['group', 'transports', 'environment', 'logger', 'deadLetterTransport']
+    requireNames(options, known, { subject: 'the HandlerFactory' })
     this.#options = options
     this.#pool = new TransportPool({
       environment: options.environment ?? process.env,
@@ -126,18 +129,25 @@ export class HandlerFactory<Values extends object = Record<string, unknown>> imp
 
   /**
    * Closes the loops, then the producers, so that a running handler may still send, then the transports that the factory opened.
-   * Idempotent: later calls share the first one's promise. Never rejects.
+   * Idempotent: later calls share the first one's promise. Rejects only with INVALID_ARGUMENT for bad options, and closes nothing then.
    */
-  close(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
-    this.#closing ??= this.#close(options)
-    return this.#closing
+  close(options: CloseOptions = {}): Promise<void> {
+    return withOptions(
+      closeFields,
+      options,
+      { subject: 'close of the HandlerFactory', operation: 'close' },
+      (checked) => {
+        this.#closing ??= this.#close(checked)
+        return this.#closing
+      },
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
 
-  async #close(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal }): Promise<void> {
+  async #close(options: CloseOptions): Promise<void> {
     await Promise.all([...this.#loops.values()].map((loop) => loop.close(options)))
     await Promise.all([...this.#producers.values()].map((producer) => producer.close(options)))
     await this.#pool.close(options)
@@ -152,8 +162,9 @@ export class HandlerFactory<Values extends object = Record<string, unknown>> imp
     const problem = isPlainObject(queue) ? undefined : `must be an object, got ${describeType(queue)}`
     if (problem !== undefined) return found.add(path, problem)
     const { name: topic = name, consumerLoop, producer, ...common } = queue
-    const unknown = Object.keys(common).filter((option) => !['partitions', 'codec', 'schema'].includes(option))
-    if (unknown.length > 0) found.add(path, `has unknown options: ${unknown.join(', ')}`)
+    const known = ['name', 'consumerLoop', 'producer', 'partitions', 'codec', 'schema']
+    for (const option of Object.keys(queue).filter((one) => !known.includes(one)))
+      found.add(`${path}.${option}`, unknownOption(option, known))
     if (consumerLoop === undefined && producer === undefined)
       found.add(path, 'has neither consumerLoop nor producer: name the transport of at least one')
     if (consumerLoop !== undefined) {

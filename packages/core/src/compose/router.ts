@@ -1,8 +1,12 @@
-import type { ConsumerSettings } from '../consumer/consumer-options.js'
+import { type ConsumerSettings, consumerFields } from '../consumer/consumer-options.js'
 import { listenerProblem } from '../consumer/listener.js'
 import { type ErrorCode, StreamError } from '../errors.js'
 import type { Handler, Listener } from '../message.js'
 import { requirePortableName } from '../names.js'
+import { requireNames } from '../options/call-options.js'
+import { isPlainObject } from '../options/fields.js'
+import { nearestName } from '../options/problems.js'
+import { OFFICIAL_ADAPTERS } from '../registry/official-adapters.js'
 
 /** Options of a route: those of its loop. The group may come from the router or the factory. */
 export type RouteOptions<T = unknown> = Partial<ConsumerSettings<T>>
@@ -42,6 +46,7 @@ export class Router {
   constructor(name: string, defaults: RouteOptions = {}) {
     if (typeof name !== 'string' || name === '')
       throw routingError('INVALID_ARGUMENT', 'a router needs a name, which its errors show')
+    requireLoopNames(defaults, `router '${name}'`)
     this.name = name
     this.#defaults = defaults
   }
@@ -59,6 +64,7 @@ export class Router {
     requirePortableName('queue', queue)
     const problem = listenerProblem(handler)
     if (problem !== undefined) throw routingError('INVALID_ARGUMENT', `the handler of queue '${queue}' ${problem}`)
+    requireLoopNames(options, `the route of queue '${queue}'`)
     this.#check(queue, this.name)
     const merged = { ...this.#defaults, ...options } as RouteOptions
     this.#adopt({ queue, handler: handler as Handler | Listener, options: merged, routedBy: this.name })
@@ -72,6 +78,7 @@ export class Router {
    * here; the error names both, and nothing is included.
    */
   include(other: Router, options: { readonly prefix?: string } = {}): this {
+    requireNames(options, ['prefix'], { subject: `include() of router '${this.name}'`, operation: 'route' })
     other.includedBy(
       {
         name: `router '${this.name}'`,
@@ -119,6 +126,18 @@ export class Router {
     this.#includer?.by.adopt({ ...route, queue: this.#includer.prefix + route.queue })
     this.#routes.set(route.queue, route)
   }
+}
+
+/**
+ * Throws INVALID_ARGUMENT for names that no loop's options have. An object may be the options of an adapter that isn't registered yet, and is
+ * checked with everything else when the loop is made.
+ */
+export function requireLoopNames(options: object, subject: string): void {
+  const known = [...Object.keys(consumerFields), ...OFFICIAL_ADAPTERS.map((official) => official.name)]
+  const own = Object.entries(options ?? {}).filter(
+    ([name, value]) => known.includes(name) || !isPlainObject(value) || nearestName(name, known) !== undefined,
+  )
+  requireNames(Object.fromEntries(own), known, { subject, operation: 'route' })
 }
 
 function routingError(code: ErrorCode, message: string): StreamError {

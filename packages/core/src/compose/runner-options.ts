@@ -1,5 +1,6 @@
 import { StreamError } from '../errors.js'
 import type { Logger } from '../logger.js'
+import { requireNames, signalFields } from '../options/call-options.js'
 import { isPlainObject, type OptionValues, option } from '../options/fields.js'
 import { readOptions } from '../options/resolve.js'
 import type { HealthServerOptions } from './health-server.js'
@@ -66,10 +67,26 @@ const runnerFields = {
   afterStop: hook,
 }
 
+/** Options of `run`. */
+export const runFields = {
+  ...signalFields,
+  only: option.custom<readonly string[]>('list of texts', (raw) =>
+    Array.isArray(raw) && raw.every((one) => typeof one === 'string')
+      ? { value: raw as readonly string[] }
+      : 'must be a list of names',
+  ),
+}
+
+/** Options of `add` and `health`. */
+export const addFields = { name: option.text() }
+export const healthFields = { lag: option.flag({ default: true }) }
+
 export type RunnerOptionValues = OptionValues<typeof runnerFields>
 
 /** Checks the options that aren't handed on. Throws INVALID_ARGUMENT with every problem. */
 export function readRunnerOptions(options: RunnerOptions): RunnerOptionValues {
+  const known = [...Object.keys(runnerFields), 'transport', 'group', 'environment', 'logger']
+  requireNames(options, known, { subject: 'the ConsumerRunner' })
   const { transport: _transport, group: _group, environment: _environment, logger: _logger, ...own } = options
   return readOptions(runnerFields, own, { subject: 'the ConsumerRunner' })
 }

@@ -3,16 +3,21 @@ import type { ConsumerLoop } from '../consumer/consumer-loop.js'
 import { messageOf, toStreamError } from '../errors.js'
 import { environmentText } from '../host-address.js'
 import { type Logger, printableLogger } from '../logger.js'
+import { timeoutFields, withOptions } from '../options/call-options.js'
+import { readOptions } from '../options/resolve.js'
 import { healthOf, type RunnerHealth, type RunnerState } from './health.js'
 import { HealthServer } from './health-server.js'
 import type { RunnerPart } from './parts.js'
 import {
+  addFields,
   chosenNames,
   type HookName,
+  healthFields,
   type RunnerOptions,
   type RunnerOptionValues,
   type RunOptions,
   readRunnerOptions,
+  runFields,
   runnerError,
 } from './runner-options.js'
 import { RunnerParts } from './runner-parts.js'
@@ -80,13 +85,14 @@ export class ConsumerRunner implements AsyncDisposable {
    * a handler, CONFLICT while it runs, CLOSED afterwards.
    */
   async run(options: RunOptions = {}): Promise<void> {
+    const { only, signal } = readOptions(runFields, options, callOf('run'))
     if (this.#state === 'stopped' || this.#state === 'failed') throw runnerError('CLOSED', 'it has run already')
     if (this.#ended !== undefined) throw runnerError('CONFLICT', 'it runs already')
-    this.#parts.choose(chosenNames(options.only, this.#environment))
+    this.#parts.choose(chosenNames(only, this.#environment))
     const stop = (): void => this.#requestStop()
-    options.signal?.addEventListener('abort', stop, { once: true })
-    if (options.signal?.aborted === true) stop()
-    this.#ended = this.#run().finally(() => options.signal?.removeEventListener('abort', stop))
+    signal?.addEventListener('abort', stop, { once: true })
+    if (signal?.aborted === true) stop()
+    this.#ended = this.#run().finally(() => signal?.removeEventListener('abort', stop))
     await this.#ended
   }
 
@@ -95,7 +101,8 @@ export class ConsumerRunner implements AsyncDisposable {
    * says. Idempotent. Before `run` it closes all parts.
    */
   async stop(options: { readonly timeoutMs?: number } = {}): Promise<void> {
-    if (options.timeoutMs !== undefined && this.#state !== 'stopping') this.#timeoutMs = options.timeoutMs
+    const { timeoutMs } = readOptions(timeoutFields, options, callOf('stop'))
+    if (timeoutMs !== undefined && this.#state !== 'stopping') this.#timeoutMs = timeoutMs
     this.#requestStop()
     this.#ended ??= this.#shutDown()
     await this.#ended.catch(() => {})
@@ -110,10 +117,11 @@ export class ConsumerRunner implements AsyncDisposable {
    * start fail, and the loop is closed then. Rejects with CONFLICT for a name that is taken, CLOSED once the runner stops.
    */
   async add(part: RunnerPart, options: { readonly name?: string } = {}): Promise<void> {
+    const { name } = readOptions(addFields, options, callOf('add'))
     // What a start has begun with is what it ends with.
     if (this.#state === 'starting') await this.#started?.catch(() => {})
     if (this.#state !== 'idle' && this.#state !== 'running') throw runnerError('CLOSED', 'it stops, or has stopped')
-    const added = this.#parts.take(part, options.name)
+    const added = this.#parts.take(part, name)
     if (this.#state === 'idle') return
     try {
       await this.#start(added)
@@ -125,13 +133,14 @@ export class ConsumerRunner implements AsyncDisposable {
 
   /** Closes a loop cleanly and forgets it; the runner goes on, also without any. Rejects with NOT_FOUND for one that it doesn't have. */
   async remove(loop: string | ConsumerLoop, options: { readonly timeoutMs?: number } = {}): Promise<void> {
+    const { timeoutMs = this.#timeoutMs } = readOptions(timeoutFields, options, callOf('remove'))
     const found = this.#parts.drop(loop)
-    await found.close({ timeoutMs: options.timeoutMs ?? this.#timeoutMs, signal: this.#hurry.signal })
+    await found.close({ timeoutMs, signal: this.#hurry.signal })
   }
 
   /** How every loop and producer is doing. Asks the brokers for the lag, for up to a second, unless `lag` is false. */
   health(options: { readonly lag?: boolean } = {}): Promise<RunnerHealth> {
-    return healthOf(this.#state, this.#parts, options.lag ?? true)
+    return withOptions(healthFields, options, callOf('health'), ({ lag }) => healthOf(this.#state, this.#parts, lag))
   }
 
   async #run(): Promise<void> {
@@ -251,6 +260,10 @@ export class ConsumerRunner implements AsyncDisposable {
       throw toStreamError(error, { code: 'UNKNOWN', retryable: false, operation: name })
     }
   }
+}
+
+function callOf(operation: string) {
+  return { subject: `${operation} of the runner`, operation }
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

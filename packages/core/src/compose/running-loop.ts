@@ -9,12 +9,17 @@ export type LoopState = 'idle' | 'starting' | 'running' | 'stopping' | 'stopped'
 export class RunningLoop {
   readonly name: string
   readonly loop: ConsumerLoop
-  state: LoopState = 'idle'
+  #state: LoopState = 'idle'
   #failure: LastError | undefined
 
   constructor(name: string, loop: ConsumerLoop) {
     this.name = name
     this.loop = loop
+  }
+
+  /** `failed` as soon as the loop is, whoever waits for its end. */
+  get state(): LoopState {
+    return this.loop.failure === undefined ? this.#state : 'failed'
   }
 
   get errorPolicy(): ErrorPolicy {
@@ -33,7 +38,7 @@ export class RunningLoop {
 
   /** Connects and joins; nothing is handled yet. */
   async init(signal: AbortSignal): Promise<void> {
-    this.state = 'starting'
+    this.#state = 'starting'
     try {
       await this.loop.init({ signal })
     } catch (error) {
@@ -44,10 +49,10 @@ export class RunningLoop {
 
   /** Handles messages until the loop ends, and tells how it did. */
   start(ended: (error: unknown) => void): void {
-    this.state = 'running'
+    this.#state = 'running'
     this.loop.run().then(
       () => {
-        this.state = 'stopped'
+        this.#state = 'stopped'
         ended(undefined)
       },
       (error: unknown) => {
@@ -58,13 +63,13 @@ export class RunningLoop {
   }
 
   async close(options: { readonly timeoutMs: number; readonly signal: AbortSignal }): Promise<void> {
-    if (this.isActive) this.state = 'stopping'
+    if (this.isActive) this.#state = 'stopping'
     await this.loop.close(options)
-    if (this.state !== 'failed') this.state = 'stopped'
+    if (this.state !== 'failed') this.#state = 'stopped'
   }
 
   #fail(error: unknown): void {
-    this.state = 'failed'
+    this.#state = 'failed'
     this.#failure = { error, at: Date.now() }
   }
 }

@@ -1,5 +1,6 @@
 import { StreamError } from '../errors.js'
 import type { Logger } from '../logger.js'
+import type { CloseOptions } from '../options/call-options.js'
 import { describeType } from '../options/problems.js'
 import type { OfficialName } from '../registry/official-adapters.js'
 import { loadAdapterNow } from '../registry/registry.js'
@@ -60,7 +61,7 @@ export class TransportPool {
   }
 
   /** Closes what the pool opened, those last that take the dead letters of others. Never rejects. */
-  async close(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
+  async close(options: CloseOptions = {}): Promise<void> {
     const keepers = new Set([...this.#opened.values()].map((transport) => transport.deadLetterTransport))
     const all = [...this.#opened.values()]
     await Promise.all(all.filter((one) => !keepers.has(one)).map((one) => one.close(options)))

@@ -1,14 +1,21 @@
-import { inspectable, StreamError } from '../errors.js'
+import { inspectable, StreamError, toStreamError } from '../errors.js'
 import { type Delivery, DeliveryState } from './delivery.js'
 import type { PartitionOwner, PartitionState } from './partition-state.js'
 import { goneError } from './settler.js'
 
 export interface AcknowledgementsHost {
+  /** A call that settles or answers a message has failed, whether or not its caller waits for it. */
+  settlementFailed(error: StreamError): void
+  /** `respond` was called where no request is pending. */
+  unasked(delivery: Delivery): void
   succeeded(delivery: Delivery, partition: PartitionState): void
   failed(delivery: Delivery, partition: PartitionState, error: unknown, final: boolean): void
 }
 
-/** What `message.ack()` and `message.nack()` do, whatever the message's state. */
+/**
+ * What `message.ack()`, `message.nack()` and `message.respond()` do, whatever the message's state. Their promises reject for whoever awaits
+ * them; where nobody does, the failure is an `error` event and no unhandled rejection.
+ */
 export class Acknowledgements implements PartitionOwner {
   readonly #host: AcknowledgementsHost
 
@@ -17,6 +24,27 @@ export class Acknowledgements implements PartitionOwner {
   }
 
   acknowledge(delivery: Delivery, partition: PartitionState): Promise<void> {
+    return this.#observed(this.#ack(delivery, partition))
+  }
+
+  negativeAcknowledge(delivery: Delivery, partition: PartitionState, reason: unknown): Promise<void> {
+    return this.#observed(this.#nack(delivery, partition, reason))
+  }
+
+  respond(delivery: Delivery, part: unknown): Promise<void> {
+    if (delivery.responder !== undefined) return this.#observed(delivery.responder.respond(part))
+    this.#host.unasked(delivery)
+    return Promise.resolve()
+  }
+
+  #observed(settled: Promise<void>): Promise<void> {
+    settled.catch((error: unknown) =>
+      this.#host.settlementFailed(toStreamError(error, { code: 'UNKNOWN', operation: 'ack' })),
+    )
+    return settled
+  }
+
+  #ack(delivery: Delivery, partition: PartitionState): Promise<void> {
     if (delivery.state === DeliveryState.Acked) return Promise.resolve()
     if (partition.phase === 'closed' || delivery.state === DeliveryState.Dropped)
       return Promise.reject(goneError(partition))
@@ -30,7 +58,7 @@ export class Acknowledgements implements PartitionOwner {
     return settled
   }
 
-  negativeAcknowledge(delivery: Delivery, partition: PartitionState, reason: unknown): Promise<void> {
+  #nack(delivery: Delivery, partition: PartitionState, reason: unknown): Promise<void> {
     if (delivery.state === DeliveryState.Settled || delivery.state === DeliveryState.Acked || delivery.completing)
       return Promise.reject(conflict(delivery, 'is acked already', 'nack'))
     if (partition.phase === 'closed' || delivery.state === DeliveryState.Dropped)

@@ -4,6 +4,9 @@ import type { PartitionAssignment, PartitionLag, StartPosition } from '../contra
 import { describe, type StreamError } from '../errors.js'
 import type { Events, LastError } from '../events.js'
 import type { Handler, Listener, Message } from '../message.js'
+import { type CloseOptions, closeFields, signalFields, withOptions } from '../options/call-options.js'
+import { option } from '../options/fields.js'
+import { readOptions } from '../options/resolve.js'
 import { withSignal } from '../session.js'
 import type { TopicSelection } from '../topic-pattern.js'
 import { requireFor } from '../transport/requirements.js'
@@ -34,6 +37,9 @@ export type ConsumerLoopClass = new <T = unknown>(
   topic: TopicSelection,
   options: ConsumerLoopOptions<T>,
 ) => ConsumerLoop<T>
+
+/** Which partitions a `seek` moves. */
+const SEEK_FIELDS = { topic: option.text(), partition: option.integer({ min: 0 }) }
 
 /** How long `close` waits for running handlers, in milliseconds, unless told otherwise: below the 30 s that orchestrators allow. */
 const CLOSE_TIMEOUT_MS = 25_000
@@ -87,12 +93,13 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
    * `run` does it. Rejects with UNAVAILABLE, UNAUTHENTICATED, PERMISSION_DENIED, NOT_FOUND or CONFLICT; may be called again then.
    */
   async init(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    const { signal } = readOptions(signalFields, options, this.#call('init'))
     this.#requireOpen('init')
     this.#opened ??= this.#engine.open().catch((error: unknown) => {
       this.#opened = undefined
       throw this.#failure ?? error
     })
-    await withSignal(this.#opened, options.signal)
+    await withSignal(this.#opened, signal)
   }
 
   /**
@@ -134,20 +141,21 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
    * with the error that ended the loop (`errorPolicy`): so do `init` and `run` from then on. `signal` closes the loop.
    */
   async run(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    const { signal } = readOptions(signalFields, options, this.#call('run'))
     this.#requireOpen('run')
     if (this.#prepared === undefined)
       throw this.#invalid('run: there is no handler; call handle(async (message) => …) first')
     if (this.#running) throw this.#parts.error('CONFLICT', 'it runs already', 'run')
     this.#running = true
     const stop = (): void => void this.close()
-    options.signal?.addEventListener('abort', stop, { once: true })
+    signal?.addEventListener('abort', stop, { once: true })
     try {
-      if (options.signal?.aborted === true) return await this.close()
+      if (signal?.aborted === true) return await this.close()
       await this.#start()
       await this.#end.promise
       await this.#closing
     } finally {
-      options.signal?.removeEventListener('abort', stop)
+      signal?.removeEventListener('abort', stop)
     }
   }
 
@@ -192,14 +200,13 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     position: StartPosition,
     where: { readonly topic?: string; readonly partition?: number } = {},
   ): Promise<void> {
+    const { topic, partition } = readOptions(SEEK_FIELDS, where, this.#call('seek'))
     requireFor(this.transport.adapter, 'replay', 'seek()', 'seek')
     const checked = checkPosition(position)
     if (typeof checked === 'string') throw this.#invalid(`seek: the position ${checked}`)
     await this.init()
     const chosen = this.#engine.assignments.filter(
-      (one) =>
-        (where.topic === undefined || one.topic === where.topic) &&
-        (where.partition === undefined || one.partition === where.partition),
+      (one) => (topic === undefined || one.topic === topic) && (partition === undefined || one.partition === partition),
     )
     if (chosen.length === 0)
       throw this.#parts.error('NOT_FOUND', `no such partition is assigned to this member`, 'seek')
@@ -224,11 +231,13 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   /**
    * Stops cleanly: takes nothing new, lets running handlers end for up to `timeoutMs` (default 25,000; then their signals abort),
    * acks what is done, gives the rest back, flushes the listener, leaves the group. `signal` ends the wait for handlers at once.
-   * Idempotent: later calls share the first one's promise. Never rejects.
+   * Idempotent: later calls share the first one's promise. Rejects only with INVALID_ARGUMENT for bad options, and closes nothing then.
    */
-  close(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
-    this.#closing ??= this.#close(options.timeoutMs ?? CLOSE_TIMEOUT_MS, options.signal)
-    return this.#closing
+  close(options: CloseOptions = {}): Promise<void> {
+    return withOptions(closeFields, options, this.#call('close'), ({ timeoutMs = CLOSE_TIMEOUT_MS, signal }) => {
+      this.#closing ??= this.#close(timeoutMs, signal)
+      return this.#closing
+    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -238,6 +247,11 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   /** The last `error` or `reconnecting` event's error, and when it came. */
   get lastError(): LastError | undefined {
     return this.#events.lastError
+  }
+
+  /** @internal The error that ended it. */
+  get failure(): StreamError | undefined {
+    return this.#failure
   }
 
   /** @internal */
@@ -266,6 +280,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
       this.#running = false
       // Closed while it connected, which is what made it fail.
       if (this.#closing !== undefined && this.#failure === undefined) return
+      if (this.#failure === undefined) this.#log(`the loop did not start: ${describe(error)}`)
       throw error
     }
     if (!this.#paused && this.#closing === undefined && this.#prepared !== undefined) this.#engine.start(this.#prepared)
@@ -282,6 +297,8 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   }
 
   #fail(error: StreamError): void {
+    // Also where a listener hears of it, or nobody awaits run(): the loop is dead.
+    if (this.#failure === undefined) this.#log(`the loop has ended with its error: ${describe(error)}`)
     this.#failure ??= error
     this.#events.emit('error', error)
     this.#end.reject(error)
@@ -308,6 +325,15 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
       )
     const flushed = Promise.resolve().then(flush).catch(failed)
     await atMost(flushed, timeoutMs, signal)
+  }
+
+  #call(operation: string) {
+    const subject = `${operation} of consumer ${this.label}/${this.group}`
+    return { subject, transport: this.transport.name, topic: this.label, operation }
+  }
+
+  #log(message: string): void {
+    this.transport.logger.error(`consumer ${this.label}/${this.group} on ${this.transport.name}: ${message}`)
   }
 
   #requireOpen(operation: string): void {

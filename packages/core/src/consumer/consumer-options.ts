@@ -55,9 +55,9 @@ export const consumerFields = {
   retry: option.group({
     /** Handler starts of a message, the first included. */
     attempts: option.integer({ default: 5, min: 1, max: 1_000_000 }),
-    /** Wait before the first repetition, in milliseconds. */
+    /** Wait before the first repetition, in milliseconds. No wait is shorter. At most `maxDelayMs`. */
     minDelayMs: option.integer({ default: 100, min: 0 }),
-    /** Longest wait, in milliseconds. */
+    /** Maximum wait, in milliseconds, jitter included: each wait is up to 25 % shorter or longer than the plain exponential one. */
     maxDelayMs: option.integer({ default: 30_000, min: 0 }),
     /** By how much the wait grows with each attempt. */
     factor: option.decimal({ default: 2, min: 1 }),
@@ -94,7 +94,7 @@ export type ConsumerOptionValues = OptionValues<ConsumerFields>
 /** Options of a loop. Those of one adapter stand below its name: `{ redis: { … } }`; other adapters' may be carried along. */
 export interface ConsumerSettings<T = unknown>
   extends OptionInput<Omit<ConsumerFields, 'group' | 'middleware' | 'from'>>,
-    OptionsByAdapter {
+    OptionsByAdapter<'consumer'> {
   readonly group: string
   readonly from?: StartPosition | PartitionPositionsInput | undefined
   readonly middleware?: readonly HandlerMiddleware<T>[] | undefined

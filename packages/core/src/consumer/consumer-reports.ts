@@ -29,6 +29,8 @@ export class ConsumerReports {
   readonly #events: Events<ConsumerEvents>
   readonly #failingAcks = new Repetition()
   #headersReported = false
+  /** Why settlements failed: each reason is one event, however many messages it concerns. */
+  readonly #failedSettlements = new WeakSet<StreamError>()
   readonly counts = {
     received: 0,
     handled: 0,
@@ -195,7 +197,20 @@ export class ConsumerReports {
     this.report(error)
   }
 
+  /** An `ack()`, `nack()` or `respond()` was rejected. */
+  settlementFailed(error: StreamError): void {
+    if (this.#failedSettlements.has(error)) return
+    this.#failedSettlements.add(error)
+    this.report(error)
+  }
+
+  unasked({ id, replyTo }: Delivery): void {
+    const why = replyTo === undefined ? 'no reply was requested' : 'the loop does not answer (replies: false)'
+    this.logger.debug(`${this.subject}: a reply to message ${id} was dropped: ${why}`)
+  }
+
   settleFailed({ assignment }: PartitionState, error: StreamError): void {
+    this.#failedSettlements.add(error)
     const message = `acks of partition ${assignment.partition} failed: ${error.message}`
     // While the broker takes no acks each partition tries again and again: that is one thing to report.
     if (error.retryable && !this.#failingAcks.isNews(error.code))

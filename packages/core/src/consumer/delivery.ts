@@ -225,33 +225,28 @@ export class Delivery<T = unknown> implements Message<T> {
   }
 
   ack(): Promise<void> {
-    if (this.partitionState === undefined) return Promise.reject(unbound(this))
+    if (this.partitionState === undefined) return unbound(this, 'ack')
     return this.partitionState.owner.acknowledge(this, this.partitionState)
   }
 
   nack(reason?: unknown): Promise<void> {
-    if (this.partitionState === undefined) return Promise.reject(unbound(this))
+    if (this.partitionState === undefined) return unbound(this, 'nack')
     return this.partitionState.owner.negativeAcknowledge(this, this.partitionState, reason)
   }
 
   respond(part: unknown): Promise<void> {
-    return this.responder?.respond(part) ?? Promise.reject(nobodyAsked(this))
+    if (this.partitionState === undefined) return unbound(this, 'respond')
+    return this.partitionState.owner.respond(this, part)
   }
 }
 
-function unbound(delivery: Delivery): StreamError {
-  return new StreamError('the message was not delivered by a loop', {
-    code: 'INVALID_ARGUMENT',
-    topic: delivery.topic,
-    operation: 'ack',
-  })
-}
-
-function nobodyAsked(delivery: Delivery): StreamError {
-  return new StreamError(
-    `message ${delivery.id} can't be answered: ${delivery.replyTo === undefined ? 'nobody asked for a reply to it (replyTo)' : 'this loop does not answer (replies: false)'}`,
-    { code: 'INVALID_ARGUMENT', topic: delivery.topic, operation: 'respond' },
+function unbound(delivery: Delivery, operation: string): Promise<never> {
+  const { topic } = delivery
+  const rejected = Promise.reject(
+    new StreamError('the message was not delivered by a loop', { code: 'INVALID_ARGUMENT', topic, operation }),
   )
+  rejected.catch(() => {})
+  return rejected
 }
 
 /** What handlers see, and may send on. */

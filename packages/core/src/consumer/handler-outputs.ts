@@ -47,16 +47,18 @@ export function sendTo(target: OutputTarget, group: string): Forward {
   }
 }
 
-/** Where no other place is given: what is yielded to a request is its reply. */
-export const answerOutputs: Forward = (message, value) =>
-  message.replyTo === undefined ? Promise.reject(noTarget('handle()')) : message.respond(value)
+/** Without a target, what is yielded is the reply to a request, and dropped where no request is pending. */
+export const answerOutputs: Forward = (message, value) => message.respond(value)
 
-/** The error of a handler whose values have nowhere to go. */
-export function noTarget(call: string): StreamError {
-  return new StreamError(`the handler yields values that have nowhere to go: give ${call} { to: producer }`, {
-    code: 'INVALID_ARGUMENT',
-    operation: 'handle',
-  })
+/** The error of a batch handler whose values have nowhere to go. */
+export function noTarget(): StreamError {
+  return new StreamError(
+    'the batch handler yields values that have nowhere to go: give handleBatch() { to: producer }',
+    {
+      code: 'INVALID_ARGUMENT',
+      operation: 'handle',
+    },
+  )
 }
 
 type Steps = AsyncGenerator<unknown> | Generator<unknown>

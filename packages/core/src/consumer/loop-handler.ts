@@ -1,4 +1,5 @@
 import type { Handler, Message } from '../message.js'
+import { unknownOption } from '../options/fields.js'
 import { describeType } from '../options/problems.js'
 import { type BatchHandler, type BatchLimits, HandlerBatches } from './handler-batches.js'
 import { chainHandler, type HandlerStage } from './handler-chain.js'
@@ -48,7 +49,7 @@ const DEFAULT_MAX_WAIT_MS = 50
 export interface HandlerSurroundings {
   readonly stages: readonly HandlerStage[]
   readonly group: string
-  /** Takes what a handler yields without a `to`: replies. Left out: it is refused. */
+  /** Takes what a handler yields without a `to`. Default: replies. */
   readonly forward?: Forward
 }
 
@@ -81,13 +82,13 @@ export function prepareBatchHandler(
 }
 
 const REFUSING: OutputTarget<unknown> = {
-  send: () => Promise.reject(noTarget('handleBatch()')),
+  send: () => Promise.reject(noTarget()),
 }
 
 /** What a handler and its options must be; a text says what is wrong. */
 export function checkHandler(handler: unknown, options: HandleOptions | undefined): string | undefined {
   const problem = listenerProblem(handler)
-  return problem === undefined ? checkTarget(options?.to) : `the handler ${problem}`
+  return problem === undefined ? (namesProblem(options, ['to']) ?? checkTarget(options?.to)) : `the handler ${problem}`
 }
 
 /** As {@link checkHandler}; the sizes must fit the loop's own limits. */
@@ -96,6 +97,8 @@ export function checkBatchHandler(
   options: HandleBatchOptions,
   limits: { readonly prefetch: number; readonly handlerTimeoutMs: number },
 ): string | undefined {
+  const unknown = namesProblem(options, ['maxMessages', 'maxWaitMs', 'to'])
+  if (unknown !== undefined) return unknown
   const { maxMessages = DEFAULT_MAX_MESSAGES, maxWaitMs = DEFAULT_MAX_WAIT_MS } = options
   const longest = Math.floor(limits.handlerTimeoutMs / 2)
   const problems = [
@@ -108,6 +111,14 @@ export function checkBatchHandler(
     problems.push(`maxWaitMs must be a whole number from 0 to half of handlerTimeoutMs (${longest})`)
   const found = problems.filter((problem) => problem !== undefined)
   return found.length === 0 ? undefined : found.join('; ')
+}
+
+function namesProblem(options: unknown, known: readonly string[]): string | undefined {
+  if (options === undefined) return undefined
+  if (typeof options !== 'object' || options === null)
+    return `its options must be an object, got ${describeType(options)}`
+  const unknown = Object.entries(options).find(([name, value]) => value !== undefined && !known.includes(name))
+  return unknown === undefined ? undefined : `${unknown[0]}: ${unknownOption(unknown[0], known)}`
 }
 
 function checkTarget(to: unknown): string | undefined {

@@ -121,9 +121,14 @@ export function makeLoopParts<T>(
 function checkOptions(
   adapter: AdapterDefinition,
   byPattern: boolean,
-  { from, ack, partitions, retention }: ConsumerOptionValues,
+  { from, ack, partitions, retention, retry }: ConsumerOptionValues,
   error: LoopError,
 ): void {
+  const { minDelayMs, maxDelayMs } = retry
+  if (minDelayMs > maxDelayMs) {
+    const what = `retry.minDelayMs (${minDelayMs}) must be at most retry.maxDelayMs (${maxDelayMs}): set both`
+    throw error('INVALID_ARGUMENT', what, 'configure')
+  }
   if (byPattern) {
     // It makes no topics: they keep what they were made with.
     const given = Object.entries({ partitions, ...retention }).find(([, value]) => value !== undefined)

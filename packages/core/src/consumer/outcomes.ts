@@ -82,6 +82,14 @@ export class Outcomes
     dedupe?.bind({ manualAck, dispatcher: this.dispatcher, outcomes: this, reports, fail })
   }
 
+  settlementFailed(error: StreamError): void {
+    this.#reports.settlementFailed(error)
+  }
+
+  unasked(delivery: Delivery): void {
+    this.#reports.unasked(delivery)
+  }
+
   /** Its handler has succeeded, or it was acked. */
   succeeded(delivery: Delivery, partition: PartitionState): void {
     if (this.#dedupe?.succeeded(delivery, partition) === true) return

@@ -3,10 +3,11 @@ import type { PartitionAssignment } from '../contract/consumer-driver.js'
 import { Deque } from '../deque.js'
 import { type Delivery, DeliveryState } from './delivery.js'
 
-/** Who answers `ack()` and `nack()` of a partition's deliveries. */
+/** Who answers `ack()`, `nack()` and `respond()` of a partition's deliveries. */
 export interface PartitionOwner {
   acknowledge(delivery: Delivery, partition: PartitionState): Promise<void>
   negativeAcknowledge(delivery: Delivery, partition: PartitionState, reason: unknown): Promise<void>
+  respond(delivery: Delivery, part: unknown): Promise<void>
 }
 
 export interface PartitionLimits {

@@ -157,18 +157,20 @@ function isClosed(partition: PartitionState): boolean {
   return partition.phase === 'closed'
 }
 
+/** The errors of partitions that went away: one for each, so that it is reported once. */
+const GONE = new WeakMap<PartitionState, StreamError>()
+
 /** The error of an ack whose partition went away. */
 export function goneError(partition: PartitionState): StreamError {
+  const known = GONE.get(partition)
+  if (known !== undefined) return known
   const { topic, partition: number } = partition.assignment
-  return new StreamError(
+  const error = new StreamError(
     `partition ${number} of '${topic}' was taken away before the message was settled: it will be handled again`,
-    {
-      code: 'ABORTED',
-      retryable: false,
-      topic,
-      operation: 'ack',
-    },
+    { code: 'ABORTED', retryable: false, topic, operation: 'ack' },
   )
+  GONE.set(partition, error)
+  return error
 }
 
 function acked(delivery: Delivery): void {

@@ -3,6 +3,7 @@ import { deadLetterTopic } from '../consumer/dead-letters.js'
 import type { TopicSpec } from '../contract/adapter.js'
 import { type ErrorCode, StreamError } from '../errors.js'
 import { requirePortableName } from '../names.js'
+import { type CloseOptions, closeFields, signalFields, withOptions } from '../options/call-options.js'
 import type { OptionInput } from '../options/fields.js'
 import { readOptions } from '../options/resolve.js'
 import { RecordSender } from '../producer/record-sender.js'
@@ -23,9 +24,7 @@ export interface DeadLetterBoxOptions extends OptionInput<Omit<typeof deadLetter
 }
 
 /** What ends a call early: ABORTED. */
-interface Abortable {
-  readonly signal?: AbortSignal
-}
+type Abortable = OptionInput<typeof signalFields>
 
 export interface DeadLetterListOptions extends OptionInput<typeof listFields>, Abortable {}
 
@@ -85,8 +84,8 @@ export class DeadLetterBox implements AsyncDisposable {
    * follow: go on until there is no `cursor`. Rejects with RESOURCE_EXHAUSTED where the transport can't look that far.
    */
   async list(options: DeadLetterListOptions = {}): Promise<DeadLetterPage> {
-    const { signal, ...rest } = options
-    const { limit, cursor, where } = readOptions(listFields, rest, this.#context('list'))
+    const fields = { ...listFields, ...signalFields }
+    const { limit, cursor, where, signal } = readOptions(fields, options, this.#context('list'))
     const gathering = new PageGathering(limit, cursor)
     return this.#inTurn('list', async () => {
       await this.#letters.read(signal, async (reader) => {
@@ -103,10 +102,11 @@ export class DeadLetterBox implements AsyncDisposable {
   }
 
   /** The newest dead letter of a message, with its bytes and headers. Rejects with NOT_FOUND. */
-  show(id: string, options: Abortable = {}): Promise<DeadLetterDetails> {
+  async show(id: string, options: Abortable = {}): Promise<DeadLetterDetails> {
+    const { signal } = readOptions(signalFields, options, this.#context('show'))
     return this.#inTurn('show', async () => {
       const found = new Map<string, DeadLetterDetails>()
-      await this.#letters.read(options.signal, async (reader) => {
+      await this.#letters.read(signal, async (reader) => {
         for await (const delivery of reader.deliveries()) {
           found.delete(settledPlace(delivery) ?? '')
           const letter = this.#letters.letterOf(delivery)
@@ -127,18 +127,28 @@ export class DeadLetterBox implements AsyncDisposable {
    * Rejects with the first error of a send; what was sent by then is gone from the dead letters.
    */
   replay(selection: DeadLetterSelection, options: Abortable = {}): Promise<DeadLetterOutcome> {
-    return this.#take('replay', selection, options.signal, (letter) => this.#send(letter))
+    return this.#take('replay', selection, options, (letter) => this.#send(letter))
   }
 
   /** Throws them away, for good. */
   discard(selection: DeadLetterSelection, options: Abortable = {}): Promise<DeadLetterOutcome> {
-    return this.#take('discard', selection, options.signal, async () => {})
+    return this.#take('discard', selection, options, async () => {})
   }
 
-  /** Waits for the call that is at work, then closes what it has opened. Calls after it reject with CLOSED. Never rejects. */
-  close(options: { readonly timeoutMs?: number } = {}): Promise<void> {
-    this.#closing ??= this.#close(options.timeoutMs ?? this.#letters.timeoutMs)
-    return this.#closing
+  /**
+   * Waits for the call that is running, then closes what it has opened: each sender flushes for up to `timeoutMs` or until `signal` aborts. Calls after
+   * it reject with CLOSED. Rejects only with INVALID_ARGUMENT for bad options, and closes nothing then.
+   */
+  close(options: CloseOptions = {}): Promise<void> {
+    return withOptions(
+      closeFields,
+      options,
+      this.#context('close'),
+      ({ timeoutMs = this.#letters.timeoutMs, signal }) => {
+        this.#closing ??= this.#close(timeoutMs, signal)
+        return this.#closing
+      },
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -148,9 +158,10 @@ export class DeadLetterBox implements AsyncDisposable {
   async #take(
     operation: 'replay' | 'discard',
     selection: DeadLetterSelection,
-    signal: AbortSignal | undefined,
+    options: Abortable,
     use: (letter: DeadLetterDetails) => Promise<void>,
   ): Promise<DeadLetterOutcome> {
+    const { signal } = readOptions(signalFields, options, this.#context(operation))
     const { ids, test } = this.#selector(selection, operation)
     return this.#inTurn(operation, async () => {
       const missing = new Set(ids)
@@ -227,9 +238,9 @@ export class DeadLetterBox implements AsyncDisposable {
     return sender
   }
 
-  async #close(timeoutMs: number): Promise<void> {
+  async #close(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     await this.#turn
-    await Promise.all([...this.#senders.values()].map((sender) => sender.close(timeoutMs)))
+    await Promise.all([...this.#senders.values()].map((sender) => sender.close(timeoutMs, signal)))
     this.#transport.detach(this)
   }
 
@@ -238,6 +249,7 @@ export class DeadLetterBox implements AsyncDisposable {
       subject: `${operation} of the dead letters of '${this.topic}'`,
       transport: this.#keeper.name,
       topic: this.topic,
+      operation,
     }
   }
 

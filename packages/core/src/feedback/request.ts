@@ -2,8 +2,7 @@ import { type Codec, type CodecName, checkCodec, findCodec } from '../codec.js'
 import { StreamError, toStreamError } from '../errors.js'
 import { Problems } from '../options/problems.js'
 import type { SendOptions } from '../producer/producer-options.js'
-import type { InternalSendOptions } from '../producer/record-encoder.js'
-import { checkSendOptions } from '../producer/send-options.js'
+import { checkSendNames, checkSendOptions, SEND_OPTIONS } from '../producer/send-options.js'
 import { checkSchema, type Schema } from '../schema.js'
 import { requireFor } from '../transport/requirements.js'
 import type { Transport } from '../transport/transport.js'
@@ -11,6 +10,8 @@ import { Reply } from './reply.js'
 import type { ReplyInbox } from './reply-inbox.js'
 
 const TIMEOUT_MS = 30_000
+
+const REQUEST_OPTIONS = [...SEND_OPTIONS.filter((name) => name !== 'sequence'), 'replyCodec', 'replySchema']
 /** What timers can count. */
 const MAX_TIMEOUT_MS = 2_147_483_647
 
@@ -31,7 +32,8 @@ interface Pending {
   end(error: StreamError): void
 }
 
-type Send = (options: InternalSendOptions, fail: (error: StreamError) => void) => void
+/** Sends a request whose reply goes to `replyTo`; rejects with what became of it where it wasn't sent. */
+type Send = (options: SendOptions, replyTo: string) => Promise<void>
 
 /** The requests of one producer. */
 export class Requests {
@@ -82,33 +84,30 @@ export class Requests {
       )
   }
 
-  #send(inbox: ReplyInbox, reply: Pending, id: string, options: InternalSendOptions, send: Send): void {
-    const fail = (error: StreamError): void => reply.end(error)
-    const start = (): void => send({ ...options, replyTo: inbox.replyTo(id) }, fail)
+  #send(inbox: ReplyInbox, reply: Pending, id: string, options: SendOptions, send: Send): void {
+    const start = (): Promise<void> => send(options, inbox.replyTo(id))
     // At once where it can be, so that requests and sends of one key keep their order.
-    if (inbox.ready) return start()
-    inbox
-      .open()
-      .then(start, (error: unknown) =>
-        fail(
-          toStreamError(error, { code: 'UNAVAILABLE', transport: this.#transport.feedback.name, operation: 'request' }),
-        ),
-      )
+    const sent = inbox.ready ? start() : inbox.open().then(start)
+    const context = { transport: this.#transport.feedback.name, operation: 'request' }
+    sent.catch((error: unknown) => reply.end(toStreamError(error, { code: 'UNAVAILABLE', ...context })))
   }
 
   #check<Part>(options: RequestOptions<Part>): void {
     const problems = new Problems()
     const { timeoutMs, replyCodec, replySchema } = options
+    checkSendNames(options, problems, REQUEST_OPTIONS)
     if (typeof timeoutMs === 'number' && timeoutMs > MAX_TIMEOUT_MS)
       problems.add('timeoutMs', `must be at most ${MAX_TIMEOUT_MS}`)
     const codec = replyCodec === undefined ? undefined : checkCodec(replyCodec)
     if (typeof codec === 'string') problems.add('replyCodec', codec)
     const schema = replySchema === undefined ? undefined : checkSchema(replySchema)
     if (typeof schema === 'string') problems.add('replySchema', schema)
-    problems.throwIfAny(`invalid options of a request to '${this.#topic}'`, {
-      topic: this.#topic,
-      operation: 'request',
-    })
-    checkSendOptions(options, this.#topic)
+    problems.throwIfAny(`invalid options of a request to '${this.#topic}'`, this.#context())
+    const { replyCodec: _codec, replySchema: _schema, ...own } = options
+    checkSendOptions(own, this.#topic)
+  }
+
+  #context() {
+    return { transport: this.#transport.name, topic: this.#topic, operation: 'request' }
   }
 }

@@ -1,11 +1,20 @@
 import type { AdapterDefinition } from '../contract/adapter.js'
 import { OFFICIAL_ADAPTERS, type OfficialName } from '../registry/official-adapters.js'
+import type { AdapterOptionTypes } from './adapter-option-types.js'
 import { isPlainObject, type OptionFields, type OptionValues } from './fields.js'
 import { Problems } from './problems.js'
 import { readOptions } from './resolve.js'
 
-/** Options of single adapters, below their names. Only those of the adapter in use are checked. */
-export type OptionsByAdapter = { readonly [Name in OfficialName]?: Readonly<Record<string, unknown>> | undefined }
+type OptionsOf<Name, Kind extends string> = Name extends keyof AdapterOptionTypes
+  ? AdapterOptionTypes[Name] extends Readonly<Record<Kind, infer Options>>
+    ? Options
+    : never
+  : Readonly<Record<string, unknown>>
+
+/** Options of single adapters, below their names. Only those of the adapter in use are checked; see {@link AdapterOptionTypes} for their types. */
+export type OptionsByAdapter<Kind extends 'producer' | 'consumer'> = {
+  readonly [Name in OfficialName | keyof AdapterOptionTypes]?: OptionsOf<Name, Kind> | undefined
+}
 
 /**
  * Splits what a user gave a producer or loop into core's options and the adapter's, which stand below its name. Options of other

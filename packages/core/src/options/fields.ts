@@ -98,7 +98,9 @@ function integer(settings: Common<number> & Range): OptionField<number> {
 }
 
 /** A number within a range, both ends included. */
-function decimal(settings: Defaulted<number> & Range): OptionField<number> {
+function decimal(settings: Defaulted<number> & Range): OptionField<number>
+function decimal(settings: Common<number> & Range): OptionField<number | undefined>
+function decimal(settings: Common<number> & Range): OptionField<number> {
   const max = settings.max ?? Number.MAX_VALUE
   const range = settings.max === undefined ? `of at least ${settings.min}` : `from ${settings.min} to ${settings.max}`
   return field(`number ${range}`, settings, (raw, path, problems) => {
@@ -211,7 +213,7 @@ function readFields<Fields extends OptionFields>(
   const source = isPlainObject(raw) ? raw : {}
   if (!isPlainObject(raw)) problems.add(path, `must be an object, got ${describeType(raw)}`)
   for (const name of Object.keys(source)) {
-    if (!Object.hasOwn(fields, name)) problems.add(`${path}.${name}`, unknownOption(name, fields))
+    if (!Object.hasOwn(fields, name)) problems.add(`${path}.${name}`, unknownOption(name, Object.keys(fields)))
   }
   const values: Record<string, unknown> = {}
   for (const [name, one] of Object.entries(fields))
@@ -231,11 +233,10 @@ export function readField<Value>(
 }
 
 /** The problem of a name that is no option, with the nearest one that is. */
-export function unknownOption(name: string, fields: OptionFields): string {
-  const known = Object.keys(fields)
+export function unknownOption(name: string, known: readonly string[]): string {
   const near = nearestName(name, known)
   return near === undefined
-    ? `unknown option; known are ${known.join(', ')}`
+    ? `unknown option; ${known.length === 0 ? 'there are none' : `known are ${known.join(', ')}`}`
     : `unknown option; did you mean '${near}'?`
 }
 

@@ -14,6 +14,8 @@ export interface OptionContext {
   readonly subject: string
   readonly transport?: string | undefined
   readonly topic?: string | undefined
+  /** Default: `configure`. */
+  readonly operation?: string | undefined
 }
 
 /**
@@ -30,14 +32,14 @@ export function resolveOptions<Fields extends OptionFields>(
   const problems = new Problems()
   const merged = mergeLayers(fields, layers, environment, problems)
   for (const [name, { path }] of merged)
-    if (!Object.hasOwn(fields, name)) problems.add(path, unknownOption(name, fields))
+    if (!Object.hasOwn(fields, name)) problems.add(path, unknownOption(name, Object.keys(fields)))
   const values: Record<string, unknown> = {}
   for (const [name, field] of Object.entries(fields))
     values[name] = readField(field, merged.get(name)?.value, merged.get(name)?.path ?? name, problems)
   problems.throwIfAny(`invalid options of ${context.subject}`, {
     transport: context.transport,
     topic: context.topic,
-    operation: 'configure',
+    operation: context.operation ?? 'configure',
   })
   return values as OptionValues<Fields>
 }

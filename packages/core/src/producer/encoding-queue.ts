@@ -1,6 +1,7 @@
 import { type StreamError, toStreamError } from '../errors.js'
 import type { PendingRecord, RecordOwner } from './pending-record.js'
-import type { InternalSendOptions, RecordEncoder } from './record-encoder.js'
+import type { SendOptions } from './producer-options.js'
+import type { RecordEncoder } from './record-encoder.js'
 
 /** Makes records of values in the order of sending, also where a schema takes its time to check one of them. */
 export class EncodingQueue {
@@ -24,14 +25,16 @@ export class EncodingQueue {
   /** Calls `submit` with the record, or `reject`: at once unless a schema is asynchronous. */
   encode(
     value: unknown,
-    options: InternalSendOptions | undefined,
+    options: SendOptions | undefined,
     owner: RecordOwner,
     submit: (record: PendingRecord) => void,
     reject: (error: StreamError) => void,
+    replyTo?: string,
   ): void {
-    if (this.#turn !== undefined) return this.#queue(() => this.#encoder.encode(value, options, owner), submit, reject)
+    if (this.#turn !== undefined)
+      return this.#queue(() => this.#encoder.encode(value, options, owner, replyTo), submit, reject)
     try {
-      const record = this.#encoder.encode(value, options, owner)
+      const record = this.#encoder.encode(value, options, owner, replyTo)
       if (record instanceof Promise) this.#queue(() => record, submit, reject)
       else submit(record)
     } catch (error) {

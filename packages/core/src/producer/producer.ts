@@ -5,6 +5,8 @@ import { Events, type LastError } from '../events.js'
 import type { Reply } from '../feedback/reply.js'
 import { type RequestOptions, Requests } from '../feedback/request.js'
 import { type OptionsByAdapter, splitOptions } from '../options/adapter-options.js'
+import { type CloseOptions, closeFields, signalFields, withOptions } from '../options/call-options.js'
+import { readOptions } from '../options/resolve.js'
 import type { Schema } from '../schema.js'
 import { abortError, withSignal } from '../session.js'
 import { openByAdapter } from '../transport/open-transport.js'
@@ -15,13 +17,14 @@ import { EncodingQueue } from './encoding-queue.js'
 import type { PendingRecord, RecordOwner, SendReceipt } from './pending-record.js'
 import type { ProducerEvents, ProducerStats } from './producer-events.js'
 import { type ProducerOptionInput, producerFields, type SendOptions } from './producer-options.js'
-import { type InternalSendOptions, RecordEncoder } from './record-encoder.js'
+import { RecordEncoder } from './record-encoder.js'
 import { SendChain } from './send-chain.js'
 import type { SendMiddleware } from './send-middleware.js'
+import { batchFields } from './send-options.js'
 import { SendPipeline } from './send-pipeline.js'
 
 /** Options of a producer. Those of one adapter stand below its name: `{ redis: { … } }`; other adapters' may be carried along. */
-export interface ProducerSettings<T = unknown> extends ProducerOptionInput, OptionsByAdapter {
+export interface ProducerSettings<T = unknown> extends ProducerOptionInput, OptionsByAdapter<'producer'> {
   readonly codec?: CodecName | Codec<T> | undefined
   readonly schema?: Schema<T> | undefined
   readonly middleware?: readonly SendMiddleware<T>[] | undefined
@@ -88,7 +91,6 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
         topic,
         transport: this.transport.name,
         sendTimeoutMs: common.sendTimeoutMs,
-        deliver: (value, own) => this.#deliver(value, own),
       })
     }
     this.transport.attach(this)
@@ -99,7 +101,8 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
    * PERMISSION_DENIED, NOT_FOUND or CONFLICT; may be called again then.
    */
   async init(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    await withSignal(this.#pipeline.start(), options.signal)
+    const { signal } = readOptions(signalFields, options, this.#call('init'))
+    await withSignal(this.#pipeline.start(), signal)
   }
 
   /**
@@ -110,12 +113,14 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
    */
   send(value: T, options?: SendOptions): Promise<SendReceipt> {
     if (this.#closing !== undefined) return Promise.reject(this.#closedError())
-    return this.#chain === undefined ? this.#deliver(value, options) : this.#chain.send(value, options)
+    if (this.#chain === undefined) return this.#deliver(value, options)
+    return this.#chain.send(value, options, (changed, own) => this.#deliver(changed, own))
   }
 
   /**
    * Sends a value that asks for a reply, and returns the reply at once: read it by `await reply.read()` or `for await (const part of reply)`.
-   * Whatever goes wrong, sending included, rejects there. The request is sent at least once; a handler that answers nothing gives an
+   * Whatever goes wrong, sending included, rejects there. Send middleware runs as for `send`, and requests keep their order with earlier sends;
+   * only the first request, which waits for the inbox of replies to open, may be overtaken by sends made after it. The request is sent at least once; a handler that answers nothing gives an
    * empty reply, and none at all a TIMEOUT after `timeoutMs` (default 30,000). One group should answer: where several do, the first counts.
    *
    * Throws INVALID_ARGUMENT for bad options, UNSUPPORTED where the transport that replies travel on can't carry them, CLOSED after `close`.
@@ -125,10 +130,7 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   request<Part = unknown>(value: T, options: RequestOptions<Part> = {}): Reply<Part> {
     if (this.#closing !== undefined) throw this.#pipeline.error('CLOSED', 'the producer is closed', 'request')
     this.#requests ??= new Requests(this.transport, this.topic)
-    return this.#requests.make(options, (sendOptions, fail) => {
-      const owner: RecordOwner = { accepted: () => {}, failed: (_record, error) => fail(error) }
-      this.#encode(value, sendOptions, owner, (record) => this.#submit(record, sendOptions), fail)
-    })
+    return this.#requests.make(options, (sendOptions, replyTo) => this.#sendRequest(value, sendOptions, replyTo))
   }
 
   /**
@@ -138,6 +140,13 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   sendBatch(
     values: readonly (T | BatchEntryOf<T>)[],
     options: Pick<SendOptions, 'signal' | 'timeoutMs'> = {},
+  ): Promise<SendReceipt[]> {
+    return withOptions(batchFields, options, this.#call('sendBatch'), () => this.#sendBatch(values, options))
+  }
+
+  #sendBatch(
+    values: readonly (T | BatchEntryOf<T>)[],
+    options: Pick<SendOptions, 'signal' | 'timeoutMs'>,
   ): Promise<SendReceipt[]> {
     const batch = new BatchSend(values.length, (record) => this.#receipt(record), {
       transport: this.transport.name,
@@ -155,7 +164,8 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
         continue
       }
       if (this.#chain !== undefined) {
-        this.#chain.send(value, merged).then(
+        const deliver = (changed: unknown, own: SendOptions): Promise<SendReceipt> => this.#deliver(changed, own)
+        this.#chain.send(value, merged, deliver).then(
           (receipt) => batch.succeed(index, receipt),
           (error: StreamError) => batch.fail(index, error),
         )
@@ -172,18 +182,21 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
 
   /** Resolves when every send made so far has its outcome, whatever it is. */
   async flush(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    if (this.#chain !== undefined) await withSignal(this.#chain.flush(), options.signal)
+    const { signal } = readOptions(signalFields, options, this.#call('flush'))
+    if (this.#chain !== undefined) await withSignal(this.#chain.flush(), signal)
     await this.#encoding.drained
-    await withSignal(this.#pipeline.flush(), options.signal)
+    await withSignal(this.#pipeline.flush(), signal)
   }
 
   /**
    * Waits up to `timeoutMs` (default 10,000), or until `signal` aborts, for outcomes, rejects the sends that have none with CLOSED,
-   * disconnects. Idempotent: later calls share the first one's promise.
+   * disconnects. Idempotent: later calls share the first one's promise. Rejects with INVALID_ARGUMENT, and closes nothing, for bad options.
    */
-  close(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
-    this.#closing ??= this.#close(options.timeoutMs ?? CLOSE_TIMEOUT_MS, options.signal)
-    return this.#closing
+  close(options: CloseOptions = {}): Promise<void> {
+    return withOptions(closeFields, options, this.#call('close'), ({ timeoutMs = CLOSE_TIMEOUT_MS, signal }) => {
+      this.#closing ??= this.#close(timeoutMs, signal)
+      return this.#closing
+    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -209,26 +222,41 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     return this
   }
 
-  #deliver(value: unknown, options?: SendOptions): Promise<SendReceipt> {
+  /** The middleware stands around a request as around any send; the address of the reply isn't its to change. */
+  async #sendRequest(value: unknown, options: SendOptions, replyTo: string): Promise<void> {
+    if (this.#chain === undefined) {
+      await this.#deliver(value, options, replyTo)
+      return
+    }
+    let sent = false
+    await this.#chain.send(value, options, (changed, own) => {
+      sent = true
+      return this.#deliver(changed, own, replyTo)
+    })
+    if (!sent) throw this.#pipeline.error('ABORTED', 'a middleware did not send the request', 'request')
+  }
+
+  #deliver(value: unknown, options?: SendOptions, replyTo?: string): Promise<SendReceipt> {
     return new Promise((resolve, reject) => {
       const submit = (record: PendingRecord): void => {
         record.resolve = resolve
         record.reject = reject
         this.#submit(record, options)
       }
-      this.#encode(value, options, this.#single, submit, reject)
+      this.#encode(value, options, this.#single, submit, reject, replyTo)
     })
   }
 
   #encode(
     value: unknown,
-    options: InternalSendOptions | undefined,
+    options: SendOptions | undefined,
     owner: RecordOwner,
     submit: (record: PendingRecord) => void,
     reject: (error: StreamError) => void,
+    replyTo?: string,
   ): void {
     if (this.#pipeline.closed) return reject(this.#closedError())
-    this.#encoding.encode(value, options, owner, submit, reject)
+    this.#encoding.encode(value, options, owner, submit, reject, replyTo)
   }
 
   #submit(record: PendingRecord, options: SendOptions | undefined): void {
@@ -240,6 +268,11 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     signal.addEventListener('abort', abort, { once: true })
     // A signal may outlive millions of sends, and would keep each of them.
     record.onSettled = () => signal.removeEventListener('abort', abort)
+  }
+
+  #call(operation: string) {
+    const subject = `${operation} of producer '${this.topic}'`
+    return { subject, transport: this.transport.name, topic: this.topic, operation }
   }
 
   #closedError(): StreamError {

@@ -7,13 +7,7 @@ import { PendingRecord, type RecordOwner } from './pending-record.js'
 import type { ProducerOptionValues, SendOptions } from './producer-options.js'
 import { checkSendOptions, recordSize } from './send-options.js'
 
-/** A send, or the sending of a request. */
-export interface InternalSendOptions extends SendOptions {
-  /** Where the reply goes. */
-  readonly replyTo?: string
-}
-
-const NO_OPTIONS: InternalSendOptions = {}
+const NO_OPTIONS: SendOptions = {}
 
 /** Makes records from values: validation, encoding, ids. */
 export class RecordEncoder {
@@ -33,24 +27,26 @@ export class RecordEncoder {
   /**
    * Encodes a value: at once, or as a promise where the schema validates asynchronously. Throws or rejects with SERIALIZATION
    * or INVALID_ARGUMENT.
+   *
+   * @param replyTo - of a request: where the reply goes.
    */
   encode(
     value: unknown,
-    options: InternalSendOptions = NO_OPTIONS,
+    options: SendOptions = NO_OPTIONS,
     owner: RecordOwner,
+    replyTo?: string,
   ): PendingRecord | Promise<PendingRecord> {
     if (options !== NO_OPTIONS) checkSendOptions(options, this.#topic)
-    if (this.#schema === undefined || value === undefined) return this.#record(value, options, owner)
+    if (this.#schema === undefined || value === undefined) return this.#record(value, options, owner, replyTo)
     const checked = validate(this.#schema, value, this.#topic, 'encode')
-    if (checked instanceof Promise) return checked.then((settled) => this.#record(settled, options, owner))
-    return this.#record(checked, options, owner)
+    if (checked instanceof Promise) return checked.then((settled) => this.#record(settled, options, owner, replyTo))
+    return this.#record(checked, options, owner, replyTo)
   }
 
-  #record(value: unknown, options: InternalSendOptions, owner: RecordOwner): PendingRecord {
+  #record(value: unknown, options: SendOptions, owner: RecordOwner, replyTo: string | undefined): PendingRecord {
     const payload = value === undefined ? undefined : this.#bytes(value)
     const { key } = options
-    const headers =
-      options.replyTo === undefined ? options.headers : { ...options.headers, [WIRE_HEADERS.replyTo]: options.replyTo }
+    const headers = replyTo === undefined ? options.headers : { ...options.headers, [WIRE_HEADERS.replyTo]: replyTo }
     return new PendingRecord(
       {
         id: options.id ?? this.#nextId(),

@@ -39,7 +39,7 @@ export class RecordSender {
     })
   }
 
-  close(timeoutMs: number): Promise<void> {
-    return this.#pipeline.close(timeoutMs)
+  close(timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    return this.#pipeline.close(timeoutMs, signal)
   }
 }

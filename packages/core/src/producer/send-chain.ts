@@ -11,9 +11,10 @@ export interface SendChainSettings {
   readonly topic: string
   readonly transport: string
   readonly sendTimeoutMs: number
-  /** Sends what the middleware let through. Submits before it returns. */
-  deliver(value: unknown, options: SendOptions): Promise<SendReceipt>
 }
+
+/** Sends what the middleware let through. Submits before it returns. */
+export type Deliver = (value: unknown, options: SendOptions) => Promise<SendReceipt>
 
 /** A send on its way through the middleware. */
 interface Turn {
@@ -39,7 +40,7 @@ export class SendChain {
   }
 
   /** Settles once, as the middleware does; with TIMEOUT, ABORTED or CLOSED where it doesn't in time. */
-  send(value: unknown, options: SendOptions = {}): Promise<SendReceipt> {
+  send(value: unknown, options: SendOptions = {}, deliverRecord: Deliver): Promise<SendReceipt> {
     const { sendTimeoutMs, topic } = this.#settings
     const { signal, timeoutMs = sendTimeoutMs } = options
     if (signal?.aborted === true) return Promise.reject(abortError(signal))
@@ -58,7 +59,7 @@ export class SendChain {
       const deliver = async (changed: Pick<OutgoingMessage, 'value' | 'options'>): Promise<SendReceipt> => {
         await turn.before
         if (turn.over) throw this.#error('CLOSED', 'the send is over already')
-        const sent = this.#settings.deliver(changed.value, { timeoutMs: remaining(), ...changed.options })
+        const sent = deliverRecord(changed.value, { timeoutMs: remaining(), ...changed.options })
         pass()
         return sent
       }

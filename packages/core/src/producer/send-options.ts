@@ -1,5 +1,7 @@
 import { StreamError } from '../errors.js'
 import type { Headers } from '../message.js'
+import { checkNames, signalFields } from '../options/call-options.js'
+import { option } from '../options/fields.js'
 import { describeType, Problems } from '../options/problems.js'
 import {
   exceeds,
@@ -13,9 +15,17 @@ import {
 import { RESERVED_PREFIX } from '../wire/reserved-headers.js'
 import type { SendOptions } from './producer-options.js'
 
-/** Throws INVALID_ARGUMENT (TOO_LARGE for headers beyond 32 KiB) that names each option of a `send` that can't be. */
+/** Options of a `sendBatch` as a whole. */
+export const batchFields = { ...signalFields, timeoutMs: option.integer({ min: 1 }) }
+
+/** Throws INVALID_ARGUMENT (TOO_LARGE for headers beyond 32 KiB) that names each option of a `send` that is unknown or invalid. */
 export function checkSendOptions(options: SendOptions, topic: string): void {
   const problems = new Problems()
+  if (typeof options !== 'object' || options === null) {
+    problems.add('options', `must be an object, got ${describeType(options)}`)
+    problems.throwIfAny(`invalid options of a send to '${topic}'`, { topic, operation: 'send' })
+  }
+  checkSendNames(options, problems)
   checkText(problems, 'key', options.key, MAX_KEY_BYTES)
   checkText(problems, 'id', options.id, MAX_ID_BYTES)
   if (options.id === '' || (typeof options.id === 'string' && hasControls(options.id)))
@@ -34,6 +44,27 @@ export function checkSendOptions(options: SendOptions, topic: string): void {
       operation: 'send',
     })
   }
+}
+
+export const SEND_OPTIONS: readonly (keyof SendOptions)[] = [
+  'key',
+  'headers',
+  'id',
+  'partition',
+  'timestamp',
+  'sequence',
+  'timeoutMs',
+  'signal',
+]
+
+const COPY_OF_A_MESSAGE =
+  'a received message is no set of options: name what is passed on, such as { key: message.key, headers: message.headers }'
+
+/** Adds a problem for each name that is no option of a send, or of a call that takes others as `known` says. */
+export function checkSendNames(options: object, problems: Problems, known: readonly string[] = SEND_OPTIONS): void {
+  // What is in every delivery, and is also copied from one by { ...message }.
+  if ('assignment' in options) problems.add('options', COPY_OF_A_MESSAGE)
+  else checkNames(options, known, problems)
 }
 
 /** Bytes that a record counts for in batches and buffers. */

@@ -2,7 +2,7 @@ import type { AdapterDefinition } from '../contract/adapter.js'
 import { StreamError } from '../errors.js'
 import { loadAdapter, loadAdapterNow, type Wanted } from '../registry/registry.js'
 import { requireCapabilities } from './requirements.js'
-import { Transport, type TransportOptions } from './transport.js'
+import { requireTransportOptions, Transport, type TransportOptions } from './transport.js'
 import { parseTransportUrl } from './url.js'
 
 /** What a feedback transport that is opened along with another has in common with it. */
@@ -66,6 +66,7 @@ function withFeedback(
   options: TransportOptions,
   feedbackUrl: string | undefined,
 ): Transport {
+  requireTransportOptions(options, adapter)
   if (feedbackUrl === undefined) return new Transport(adapter, url, options)
   const feedbackAdapter = loadAdapterNow({ scheme: parseTransportUrl(feedbackUrl).scheme })
   requireCapabilities(feedbackAdapter, ['requestReply'], 'configure')

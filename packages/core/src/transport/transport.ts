@@ -12,6 +12,7 @@ import { ReplySender } from '../feedback/reply-sender.js'
 import { channelOf } from '../feedback/topic-replies.js'
 import { type Logger, printableLogger } from '../logger.js'
 import { requirePortableName } from '../names.js'
+import { type CloseOptions, closeFields, requireNames, withOptions } from '../options/call-options.js'
 import { isPlainObject } from '../options/fields.js'
 import { checkMiddleware } from '../options/middleware.js'
 import { Problems } from '../options/problems.js'
@@ -19,6 +20,7 @@ import { resolveOptions } from '../options/resolve.js'
 import type { Producer, ProducerSettings } from '../producer/producer.js'
 import type { SendMiddleware } from '../producer/send-middleware.js'
 import type { TopicSelection } from '../topic-pattern.js'
+import { CheckedAdmin, requireTopicSettings } from './checked-admin.js'
 import { requireCapabilities } from './requirements.js'
 import { transportFields } from './transport-options.js'
 import { parseTransportUrl } from './url.js'
@@ -59,11 +61,6 @@ interface Closable {
   close(options?: CloseOptions): Promise<void>
 }
 
-interface CloseOptions {
-  readonly timeoutMs?: number
-  readonly signal?: AbortSignal
-}
-
 /**
  * One connection's worth of a broker: makes producers and loops, and closes them all. Made by `openTransport`; no I/O happens
  * before the first `init`, `send`, `run` or `admin` call.
@@ -89,6 +86,7 @@ export class Transport implements AsyncDisposable {
   readonly #prefix: string
   readonly #provision: Provision
   readonly #open = new Set<Closable>()
+  #admin: Admin | undefined
   #closing: Promise<void> | undefined
 
   /** Use `openTransport`, which finds the adapter. */
@@ -97,6 +95,7 @@ export class Transport implements AsyncDisposable {
     url: string,
     options: TransportOptions & { readonly ownsFeedback?: boolean } = {},
   ) {
+    requireTransportOptions(options, adapter)
     const environment = options.environment ?? process.env
     const parsed = parseTransportUrl(url)
     if (!adapter.schemes.includes(parsed.scheme)) {
@@ -171,7 +170,8 @@ export class Transport implements AsyncDisposable {
   }
 
   get admin(): Admin {
-    return this.driver.admin
+    this.#admin ??= new CheckedAdmin(this.driver.admin, this.name)
+    return this.#admin
   }
 
   /** A producer on this transport. Throws INVALID_ARGUMENT for a bad topic or bad options. */
@@ -198,6 +198,7 @@ export class Transport implements AsyncDisposable {
     settings: { partitions?: number | undefined; retention?: TopicSpec['retention']; role?: TopicSpec['role'] } = {},
   ): TopicSpec {
     requirePortableName('topic', topic, this.name)
+    requireTopicSettings(settings, topic, this.name)
     return {
       topic,
       brokerTopic: this.#prefix + topic,
@@ -227,11 +228,15 @@ export class Transport implements AsyncDisposable {
 
   /**
    * Closes its loops first, then its producers, so that a running handler may still send, then the connection. Each gets
-   * `timeoutMs` (default: its own); `signal` ends these waits at once. Later calls share the first one's promise.
+   * `timeoutMs` (default: its own); `signal` ends these waits at once. Later calls share the first one's promise. Rejects with
+   * INVALID_ARGUMENT, and closes nothing, for bad options.
    */
-  close(options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {}): Promise<void> {
-    this.#closing ??= this.#close(options)
-    return this.#closing
+  close(options: CloseOptions = {}): Promise<void> {
+    const context = { subject: `close of the ${this.name} transport`, transport: this.name, operation: 'close' }
+    return withOptions(closeFields, options, context, (checked) => {
+      this.#closing ??= this.#close(checked)
+      return this.#closing
+    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -273,6 +278,28 @@ export class Transport implements AsyncDisposable {
         )
     }
   }
+}
+
+const TRANSPORT_OPTIONS = [
+  'environment',
+  'requires',
+  'logger',
+  'options',
+  'deadLetterTransport',
+  'feedback',
+  'middleware',
+] as const satisfies readonly (keyof TransportOptions)[]
+
+/** Throws INVALID_ARGUMENT for names that `openTransport` doesn't know, saying where those of the adapter belong. */
+export function requireTransportOptions(options: TransportOptions, adapter: AdapterDefinition): void {
+  const own = { ...transportFields, ...adapter.options }
+  requireNames(
+    options,
+    // Set by openTransport itself.
+    [...TRANSPORT_OPTIONS, 'ownsFeedback'],
+    { subject: `the ${adapter.name} transport`, transport: adapter.name },
+    (name) => (Object.hasOwn(own, name) ? `belongs below 'options': { options: { ${name}: … } }` : undefined),
+  )
 }
 
 function checkedMiddleware(given: TransportMiddleware, transport: string): TransportMiddleware {

@@ -120,10 +120,17 @@ function contradictions(suite: Suite): void {
 function late(suite: Suite): void {
   suite.test('an ack after the loop has closed rejects with ABORTED: the message comes again', {}, async (bench) => {
     const member = await bench.member({ settings: { ack: 'manual' } })
+    const reported: unknown[] = []
+    member.loop.on('error', (error) => reported.push(error.code))
     void bench.ledger.send(bench.producer(), 1, { id: 'late', key: 'k' })
     await bench.handledCount(1)
     await member.leave()
     const message = member.handlings[0]?.message
+    // Nobody awaits these: an unhandled rejection would fail the run.
+    void message?.ack()
+    void message?.nack()
+    await bench.until(() => reported.length > 0, 'the error event')
+    expect(reported, 'one event per partition').toEqual(['ABORTED'])
     await rejection(message?.ack() ?? Promise.resolve(), 'ABORTED')
     await rejection(message?.nack() ?? Promise.resolve(), 'ABORTED')
     expect(await leftFor(bench, ['k'])).toEqual(['late'])
@@ -175,6 +182,8 @@ function revoked(suite: Suite): void {
           !lost.has(one.partition) && first.loop.assignments.some(({ partition }) => partition === one.partition),
       )
       expect(moved.length, 'messages that changed hands').toBeGreaterThan(0)
+      // Nobody awaits these: an unhandled rejection would fail the run.
+      for (const one of moved) void one.message.ack()
       for (const one of moved) await rejection(one.message.ack(), 'ABORTED')
       for (const one of stayed) await within(one.message.ack(), 'the ack of a message whose partition stayed')
       // Where every rebalance takes all partitions away at first, the first member gets some of them back, as new assignments.

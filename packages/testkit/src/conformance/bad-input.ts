@@ -62,6 +62,11 @@ const AT_CONSTRUCTION: readonly BadCall[] = [
     says: ['retry.attempts'],
   },
   {
+    what: 'a minimum beyond its maximum',
+    act: (transport) => transport.consumer('t', { group: 'g', retry: { minDelayMs: 60_000 } }),
+    says: ['retry.minDelayMs (60000)', 'retry.maxDelayMs (30000)'],
+  },
+  {
     what: 'several problems at once',
     act: (transport) =>
       transport.consumer('t', {
@@ -215,6 +220,9 @@ function transports(suite: Suite): void {
         () => bench.transport({ options: { provision: 'perhaps', nonsense: 1 } }),
         'INVALID_ARGUMENT',
       )
+      const misplaced = thrown(() => bench.transport({ prefix: 'x', require: ['lag'] } as never), 'INVALID_ARGUMENT')
+      expect(misplaced.message).toContain('{ options: { prefix: … } }')
+      expect(misplaced.message).toContain("did you mean 'requires'?")
       expect(option.message).toContain('provision')
       expect(option.message).toContain('nonsense')
     },

@@ -72,6 +72,12 @@ const BAD_SENDS: readonly BadSend[] = [
     code: 'INVALID_ARGUMENT',
     says: 'timestamp',
   },
+  {
+    what: 'an unknown option',
+    send: (producer) => producer.send(1, { kye: 'k' } as never),
+    code: 'INVALID_ARGUMENT',
+    says: "did you mean 'key'?",
+  },
   { what: 'a value that has no JSON form', send: (producer) => producer.send(1n), code: 'SERIALIZATION', says: 'json' },
   { what: 'a function', send: (producer) => producer.send(() => {}), code: 'SERIALIZATION', says: 'json' },
 ]
@@ -91,6 +97,11 @@ export function badSends(suite: Suite): void {
       }
       void bench.ledger.send(producer, 'good', { id: 'good' })
       await bench.handledAll(['good'])
+      const received = member.handlings[0]?.message
+      for (const options of [received, { ...received }])
+        expect((await rejection(producer.send(1, options as never), 'INVALID_ARGUMENT')).message).toContain(
+          'message.key',
+        )
       await bench.ledger.allConfirmed()
       expect(member.handlings.map((one) => one.id)).toEqual(['good'])
       expect(producer.stats()).toMatchObject({ accepted: 1, buffered: 0 })

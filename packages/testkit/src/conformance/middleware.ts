@@ -13,6 +13,7 @@ export function middleware(suite: Suite): void {
     failuresAroundHandlers(suite)
     aroundSends(suite)
     orderOfSends(suite)
+    if (suite.has('requestReply')) aroundRequests(suite)
   })
 }
 
@@ -190,4 +191,38 @@ function orderOfSends(suite: Suite): void {
     await bench.handledAll(['free'])
     expect(member.succeeded).toEqual(['free'])
   })
+}
+
+function aroundRequests(suite: Suite): void {
+  suite.test(
+    'around requests as around sends: changes them, ends them, and keeps them behind earlier sends of their key',
+    {},
+    async (bench) => {
+      const gate = new Gate()
+      const member = await bench.member({ handler: async ({ value, headers }) => `${String(value)} ${headers.by}` })
+      const producer = bench.producer({
+        middleware: [
+          async ({ value, options }, next) => {
+            if (value === 'slow') await gate.opened
+            if (value === 'bad') throw new RangeError('bad value')
+            if (value === 'unsent') return { id: '', topic: '', partition: undefined, offset: undefined }
+            // Not what it came with: the address of the reply isn't among the options.
+            return next({
+              value: `${String(value)}!`,
+              options: { ...(options.key && { key: options.key }), headers: { by: 'm' } },
+            })
+          },
+        ],
+      })
+      expect(await within(producer.request('first').read(), 'the first reply', 25_000)).toBe('first! m')
+      const slow = producer.send('slow', { key: 'k' })
+      const reply = producer.request('quick', { key: 'k' })
+      await rejection(producer.request('bad').read(), 'UNKNOWN')
+      await rejection(producer.request('unsent').read(), 'ABORTED')
+      gate.open()
+      await within(slow, 'the send')
+      expect(await within(reply.read(), 'the reply', 25_000)).toBe('quick! m')
+      expect(member.handlings.map(({ value }) => value)).toEqual(['first!', 'slow!', 'quick!'])
+    },
+  )
 }

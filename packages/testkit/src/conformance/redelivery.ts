@@ -49,6 +49,22 @@ function retries(suite: Suite): void {
     },
   )
 
+  suite.test('no attempt comes sooner than retry.minDelayMs after the one before', {}, async (bench) => {
+    const starts: number[] = []
+    await bench.member({
+      settings: { retry: quickRetry(4, { minDelayMs: 200, maxDelayMs: 300, factor: 1 }) },
+      handler: () => {
+        starts.push(performance.now())
+        if (starts.length < 4) throw new Error('again')
+      },
+    })
+    void bench.ledger.send(bench.producer(), 1, { key: 'k' })
+    await bench.handledCount(1)
+    await bench.ledger.allConfirmed()
+    // Timers of Node.js may be a millisecond early.
+    for (const [index, start] of starts.slice(1).entries()) expect(start - (starts[index] ?? 0)).toBeGreaterThan(198)
+  })
+
   suite.test('a handler may fail in any way: throw at once, reject with nothing at all', {}, async (bench) => {
     const ways: (() => unknown)[] = [
       () => {

@@ -1,0 +1,75 @@
+import { StreamError } from '../errors.js'
+import { type OptionFields, type OptionInput, type OptionValues, option, unknownOption } from './fields.js'
+import { describeType, Problems } from './problems.js'
+import { type OptionContext, readOptions } from './resolve.js'
+
+const signal = option.custom<AbortSignal>('AbortSignal', (raw) =>
+  isAbortSignal(raw) ? { value: raw } : 'must be an AbortSignal',
+)
+
+/** Options of calls that a signal ends early. */
+export const signalFields = { signal }
+
+/** Options of calls that stop after a time. */
+export const timeoutFields = { timeoutMs: option.decimal({ min: 0, max: 2_147_483_647 }) }
+
+/** Options of `close` calls. */
+export const closeFields = { ...timeoutFields, ...signalFields }
+
+export type CloseOptions = OptionInput<typeof closeFields>
+
+/** Calls `action` with the checked options and returns its promise; one that rejects with INVALID_ARGUMENT where they are bad. */
+export function withOptions<Fields extends OptionFields, Result>(
+  fields: Fields,
+  given: OptionInput<Fields> | undefined,
+  context: OptionContext,
+  action: (values: OptionValues<Fields>) => Promise<Result>,
+): Promise<Result> {
+  let values: OptionValues<Fields>
+  try {
+    values = readOptions(fields, given, context)
+  } catch (error) {
+    return Promise.reject(error)
+  }
+  return action(values)
+}
+
+/**
+ * Adds a problem for each name that is no option, with the nearest one that is. Names without a value don't count.
+ *
+ * @param elsewhere - where a name belongs that isn't an option here, such as `belongs below 'options'`.
+ */
+export function checkNames(
+  given: object,
+  known: readonly string[],
+  problems: Problems,
+  elsewhere: (name: string) => string | undefined = () => undefined,
+): void {
+  for (const [name, value] of Object.entries(given))
+    if (value !== undefined && !known.includes(name)) problems.add(name, elsewhere(name) ?? unknownOption(name, known))
+}
+
+/** As {@link checkNames} for a call whose values are checked elsewhere. Throws INVALID_ARGUMENT, also where the options are no object. */
+export function requireNames(
+  given: unknown,
+  known: readonly string[],
+  context: OptionContext,
+  elsewhere?: (name: string) => string | undefined,
+): void {
+  if (given === undefined) return
+  const { subject, operation = 'configure', transport, topic } = context
+  if (typeof given !== 'object' || given === null || Array.isArray(given))
+    throw new StreamError(`invalid options of ${subject}: must be an object, got ${describeType(given)}`, {
+      code: 'INVALID_ARGUMENT',
+      transport,
+      topic,
+      operation,
+    })
+  const problems = new Problems()
+  checkNames(given, known, problems, elsewhere)
+  problems.throwIfAny(`invalid options of ${subject}`, { transport, topic, operation })
+}
+
+function isAbortSignal(raw: unknown): raw is AbortSignal {
+  return typeof raw === 'object' && raw !== null && 'aborted' in raw && 'addEventListener' in raw
+}
