@@ -9,12 +9,13 @@ export { type Backoff, backoffDelayMs, RECONNECT_BACKOFF } from './backoff.js'
 export { type AttemptHistory, historyOf } from './consumer/attempt-notes.js'
 export { ConsumerLoop, type ConsumerLoopClass } from './consumer/consumer-loop.js'
 export type { ConsumerLoopOptions, ConsumerSettings } from './consumer/consumer-options.js'
-export { deadLetterTopic } from './consumer/dead-letters.js'
 export { Delivery, type DeliveryFields } from './consumer/delivery.js'
 export type {
   AdapterDefinition,
   Admin,
   ConsumerSpec,
+  GroupNames,
+  NativeNameRules,
   ProducerSpec,
   Provision,
   Retention,
@@ -53,6 +54,7 @@ export type {
   ReplySenderSpec,
 } from './contract/replies.js'
 export { DEAD_LETTER_GROUP } from './dead-letters/dead-letter-group.js'
+export { deadLetterTopic } from './dead-letters/dead-letter-target.js'
 export type {
   ClaimAnswer,
   CompletionAnswer,
@@ -76,6 +78,7 @@ export { bracketed, environmentText, type HostAddress, hostTexts, isLoopback, pa
 export type { Logger } from './logger.js'
 export type { Handler, Headers, Listener, Message } from './message.js'
 export { isPortableName } from './names.js'
+export { escapeName } from './native-names/escape.js'
 export {
   type GroupField,
   type OptionField,
