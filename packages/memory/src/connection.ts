@@ -18,7 +18,7 @@ export class MemoryBroker {
     }
     // A native topic can't be here before anybody makes it: the broker began empty.
     const isMade = spec.provision === 'create' || (spec.native && spec.groups === 'create')
-    if (!isMade) throw topicMissing('memory', spec.topic)
+    if (!isMade) throw topicMissing('memory', spec)
     const topic = new Topic(spec.topic, spec.partitions ?? 1, spec.retention, maxBytes)
     this.#topics.set(spec.brokerTopic, topic)
     return topic

@@ -38,7 +38,7 @@ export async function ensureTopic(
   const existing = await findComplete(client, spec)
   if (existing?.superStream === undefined) await refusePartition(client, spec, source.context.prefix)
   if (existing !== undefined) return checked(existing, spec)
-  if (spec.provision !== 'create') throw topicMissing(TRANSPORT, spec.topic)
+  if (spec.provision !== 'create') throw topicMissing(TRANSPORT, spec)
   const settled = streamArguments(spec.retention, source.settings)
   if (bindingKeys !== undefined || (spec.partitions ?? 1) > 1)
     await createSuperStream(client, spec, bindingKeys, settled, source.context.prefix)

@@ -122,7 +122,7 @@ export async function provisionTopic(
 
 function refusal(spec: TopicSpec, outcome: string | undefined, detail: string | undefined): StreamError {
   const context = { transport: 'redis', operation: 'open', topic: spec.topic }
-  if (outcome === 'missing') return topicMissing('redis', spec.topic)
+  if (outcome === 'missing') return topicMissing('redis', spec)
   if (outcome === 'newer') {
     return new StreamError(
       `topic '${spec.topic}' has format version ${detail}, this process knows up to ${FORMAT_VERSION}: update it`,
