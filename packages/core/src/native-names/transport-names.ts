@@ -40,6 +40,8 @@ export class TransportNames {
     this.#requireNative('topic', topic, native)
     return {
       ...this.#ownTopic(topic, native, settings),
+      // Somebody else's messages are not ours to drop.
+      retention: provision === 'create' ? (settings.retention ?? {}) : {},
       origin: native,
       native: true,
       // What exists is somebody's: it is made only where that was asked for.
