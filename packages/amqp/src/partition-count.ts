@@ -51,12 +51,12 @@ export async function settlePartitions(
 /** The partition count of a topic that others created. Rejects with NOT_FOUND, or with CONFLICT for another count: never guesses one. */
 export async function checkPartitions(connection: AmqpConnection, spec: TopicSpec): Promise<number> {
   const exists = await exchangeExists(connection, spec.brokerTopic)
-  if (!exists && spec.provision === 'verify') throw topicMissing('amqp', spec.topic)
+  if (!exists && spec.provision === 'verify') throw topicMissing('amqp', spec)
   const found = await readCount(connection, spec)
   if (typeof found === 'number') return agreed(found, spec)
   if (spec.provision === 'none' && spec.partitions !== undefined) return spec.partitions
   // It may have been deleted in between.
-  if (!exists || !(await exchangeExists(connection, spec.brokerTopic))) throw topicMissing('amqp', spec.topic)
+  if (!exists || !(await exchangeExists(connection, spec.brokerTopic))) throw topicMissing('amqp', spec)
   if (await queueExists(connection, `${spec.brokerTopic}-0`)) throw exchangeTaken(undefined, spec, true)
   throw found === 'empty' ? unanswered(`read stream ${topicNames(spec.brokerTopic).partitions}`) : countMissing(spec)
 }

@@ -32,8 +32,7 @@ test('what waits for a member that could take it is counted per partition, witho
   const driver: ConsumerDriver = transport.driver.consumer(
     {
       topics: [spec],
-      group: 'g',
-      brokerGroup: transport.brokerGroup('g'),
+      ...transport.groupNames('g'),
       member: 'm',
       ordering: 'key',
       from: undefined,

@@ -9,13 +9,14 @@ export { type Backoff, backoffDelayMs, RECONNECT_BACKOFF } from './backoff.js'
 export { type AttemptHistory, historyOf } from './consumer/attempt-notes.js'
 export { ConsumerLoop, type ConsumerLoopClass } from './consumer/consumer-loop.js'
 export type { ConsumerLoopOptions, ConsumerSettings } from './consumer/consumer-options.js'
-export { deadLetterTopic } from './consumer/dead-letters.js'
 export { Delivery, type DeliveryFields } from './consumer/delivery.js'
 export type { HandlerMiddleware } from './consumer/handler-middleware.js'
 export type {
   AdapterDefinition,
   Admin,
   ConsumerSpec,
+  GroupNames,
+  NativeNameRules,
   ProducerSpec,
   Provision,
   Retention,
@@ -54,6 +55,7 @@ export type {
   ReplySenderSpec,
 } from './contract/replies.js'
 export { DEAD_LETTER_GROUP } from './dead-letters/dead-letter-group.js'
+export { deadLetterTopic } from './dead-letters/dead-letter-target.js'
 export type {
   ClaimAnswer,
   CompletionAnswer,
@@ -77,6 +79,7 @@ export { bracketed, environmentText, type HostAddress, hostTexts, isLoopback, pa
 export type { Logger } from './logger.js'
 export type { Handler, Headers, Listener, Message } from './message.js'
 export { isPortableName } from './names.js'
+export { escapeName } from './native-names/escape.js'
 // With a star: only so can adapters add to it.
 export * from './options/adapter-option-types.js'
 export { type CloseOptions, closeFields, requireNames, withOptions } from './options/call-options.js'
@@ -97,7 +100,7 @@ export { withSignal } from './session.js'
 export { signOfLife } from './sign-of-life.js'
 export { type ErrorMeaning, systemErrorMeaning } from './system-errors.js'
 export { readTls, type TlsSettings, tlsFields } from './tls.js'
-export { partitionConflict, topicMissing } from './topic-errors.js'
+export { partitionConflict, topicLabel, topicMissing } from './topic-errors.js'
 export type { TopicSelection } from './topic-pattern.js'
 export { Transport, type TransportOptions } from './transport/transport.js'
 export type { TransportUrl } from './transport/url.js'

@@ -19,7 +19,6 @@ export type { TransportChoice } from './compose/transport-pool.js'
 export type { ConsumerEvents, ConsumerStats } from './consumer/consumer-events.js'
 export { ConsumerLoop, type ConsumerLoopClass } from './consumer/consumer-loop.js'
 export type { ConsumerLoopOptions, ConsumerSettings } from './consumer/consumer-options.js'
-export { deadLetterTopic } from './consumer/dead-letters.js'
 export type { ErrorPolicy } from './consumer/failures.js'
 export type { BatchHandler } from './consumer/handler-batches.js'
 export type { HandlerMiddleware } from './consumer/handler-middleware.js'
@@ -45,6 +44,7 @@ export {
   type DeadLetterOutcome,
   type DeadLetterSelection,
 } from './dead-letters/dead-letter-box.js'
+export { deadLetterTopic } from './dead-letters/dead-letter-target.js'
 export type { DeadLetterPage } from './dead-letters/page.js'
 export type {
   ClaimAnswer,

@@ -26,9 +26,16 @@ export const adapter: AdapterDefinition = {
   producerOptions: httpProducerFields,
   consumerOptions: httpConsumerFields,
   optionsFromUrl,
+  nativeNames: { topic: segmentProblem, group: segmentProblem },
   connect: (options, context) => connect(options as HttpOptionValues, context),
   classifyError,
   classes: () => ({ Producer: HttpProducer, ConsumerLoop: HttpConsumerLoop }),
+}
+
+/** Topics and groups are segments of paths, which clients write in more than one way where they need escapes. */
+function segmentProblem(name: string): string | undefined {
+  const isSegment = /^[A-Za-z0-9._~-]+$/.test(name) && name !== '.' && name !== '..'
+  return isSegment ? undefined : "must be a path segment of A-Z, a-z, 0-9, '.', '_', '~' and '-'"
 }
 
 /** Throws INVALID_ARGUMENT for options that don't go together. */

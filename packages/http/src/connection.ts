@@ -64,7 +64,7 @@ export class HttpConnection implements TransportDriver {
     return new HttpProducerDriver(
       spec as ProducerSpec<HttpProducerOptionValues>,
       this.#options,
-      this.#context.prefix,
+      this.#context,
       this.#client,
     )
   }
@@ -77,18 +77,23 @@ export class HttpConnection implements TransportDriver {
 
   /** Topics are known by what senders name. */
   async discover(search: TopicSearch, signal: AbortSignal): Promise<TopicDiscovery> {
-    const { prefix, logger } = this.#context
+    const { prefix, nativeTopics, logger } = this.#context
+    const portable = new Map(Object.entries(nativeTopics).map(([topic, { name }]) => [name, topic]))
     const opening = this.#listen((error) => logger.error(error.message))
     const { hub, release } = await withSignal(opening, signal)
     const found = new FoundTopics({
       search,
-      inboxOf: (topic) => hub.inbox(`${this.#listenPath}/${prefix}${topic}`, search.brokerGroup),
+      inboxOf: (topic) =>
+        hub.inbox(`${this.#listenPath}/${nativeTopics[topic]?.name ?? prefix + topic}`, search.brokerGroup),
       warn: (message) => logger.warn(`http: group ${search.brokerGroup}: ${message}`),
     })
     const leave = hub.search({
       group: search.brokerGroup,
       basePath: this.#listenPath,
-      find: (brokerTopic) => found.find(brokerTopic.startsWith(prefix) ? brokerTopic.slice(prefix.length) : ''),
+      find: (brokerTopic) => {
+        const own = brokerTopic.startsWith(prefix) ? brokerTopic.slice(prefix.length) : ''
+        return found.find(portable.get(brokerTopic) ?? (nativeTopics[own] === undefined ? own : ''))
+      },
     })
     return {
       close: async () => {

@@ -53,8 +53,8 @@ export class HttpConsumerDriver implements ConsumerDriver {
       maxWaitingRecords,
       maxWaitingBytes,
     }
-    for (const { topic } of topics) {
-      const assignment = { topic, partition: 0, epoch: epochs }
+    for (const { topic, origin } of topics) {
+      const assignment = { topic, origin, partition: 0, epoch: epochs }
       this.#members.set(assignment, new Member(assignment, settings, this.#sink))
     }
     this.#sink.assigned([...this.#members.keys()])

@@ -4,6 +4,7 @@ import type {
   ProducerReady,
   ProducerSpec,
   PublishBatch,
+  TransportContext,
 } from '@streamswitch/core/driver'
 import { Dispatch, type DispatchHost } from './client/dispatch.js'
 import type { HttpClient } from './client/http-client.js'
@@ -28,7 +29,7 @@ export class HttpProducerDriver implements ProducerDriver, DispatchHost {
   targets: readonly Target[] = []
   readonly #spec: ProducerSpec<HttpProducerOptionValues>
   readonly #options: HttpOptionValues
-  readonly #prefix: string
+  readonly #context: Pick<TransportContext, 'prefix' | 'nativeGroups'>
   readonly #client: HttpClient
   readonly #runs = new Set<Run>()
   #keyless = 0
@@ -36,12 +37,12 @@ export class HttpProducerDriver implements ProducerDriver, DispatchHost {
   constructor(
     spec: ProducerSpec<HttpProducerOptionValues>,
     options: HttpOptionValues,
-    prefix: string,
+    context: Pick<TransportContext, 'prefix' | 'nativeGroups'>,
     client: HttpClient,
   ) {
     this.#spec = spec
     this.#options = options
-    this.#prefix = prefix
+    this.#context = context
     this.#client = client
     this.topic = spec.topic.topic
     this.notFoundGraceMs = spec.options.notFoundGraceMs
@@ -52,7 +53,7 @@ export class HttpProducerDriver implements ProducerDriver, DispatchHost {
     await this.#client.open()
     const { topic, brokerTopic, partitions } = this.#spec.topic
     this.targets = targetsOf(
-      { topic, brokerTopic, prefix: this.#prefix },
+      { topic, brokerTopic, prefix: this.#context.prefix, nativeGroups: this.#context.nativeGroups },
       this.#options,
       this.#spec.options,
       this.#client,

@@ -42,9 +42,18 @@ export const adapter: AdapterDefinition = {
   producerOptions: kafkaProducerFields,
   consumerOptions: kafkaConsumerFields,
   optionsFromUrl,
+  nativeNames: { topic: topicNameProblem, group: () => undefined },
   connect: (options, context) => connect(options as KafkaValues, context),
   classifyError,
   classes: () => ({ Producer: KafkaProducer, ConsumerLoop: KafkaConsumerLoop }),
+}
+
+/** Kafka's rule for topics (`org.apache.kafka.common.internals.Topic`). Groups may have any name. */
+function topicNameProblem(name: string): string | undefined {
+  const isLegal = /^[A-Za-z0-9._-]{1,249}$/.test(name) && name !== '.' && name !== '..'
+  return isLegal
+    ? undefined
+    : "must be 1 to 249 characters of A-Z, a-z, 0-9, '.', '_' and '-', as Kafka takes no others"
 }
 
 function connect(options: KafkaValues, context: TransportContext): TransportDriver {

@@ -5,6 +5,7 @@ import {
   StreamError,
   type TopicInfo,
   type TopicSpec,
+  topicLabel,
   topicMissing,
 } from '@streamswitch/core/driver'
 import type { ITopicConfig, Kafka, Admin as KafkajsAdmin } from 'kafkajs'
@@ -92,7 +93,7 @@ export class KafkaAdmin implements Admin {
   async #provision(admin: KafkajsAdmin, spec: TopicSpec): Promise<TopicInfo> {
     const existing = await partitionCount(admin, spec.brokerTopic)
     if (existing !== undefined) return this.#checked(spec, existing)
-    if (spec.provision !== 'create') throw topicMissing('kafka', spec.topic)
+    if (spec.provision !== 'create') throw topicMissing('kafka', spec)
     // kafkajs's own wait for leaders begins with a tenth of a second in which nothing is asked.
     await this.#create(admin, spec)
     // Metadata shows leaders before these know of it themselves: only an answer from each says that the topic can be used.
@@ -120,7 +121,7 @@ export class KafkaAdmin implements Admin {
     if (spec.partitions === undefined || spec.partitions === partitions || spec.provision === 'none')
       return { topic: spec.topic, partitions }
     throw new StreamError(
-      `topic '${spec.topic}' has ${partitions} partitions, not ${spec.partitions}: keys would move if the number changed`,
+      `${topicLabel(spec)} has ${partitions} partitions, not ${spec.partitions}: keys would move if the number changed`,
       {
         code: 'CONFLICT',
         retryable: false,

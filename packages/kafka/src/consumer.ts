@@ -132,7 +132,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
         this.#missing.delete(brokerTopic)
         continue
       }
-      const error = topicMissing('kafka', topic.topic)
+      const error = topicMissing('kafka', topic)
       if (topic.provision === 'create') throw error
       this.#reportMissing(topic, error)
     }
@@ -342,12 +342,8 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
   }
 
   #makeIntake(place: Place, epoch: number, start: IntakeStart): PartitionIntake {
-    return new PartitionIntake(
-      { topic: this.#topicName(place.topic), partition: place.partition, epoch },
-      place.topic,
-      start,
-      this,
-    )
+    const { topic, origin } = this.#topics.get(place.topic) ?? { topic: place.topic, origin: place.topic }
+    return new PartitionIntake({ topic, origin, partition: place.partition, epoch }, place.topic, start, this)
   }
 
   #enter(intake: PartitionIntake): void {

@@ -39,6 +39,9 @@ function topicOf({ brokerName, ttlMs, provision }: TopicSource, partitions: numb
   return {
     topic: brokerName,
     brokerTopic: brokerName,
+    derivedName: brokerName,
+    origin: brokerName,
+    native: false,
     partitions,
     retention: { maxAgeMs: ttlMs },
     provision,

@@ -31,6 +31,8 @@ export const adapter: AdapterDefinition = {
   producerOptions: memoryProducerFields,
   consumerOptions: memoryConsumerFields,
   optionsFromUrl,
+  // It holds any name.
+  nativeNames: { topic: () => undefined, group: () => undefined },
   connect: (options, context) => connect(options as OptionValues<typeof memoryFields>, context),
   classifyError,
   classes: () => ({ Producer: MemoryProducer, ConsumerLoop: MemoryConsumerLoop }),

@@ -34,7 +34,7 @@ export class MemoryAdmin implements Admin {
 
   async lag(spec: TopicSpec, brokerGroup: string): Promise<readonly PartitionLag[]> {
     const topic = this.#broker.topic(spec.brokerTopic)
-    if (topic === undefined) throw topicMissing('memory', spec.topic)
+    if (topic === undefined) throw topicMissing('memory', spec)
     const group = topic.group(brokerGroup)
     if (group === undefined) {
       throw new StreamError(`topic '${spec.topic}' has no group '${brokerGroup}'`, {

@@ -16,7 +16,9 @@ export class MemoryBroker {
         throw partitionConflict('memory', spec.topic, length, spec.partitions)
       return existing
     }
-    if (spec.provision !== 'create') throw topicMissing('memory', spec.topic)
+    // A native topic can't be here before anybody makes it: the broker began empty.
+    const isMade = spec.provision === 'create' || (spec.native && spec.groups === 'create')
+    if (!isMade) throw topicMissing('memory', spec)
     const topic = new Topic(spec.topic, spec.partitions ?? 1, spec.retention, maxBytes)
     this.#topics.set(spec.brokerTopic, topic)
     return topic

@@ -7,6 +7,7 @@ import {
   type PartitionLag,
   type StartPosition,
   startOf,
+  type TopicSpec,
 } from '@streamswitch/core/driver'
 import type { MemoryBroker } from './connection.js'
 import type { Group, Member } from './group.js'
@@ -41,7 +42,7 @@ export class MemoryConsumerDriver implements ConsumerDriver {
       const group = topic.ensureGroup(this.#spec.brokerGroup, (partition) =>
         offsetOf(startOf(this.#spec.from, partition), spec.topic, partition, topic.logs[partition] as Log, this.#sink),
       )
-      const membership = new Membership(spec.topic, topic, group, this.#sink, this.#spec.ordering)
+      const membership = new Membership(spec, topic, group, this.#sink, this.#spec.ordering)
       this.#memberships.push(membership)
       membership.join()
     }
@@ -88,6 +89,7 @@ export class MemoryConsumerDriver implements ConsumerDriver {
 /** One member's part in one group: what it owns and what it has taken. */
 class Membership implements Member {
   readonly topicName: string
+  readonly #origin: string
   readonly group: Group
   readonly #topic: Topic
   readonly #sink: ConsumerSink
@@ -98,8 +100,9 @@ class Membership implements Member {
   readonly #waitingForRoom = new Set<PartitionAssignment>()
   #stopped = false
 
-  constructor(topicName: string, topic: Topic, group: Group, sink: ConsumerSink, ordering: 'key' | 'none') {
-    this.topicName = topicName
+  constructor(spec: TopicSpec, topic: Topic, group: Group, sink: ConsumerSink, ordering: 'key' | 'none') {
+    this.topicName = spec.topic
+    this.#origin = spec.origin
     this.#topic = topic
     this.group = group
     this.#sink = sink
@@ -122,7 +125,7 @@ class Membership implements Member {
     const state = this.group.partitions[partition]
     if (state === undefined) return
     state.epoch += 1
-    const assignment = { topic: this.topicName, partition, epoch: state.epoch }
+    const assignment = { topic: this.topicName, origin: this.#origin, partition, epoch: state.epoch }
     this.#owned.set(partition, assignment)
     this.#taken.set(assignment, new Set())
     this.#sink.assigned([assignment])

@@ -5,7 +5,6 @@ import {
   type CloseOptions,
   ConsumerLoop,
   type ConsumerSettings,
-  deadLetterTopic,
   type Logger,
   messageOf,
   Producer,
@@ -137,7 +136,7 @@ export class TestTransport extends Transport {
 
   /** What a topic keeps: everything that was sent to it, whether it was handled or not. Decoded as JSON, unless told otherwise. */
   messages<T = unknown>(topic: string, decode: (bytes: Buffer) => unknown = fromJson): TestMessage<T>[] {
-    return messagesOf<T>(memoryBroker(this.#name).topic(this.topicSpec(topic).brokerTopic), decode)
+    return this.#messagesOf(this.topicSpec(topic).brokerTopic, decode)
   }
 
   /** The dead letters of a group. What went wrong stands in their headers, under `DEAD_LETTER_HEADERS`. */
@@ -146,7 +145,11 @@ export class TestTransport extends Transport {
     group: string,
     decode: (bytes: Buffer) => unknown = fromJson,
   ): TestMessage<T>[] {
-    return this.messages<T>(deadLetterTopic(topic, group), decode)
+    return this.#messagesOf(this.deadLetterSpec(topic, group).brokerTopic, decode)
+  }
+
+  #messagesOf<T>(brokerTopic: string, decode: (bytes: Buffer) => unknown): TestMessage<T>[] {
+    return messagesOf<T>(memoryBroker(this.#name).topic(brokerTopic), decode)
   }
 
   /** Closes loops and producers, as every transport does, and lets the broker go. */

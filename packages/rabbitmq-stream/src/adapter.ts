@@ -21,6 +21,7 @@ import { StreamAdmin } from './admin.js'
 import type { ConnectionSource } from './connection.js'
 import { StreamConsumerDriver } from './consumer.js'
 import { classifyError } from './errors.js'
+import { isRecordName } from './group-records.js'
 import {
   environmentUrl,
   optionsFromUrl,
@@ -37,6 +38,9 @@ import { streamReplies } from './replies.js'
 /** Names of streams have 255 bytes at most, the topic's and its prefix included. */
 const MAX_BINDING_KEY_BYTES = 100
 
+const MAX_NAME_BYTES = 255
+const MAX_GROUP_BYTES = 240
+
 /** RabbitMQ streams, by the stream protocol: RabbitMQ 3.13 or newer. */
 export const adapter: AdapterDefinition = {
   ...officialIdentity('rabbitmq-stream'),
@@ -47,6 +51,7 @@ export const adapter: AdapterDefinition = {
   producerOptions: streamProducerFields,
   consumerOptions: streamConsumerFields,
   optionsFromUrl,
+  nativeNames: { topic: streamNameProblem, group: groupNameProblem },
   connect: (options, context) => connect(options as OptionValues<OptionFields> as StreamSettings, context),
   classifyError,
   classes: () => ({ Producer: RabbitmqStreamProducer, ConsumerLoop: RabbitmqStreamConsumerLoop }),
@@ -70,6 +75,20 @@ function connect(settings: StreamSettings, context: TransportContext): Transport
     replies: streamReplies(source),
     close: async () => {},
   }
+}
+
+/** The broker's rule: streams are queues. */
+function streamNameProblem(name: string): string | undefined {
+  if (Buffer.byteLength(name) > MAX_NAME_BYTES)
+    return `must have at most ${MAX_NAME_BYTES} bytes, as RabbitMQ takes no more`
+  return name.startsWith('amq.') ? "must not begin with 'amq.', which RabbitMQ reserves" : undefined
+}
+
+/** The group's name is the reference under which streams store its offset; what else is kept of it has references that begin so. */
+function groupNameProblem(name: string): string | undefined {
+  if (Buffer.byteLength(name) > MAX_GROUP_BYTES) return `must have at most ${MAX_GROUP_BYTES} bytes`
+  if (name.startsWith('publisher:')) return "must not begin with 'publisher:', which locks of publishers do"
+  return isRecordName(name) ? 'must not end as what is kept of another group (`<group>:epoch`, …)' : undefined
 }
 
 function checkProducer(options: StreamProducerSettings, spec: TopicSpec): void {
@@ -106,13 +125,18 @@ function checkConsumer(options: StreamConsumerSettings, topics: readonly TopicSp
   problems.throwIfAny('invalid options of a loop', { transport: 'rabbitmq-stream', topic, operation: 'configure' })
 }
 
-function checkBindingKeys(problems: Problems, keys: readonly string[] | undefined, { partitions }: TopicSpec): void {
+function checkBindingKeys(
+  problems: Problems,
+  keys: readonly string[] | undefined,
+  { partitions, native, provision }: TopicSpec,
+): void {
   const path = 'rabbitmq-stream.bindingKeys'
   if (keys === undefined) return
   if (new Set(keys).size < keys.length) problems.add(path, 'must not hold a key twice')
   if (keys.some((key) => Buffer.byteLength(key) > MAX_BINDING_KEY_BYTES))
     problems.add(path, `must be keys of at most ${MAX_BINDING_KEY_BYTES} bytes: they are part of their stream's name`)
-  if (partitions !== undefined && partitions !== keys.length)
+  const isFound = native && provision !== 'create'
+  if (!isFound && partitions !== undefined && partitions !== keys.length)
     problems.add('partitions', `must be left out or ${keys.length}: there is one for each of the bindingKeys`)
 }
 

@@ -83,7 +83,7 @@ export class StreamAdmin implements Admin {
   async lag(spec: TopicSpec, brokerGroup: string): Promise<readonly PartitionLag[]> {
     return this.#with('lag', spec.topic, async (client) => {
       const topology = await findTopic(client, spec.brokerTopic)
-      if (topology === undefined) throw topicMissing(TRANSPORT, spec.topic)
+      if (topology === undefined) throw topicMissing(TRANSPORT, spec)
       const positions = await Promise.all(
         topology.streams.map((stream) =>
           new GroupRecordStore(client.locator, stream, brokerGroup, spec.topic).position(),

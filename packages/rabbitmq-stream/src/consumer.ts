@@ -67,7 +67,7 @@ export class StreamConsumerDriver implements ConsumerDriver {
     for (const topic of topics) {
       const { streams, superStream } = await ensureTopic(client, topic, this.#source, options.bindingKeys)
       for (const [partition, stream] of streams.entries()) {
-        await membership.join({ topic: topic.topic, partition, stream, superStream }, signal)
+        await membership.join({ topic: topic.topic, origin: topic.origin, partition, stream, superStream }, signal)
       }
     }
     await membership.joined(signal)

@@ -198,6 +198,11 @@ export class GroupRecordStore {
   }
 }
 
+/** Whether a reference is that of something that is kept of a group beside its offset. */
+export function isRecordName(reference: string): boolean {
+  return /:(?:epoch|started|alone|alive|step-back|before-first|try\.\d+)$/.test(reference)
+}
+
 function pack({ offset, attempts }: Attempt): bigint {
   const counted = BigInt(attempts) > MAX_ATTEMPTS ? MAX_ATTEMPTS : BigInt(attempts)
   return (counted << OFFSET_BITS) | BigInt(offset)

@@ -62,6 +62,8 @@ export interface MemberContext {
 
 export interface PartitionName {
   readonly topic: string
+  /** `TopicSpec.origin`. Left out: `topic`. */
+  readonly origin?: string
   readonly partition: number
   readonly stream: string
   readonly superStream: string | undefined
@@ -287,7 +289,7 @@ export class PartitionMember implements Candidate {
 
   async #begin(term: Term, records: GroupRecords, start: number): Promise<void> {
     const { client, sink, group, options, ownEpochs } = this.#context
-    const { topic, partition, stream } = this.name
+    const { topic, origin = topic, partition, stream } = this.name
     const owner = `${stream} ${group}`
     const isOwn = records.epoch !== 0 && records.epoch === ownEpochs.get(owner)
     const epoch = Math.max(records.epoch, Date.now()) + 1 + Math.floor(Math.random() * EPOCH_SPREAD)
@@ -296,7 +298,7 @@ export class PartitionMember implements Candidate {
     if (stored > epoch) return this.#giveUp(term)
     ownEpochs.set(owner, epoch)
     const active = new ActivePartition({
-      assignment: { topic, partition, epoch },
+      assignment: { topic, origin, partition, epoch },
       stream,
       group,
       start,

@@ -37,6 +37,9 @@ function topicOf({ brokerName, ttlMs, provision }: ReplySenderSpec): TopicSpec {
   return {
     topic: brokerName,
     brokerTopic: brokerName,
+    derivedName: brokerName,
+    origin: brokerName,
+    native: false,
     partitions: 1,
     retention: { maxAgeMs: ttlMs },
     provision,

@@ -25,7 +25,7 @@ export interface Topology {
 }
 
 /**
- * Makes or checks a topic: a plain stream for one partition, else a super stream whose partitions are called `<topic>-0`, …, or
+ * Makes or checks a topic (a native one may have streams and binding keys of any names, several keys to a stream): a plain stream for one partition, else a super stream whose partitions are called `<topic>-0`, …, or
  * `<topic>-<binding key>`, as RabbitMQ's own tools call them. Rejects with NOT_FOUND or CONFLICT.
  */
 export async function ensureTopic(
@@ -34,11 +34,12 @@ export async function ensureTopic(
   source: ConnectionSource,
   bindingKeys?: readonly string[],
 ): Promise<Topology> {
-  const spec = bindingKeys === undefined ? wanted : { ...wanted, partitions: bindingKeys.length }
+  const isKeyed = bindingKeys !== undefined && (!wanted.native || wanted.provision === 'create')
+  const spec = isKeyed ? { ...wanted, partitions: bindingKeys.length } : wanted
   const existing = await findComplete(client, spec)
   if (existing?.superStream === undefined) await refusePartition(client, spec, source.context.prefix)
   if (existing !== undefined) return checked(existing, spec)
-  if (spec.provision !== 'create') throw topicMissing(TRANSPORT, spec.topic)
+  if (spec.provision !== 'create') throw topicMissing(TRANSPORT, spec)
   const settled = streamArguments(spec.retention, source.settings)
   if (bindingKeys !== undefined || (spec.partitions ?? 1) > 1)
     await createSuperStream(client, spec, bindingKeys, settled, source.context.prefix)
@@ -161,7 +162,8 @@ export async function findTopic(client: StreamClient, brokerTopic: string): Prom
 /** Partitions of a super stream, `undefined` where there is none. While it is being made, it is there without them. */
 async function partitionsOf(client: StreamClient, superStream: string): Promise<readonly string[] | undefined> {
   try {
-    return await client.queryPartitions({ superStream })
+    // A stream that several keys lead to is listed once for each.
+    return [...new Set(await client.queryPartitions({ superStream }))]
   } catch (error) {
     if (hasCode(error, ResponseCode.streamDoesNotExist)) return undefined
     throw error

@@ -19,6 +19,7 @@ import { Connector } from './connection.js'
 import { RedisConsumerDriver } from './consumer.js'
 import { classifyError } from './errors.js'
 import { Incarnations } from './incarnations.js'
+import { streamNameProblem } from './keys.js'
 import {
   checkTogether,
   optionsFromUrl,
@@ -43,6 +44,7 @@ export const adapter: AdapterDefinition = {
   producerOptions: redisProducerFields,
   consumerOptions: redisConsumerFields,
   optionsFromUrl,
+  nativeNames: { topic: streamNameProblem, group: () => undefined },
   connect: (options, context) => connect(options as RedisSettings, context),
   classifyError,
   classes: () => ({ Producer: RedisProducer, ConsumerLoop: RedisConsumerLoop }),

@@ -1,7 +1,7 @@
 import { type Admin, type PartitionLag, StreamError, type TopicInfo, type TopicSpec } from '@streamswitch/core/driver'
 import type { Connection, Connector } from './connection.js'
 import { classifyError } from './errors.js'
-import { metaKey, partitionsOf } from './keys.js'
+import { keyBase, metaKey, partitionsOf } from './keys.js'
 import { readLags } from './lag.js'
 import { provisionTopic, streamsOf } from './topic.js'
 
@@ -53,10 +53,10 @@ export class RedisAdmin implements Admin {
 
   deleteTopic(spec: TopicSpec): Promise<void> {
     return this.#connected('deleteTopic', spec.topic, async (connection) => {
-      const streams = await streamsOf(connection, spec.brokerTopic)
+      const streams = await streamsOf(connection, spec)
       for (const stream of streams) await requireStream(connection, stream)
       const owned = await Promise.all(
-        [spec.brokerTopic, ...streams].map((name) => scan(connection, `${escapeGlob(`ss:{${name}}:`)}*`)),
+        [spec.brokerTopic, ...streams].map((name) => scan(connection, `${escapeGlob(`${keyBase(name)}:`)}*`)),
       )
       for (const key of new Set([...streams, ...owned.flat()])) await connection.call('UNLINK', key)
     })

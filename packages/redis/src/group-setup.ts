@@ -87,9 +87,8 @@ export class GroupSetup {
 
   /** Topics that a pattern found leave in their own way. */
   #mayMiss(topic: TopicSpec, error: unknown): error is StreamError {
-    return (
-      this.#spec.topics.length > 1 && topic.groups === undefined && isStreamError(error) && error.code === 'NOT_FOUND'
-    )
+    const isListed = this.#spec.topics.length > 1 && (topic.groups === undefined || topic.native)
+    return isListed && isStreamError(error) && error.code === 'NOT_FOUND'
   }
 
   /**

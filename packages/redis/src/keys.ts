@@ -1,4 +1,4 @@
-import type { DedupeMark, TopicSpec } from '@streamswitch/core/driver'
+import { type DedupeMark, escapeName, type TopicSpec } from '@streamswitch/core/driver'
 
 /** Version of everything that this adapter keeps on the server besides the messages. A newer one is refused. */
 export const FORMAT_VERSION = 1
@@ -9,6 +9,8 @@ export const FORMAT_VERSION = 1
  */
 export interface Partition {
   readonly topic: string
+  /** `TopicSpec.origin`. */
+  readonly origin: string
   readonly number: number
   readonly stream: string
   /** Who reads it for this group, until when, and how far the group is. */
@@ -22,39 +24,60 @@ export function streamKey(brokerTopic: string, partition: number, partitions: nu
   return partitions === 1 ? brokerTopic : `${brokerTopic}:${partition}`
 }
 
+/**
+ * What begins the names of all keys that belong to a stream or topic, so that they hash to its slot. That is decided by the text
+ * within the first braces of a key, if there is one, else by the whole key.
+ */
+export function keyBase(name: string): string {
+  if (!name.includes('}')) return `ss:{${name}}`
+  const tag = hashTag(name)
+  return tag === undefined ? `ss:{}${escapeName(name)}` : `ss:{${tag}}${escapeName(name)}`
+}
+
+/** What keeps a key from being a native topic; `undefined` where nothing does. */
+export function streamNameProblem(name: string): string | undefined {
+  if (!name.includes('}') || hashTag(name) !== undefined) return undefined
+  return "must have no '}' outside of a hash tag ('{tag}'), since its other keys could not be in its slot"
+}
+
+/** See https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags. */
+function hashTag(name: string): string | undefined {
+  return /^[^{]*\{([^}]+)\}/.exec(name)?.[1]
+}
+
 /** Format version, partition count and retention of a topic. */
 export function metaKey(brokerTopic: string): string {
-  return `ss:{${brokerTopic}}:meta`
+  return `${keyBase(brokerTopic)}:meta`
 }
 
 /** Live members of a group, by the time of their last heartbeat. */
 export function membersKey(brokerTopic: string, brokerGroup: string): string {
-  return `ss:{${brokerTopic}}:members:${brokerGroup}`
+  return `${keyBase(brokerTopic)}:members:${brokerGroup}`
 }
 
 /** A stream of one entry, which is new whenever a member came, went or gave a partition back. */
 export function changesKey(brokerTopic: string, brokerGroup: string): string {
-  return `ss:{${brokerTopic}}:changes:${brokerGroup}`
+  return `${keyBase(brokerTopic)}:changes:${brokerGroup}`
 }
 
 /** The last record that a producer has stored in a stream. */
 export function sessionKey(stream: string, session: string): string {
-  return `ss:{${stream}}:session:${session}`
+  return `${keyBase(stream)}:session:${session}`
 }
 
 /** The last sequence that is stored under a `publisherName`. */
 export function publisherKey(stream: string, publisherName: string): string {
-  return `ss:{${stream}}:publisher:${publisherName}`
+  return `${keyBase(stream)}:publisher:${publisherName}`
 }
 
 /** That a message is claimed or done in a group; in the slot of its stream where that is known, else of its topic. */
 export function markKey(mark: DedupeMark & { readonly place: string | undefined }): string {
-  return `ss:{${mark.place ?? mark.topic}}:handled:${mark.group}:${mark.id}`
+  return `${keyBase(mark.place ?? mark.topic)}:handled:${escapeName(mark.group)}:${mark.id}`
 }
 
 /** What groups keep beside a stream. */
 function leaseKey(stream: string, brokerGroup: string): string {
-  return `ss:{${stream}}:lease:${brokerGroup}`
+  return `${keyBase(stream)}:lease:${brokerGroup}`
 }
 
 /** The partitions of a topic as one group sees them. */
@@ -63,10 +86,11 @@ export function partitionsOf(spec: TopicSpec, partitions: number, brokerGroup: s
     const stream = streamKey(spec.brokerTopic, number, partitions)
     return {
       topic: spec.topic,
+      origin: spec.origin,
       number,
       stream,
       lease: leaseKey(stream, brokerGroup),
-      attempts: `ss:{${stream}}:attempts:${brokerGroup}`,
+      attempts: `${keyBase(stream)}:attempts:${brokerGroup}`,
     }
   })
 }

@@ -223,7 +223,8 @@ export class LeaseMembership implements Membership {
     if (!(await this.#setup.ensureIfThere(partition))) return undefined
     const lease = await this.#calls.take(partition)
     if (lease === undefined) return undefined
-    const assignment = { topic: partition.topic, partition: partition.number, epoch: lease.epoch }
+    const { topic, origin, number } = partition
+    const assignment = { topic, origin, partition: number, epoch: lease.epoch }
     const reader = new PartitionReader(this.#context, partition, assignment, lease.token, {
       fenced: () => this.fenced(assignment),
       stray: () => void this.#startOver(assignment),

@@ -113,7 +113,8 @@ export class SharedMembership implements Membership {
   }
 
   #share(partition: Partition): Share {
-    const assignment: PartitionAssignment = { topic: partition.topic, partition: partition.number, epoch: Date.now() }
+    const { topic, origin, number } = partition
+    const assignment: PartitionAssignment = { topic, origin, partition: number, epoch: Date.now() }
     const unsettled = new Set<string>()
     const share: Share = {
       partition,

@@ -44,7 +44,8 @@ end
 
 /**
  * KEYS: metadata, the stream of the topic's own name.
- * ARGV: provision, partitions or '', format version, maxAgeMs or '', maxBytes or '', maxMessages or '', partitions when it was there last or ''.
+ * ARGV: provision, partitions or '', format version, maxAgeMs or '', maxBytes or '', maxMessages or '', partitions when it was there last or '',
+ * '1' for a native topic.
  * Replies 'ok', the number of partitions and '1' where the metadata say so; or what is wrong.
  */
 const PROVISION = new Script(`${EVEN_WHEN_FULL}${TOPIC_FACTS}
@@ -57,7 +58,8 @@ if version and version > tonumber(ARGV[3]) then return {'newer', meta[1]} end
 local recorded = partitionsIn(meta[2])
 local found = recorded
 if not recorded then
-  local highest = highestStream(topic)
+  -- A stream of others is one stream, whatever else begins with its name.
+  local highest = ARGV[8] == '1' and provision ~= 'create' and -1 or highestStream(topic)
   local given = wanted or tonumber(ARGV[7])
   if highest >= 0 then
     if not given or given <= highest or given == 1 or provision == 'verify' then
@@ -113,6 +115,7 @@ export async function provisionTopic(
     maxBytes ?? '',
     maxMessages ?? '',
     before ?? '',
+    spec.native ? '1' : '',
   ]
   const reply = (await connection.run(PROVISION, [metaKey(spec.brokerTopic), spec.brokerTopic], args)) as Buffer[]
   const [outcome, detail, recorded] = reply.map(String)
@@ -122,7 +125,7 @@ export async function provisionTopic(
 
 function refusal(spec: TopicSpec, outcome: string | undefined, detail: string | undefined): StreamError {
   const context = { transport: 'redis', operation: 'open', topic: spec.topic }
-  if (outcome === 'missing') return topicMissing('redis', spec.topic)
+  if (outcome === 'missing') return topicMissing('redis', spec)
   if (outcome === 'newer') {
     return new StreamError(
       `topic '${spec.topic}' has format version ${detail}, this process knows up to ${FORMAT_VERSION}: update it`,
@@ -160,16 +163,17 @@ export function metadataDamaged(spec: TopicSpec, what: string): StreamError {
 }
 
 /** The streams that may hold messages of a topic, by its metadata or, where they are missing, by what exists. */
-export async function streamsOf(connection: Connection, brokerTopic: string): Promise<string[]> {
-  const count = Number(await connection.run(COUNT_STREAMS, [metaKey(brokerTopic), brokerTopic], []))
+export async function streamsOf(connection: Connection, { brokerTopic, native }: TopicSpec): Promise<string[]> {
+  const count = Number(await connection.run(COUNT_STREAMS, [metaKey(brokerTopic), brokerTopic], [native ? '1' : '']))
   return Array.from({ length: count }, (_, number) => streamKey(brokerTopic, number, count))
 }
 
-/** KEYS: metadata, the stream of the topic's own name. Replies the number of partitions, at least. */
+/** KEYS: metadata, the stream of the topic's own name. ARGV: '1' for a native topic. Replies the number of partitions, at least. */
 const COUNT_STREAMS = new Script(`${EVEN_WHEN_FULL}${TOPIC_FACTS}
 local hash = redis.call('TYPE', KEYS[1])['ok'] == 'hash'
 local recorded = hash and partitionsIn(redis.call('HGET', KEYS[1], 'partitions'))
 if recorded then return recorded end
+if ARGV[1] == '1' then return 1 end
 local highest = highestStream(KEYS[2])
 return highest < 0 and 1 or math.max(2, highest + 1)
 `)

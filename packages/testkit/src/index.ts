@@ -21,6 +21,7 @@ export type {
   MeansTarget,
   RecoveryBounds,
 } from './faults/suite/settings.js'
+export { type NativeNamesSettings, nativeNames } from './native-names/native-names.js'
 export { replyFaults } from './replies/reply-faults.js'
 export type { ReplyFaultSettings } from './replies/settings.js'
 export { type TlsCasesSettings, type TlsMismatch, type TlsServer, tlsCases } from './tls/tls-cases.js'

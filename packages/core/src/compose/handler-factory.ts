@@ -28,7 +28,7 @@ export interface QueueConsumer<T = unknown> extends SideOptions, Partial<Consume
 /** Where a queue is produced to, and the options of its producer. */
 export interface QueueProducer<T = unknown> extends SideOptions, ProducerSettings<T> {}
 
-/** One queue of a {@link HandlerFactory}. What both sides have in common stands here: `partitions`, `codec`, `schema`. */
+/** One queue of a {@link HandlerFactory}. What both sides have in common stands here: `nativeName`, `partitions`, `codec`, `schema`. */
 export interface Queue<T = unknown> {
   /** The topic. Default: the queue's name in the map. */
   readonly name?: string
@@ -36,6 +36,8 @@ export interface Queue<T = unknown> {
   readonly consumerLoop?: TransportChoice | QueueConsumer<T>
   /** Where its messages go. Left out: this application doesn't produce to it. */
   readonly producer?: TransportChoice | QueueProducer<T>
+  /** What the topic is called on the broker where it exists already, without prefix. */
+  readonly nativeName?: string
   readonly partitions?: number
   readonly codec?: CodecName | Codec<T>
   readonly schema?: Schema<T>
@@ -162,7 +164,7 @@ export class HandlerFactory<Values extends object = Record<string, unknown>> imp
     const problem = isPlainObject(queue) ? undefined : `must be an object, got ${describeType(queue)}`
     if (problem !== undefined) return found.add(path, problem)
     const { name: topic = name, consumerLoop, producer, ...common } = queue
-    const known = ['name', 'consumerLoop', 'producer', 'partitions', 'codec', 'schema']
+    const known = ['name', 'nativeName', 'consumerLoop', 'producer', 'partitions', 'codec', 'schema']
     for (const option of Object.keys(queue).filter((one) => !known.includes(one)))
       found.add(`${path}.${option}`, unknownOption(option, known))
     if (consumerLoop === undefined && producer === undefined)
@@ -198,8 +200,8 @@ export class HandlerFactory<Values extends object = Record<string, unknown>> imp
   /** Two loops of one group on one topic of one transport would take each other's messages. */
   #findTwins(found: Findings): void {
     const seen = new Map<string, { readonly name: string; readonly transport: Transport }[]>()
-    for (const [name, { group, topics, transport }] of this.#loops) {
-      const place = `${topics.join(',')} ${group}`
+    for (const [name, { group, topics, transport, names }] of this.#loops) {
+      const place = JSON.stringify([...names.topics.map(({ brokerTopic }) => brokerTopic), names.group.brokerGroup])
       const others = seen.get(place) ?? []
       const twin = others.find((other) => other.transport === transport)
       if (twin !== undefined)

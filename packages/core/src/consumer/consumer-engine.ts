@@ -77,7 +77,7 @@ export class ConsumerEngine {
       await Promise.all([hooks.revoked(leaving, 'graceful'), dedupe?.givenBack()])
     }
     const stopped = new StoppedPartitions({ errorPolicy: options.errorPolicy, reports, fail })
-    const group = spec.group
+    const group = spec.groupOrigin
     const outcomes = new Outcomes({
       options,
       group,

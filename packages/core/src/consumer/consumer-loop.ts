@@ -4,6 +4,7 @@ import type { PartitionAssignment, PartitionLag, StartPosition } from '../contra
 import { describe, type StreamError } from '../errors.js'
 import type { Events, LastError } from '../events.js'
 import type { Handler, Listener, Message } from '../message.js'
+import type { LoopNames } from '../native-names/loop-names.js'
 import { type CloseOptions, closeFields, signalFields, withOptions } from '../options/call-options.js'
 import { option } from '../options/fields.js'
 import { readOptions } from '../options/resolve.js'
@@ -80,6 +81,11 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     this.#engine = this.#parts.engine
     this.#events = this.#parts.events
     this.transport.attach(this)
+  }
+
+  /** @internal What its topics and group are called on the broker. */
+  get names(): LoopNames {
+    return this.#parts.names
   }
 
   /** Topics that this loop receives; with a pattern, those that it has joined by now. */
@@ -293,7 +299,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   ): void {
     if (problem !== undefined) throw this.#invalid(`${operation}: ${problem}`)
     if (this.#prepared !== undefined) throw this.#parts.error('CONFLICT', 'it has a handler already', operation)
-    this.#prepared = prepare({ stages: this.#parts.stages, group: this.group })
+    this.#prepared = prepare({ stages: this.#parts.stages, names: this.names })
   }
 
   #fail(error: StreamError): void {

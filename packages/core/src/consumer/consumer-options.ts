@@ -17,6 +17,8 @@ export const consumerFields = {
   ...topicFields,
   /** Members with the same group share the messages; every group gets all of them. */
   group: option.text(),
+  /** What the group is called on the broker, without prefix: see `groups` of the transport, which this comes before. */
+  nativeGroup: option.text(),
   /** Names this member towards the broker. Must be unique within the group. Left out: made up. */
   memberName: option.text(),
   /** How bytes become values: `json`, `bytes`, `text` or a codec of your own. What can't be decoded goes to the dead letters at once. */

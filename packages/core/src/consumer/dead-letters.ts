@@ -1,16 +1,18 @@
+import {
+  type DeadLetterTarget,
+  deadLetterSpec,
+  deadLetterTarget,
+  requireTarget,
+} from '../dead-letters/dead-letter-target.js'
 import { type ErrorCode, isStreamError, messageOf, nameOf, type StreamError, toStreamError } from '../errors.js'
 import type { Headers } from '../message.js'
-import { requirePortableName } from '../names.js'
+import { isPortableName } from '../names.js'
+import type { LoopNames } from '../native-names/loop-names.js'
 import { RecordSender } from '../producer/record-sender.js'
 import { headersSize } from '../producer/send-options.js'
 import type { Transport } from '../transport/transport.js'
 import { DEAD_LETTER_HEADERS } from '../wire/reserved-headers.js'
 import type { Delivery } from './delivery.js'
-
-/** The topic that takes a group's dead letters unless it names another: `orders.billing.dlq`. */
-export function deadLetterTopic(topic: string, group: string): string {
-  return `${topic}.${group}.dlq`
-}
 
 /** What became of a dead letter: written, perhaps as a substitute (`incomplete` says what is missing), or not. */
 export type DeadLetterResult =
@@ -23,25 +25,26 @@ export type DeadLetterResult =
  */
 export class DeadLetters {
   readonly #transport: Transport
-  readonly #group: string
+  readonly #names: LoopNames
   readonly #fixedTopic: string | undefined
   readonly #senders = new Map<string, RecordSender>()
 
   /** Throws INVALID_ARGUMENT where a topic's dead-letter name would not be portable. */
-  constructor(transport: Transport, topics: readonly string[], group: string, fixedTopic: string | undefined) {
+  constructor(transport: Transport, names: LoopNames, fixedTopic: string | undefined) {
     this.#transport = transport
-    this.#group = group
+    this.#names = names
     this.#fixedTopic = fixedTopic
-    for (const topic of topics)
-      requirePortableName(
-        "the dead-letter topic (set deadLetter: { topic: '…' })",
-        this.topicFor(topic),
-        transport.name,
-      )
+    for (const { topic } of names.topics) requireTarget(this.#targetFor(topic), transport.name)
   }
 
   topicFor(topic: string): string {
-    return this.#fixedTopic ?? deadLetterTopic(topic, this.#group)
+    return this.#targetFor(topic).name
+  }
+
+  /** Whether the dead letters of a topic have a name that can be. */
+  canTake(topic: string): boolean {
+    const { name, derived } = this.#targetFor(topic)
+    return derived || isPortableName(name)
   }
 
   /**
@@ -50,7 +53,7 @@ export class DeadLetters {
    * payload, or without both, and with a header that says what is missing.
    */
   async write(delivery: Delivery, error: unknown): Promise<DeadLetterResult> {
-    const sender = this.#sender(this.topicFor(delivery.topic))
+    const sender = this.#sender(this.#targetFor(delivery.topic))
     const { id, key, timestamp } = delivery
     const described = this.#describe(delivery, error)
     let failure: unknown
@@ -71,12 +74,16 @@ export class DeadLetters {
     await Promise.all([...this.#senders.values()].map((sender) => sender.close(timeoutMs)))
   }
 
-  #sender(topic: string): RecordSender {
-    let sender = this.#senders.get(topic)
+  #targetFor(topic: string): DeadLetterTarget {
+    return deadLetterTarget(this.#names.topic(topic), this.#names.group, this.#fixedTopic)
+  }
+
+  #sender(target: DeadLetterTarget): RecordSender {
+    let sender = this.#senders.get(target.name)
     if (sender === undefined) {
-      const spec = this.#transport.topicSpec(topic, { role: 'dead-letters' })
-      sender = new RecordSender(this.#transport, spec, `the dead-letter topic '${topic}'`)
-      this.#senders.set(topic, sender)
+      const spec = deadLetterSpec(this.#transport, target)
+      sender = new RecordSender(this.#transport, spec, `the dead-letter topic '${target.name}'`)
+      this.#senders.set(target.name, sender)
     }
     return sender
   }
@@ -87,10 +94,10 @@ export class DeadLetters {
       [DEAD_LETTER_HEADERS.error]: message.slice(0, 1000).toWellFormed(),
       [DEAD_LETTER_HEADERS.errorCode]: isStreamError(error) ? error.code : (nameOf(error) ?? 'UNKNOWN'),
       [DEAD_LETTER_HEADERS.attempts]: String(delivery.attempt),
-      [DEAD_LETTER_HEADERS.topic]: delivery.topic,
+      [DEAD_LETTER_HEADERS.topic]: delivery.origin,
       [DEAD_LETTER_HEADERS.partition]: String(delivery.partition),
       [DEAD_LETTER_HEADERS.offset]: delivery.offset,
-      [DEAD_LETTER_HEADERS.group]: this.#group,
+      [DEAD_LETTER_HEADERS.group]: this.#names.group.groupOrigin,
       [DEAD_LETTER_HEADERS.timestamp]: String(delivery.timestamp),
       [DEAD_LETTER_HEADERS.failedAt]: String(Date.now()),
     }

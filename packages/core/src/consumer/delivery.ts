@@ -165,12 +165,17 @@ export class Delivery<T = unknown> implements Message<T> {
   }
 
   get id(): string {
-    this.#id ??= `${this.assignment.topic}/${this.assignment.partition}/${this.position}`
+    this.#id ??= `${this.origin}/${this.assignment.partition}/${this.position}`
     return this.#id
   }
 
   get topic(): string {
     return this.assignment.topic
+  }
+
+  /** @internal What the topic is called for every service that uses it: `TopicSpec.origin`. */
+  get origin(): string {
+    return this.assignment.origin ?? this.assignment.topic
   }
 
   get partition(): number {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { StreamError } from '../errors.js'
 import type { Handler, Message } from '../message.js'
+import type { LoopNames } from '../native-names/loop-names.js'
 import { BatchEntryOf } from '../producer/batch-entry.js'
 import type { SendOptions } from '../producer/producer-options.js'
 
@@ -38,11 +39,16 @@ export function withOutputs(handler: Handler, forward: Forward, forwardsReturned
  * Sends outputs on. They have the message's key unless they say otherwise (`batchEntry`), and an id made of the message's, so that what
  * a repeated attempt sends again can be recognised downstream.
  */
-export function sendTo(target: OutputTarget, group: string): Forward {
+export function sendTo(target: OutputTarget, names: LoopNames): Forward {
+  const { groupOrigin } = names.group
   return (message, value, index) => {
     const entry = value instanceof BatchEntryOf ? value : undefined
     const keyed = message.key === undefined ? {} : { key: message.key }
-    const options = { id: outputId(message, group, index), ...keyed, ...entry?.options }
+    const options = {
+      id: outputId(message, names.originOf(message.topic), groupOrigin, index),
+      ...keyed,
+      ...entry?.options,
+    }
     return target.send((entry === undefined ? value : entry.value) as never, options)
   }
 }
@@ -129,8 +135,8 @@ async function drain(steps: Steps, signals: readonly AbortSignal[], emit: Emit):
 }
 
 /** The same in every attempt. Topic and group are part of it: others may pass on messages with the same id to the same topic. */
-function outputId(message: Message, group: string, index: number): string {
-  const origin = `${message.topic}/${group}/${message.id}`
+function outputId(message: Message, topic: string, group: string, index: number): string {
+  const origin = `${topic}/${group}/${message.id}`
   const clear = origin.length <= MAX_CLEAR_ID && /^[\x20-\x7e]*$/.test(origin)
   return `${clear ? origin : createHash('sha256').update(origin).digest('base64url')}/${index}`
 }

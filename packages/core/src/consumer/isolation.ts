@@ -154,7 +154,7 @@ export class Isolation {
 }
 
 function nameOf(group: string, delivery: Delivery): string {
-  return `${group}/${delivery.topic}/${delivery.partition}/${delivery.id}`
+  return `${group}/${delivery.origin}/${delivery.partition}/${delivery.id}`
 }
 
 function bounded(map: Map<string, number>, name: string, value: number): void {

@@ -1,4 +1,5 @@
 import type { Handler, Message } from '../message.js'
+import type { LoopNames } from '../native-names/loop-names.js'
 import { unknownOption } from '../options/fields.js'
 import { describeType } from '../options/problems.js'
 import { type BatchHandler, type BatchLimits, HandlerBatches } from './handler-batches.js'
@@ -48,7 +49,8 @@ const DEFAULT_MAX_WAIT_MS = 50
 /** Stages, and where a handler's values go unless it is told (`to`): what the parts of core around the handler bring. */
 export interface HandlerSurroundings {
   readonly stages: readonly HandlerStage[]
-  readonly group: string
+  /** What ids call topic and group. */
+  readonly names: LoopNames
   /** Takes what a handler yields without a `to`. Default: replies. */
   readonly forward?: Forward
 }
@@ -56,10 +58,10 @@ export interface HandlerSurroundings {
 /** A handler for single messages, with all that stands around it. */
 export function prepareHandler(
   handler: Handler,
-  { stages, group, forward: own = answerOutputs }: HandlerSurroundings,
+  { stages, names, forward: own = answerOutputs }: HandlerSurroundings,
   { to }: HandleOptions,
 ): PreparedHandler {
-  const forward = to === undefined ? own : sendTo(to, group)
+  const forward = to === undefined ? own : sendTo(to, names)
   // A plain handler without anything around it stays itself; the dispatcher runs a generator that it returns.
   const plain = to === undefined && stages.length === 0 && !isGeneratorFunction(handler)
   const inner = plain ? handler : withOutputs(handler, forward, to !== undefined)

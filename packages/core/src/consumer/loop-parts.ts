@@ -7,6 +7,7 @@ import { type ErrorCode, StreamError } from '../errors.js'
 import { Events } from '../events.js'
 import { Replies } from '../feedback/replies.js'
 import { requirePortableName } from '../names.js'
+import { LoopNames } from '../native-names/loop-names.js'
 import { splitOptions } from '../options/adapter-options.js'
 import { isTopicPattern, requirePattern, type TopicSelection } from '../topic-pattern.js'
 import { openByAdapter } from '../transport/open-transport.js'
@@ -39,6 +40,7 @@ export interface LoopParts {
   readonly events: Events<ConsumerEvents>
   /** What stands around the handler, outermost first: dedupe, replies, middleware. */
   readonly stages: readonly HandlerStage[]
+  readonly names: LoopNames
   readonly engine: ConsumerEngine
   readonly error: LoopError
 }
@@ -47,7 +49,7 @@ export interface LoopParts {
 interface Surroundings {
   readonly subject: string
   readonly group: string
-  readonly topics: readonly string[]
+  readonly names: LoopNames
   readonly transport: Transport
   readonly options: ConsumerOptionValues
   readonly events: Events<ConsumerEvents>
@@ -80,14 +82,15 @@ export function makeLoopParts<T>(
   if (pattern === undefined && topics.length === 0)
     throw error('INVALID_ARGUMENT', 'topic: must name at least one topic', 'configure')
   checkOptions(adapter, pattern !== undefined, options, error)
+  const names = new LoopNames(transport, topics, group, options)
   const problem = dedupeProblem(rest.dedupe)
   if (problem !== undefined) throw error('INVALID_ARGUMENT', problem, 'configure')
 
   const events = new Events<ConsumerEvents>(transport.logger, subject)
-  const around: Surroundings = { subject, group, topics, transport, options, events, error }
+  const around: Surroundings = { subject, group, names, transport, options, events, error }
   const dedupe = createDedupe(options.dedupe, {
     transport,
-    group,
+    names,
     marks: () => engine.driver()?.marks,
     report: (failure) => events.emit('error', failure),
   })
@@ -114,7 +117,20 @@ export function makeLoopParts<T>(
   const stages = [dedupe?.stage, replies?.stage].filter((stage) => stage !== undefined)
   stages.push(...middlewareStages([...(transport.middleware.handle ?? []), ...options.middleware]))
   const ownsTransport = shared === undefined
-  return { label: topic, group, transport, ownsTransport, topics, subscription, options, events, stages, engine, error }
+  return {
+    label: topic,
+    group,
+    transport,
+    ownsTransport,
+    topics,
+    subscription,
+    options,
+    events,
+    stages,
+    names,
+    engine,
+    error,
+  }
 }
 
 /** What options mean together, and on this transport. */
@@ -139,12 +155,15 @@ function checkOptions(
   if (ack === 'manual') requireFor(adapter, 'manualAck', "ack: 'manual'", 'configure')
 }
 
-function specOf({ group, topics, transport, options }: Surroundings, own: unknown): ConsumerSpec {
-  const { retry, handlerTimeoutMs, handlerGraceMs, partitions, retention } = options
+function specOf({ names, options }: Surroundings, own: unknown): ConsumerSpec {
+  const { retry, handlerTimeoutMs, handlerGraceMs } = options
+  const { group, brokerGroup, derivedGroup, groupOrigin } = names.group
   return {
-    topics: topics.map((topic) => transport.topicSpec(topic, { partitions, retention })),
+    topics: names.topics,
     group,
-    brokerGroup: transport.brokerGroup(group),
+    brokerGroup,
+    derivedGroup,
+    groupOrigin,
     member: options.memberName ?? `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`,
     ordering: options.ordering,
     from: options.from,
@@ -155,7 +174,7 @@ function specOf({ group, topics, transport, options }: Surroundings, own: unknow
 }
 
 /** `undefined`: the error policy decides on what can't be handled. */
-function deadLettersOf({ group, topics, transport, options, error }: Surroundings): DeadLetters | undefined {
+function deadLettersOf({ names, transport, options, error }: Surroundings): DeadLetters | undefined {
   const { deadLetter } = options
   if (deadLetter === false) return undefined
   const { capabilities, deadLetterTransport, name } = transport
@@ -166,5 +185,5 @@ function deadLettersOf({ group, topics, transport, options, error }: Surrounding
     throw error('UNSUPPORTED', what, 'configure')
   }
   const topic = typeof deadLetter === 'object' ? deadLetter.topic : undefined
-  return new DeadLetters(deadLetterTransport ?? transport, topics, group, topic)
+  return new DeadLetters(deadLetterTransport ?? transport, names, topic)
 }

@@ -1,6 +1,6 @@
 import type { ConsumerSpec, TopicSpec } from '../contract/adapter.js'
 import type { ConsumerDriver, ConsumerSink } from '../contract/consumer-driver.js'
-import { StreamError } from '../errors.js'
+import { isStreamError, StreamError } from '../errors.js'
 import { isPortableName } from '../names.js'
 import { isInternalTopic, matchesPattern } from '../topic-pattern.js'
 import type { Transport } from '../transport/transport.js'
@@ -54,7 +54,7 @@ export class TopicSubscription {
     const { pattern, deadLetters, transport, subject } = this.settings
     if (!isPortableName(topic) || isInternalTopic(topic) || !matchesPattern(pattern, topic)) return false
     const deadLetterTopic = deadLetters?.topicFor(topic)
-    if (deadLetterTopic === undefined || isPortableName(deadLetterTopic)) return deadLetterTopic !== topic
+    if (deadLetters?.canTake(topic) !== false) return deadLetterTopic !== topic
     if (!this.#skipped.has(topic) && this.#skipped.size < MAX_SKIP_WARNINGS) {
       this.#skipped.add(topic)
       transport.logger.warn(
@@ -64,13 +64,33 @@ export class TopicSubscription {
     return false
   }
 
-  /** The topics that exist now and that the loop takes, sorted. */
+  /**
+   * The topics that exist now and that the loop takes, sorted. One with a native name is taken by the name that the transport's
+   * `topics` give it, and by no other.
+   */
   async list(): Promise<string[]> {
-    const topics = await this.settings.transport.admin.topics()
-    return topics
+    const { transport } = this.settings
+    const mapped = new Set(transport.mappedTopics)
+    const wanted = [...mapped].filter((topic) => this.accepts(topic))
+    const native = new Set(wanted.map((topic) => transport.topicSpec(topic).brokerTopic))
+    const own = (await transport.admin.topics())
       .map(({ topic }) => topic)
-      .filter((topic) => this.accepts(topic))
-      .sort()
+      .filter(
+        (topic) => this.accepts(topic) && !mapped.has(topic) && !native.has(transport.topicSpec(topic).brokerTopic),
+      )
+    const found = await Promise.all(wanted.map(async (topic) => ((await this.#exists(topic)) ? [topic] : [])))
+    return [...own, ...found.flat()].sort()
+  }
+
+  async #exists(topic: string): Promise<boolean> {
+    const { transport } = this.settings
+    try {
+      await transport.admin.provision({ ...transport.topicSpec(topic), provision: 'verify', groups: 'verify' })
+      return true
+    } catch (error) {
+      if (isStreamError(error) && error.code === 'NOT_FOUND') return false
+      throw error
+    }
   }
 
   /**
@@ -142,5 +162,6 @@ export class TopicSubscription {
 /** What was found may be deleted at any moment, and must not be made again by those who only receive it. */
 function foundTopic(transport: Transport, topic: string): TopicSpec {
   const spec = transport.topicSpec(topic)
-  return { ...spec, provision: spec.provision === 'create' ? 'verify' : spec.provision, groups: spec.provision }
+  const { provision, groups = provision } = spec
+  return { ...spec, provision: provision === 'create' ? 'verify' : provision, groups }
 }

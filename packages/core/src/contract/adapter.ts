@@ -32,13 +32,19 @@ export type Provision = 'create' | 'verify' | 'none'
 export interface TopicSpec {
   /** As the user names it. */
   readonly topic: string
-  /** What it is called on the broker: `prefix` and name. */
+  /** What it is called on the broker: `prefix` and name, or a native name as it is, which may be any text that `nativeNames` lets pass. */
   readonly brokerTopic: string
+  /** What everything that belongs to the topic is named after: `brokerTopic` in safe characters (`A-Z a-z 0-9 . _ -`, at most 150), by `escapeName`. */
+  readonly derivedName: string
+  /** What headers and ids call it, for every service that uses it: `topic`, of a native one `brokerTopic`. */
+  readonly origin: string
+  /** It has a native name: it is not ours, and stays as it is found. */
+  readonly native: boolean
   /** `undefined`: what exists, else 1. A different count on the broker is CONFLICT. */
   readonly partitions: number | undefined
   readonly retention: Retention
   readonly provision: Provision
-  /** The same for groups of it. Left out: as `provision`. A topic that a pattern found is never made, and its groups are. */
+  /** The same for groups of it. Left out: as `provision`. A topic that is native, or that a pattern found, is never made, and its groups are. */
   readonly groups?: Provision
   /**
    * A dead-letter topic must keep what is written to it although nobody may be reading yet: where topics keep nothing without a group,
@@ -60,8 +66,12 @@ export interface ConsumerSpec<Extra = unknown> {
   readonly topics: readonly TopicSpec[]
   /** As the user names it. */
   readonly group: string
-  /** What it is called on the broker: `prefix` and name. */
+  /** What it is called on the broker: `prefix` and name, or a native name as it is. */
   readonly brokerGroup: string
+  /** What everything that belongs to the group is named after: see `TopicSpec.derivedName`. */
+  readonly derivedGroup: string
+  /** What headers and ids call it: `group`, of a native one `brokerGroup`. */
+  readonly groupOrigin: string
   /** Names this member within its group; unique per process and loop unless the user fixed it. */
   readonly member: string
   readonly ordering: 'key' | 'none'
@@ -74,13 +84,32 @@ export interface ConsumerSpec<Extra = unknown> {
   readonly options: Extra
 }
 
+/** A group as the user and the broker call it. See the fields of the same names in {@link ConsumerSpec}. */
+export interface GroupNames {
+  readonly group: string
+  readonly brokerGroup: string
+  readonly derivedGroup: string
+  readonly groupOrigin: string
+  /** It has a native name. */
+  readonly nativeGroup: boolean
+}
+
+/** Which native names a broker can hold: each function returns its rule where a name breaks it (`must be …`). */
+export interface NativeNameRules {
+  topic(name: string): string | undefined
+  group(name: string): string | undefined
+}
+
 /** What core gives an adapter besides its options. */
 export interface TransportContext {
   readonly logger: Logger
   /** Names this process towards the broker. */
   readonly clientId: string
-  /** Goes before every name made on the broker. Already part of `brokerTopic` and `brokerGroup`. */
+  /** Goes before every name made on the broker, apart from native ones. Already part of `brokerTopic` and `brokerGroup`. */
   readonly prefix: string
+  /** Native names by portable ones, for adapters that meet names outside of specs. Already part of these. */
+  readonly nativeTopics: Readonly<Record<string, { readonly name: string }>>
+  readonly nativeGroups: Readonly<Record<string, { readonly name: string }>>
   /** What the adapter's own variables are read from. */
   readonly environment: NodeJS.ProcessEnv
 }
@@ -97,7 +126,11 @@ export interface Admin {
   provision(spec: TopicSpec): Promise<TopicInfo>
   /** Every topic below the prefix. */
   topics(): Promise<readonly TopicInfo[]>
-  /** Lag of a group, per partition. NOT_FOUND when topic or group are missing. */
+  /**
+   * Lag of a group, per partition. NOT_FOUND when topic or group are missing.
+   *
+   * @param brokerGroup - as `transport.brokerGroup` gives it.
+   */
   lag(spec: TopicSpec, brokerGroup: string): Promise<readonly PartitionLag[]>
   /** Deletes a topic with everything in it and all that was made for it. Missing ones are no error. */
   deleteTopic(spec: TopicSpec): Promise<void>
@@ -164,6 +197,8 @@ export interface AdapterDefinition {
    * password, where the URL isn't one of this adapter's.
    */
   optionsFromUrl(url: TransportUrl): Readonly<Record<string, unknown>>
+  /** Native names of topics and groups that exist on the broker. Left out: there are none, and asking for one is UNSUPPORTED. */
+  readonly nativeNames?: NativeNameRules
   /** Makes the transport. No I/O: connections are opened by drivers and `Admin` calls. May throw INVALID_ARGUMENT for options that don't go together. */
   connect(options: OptionValues<OptionFields>, context: TransportContext): TransportDriver
   /** The adapter's table of native errors. */

@@ -10,6 +10,8 @@ import type { StreamError } from '../errors.js'
 export interface PartitionAssignment {
   /** The topic as the user names it, without prefix. */
   readonly topic: string
+  /** `TopicSpec.origin`: what messages without an id get one from. Default: `topic`. */
+  readonly origin?: string
   readonly partition: number
   /** Rises with each assignment of this partition within the group where the broker knows it (Kafka generation, lease epoch), else within the process. */
   readonly epoch: number

@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { deadLetterTopic } from '../consumer/dead-letters.js'
-import type { TopicSpec } from '../contract/adapter.js'
+import type { GroupNames, TopicSpec } from '../contract/adapter.js'
 import { type ErrorCode, StreamError } from '../errors.js'
-import { requirePortableName } from '../names.js'
 import { type CloseOptions, closeFields, signalFields, withOptions } from '../options/call-options.js'
 import type { OptionInput } from '../options/fields.js'
 import { readOptions } from '../options/resolve.js'
@@ -13,6 +11,7 @@ import { ROUTING_HEADERS } from '../wire/reserved-headers.js'
 import { type DeadLetterDetails, summaryOf } from './dead-letter.js'
 import { deadLetterFields, listFields, selectionFields } from './dead-letter-options.js'
 import type { DeadLetterReader } from './dead-letter-reader.js'
+import { deadLetterTarget } from './dead-letter-target.js'
 import { DeadLetterTopic } from './dead-letter-topic.js'
 import { type DeadLetterPage, PageGathering } from './page.js'
 import { AckRemoval, MarkerRemoval, placeOf, type Removal, settledPlace } from './removal.js'
@@ -56,6 +55,7 @@ export class DeadLetterBox implements AsyncDisposable {
   readonly #transport: Transport
   /** What holds the dead letters. */
   readonly #keeper: Transport
+  readonly #origin: { readonly topic: TopicSpec; readonly group: GroupNames }
   readonly #letters: DeadLetterTopic
   readonly #senders = new Map<string, RecordSender>()
   #turn: Promise<unknown> = Promise.resolve()
@@ -65,17 +65,21 @@ export class DeadLetterBox implements AsyncDisposable {
   constructor(transport: Transport, topic: string, options: DeadLetterBoxOptions) {
     const subject = `the dead letters of '${topic}'`
     const values = readOptions(deadLetterFields, options, { subject, transport: transport.name, topic })
-    requirePortableName('topic', topic, transport.name)
-    requirePortableName('group', values.group, transport.name)
+    const { nativeName, nativeGroup } = values
+    this.#origin = {
+      topic: transport.topicSpec(topic, { nativeName }),
+      group: transport.groupNames(values.group as string, nativeGroup),
+    }
+    const target = deadLetterTarget(this.#origin.topic, this.#origin.group, values.topic)
     this.topic = topic
-    this.group = values.group
-    this.deadLetterTopic = values.topic ?? deadLetterTopic(topic, values.group)
+    this.group = this.#origin.group.group
+    this.deadLetterTopic = target.name
     this.#transport = transport
     this.#keeper = transport.deadLetterTransport ?? transport
     if (this.#keeper === transport && transport.capabilities.deadLetters !== true)
       throw this.#error('UNSUPPORTED', `${transport.name} keeps none: open it with deadLetterTransport`, 'configure')
     requireFor(this.#keeper.adapter, 'lag', 'deadLetters()', 'configure')
-    this.#letters = new DeadLetterTopic(this.#keeper, this, values.timeoutMs)
+    this.#letters = new DeadLetterTopic(this.#keeper, { ...this.#origin, target }, values.timeoutMs)
     transport.attach(this)
   }
 
@@ -187,13 +191,13 @@ export class DeadLetterBox implements AsyncDisposable {
   }
 
   #send(letter: DeadLetterDetails): Promise<void> {
-    const { id, key, bytes, timestamp, origin } = letter
+    const { id, key, bytes, timestamp } = letter
     const headers = {
       ...letter.headers,
-      [ROUTING_HEADERS.onlyGroup]: this.group,
+      [ROUTING_HEADERS.onlyGroup]: this.#origin.group.groupOrigin,
       [ROUTING_HEADERS.replayed]: randomBytes(9).toString('base64url'),
     }
-    return this.#sender(this.#transport, this.#transport.topicSpec(origin.topic)).send({
+    return this.#sender(this.#transport, this.#origin.topic).send({
       id,
       key,
       payload: bytes,

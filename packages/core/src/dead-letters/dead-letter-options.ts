@@ -7,6 +7,10 @@ type LetterTest = (letter: DeadLetter) => boolean
 export const deadLetterFields = {
   /** The group whose dead letters they are. */
   group: option.text(),
+  /** The native name that the loops give the topic of the originals (`nativeName`), where the transport's `topics` don't. */
+  nativeName: option.text(),
+  /** The native name that the loops give the group (`nativeGroup`), where the transport's `groups` don't. */
+  nativeGroup: option.text(),
   /** The topic that holds them, where the group's loops name one (`deadLetter: { topic }`). Left out: `<topic>.<group>.dlq`. */
   topic: option.text(),
   /** Time for connecting, and for each wait for something that should come, in milliseconds. */

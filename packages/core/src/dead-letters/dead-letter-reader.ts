@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { atMost } from '../at-most.js'
 import type { Delivery } from '../consumer/delivery.js'
-import type { TopicSpec } from '../contract/adapter.js'
+import type { GroupNames, TopicSpec } from '../contract/adapter.js'
 import type { ConsumerDriver, ConsumerSink, PartitionAssignment, PartitionLag } from '../contract/consumer-driver.js'
 import { Deque } from '../deque.js'
 import { isStreamError, StreamError } from '../errors.js'
@@ -10,7 +10,6 @@ import { readOptions } from '../options/resolve.js'
 import { withSignal } from '../session.js'
 import { deadlineSignal } from '../time.js'
 import type { Transport } from '../transport/transport.js'
-import { DEAD_LETTER_GROUP } from './dead-letter-group.js'
 
 /** Most deliveries that wait to be looked at. */
 const MAX_WAITING = 500
@@ -24,6 +23,8 @@ const MAX_UNSETTLED = 10_000
 export interface ReaderSettings {
   readonly transport: Transport
   readonly topic: TopicSpec
+  /** The group that reads it. */
+  readonly group: GroupNames
   /** Time for connecting, and for each wait for something that should come, in milliseconds. */
   readonly timeoutMs: number
   readonly signal: AbortSignal | undefined
@@ -57,8 +58,7 @@ export class DeadLetterReader {
     this.driver = transport.driver.consumer(
       {
         topics: [topic],
-        group: DEAD_LETTER_GROUP,
-        brokerGroup: transport.brokerGroup(DEAD_LETTER_GROUP),
+        ...settings.group,
         member: `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`,
         ordering: 'key',
         from: undefined,
@@ -174,7 +174,7 @@ export class DeadLetterReader {
   async #unfinishedBefore(): Promise<number | undefined> {
     const { transport, topic } = this.#settings
     try {
-      return sumOf(await transport.admin.lag(topic, transport.brokerGroup(DEAD_LETTER_GROUP)))
+      return sumOf(await transport.admin.lag(topic, this.#settings.group.brokerGroup))
     } catch (error) {
       if (isStreamError(error) && error.code === 'NOT_FOUND') return undefined
       throw error

@@ -1,16 +1,17 @@
 import type { Delivery } from '../consumer/delivery.js'
-import type { TopicSpec } from '../contract/adapter.js'
+import type { GroupNames, TopicSpec } from '../contract/adapter.js'
 import { isStreamError } from '../errors.js'
 import type { Transport } from '../transport/transport.js'
 import { type DeadLetterDetails, readDeadLetter } from './dead-letter.js'
 import { DeadLetterReader } from './dead-letter-reader.js'
+import { type DeadLetterTarget, deadLetterSpec, readingGroup } from './dead-letter-target.js'
 import { settledPlace } from './removal.js'
 
 /** Whose dead letters they are, and where they are. */
 interface Origin {
-  readonly topic: string
-  readonly group: string
-  readonly deadLetterTopic: string
+  readonly topic: TopicSpec
+  readonly group: GroupNames
+  readonly target: DeadLetterTarget
 }
 
 /** A dead-letter topic as one group reads it: letters of others that share it are passed over. */
@@ -18,6 +19,7 @@ export class DeadLetterTopic {
   readonly spec: TopicSpec
   /** Longest time for one reading, in milliseconds. */
   readonly timeoutMs: number
+  readonly #group: GroupNames
   readonly #keeper: Transport
   readonly #origin: Origin
 
@@ -25,7 +27,8 @@ export class DeadLetterTopic {
   constructor(keeper: Transport, origin: Origin, timeoutMs: number) {
     this.#keeper = keeper
     this.#origin = origin
-    this.spec = keeper.topicSpec(origin.deadLetterTopic, { role: 'dead-letters' })
+    this.spec = deadLetterSpec(keeper, origin.target)
+    this.#group = readingGroup(keeper, origin.target)
     this.timeoutMs = timeoutMs
   }
 
@@ -49,6 +52,7 @@ export class DeadLetterTopic {
     const reader = new DeadLetterReader({
       transport: this.#keeper,
       topic: this.spec,
+      group: this.#group,
       timeoutMs: this.timeoutMs,
       signal,
     })
@@ -73,8 +77,11 @@ export class DeadLetterTopic {
   /** The dead letter that a record is; `undefined` for markers, and for those of other topics or groups in a shared topic. */
   letterOf(delivery: Delivery): DeadLetterDetails | undefined {
     if (settledPlace(delivery) !== undefined) return undefined
-    const { topic, group } = this.#origin
-    const letter = readDeadLetter(delivery, topic, group)
-    return letter.origin.topic === topic && letter.origin.group === group ? letter : undefined
+    const { origin, topic } = this.#origin.topic
+    const { groupOrigin, group } = this.#origin.group
+    const letter = readDeadLetter(delivery, origin, groupOrigin)
+    if (letter.origin.topic !== origin || letter.origin.group !== groupOrigin) return undefined
+    // Whatever others call them: here they have the names that they were asked for by.
+    return { ...letter, origin: { ...letter.origin, topic, group } }
   }
 }

@@ -1,4 +1,5 @@
 import type { StreamError } from '../errors.js'
+import type { LoopNames } from '../native-names/loop-names.js'
 import type { OptionValues } from '../options/fields.js'
 import type { Transport } from '../transport/transport.js'
 import { Claims } from './claims.js'
@@ -8,7 +9,7 @@ import type { MarkSettlement } from './dedupe-store.js'
 
 export interface DedupeContext {
   readonly transport: Transport
-  readonly group: string
+  readonly names: LoopNames
   /** What the present driver has to say about marks. */
   marks(): MarkSettlement | undefined
   report(error: StreamError): void
@@ -18,8 +19,8 @@ export interface DedupeContext {
 export function createDedupe(options: OptionValues<typeof dedupeFields>, context: DedupeContext): Dedupe | undefined {
   const { store, transaction, ttlMs, claimMs } = options
   const { transport, marks, report } = context
-  const group = transport.brokerGroup(context.group)
-  const topicName = (topic: string): string => transport.topicSpec(topic).brokerTopic
+  const group = context.names.group.brokerGroup
+  const topicName = (topic: string): string => context.names.topic(topic).brokerTopic
   const markOf = ({ topic, id }: { readonly topic: string; readonly id: string }) => ({
     topic: topicName(topic),
     group,

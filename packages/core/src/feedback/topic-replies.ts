@@ -57,8 +57,7 @@ class TopicInbox implements ReplyInboxDriver {
     this.#topic = topicOf(transport, `${REPLIES}.${spec.instance}`, spec.ttlMs)
     const consumer: ConsumerSpec = {
       topics: [this.#topic],
-      group: GROUP,
-      brokerGroup: transport.brokerGroup(GROUP),
+      ...transport.groupNames(GROUP),
       member: spec.instance,
       ordering: 'key',
       from: undefined,

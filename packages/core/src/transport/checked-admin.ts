@@ -1,10 +1,14 @@
 import type { Admin, TopicInfo, TopicSpec } from '../contract/adapter.js'
 import type { PartitionLag } from '../contract/consumer-driver.js'
+import type { TopicSettings } from '../native-names/transport-names.js'
 import { requireNames } from '../options/call-options.js'
 
 const SPEC = [
   'topic',
   'brokerTopic',
+  'derivedName',
+  'origin',
+  'native',
   'partitions',
   'retention',
   'provision',
@@ -50,12 +54,8 @@ export class CheckedAdmin implements Admin {
 }
 
 /** As in {@link CheckedAdmin}, for what `transport.topicSpec` is given. */
-export function requireTopicSettings(
-  settings: { readonly retention?: TopicSpec['retention'] | undefined },
-  topic: string,
-  transport: string,
-): void {
+export function requireTopicSettings(settings: TopicSettings, topic: string, transport: string): void {
   const subject = `the topic '${topic}'`
-  requireNames(settings, ['partitions', 'retention', 'role'], { subject, transport, topic })
+  requireNames(settings, ['partitions', 'retention', 'role', 'nativeName'], { subject, transport, topic })
   requireNames(settings.retention, RETENTION, { subject: `the retention of ${subject}`, transport, topic })
 }

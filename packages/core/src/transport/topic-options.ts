@@ -2,6 +2,8 @@ import { option } from '../options/fields.js'
 
 /** What both producers and loops may say of a topic. */
 export const topicFields = {
+  /** What the topic is called on the broker where it exists already, without prefix: see `topics` of the transport, which this comes before. For one topic. */
+  nativeName: option.text(),
   /** Partitions of the topic. Left out: what exists, else 1. A different number on the broker is CONFLICT. */
   partitions: option.integer({ min: 1, max: 10_000 }),
   /** What a topic keeps, where this call makes it. */

@@ -2,16 +2,17 @@ import { randomBytes } from 'node:crypto'
 import type { ConsumerLoop } from '../consumer/consumer-loop.js'
 import type { ConsumerSettings } from '../consumer/consumer-options.js'
 import type { HandlerMiddleware } from '../consumer/handler-middleware.js'
-import type { AdapterDefinition, Admin, Provision, TopicSpec, TransportDriver } from '../contract/adapter.js'
+import type { AdapterDefinition, Admin, GroupNames, TopicSpec, TransportDriver } from '../contract/adapter.js'
 import type { Capabilities, CapabilityName } from '../contract/capabilities.js'
 import type { ReplyChannel } from '../contract/replies.js'
 import { DeadLetterBox, type DeadLetterBoxOptions } from '../dead-letters/dead-letter-box.js'
+import { deadLetterSpec, deadLetterTarget } from '../dead-letters/dead-letter-target.js'
 import { StreamError, toStreamError } from '../errors.js'
 import { ReplyInbox } from '../feedback/reply-inbox.js'
 import { ReplySender } from '../feedback/reply-sender.js'
 import { channelOf } from '../feedback/topic-replies.js'
 import { type Logger, printableLogger } from '../logger.js'
-import { requirePortableName } from '../names.js'
+import { type TopicSettings, TransportNames } from '../native-names/transport-names.js'
 import { type CloseOptions, closeFields, requireNames, withOptions } from '../options/call-options.js'
 import { isPlainObject } from '../options/fields.js'
 import { checkMiddleware } from '../options/middleware.js'
@@ -83,8 +84,7 @@ export class Transport implements AsyncDisposable {
   readonly #replyTtlMs: number
   readonly #replyInboxes = new Map<ReplyChannel, ReplyInbox>()
   readonly #replySenders = new Map<ReplyChannel, ReplySender>()
-  readonly #prefix: string
-  readonly #provision: Provision
+  readonly #names: TransportNames
   readonly #open = new Set<Closable>()
   #admin: Admin | undefined
   #closing: Promise<void> | undefined
@@ -125,14 +125,15 @@ export class Transport implements AsyncDisposable {
       environment,
       { subject: `the ${adapter.name} transport`, transport: adapter.name },
     )
-    const { clientId, prefix, provision, replyTtlMs, ...own } = values
+    const { clientId, prefix, provision, topics, groups, replyTtlMs, ...own } = values
     this.#replyTtlMs = replyTtlMs
-    this.#prefix = prefix
-    this.#provision = provision
+    this.#names = new TransportNames({ adapter, prefix, provision, topics, groups })
     this.driver = adapter.connect(own, {
       logger: this.logger,
       clientId: clientId ?? `streamswitch-${randomBytes(4).toString('hex')}`,
       prefix,
+      nativeTopics: topics,
+      nativeGroups: groups,
       environment,
     })
     const { feedback } = options
@@ -192,27 +193,41 @@ export class Transport implements AsyncDisposable {
     return new DeadLetterBox(this, topic, options)
   }
 
-  /** How a topic of this name is called and made on the broker. */
-  topicSpec(
-    topic: string,
-    settings: { partitions?: number | undefined; retention?: TopicSpec['retention']; role?: TopicSpec['role'] } = {},
-  ): TopicSpec {
-    requirePortableName('topic', topic, this.name)
+  /** How a topic of this name is called and made on the broker: `prefix` and name, or its native name. Throws INVALID_ARGUMENT for a name that can't be, UNSUPPORTED for a native one where there are none. */
+  topicSpec(topic: string, settings: TopicSettings = {}): TopicSpec {
     requireTopicSettings(settings, topic, this.name)
-    return {
-      topic,
-      brokerTopic: this.#prefix + topic,
-      partitions: settings.partitions,
-      retention: settings.retention ?? {},
-      provision: this.#provision,
-      role: settings.role ?? 'topic',
-    }
+    return this.#names.topic(topic, settings)
   }
 
-  /** What a group of this name is called on the broker. */
+  /** The topic that holds a group's dead letters, unless its loops name another: `orders.billing.dlq`. */
+  deadLetterSpec(topic: string, group: string): TopicSpec {
+    const target = deadLetterTarget(this.topicSpec(topic), this.groupNames(group), undefined)
+    return deadLetterSpec(this.deadLetterTransport ?? this, target)
+  }
+
+  /** What a group of this name is called on the broker. Throws as {@link topicSpec} does. */
   brokerGroup(group: string): string {
-    requirePortableName('group', group, this.name)
-    return this.#prefix + group
+    return this.#names.group(group, undefined).brokerGroup
+  }
+
+  /** @internal All the names of a group. */
+  groupNames(group: string, nativeName?: string): GroupNames {
+    return this.#names.group(group, nativeName)
+  }
+
+  /** @internal A topic that belongs to a native one: its name is derived, and has no prefix. */
+  derivedTopicSpec(name: string, role: TopicSpec['role']): TopicSpec {
+    return this.#names.derivedTopic(name, { role })
+  }
+
+  /** @internal As {@link derivedTopicSpec}, for a group. */
+  derivedGroupNames(name: string): GroupNames {
+    return this.#names.derivedGroup(name)
+  }
+
+  /** @internal Portable names that have a native one by `topics`. */
+  get mappedTopics(): readonly string[] {
+    return this.#names.mappedTopics
   }
 
   /** @internal Registers what must be closed before the transport. Throws CLOSED once it is. */

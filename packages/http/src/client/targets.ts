@@ -1,4 +1,4 @@
-import type { OutgoingRecord } from '@streamswitch/core/driver'
+import type { OutgoingRecord, TransportContext } from '@streamswitch/core/driver'
 import { invalidEndpoint, routeWithoutGroup } from '../errors.js'
 import { type Endpoint, isHttpUrl } from '../option-checks.js'
 import type { HttpOptionValues, HttpProducerOptionValues } from '../options.js'
@@ -45,6 +45,7 @@ export interface TopicNames {
   readonly topic: string
   readonly brokerTopic: string
   readonly prefix: string
+  readonly nativeGroups: TransportContext['nativeGroups']
 }
 
 /**
@@ -67,7 +68,7 @@ export function targetsOf(
   if (route !== undefined && Object.keys(route).length === 0) throw routeWithoutGroup(names.topic)
   const routes = Object.entries(route ?? {}).map(([group, urls]) => {
     const replicas = [...new Set(urls)].map((url) =>
-      subscriberAt(`${url}/${names.brokerTopic}/${names.prefix}${group}`, client),
+      subscriberAt(`${url}/${names.brokerTopic}/${names.nativeGroups[group]?.name ?? names.prefix + group}`, client),
     )
     return new Target(group, replicas)
   })

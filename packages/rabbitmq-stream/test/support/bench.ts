@@ -83,5 +83,8 @@ export function sourceOf(url: string): ConnectionSource {
   const { hostname, port, username, password } = new URL(url)
   const defaults = Object.fromEntries(Object.entries(streamFields).map(([name, field]) => [name, field.defaultValue]))
   const settings = { ...defaults, hosts: [`${hostname}:${port}`], username, password } as unknown as StreamSettings
-  return { settings, context: { logger: QUIET, clientId: 'test', prefix: '', environment: {} } }
+  return {
+    settings,
+    context: { logger: QUIET, clientId: 'test', prefix: '', nativeTopics: {}, nativeGroups: {}, environment: {} },
+  }
 }
