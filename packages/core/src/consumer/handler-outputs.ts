@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { StreamError } from '../errors.js'
 import type { Handler, Message } from '../message.js'
 import { BatchEntryOf } from '../producer/batch-entry.js'
+import { mayDifferFromBytes, PASSED_ON, type PassedOn } from '../producer/passed-on.js'
 import type { SendOptions } from '../producer/producer-options.js'
 
 /** Takes what a handler puts out. The promise settles with the outcome. */
@@ -43,6 +44,8 @@ export function sendTo(target: OutputTarget, group: string): Forward {
     const entry = value instanceof BatchEntryOf ? value : undefined
     const keyed = message.key === undefined ? {} : { key: message.key }
     const options = { id: outputId(message, group, index), ...keyed, ...entry?.options }
+    if (message.key !== undefined && mayDifferFromBytes(message.key))
+      Object.assign(options, { [PASSED_ON]: { message, part: 'key' } satisfies PassedOn })
     return target.send((entry === undefined ? value : entry.value) as never, options)
   }
 }

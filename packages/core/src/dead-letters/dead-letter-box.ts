@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { deadLetterTopic } from '../consumer/dead-letters.js'
+import type { Delivery } from '../consumer/delivery.js'
 import type { TopicSpec } from '../contract/adapter.js'
 import { type ErrorCode, StreamError } from '../errors.js'
 import { requirePortableName } from '../names.js'
@@ -127,7 +128,7 @@ export class DeadLetterBox implements AsyncDisposable {
    * Rejects with the first error of a send; what was sent by then is gone from the dead letters.
    */
   replay(selection: DeadLetterSelection, options: Abortable = {}): Promise<DeadLetterOutcome> {
-    return this.#take('replay', selection, options.signal, (letter) => this.#send(letter))
+    return this.#take('replay', selection, options.signal, (letter, delivery) => this.#send(letter, delivery))
   }
 
   /** Throws them away, for good. */
@@ -149,7 +150,7 @@ export class DeadLetterBox implements AsyncDisposable {
     operation: 'replay' | 'discard',
     selection: DeadLetterSelection,
     signal: AbortSignal | undefined,
-    use: (letter: DeadLetterDetails) => Promise<void>,
+    use: (letter: DeadLetterDetails, delivery: Delivery) => Promise<void>,
   ): Promise<DeadLetterOutcome> {
     const { ids, test } = this.#selector(selection, operation)
     return this.#inTurn(operation, async () => {
@@ -175,7 +176,7 @@ export class DeadLetterBox implements AsyncDisposable {
     })
   }
 
-  #send(letter: DeadLetterDetails): Promise<void> {
+  #send(letter: DeadLetterDetails, delivery: Delivery): Promise<void> {
     const { id, key, bytes, timestamp, origin } = letter
     const headers = {
       ...letter.headers,
@@ -188,6 +189,7 @@ export class DeadLetterBox implements AsyncDisposable {
       payload: bytes,
       headers,
       timestamp,
+      passedOn: { message: delivery, part: 'message' },
     })
   }
 

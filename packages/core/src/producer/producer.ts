@@ -4,6 +4,7 @@ import type { StreamError } from '../errors.js'
 import { Events, type LastError } from '../events.js'
 import type { Reply } from '../feedback/reply.js'
 import { type RequestOptions, Requests } from '../feedback/request.js'
+import type { Message } from '../message.js'
 import { type OptionsByAdapter, splitOptions } from '../options/adapter-options.js'
 import type { Schema } from '../schema.js'
 import { abortError, withSignal } from '../session.js'
@@ -12,6 +13,7 @@ import type { Transport } from '../transport/transport.js'
 import { BatchEntryOf } from './batch-entry.js'
 import { BatchSend } from './batch-send.js'
 import { EncodingQueue } from './encoding-queue.js'
+import { PASSED_ON, usersHeaders } from './passed-on.js'
 import type { PendingRecord, RecordOwner, SendReceipt } from './pending-record.js'
 import type { ProducerEvents, ProducerStats } from './producer-events.js'
 import { type ProducerOptionInput, producerFields, type SendOptions } from './producer-options.js'
@@ -67,7 +69,7 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     this.topic = topic
     const spec = this.transport.topicSpec(topic, { partitions: common.partitions, retention: common.retention })
     this.#events = new Events(this.transport.logger, `producer ${topic}`)
-    this.#encoding = new EncodingQueue(new RecordEncoder(topic, common), this.transport.name, topic)
+    this.#encoding = new EncodingQueue(new RecordEncoder(topic, common, adapter), this.transport.name, topic)
     this.#pipeline = new SendPipeline({
       transport: this.transport,
       spec,
@@ -111,6 +113,25 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   send(value: T, options?: SendOptions): Promise<SendReceipt> {
     if (this.#closing !== undefined) return Promise.reject(this.#closedError())
     return this.#chain === undefined ? this.#deliver(value, options) : this.#chain.send(value, options)
+  }
+
+  /**
+   * Passes a received message on as it is: its bytes, key, headers, id and time, whatever this producer's codec and schema are. Between transports of
+   * one kind also what only `message.native` shows (bytes that are no text, properties) stays as it came; elsewhere the header
+   * `streamswitch-not-carried` names what the transport can't carry. Reserved headers stay behind. Send middleware sees `message.value`.
+   * `key`, `headers` (added, or in place of the message's own) and the others are as for {@link send}, which also says how this settles.
+   */
+  forward(message: Message, options: SendOptions = {}): Promise<SendReceipt> {
+    const { id, key, timestamp } = message
+    const passedOn: InternalSendOptions = {
+      id,
+      timestamp,
+      ...(key === undefined ? undefined : { key }),
+      ...options,
+      headers: { ...usersHeaders(message.headers), ...options.headers },
+      [PASSED_ON]: { message, part: 'message' },
+    }
+    return this.send(message.value as T, passedOn)
   }
 
   /**
