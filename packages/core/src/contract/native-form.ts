@@ -37,7 +37,7 @@ export interface OriginalRecord {
  * @param text - what the portable message shows of it; `undefined`: nothing, since it is no text.
  */
 export function keepsNativeHeader(name: string, text: string | undefined, headers: Headers | undefined): boolean {
-  const value = headers?.[name]
-  if (value === undefined) return !name.startsWith(RESERVED_PREFIX)
-  return value === text
+  // A foreign header may be called `toString` or `__proto__`.
+  if (headers === undefined || !Object.hasOwn(headers, name)) return !name.startsWith(RESERVED_PREFIX)
+  return headers[name] === text
 }
