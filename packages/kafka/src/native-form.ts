@@ -49,6 +49,8 @@ export function nativeFieldsOf({ original, headers }: OutgoingRecord): NativeFie
   const kept = new Set<string>()
   const native = headersOf(message).filter(([bytes]) => {
     const name = bytes.toString()
+    // A name that is no text is none of the record's.
+    if (!isUtf8(bytes)) return true
     if (!keepsNativeHeader(name, Object.hasOwn(texts, name) ? texts[name] : undefined, headers)) return false
     kept.add(name)
     return true
