@@ -140,6 +140,7 @@ passesForeignMessages<readonly RawField[]>({
       logger: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
     }),
   partitions: PARTITIONS,
+  replies: true,
   kinds: [
     'tombstone',
     'repeated payload',
