@@ -28,7 +28,8 @@ export const KAFKA_FORM: NativeForm = {
     const seen = new Set<string>()
     for (const [name, value] of headersOf(message)) {
       const text = name.toString()
-      if (value === null) lost.push(`header '${text}' (null)`)
+      if (!isUtf8(name)) lost.push(`header '${text}' (name)`)
+      else if (value === null) lost.push(`header '${text}' (null)`)
       else if (!isUtf8(value)) lost.push(`header '${text}' (bytes)`)
       else if (seen.has(text)) lost.push(`header '${text}' (repeated)`)
       seen.add(text)
