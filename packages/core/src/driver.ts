@@ -44,6 +44,7 @@ export {
   type StartPosition,
   startOf,
 } from './contract/consumer-driver.js'
+export { keepsNativeHeader, type NativeForm, type OriginalRecord } from './contract/native-form.js'
 export type { ProducerDriver, ProducerReady, ProducerSink } from './contract/producer-driver.js'
 export type { OutgoingRecord, PublishBatch } from './contract/record.js'
 export type {

@@ -18,6 +18,7 @@ import { requireCompression } from './compression.js'
 import { KafkaConnection } from './connection.js'
 import { KafkaConsumerDriver } from './consumer.js'
 import { classifyError } from './errors.js'
+import { KAFKA_FORM } from './native-form.js'
 import {
   checkOptions,
   environmentUrl,
@@ -36,6 +37,7 @@ import { kafkaReplies } from './replies.js'
 export const adapter: AdapterDefinition = {
   ...officialIdentity('kafka'),
   reconnects: 'core',
+  nativeForm: KAFKA_FORM,
   defaultUrl: 'kafka://127.0.0.1:9092',
   environmentUrl,
   options: kafkaFields,

@@ -1,5 +1,6 @@
 import { type AttemptHistory, Delivery, type OutgoingRecord, type PartitionAssignment } from '@streamswitch/core/driver'
 import type { KafkaMessage } from 'kafkajs'
+import { KAFKA_FORM } from './native-form.js'
 import { ReceivedRecord } from './received-record.js'
 import { textsOf } from './record-texts.js'
 
@@ -34,6 +35,7 @@ export function toDelivery(
     position: offset,
     replyTo,
     native: message,
+    form: KAFKA_FORM,
     ...history,
   })
 }

@@ -15,8 +15,9 @@ export class Partitioner {
   }
 
   /** The partition of a key; for keyless records the partitions in turn, some records at a time. */
-  partitionOf(key: string | undefined): number {
-    if (key !== undefined) return (murmur2(Buffer.from(key)) & 0x7fffffff) % this.#partitions
+  partitionOf(key: string | Buffer | undefined): number {
+    if (key !== undefined)
+      return (murmur2(typeof key === 'string' ? Buffer.from(key) : key) & 0x7fffffff) % this.#partitions
     if (this.#run === STICKY_RUN) {
       this.#sticky = (this.#sticky + 1) % this.#partitions
       this.#run = 0

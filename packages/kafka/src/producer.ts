@@ -10,6 +10,7 @@ import type { KafkaAdmin } from './admin.js'
 import type { KafkaConnection } from './connection.js'
 import { classifyError, isConnectionError, protocolError } from './errors.js'
 import { wireSize } from './message.js'
+import { keyOf } from './native-form.js'
 import type { KafkaProducerValues, KafkaValues } from './options.js'
 import { Partitioner } from './partitioner.js'
 import type { Publisher } from './publisher.js'
@@ -67,7 +68,7 @@ export class KafkaProducerDriver implements ProducerDriver {
   }
 
   laneOf(record: OutgoingRecord): number {
-    return record.partition ?? this.#partitioner.partitionOf(record.key)
+    return record.partition ?? this.#partitioner.partitionOf(keyOf(record))
   }
 
   async publish(batch: PublishBatch): Promise<void> {

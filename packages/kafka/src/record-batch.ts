@@ -1,5 +1,6 @@
 import { type OutgoingRecord, WIRE_HEADERS } from '@streamswitch/core/driver'
 import { crc32c } from './crc32c.js'
+import { type NativeFields, nativeFieldsOf } from './native-form.js'
 
 /** How far ahead of the clock a record may be stamped, with some room for clocks that differ, in milliseconds. */
 const MAX_AHEAD_MS = 55 * 60_000
@@ -9,6 +10,7 @@ const HEAD_BYTES = 61
 const CHECKED_FROM = 21
 
 const MAGIC = 2
+const NO_HEADERS: NonNullable<NativeFields['headers']> = []
 const ID_NAME = Buffer.from(WIRE_HEADERS.id)
 const TIMESTAMP_NAME = Buffer.from(WIRE_HEADERS.timestamp)
 
@@ -24,6 +26,8 @@ export class NativeRecord {
   readonly value: Buffer | null
   readonly record: OutgoingRecord
   readonly timestamp: number
+  /** Bytes of a received record that is passed on. */
+  readonly original: NativeFields | undefined
   readonly #restamped: boolean
 
   /** @param restamp - stamps the record with the present, whatever its time is. */
@@ -31,6 +35,7 @@ export class NativeRecord {
     this.partition = partition
     this.value = record.payload ?? null
     this.record = record
+    this.original = nativeFieldsOf(record)
     this.#restamped = restamp || !(record.timestamp <= now + MAX_AHEAD_MS)
     this.timestamp = this.#restamped ? now : Math.max(0, Math.trunc(record.timestamp))
   }
@@ -93,17 +98,22 @@ export function encodeBatch(head: BatchHead, records: Uint8Array): Buffer {
 
 function bodySize(native: NativeRecord, index: number, firstTimestamp: number): number {
   const { record, value, laterTime } = native
-  let size =
-    1 + varintSize(native.timestamp - firstTimestamp) + varintSize(index) + textSize(record.key) + bytesSize(value)
+  let size = 1 + varintSize(native.timestamp - firstTimestamp) + varintSize(index) + keySize(native) + bytesSize(value)
   let headers = 1
   size += bytesSize(ID_NAME) + textSize(record.id)
   if (laterTime !== undefined) {
     headers += 1
     size += bytesSize(TIMESTAMP_NAME) + textSize(laterTime)
   }
+  const kept = native.original?.kept
   for (const name in record.headers) {
+    if (kept?.has(name)) continue
     headers += 1
     size += textSize(name) + textSize(record.headers[name])
+  }
+  for (const [name, bytes] of native.original?.headers ?? NO_HEADERS) {
+    headers += 1
+    size += bytesSize(name) + bytesSize(bytes)
   }
   return size + varintSize(headers)
 }
@@ -113,12 +123,20 @@ function writeBody(writer: Writer, native: NativeRecord, index: number, firstTim
   writer.byte(0)
   writer.varint(native.timestamp - firstTimestamp)
   writer.varint(index)
-  writer.text(record.key)
+  if (native.original === undefined) writer.text(record.key)
+  else writer.bytes(native.original.key)
   writer.bytes(value)
-  let headers = laterTime === undefined ? 1 : 2
-  for (const _ in record.headers) headers += 1
+  const received = native.original?.headers ?? NO_HEADERS
+  const kept = native.original?.kept
+  let headers = (laterTime === undefined ? 1 : 2) + received.length
+  for (const name in record.headers) if (!kept?.has(name)) headers += 1
   writer.varint(headers)
+  for (const [name, bytes] of received) {
+    writer.bytes(name)
+    writer.bytes(bytes)
+  }
   for (const name in record.headers) {
+    if (kept?.has(name)) continue
     writer.text(name)
     writer.text(record.headers[name])
   }
@@ -127,6 +145,10 @@ function writeBody(writer: Writer, native: NativeRecord, index: number, firstTim
   if (laterTime === undefined) return
   writer.bytes(TIMESTAMP_NAME)
   writer.text(laterTime)
+}
+
+function keySize({ record, original }: NativeRecord): number {
+  return original === undefined ? textSize(record.key) : bytesSize(original.key)
 }
 
 function textSize(text: string | undefined): number {

@@ -20,6 +20,7 @@ import { RedisConsumerDriver } from './consumer.js'
 import { classifyError } from './errors.js'
 import { Incarnations } from './incarnations.js'
 import { streamNameProblem } from './keys.js'
+import { REDIS_FORM } from './native-form.js'
 import {
   checkTogether,
   optionsFromUrl,
@@ -38,6 +39,7 @@ import { registerTransport } from './transports.js'
 export const adapter: AdapterDefinition = {
   ...officialIdentity('redis'),
   reconnects: 'core',
+  nativeForm: REDIS_FORM,
   defaultUrl: 'redis://127.0.0.1:6379',
   environmentUrl: (environment) => environmentText(environment, 'REDIS_URL'),
   options: redisFields,

@@ -8,6 +8,14 @@ import { type ErrorCode, isStreamError, messageOf, nameOf, type StreamError, toS
 import type { Headers } from '../message.js'
 import { isPortableName } from '../names.js'
 import type { LoopNames } from '../native-names/loop-names.js'
+import {
+  leftOutHeaders,
+  listOfMissing,
+  notCarriedBy,
+  notCarriedHeader,
+  originalFor,
+  type PassedOn,
+} from '../producer/passed-on.js'
 import { RecordSender } from '../producer/record-sender.js'
 import { headersSize } from '../producer/send-options.js'
 import type { Transport } from '../transport/transport.js'
@@ -54,13 +62,24 @@ export class DeadLetters {
    */
   async write(delivery: Delivery, error: unknown): Promise<DeadLetterResult> {
     const sender = this.#sender(this.#targetFor(delivery.topic))
+    const passedOn: PassedOn = { message: delivery, part: 'message' }
+    const whole = originalFor(this.#transport.adapter, passedOn) !== undefined
+    const notCarried = notCarriedHeader(notCarriedBy(this.#transport.adapter, delivery))
     const { id, key, timestamp } = delivery
     const described = this.#describe(delivery, error)
     let failure: unknown
-    for (const { payload, headers, incomplete } of formsOf(delivery)) {
+    for (const { payload, headers, incomplete, asItCame } of formsOf(delivery, whole)) {
       const note = incomplete === undefined ? undefined : { [DEAD_LETTER_HEADERS.incomplete]: incomplete }
+      const added = { ...described, ...notCarried, ...note }
       try {
-        await sender.send({ id, key, payload, headers: { ...headers, ...described, ...note }, timestamp })
+        await sender.send({
+          id,
+          key,
+          payload,
+          headers: { ...headers, ...added },
+          timestamp,
+          passedOn: asItCame ? passedOn : undefined,
+        })
         return { incomplete }
       } catch (cause) {
         failure = cause
@@ -110,24 +129,41 @@ interface DeadLetterForm {
   readonly headers: Headers
   /** What is left out of it. */
   readonly incomplete: string | undefined
+  /** It may be written from the original, with all that the portable form lacks. */
+  readonly asItCame: boolean
 }
 
 const NO_HEADERS: Headers = Object.freeze({})
 
-/** The message, and what to write where the transport refuses that for good. */
-function* formsOf({ bytes, headers, headersLeftOut }: Delivery): Generator<DeadLetterForm> {
+/**
+ * The message, and what to write where the transport refuses that for good.
+ *
+ * @param whole - the transport can write it as it came, with the headers that this process left out.
+ */
+function* formsOf(delivery: Delivery, whole: boolean): Generator<DeadLetterForm> {
+  const { bytes } = delivery
+  const headers = withoutIncomplete(delivery.headers)
+  if (whole) yield { payload: bytes, headers, incomplete: undefined, asItCame: true }
+  const beyond = [leftOutHeaders(delivery), ...(whole ? (delivery.form?.beyondPortable(delivery.native) ?? []) : [])]
   const without = (...missing: readonly (string | undefined)[]): string | undefined =>
-    missing.filter((one) => one !== undefined).join(', ') || undefined
-  const beyond = headersLeftOut === 0 ? undefined : `${headersLeftOut} headers beyond the limits`
+    listOfMissing([...missing, ...beyond].filter((one) => one !== undefined)) || undefined
   const payloadSize = bytes?.length ?? 0
   const headersBytes = headersSize(headers)
-  yield { payload: bytes, headers, incomplete: without(beyond) }
   const noHeaders = `headers ${headersBytes} bytes`
   const noPayload = `payload ${payloadSize} bytes`
-  if (headersBytes > 0) yield { payload: bytes, headers: NO_HEADERS, incomplete: without(noHeaders, beyond) }
-  if (payloadSize > 0) yield { payload: undefined, headers, incomplete: without(noPayload, beyond) }
+  const asItCame = false
+  yield { payload: bytes, headers, incomplete: without(), asItCame }
+  if (headersBytes > 0) yield { payload: bytes, headers: NO_HEADERS, incomplete: without(noHeaders), asItCame }
+  if (payloadSize > 0) yield { payload: undefined, headers, incomplete: without(noPayload), asItCame }
   if (headersBytes > 0 && payloadSize > 0)
-    yield { payload: undefined, headers: NO_HEADERS, incomplete: without(noPayload, noHeaders, beyond) }
+    yield { payload: undefined, headers: NO_HEADERS, incomplete: without(noPayload, noHeaders), asItCame }
+}
+
+/** Says of a dead letter that it is none to replay: whoever wrote the message has no say in that. All other headers of dead letters are replaced. */
+function withoutIncomplete(headers: Headers): Headers {
+  if (!Object.hasOwn(headers, DEAD_LETTER_HEADERS.incomplete)) return headers
+  const { [DEAD_LETTER_HEADERS.incomplete]: _incomplete, ...rest } = headers
+  return rest
 }
 
 /** The transport will never take this record, and may take less of it. */

@@ -8,9 +8,10 @@ import {
   boundedHeaders,
 } from '../arrival/arrived.js'
 import type { PartitionAssignment } from '../contract/consumer-driver.js'
+import type { NativeForm } from '../contract/native-form.js'
 import type { DedupeClaim } from '../dedupe/dedupe-store.js'
 import { StreamError } from '../errors.js'
-import type { Responder } from '../feedback/responder.js'
+import { type Answering, Unanswerable } from '../feedback/responder.js'
 import type { Headers, Message } from '../message.js'
 import { ROUTING_HEADERS } from '../wire/reserved-headers.js'
 import type { PartitionState } from './partition-state.js'
@@ -37,6 +38,8 @@ export interface DeliveryFields {
   readonly position: string | number | bigint
   readonly replyTo?: string | undefined
   readonly native: unknown
+  /** What `native` is, so that the message can be passed on as it came. Default: it holds nothing beyond these fields. */
+  readonly form?: NativeForm
   /** Handler starts of this message in this group that are on record, by this or an earlier process. Default 0. */
   readonly priorAttempts?: number
   /** Earlier sendings of which nobody knows whether they started a handler: at 3 times `retry.attempts` of them it is started no more. Default 0. */
@@ -103,6 +106,7 @@ export class Delivery<T = unknown> implements Message<T> {
   readonly position: string | number | bigint
   readonly replyTo: string | undefined
   readonly native: unknown
+  /** @internal */ readonly form: NativeForm | undefined
   /** @internal */ suspect: boolean
   /** @internal Nothing else of the process may be at work while it is. */ isolated: boolean
   /** @internal */ readonly unanswered: number
@@ -134,7 +138,7 @@ export class Delivery<T = unknown> implements Message<T> {
     undefined
   /** @internal The handler has had its time: whatever it does now, the attempt has failed. */ timedOut = false
   /** @internal Answers the request, where it is one and its handler has been started. */ responder:
-    | Responder
+    | Answering
     | undefined = undefined
   /** What it takes beside payload and key. */
   readonly #extraBytes: number
@@ -158,6 +162,7 @@ export class Delivery<T = unknown> implements Message<T> {
     this.position = fields.position
     this.replyTo = arrivedReplyTo(fields.replyTo)
     this.native = fields.native
+    this.form = fields.form
     this.attempt = arrivedAttempts(fields.priorAttempts)
     this.isolated = fields.wasAtWork ?? false
     this.suspect = this.isolated || (fields.suspect ?? false)
@@ -207,6 +212,16 @@ export class Delivery<T = unknown> implements Message<T> {
   /** Bytes that count for the inbox's limit. */
   get size(): number {
     return (this.bytes?.length ?? 0) + (this.key?.length ?? 0) + this.#extraBytes
+  }
+
+  /** @internal A reply would reach nobody: there is a reply address, and it is another system's. */
+  get unanswerable(): boolean {
+    return this.responder instanceof Unanswerable
+  }
+
+  /** @internal Bytes beside payload and key. */
+  get extraBytes(): number {
+    return this.#extraBytes
   }
 
   /** @internal */

@@ -3,7 +3,9 @@ import { StreamError } from '../errors.js'
 import type { Handler, Message } from '../message.js'
 import type { LoopNames } from '../native-names/loop-names.js'
 import { BatchEntryOf } from '../producer/batch-entry.js'
+import { mayDifferFromBytes, PASSED_ON, type PassedOn } from '../producer/passed-on.js'
 import type { SendOptions } from '../producer/producer-options.js'
+import type { Delivery } from './delivery.js'
 
 /** Takes what a handler puts out. The promise settles with the outcome. */
 export type Forward = (message: Message, value: unknown, index: number) => Promise<unknown>
@@ -49,12 +51,18 @@ export function sendTo(target: OutputTarget, names: LoopNames): Forward {
       ...keyed,
       ...entry?.options,
     }
+    if (message.key !== undefined && mayDifferFromBytes(message.key))
+      Object.assign(options, { [PASSED_ON]: { message, part: 'key' } satisfies PassedOn })
     return target.send((entry === undefined ? value : entry.value) as never, options)
   }
 }
 
-/** Without a target, what is yielded is the reply to a request, and dropped where no request is pending. */
-export const answerOutputs: Forward = (message, value) => message.respond(value)
+/**
+ * Without a target, what is yielded is the reply to a request. It is dropped where no request is pending, and where the reply address is another
+ * system's, at which no answer is possible.
+ */
+export const answerOutputs: Forward = (message, value) =>
+  (message as Delivery).unanswerable ? Promise.resolve() : message.respond(value)
 
 /** The error of a batch handler whose values have nowhere to go. */
 export function noTarget(): StreamError {

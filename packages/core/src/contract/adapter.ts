@@ -12,6 +12,7 @@ import type {
   PartitionPositions,
   StartPosition,
 } from './consumer-driver.js'
+import type { NativeForm } from './native-form.js'
 import type { ProducerDriver, ProducerSink } from './producer-driver.js'
 import type { ReplyChannel } from './replies.js'
 
@@ -180,6 +181,8 @@ export interface AdapterDefinition {
   /** URL schemes without the colon, for example `['redis', 'rediss']`. */
   readonly schemes: readonly string[]
   readonly capabilities: Capabilities
+  /** What its producer drivers can write again as it came. Default: a received message holds nothing beyond the portable form. */
+  readonly nativeForm?: NativeForm
   /** Who re-establishes connections: core (by a fresh driver), or the transport needs none. */
   readonly reconnects: 'core' | 'never'
   /** Where to connect when only the transport's name is given and none of its variables is set. */

@@ -1,4 +1,5 @@
 import type { Headers } from '../message.js'
+import type { OriginalRecord } from './native-form.js'
 
 /**
  * One encoded record on its way out. Drivers read it and never change it. Each resend hands over the same object. `payload` is exactly what goes on the wire as the
@@ -18,7 +19,9 @@ export interface OutgoingRecord {
   readonly partition: number | undefined
   /** The user's increasing number for `publishDedupe`, where a `publisherName` is set. */
   readonly sequence: bigint | undefined
-  /** Payload, key and headers together, in bytes: what batch limits count. */
+  /** Set for a received message of the same format that is passed on as it came. Drivers without a `nativeForm` never see one. */
+  readonly original?: OriginalRecord | undefined
+  /** Payload, key and headers together, in bytes, with what only `original` has: what batch limits count. */
   readonly size: number
   /** How often it was handed to a driver before: 0 at the first attempt. */
   readonly resends: number

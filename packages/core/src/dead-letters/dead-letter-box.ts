@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { Delivery } from '../consumer/delivery.js'
 import type { GroupNames, TopicSpec } from '../contract/adapter.js'
 import { type ErrorCode, StreamError } from '../errors.js'
 import { type CloseOptions, closeFields, signalFields, withOptions } from '../options/call-options.js'
@@ -131,7 +132,7 @@ export class DeadLetterBox implements AsyncDisposable {
    * Rejects with the first error of a send; what was sent by then is gone from the dead letters.
    */
   replay(selection: DeadLetterSelection, options: Abortable = {}): Promise<DeadLetterOutcome> {
-    return this.#take('replay', selection, options, (letter) => this.#send(letter))
+    return this.#take('replay', selection, options, (letter, delivery) => this.#send(letter, delivery))
   }
 
   /** Throws them away, for good. */
@@ -163,7 +164,7 @@ export class DeadLetterBox implements AsyncDisposable {
     operation: 'replay' | 'discard',
     selection: DeadLetterSelection,
     options: Abortable,
-    use: (letter: DeadLetterDetails) => Promise<void>,
+    use: (letter: DeadLetterDetails, delivery: Delivery) => Promise<void>,
   ): Promise<DeadLetterOutcome> {
     const { signal } = readOptions(signalFields, options, this.#context(operation))
     const { ids, test } = this.#selector(selection, operation)
@@ -190,7 +191,7 @@ export class DeadLetterBox implements AsyncDisposable {
     })
   }
 
-  #send(letter: DeadLetterDetails): Promise<void> {
+  #send(letter: DeadLetterDetails, delivery: Delivery): Promise<void> {
     const { id, key, bytes, timestamp } = letter
     const headers = {
       ...letter.headers,
@@ -203,6 +204,7 @@ export class DeadLetterBox implements AsyncDisposable {
       payload: bytes,
       headers,
       timestamp,
+      passedOn: { message: delivery, part: 'message' },
     })
   }
 

@@ -1,6 +1,6 @@
 import type { Delivery } from '../consumer/delivery.js'
 import type { Headers } from '../message.js'
-import { DEAD_LETTER_HEADERS } from '../wire/reserved-headers.js'
+import { DEAD_LETTER_HEADERS, NOT_CARRIED_HEADER } from '../wire/reserved-headers.js'
 
 /** A message that a group has given up, as a list shows it. */
 export interface DeadLetter {
@@ -28,6 +28,11 @@ export interface DeadLetter {
   readonly size: number
   /** What of the original the dead-letter topic could not take, and its size: `payload 3145728 bytes`. `undefined`: the dead letter is whole. */
   readonly incomplete: string | undefined
+  /**
+   * What of the original the kind of transport that keeps the dead letters has no place for: `key bytes, header 'tags' (list)`. `undefined`: nothing. A
+   * replay sends the rest.
+   */
+  readonly notCarried: string | undefined
 }
 
 /** A dead letter with all that the original had. */
@@ -38,7 +43,7 @@ export interface DeadLetterDetails extends DeadLetter {
   readonly headers: Headers
 }
 
-const ADDED: ReadonlySet<string> = new Set(Object.values(DEAD_LETTER_HEADERS))
+const ADDED: ReadonlySet<string> = new Set([...Object.values(DEAD_LETTER_HEADERS), NOT_CARRIED_HEADER])
 
 /** Reads a record of a dead-letter topic. What its headers don't say is taken as `topic` and `group` say. */
 export function readDeadLetter(delivery: Delivery, topic: string, group: string): DeadLetterDetails {
@@ -63,6 +68,7 @@ export function readDeadLetter(delivery: Delivery, topic: string, group: string)
     failedAt: number(DEAD_LETTER_HEADERS.failedAt, timestamp),
     size: bytes?.length ?? 0,
     incomplete: headers[DEAD_LETTER_HEADERS.incomplete],
+    notCarried: headers[NOT_CARRIED_HEADER],
     bytes,
     headers: Object.fromEntries(Object.entries(headers).filter(([name]) => !ADDED.has(name))),
   }

@@ -14,14 +14,14 @@ interface Chosen {
 /** One pass over a dead-letter topic that uses the chosen letters (sends them, or nothing) and then removes them. */
 export class Taking {
   readonly #removal: Removal
-  readonly #use: (letter: DeadLetterDetails) => Promise<void>
+  readonly #use: (letter: DeadLetterDetails, delivery: Delivery) => Promise<void>
   readonly #choose: (delivery: Delivery) => DeadLetterDetails | 'stays' | 'gone'
   #chosen: Chosen[] = []
   #count = 0
 
   constructor(
     removal: Removal,
-    use: (letter: DeadLetterDetails) => Promise<void>,
+    use: (letter: DeadLetterDetails, delivery: Delivery) => Promise<void>,
     choose: (delivery: Delivery) => DeadLetterDetails | 'stays' | 'gone',
   ) {
     this.#removal = removal
@@ -53,7 +53,7 @@ export class Taking {
   async #finish(): Promise<void> {
     const chosen = this.#chosen
     this.#chosen = []
-    const outcomes = await Promise.allSettled(chosen.map(({ letter }) => this.#use(letter)))
+    const outcomes = await Promise.allSettled(chosen.map(({ letter, delivery }) => this.#use(letter, delivery)))
     const done = chosen.filter((_, index) => outcomes[index]?.status === 'fulfilled').map(({ delivery }) => delivery)
     await this.#removal.remove(done, done.length === chosen.length)
     this.#count += done.length

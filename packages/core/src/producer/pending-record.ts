@@ -1,3 +1,4 @@
+import type { OriginalRecord } from '../contract/native-form.js'
 import type { OutgoingRecord } from '../contract/record.js'
 import type { StreamError } from '../errors.js'
 import type { Headers } from '../message.js'
@@ -54,6 +55,7 @@ export class PendingRecord implements OutgoingRecord {
   readonly timestamp: number
   readonly partition: number | undefined
   readonly sequence: bigint | undefined
+  readonly original: OriginalRecord | undefined
   readonly size: number
   readonly owner: RecordOwner
 
@@ -65,6 +67,7 @@ export class PendingRecord implements OutgoingRecord {
     this.timestamp = fields.timestamp
     this.partition = fields.partition
     this.sequence = fields.sequence
+    this.original = fields.original
     this.size = size
     this.owner = owner
   }

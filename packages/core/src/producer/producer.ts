@@ -4,6 +4,7 @@ import type { StreamError } from '../errors.js'
 import { Events, type LastError } from '../events.js'
 import type { Reply } from '../feedback/reply.js'
 import { type RequestOptions, Requests } from '../feedback/request.js'
+import type { Message } from '../message.js'
 import { type OptionsByAdapter, splitOptions } from '../options/adapter-options.js'
 import { type CloseOptions, closeFields, signalFields, withOptions } from '../options/call-options.js'
 import { readOptions } from '../options/resolve.js'
@@ -14,10 +15,11 @@ import type { Transport } from '../transport/transport.js'
 import { BatchEntryOf } from './batch-entry.js'
 import { BatchSend } from './batch-send.js'
 import { EncodingQueue } from './encoding-queue.js'
+import { PASSED_ON, usersHeaders } from './passed-on.js'
 import type { PendingRecord, RecordOwner, SendReceipt } from './pending-record.js'
 import type { ProducerEvents, ProducerStats } from './producer-events.js'
 import { type ProducerOptionInput, producerFields, type SendOptions } from './producer-options.js'
-import { RecordEncoder } from './record-encoder.js'
+import { type InternalSendOptions, RecordEncoder } from './record-encoder.js'
 import { SendChain } from './send-chain.js'
 import type { SendMiddleware } from './send-middleware.js'
 import { batchFields } from './send-options.js'
@@ -71,7 +73,7 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     const { partitions, retention, nativeName } = common
     const spec = this.transport.topicSpec(topic, { partitions, retention, nativeName })
     this.#events = new Events(this.transport.logger, `producer ${topic}`)
-    this.#encoding = new EncodingQueue(new RecordEncoder(topic, common), this.transport.name, topic)
+    this.#encoding = new EncodingQueue(new RecordEncoder(topic, common, adapter), this.transport.name, topic)
     this.#pipeline = new SendPipeline({
       transport: this.transport,
       spec,
@@ -116,6 +118,25 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     if (this.#closing !== undefined) return Promise.reject(this.#closedError())
     if (this.#chain === undefined) return this.#deliver(value, options)
     return this.#chain.send(value, options, (changed, own) => this.#deliver(changed, own))
+  }
+
+  /**
+   * Passes a received message on as it is: its bytes, key, headers, id and time, whatever this producer's codec and schema are. Between transports of
+   * one kind also what only `message.native` shows (bytes that are no text, properties) stays as it came; elsewhere the header
+   * `streamswitch-not-carried` names what the transport can't carry. Reserved headers stay behind. Send middleware sees `message.value`.
+   * `key`, `headers` (added, or in place of the message's own) and the others are as for {@link send}, which also says how this settles.
+   */
+  forward(message: Message, options: SendOptions = {}): Promise<SendReceipt> {
+    const { id, key, timestamp } = message
+    const passedOn: InternalSendOptions = {
+      id,
+      timestamp,
+      ...(key === undefined ? undefined : { key }),
+      ...options,
+      headers: { ...usersHeaders(message.headers), ...options.headers },
+      [PASSED_ON]: { message, part: 'message' },
+    }
+    return this.send(message.value as T, passedOn)
   }
 
   /**

@@ -1,23 +1,29 @@
-import type { TopicSpec } from '../contract/adapter.js'
+import type { AdapterDefinition, TopicSpec } from '../contract/adapter.js'
 import type { OutgoingRecord } from '../contract/record.js'
 import type { StreamError } from '../errors.js'
 import { readOptions } from '../options/resolve.js'
 import type { Transport } from '../transport/transport.js'
+import { extraBytesOf, originalFor, type PassedOn } from './passed-on.js'
 import { PendingRecord } from './pending-record.js'
 import { producerFields } from './producer-options.js'
 import { recordSize } from './send-options.js'
 import { SendPipeline } from './send-pipeline.js'
 
 /** A record that exists already: its bytes are passed on, its id and time stay. */
-export type FinishedRecord = Pick<OutgoingRecord, 'id' | 'key' | 'payload' | 'headers' | 'timestamp'>
+export interface FinishedRecord extends Pick<OutgoingRecord, 'id' | 'key' | 'payload' | 'headers' | 'timestamp'> {
+  /** The received message that it is, where the transport has its format. */
+  readonly passedOn?: PassedOn | undefined
+}
 
 /** Sends records as they are to one topic, with a producer's defaults: what core itself writes. */
 export class RecordSender {
   readonly #pipeline: SendPipeline
+  readonly #adapter: AdapterDefinition
 
   /** @param subject - opens errors: `the dead-letter topic 'orders.billing.dlq'`. */
   constructor(transport: Transport, spec: TopicSpec, subject: string) {
     const context = { subject, transport: transport.name, topic: spec.topic }
+    this.#adapter = transport.adapter
     this.#pipeline = new SendPipeline({
       transport,
       spec,
@@ -33,9 +39,11 @@ export class RecordSender {
         accepted: () => resolve(),
         failed: (_record: PendingRecord, failure: StreamError) => reject(failure),
       }
-      const { id, key, payload, headers, timestamp } = record
-      const fields = { id, key, payload, headers, timestamp, partition: undefined, sequence: undefined }
-      this.#pipeline.submit(new PendingRecord(fields, recordSize(payload, key, headers), owner))
+      const { id, key, payload, headers, timestamp, passedOn } = record
+      const original = passedOn && originalFor(this.#adapter, passedOn)
+      const fields = { id, key, payload, headers, timestamp, partition: undefined, sequence: undefined, original }
+      const size = recordSize(payload, key, headers) + (passedOn && original ? extraBytesOf(passedOn) : 0)
+      this.#pipeline.submit(new PendingRecord(fields, size, owner))
     })
   }
 

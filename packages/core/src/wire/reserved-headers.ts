@@ -14,6 +14,9 @@ export const WIRE_HEADERS = {
   replyTo: 'streamswitch-reply-to',
 } as const
 
+/** On a message that was passed on from another kind of transport: what of the original this one can't carry. `key bytes, header 'tags' (list)`. */
+export const NOT_CARRIED_HEADER = 'streamswitch-not-carried'
+
 /** What a dead letter carries besides the original's bytes and headers. */
 export const DEAD_LETTER_HEADERS = {
   /** The failure's code or name, and its message. */

@@ -47,8 +47,8 @@ export async function joinGroup(shape: MemberShape): Promise<TestMember> {
   const driver = transport.driver.consumer(
     {
       topics: [transport.topicSpec(shape.topic, { partitions: shape.partitions })],
+      ...transport.groupNames(shape.group ?? `${shape.topic}-group`),
       group: shape.group ?? 'g',
-      brokerGroup: shape.group ?? `${shape.topic}-group`,
       member: randomUUID(),
       ordering: 'key',
       from: shape.from,
