@@ -1,4 +1,4 @@
-import type { TopicSpec } from '../contract/adapter.js'
+import type { GroupNames, TopicSpec } from '../contract/adapter.js'
 import type { OutgoingRecord } from '../contract/record.js'
 import type { StreamError } from '../errors.js'
 import { readOptions } from '../options/resolve.js'
@@ -15,12 +15,16 @@ export type FinishedRecord = Pick<OutgoingRecord, 'id' | 'key' | 'payload' | 'he
 export class RecordSender {
   readonly #pipeline: SendPipeline
 
-  /** @param subject - opens errors: `the dead-letter topic 'orders.billing.dlq'`. */
-  constructor(transport: Transport, spec: TopicSpec, subject: string) {
+  /**
+   * @param subject - opens errors: `the dead-letter topic 'orders.billing.dlq'`.
+   * @param onlyGroup - see `ProducerSpec`.
+   */
+  constructor(transport: Transport, spec: TopicSpec, subject: string, onlyGroup?: GroupNames) {
     const context = { subject, transport: transport.name, topic: spec.topic }
     this.#pipeline = new SendPipeline({
       transport,
       spec,
+      onlyGroup,
       options: readOptions(producerFields, {}, context),
       adapterOptions: readOptions(transport.adapter.producerOptions, {}, context),
     })

@@ -135,6 +135,7 @@ export class Transport implements AsyncDisposable {
       prefix,
       nativeTopics: topics,
       nativeGroups: groups,
+      requires: options.requires ?? [],
       environment,
     })
     const { feedback } = options
