@@ -1,5 +1,6 @@
 import type { Message, Transport } from '@streamswitch/core'
 import { nativeNames } from '@streamswitch/testkit'
+import { TcpProxy } from '@streamswitch/testkit/faults'
 import { type ConfirmChannel, connect } from 'amqplib'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import amqp from '../src/index.js'
@@ -201,40 +202,47 @@ describe('an existing queue', () => {
     },
   )
 
-  it(
-    'what was taken and not acked goes back, and the loop comes back after its connection was lost',
-    SECOND,
-    async () => {
-      const name = await queue('quorum')
-      const transport = opened({ topics: { jobs: { name } }, queues: ['jobs'], clientId: name })
-      const handled: string[] = []
-      const waiting: (() => void)[] = []
+  it('what was taken and not acked goes back when a loop closes or loses its connection, and a queue that is declared again is taken up', SECOND, async () => {
+    const name = await queue('quorum')
+    const url = new URL(brokerUrl)
+    await using proxy = await TcpProxy.start({ host: url.hostname, port: Number(url.port) })
+    url.host = `127.0.0.1:${proxy.port}`
+    const transport = openTransport(url.href, { topics: { jobs: { name } }, queues: ['jobs'] })
+    onTestFinished(() => transport.close({ timeoutMs: 0 }))
+    const started = new Set<string>()
+    const handled = new Set<string>()
+    let isOpen = false
+    const consume = async () => {
       const loop = transport.consumer<string>('jobs', { group: 'g', ordering: 'none', concurrency: 5 })
       loop.handle(async ({ value, signal }) => {
-        if (!signal.aborted && handled.length === 0)
-          await new Promise<void>((resolve) => {
-            waiting.push(resolve)
-            signal.addEventListener('abort', () => resolve())
-          })
+        started.add(value)
+        if (!isOpen) await new Promise((resolve) => signal.addEventListener('abort', resolve))
         signal.throwIfAborted()
-        handled.push(value)
+        handled.add(value)
       })
       await loop.init()
       void loop.run()
-      await foreign(async (channel) => {
-        for (let number = 0; number < 20; number += 1) channel.sendToQueue(name, Buffer.from(`"${number}"`))
-      })
-      await expect.poll(() => waiting.length, WAIT).toBe(5)
-      await loop.close({ timeoutMs: 0 })
-      const again = transport.consumer<string>('jobs', { group: 'g', ordering: 'none' })
-      again.handle(({ value }) => void handled.push(value))
-      await again.init()
-      void again.run()
-      await expect.poll(() => new Set(handled).size, WAIT).toBe(20)
-      await foreign((channel) => channel.deleteQueue(name))
-      await expect(again.run().catch((error: unknown) => error)).resolves.toBeDefined()
-    },
-  )
+      return loop
+    }
+    const first = await consume()
+    await foreign(async (channel) => {
+      for (let number = 0; number < 20; number += 1) channel.sendToQueue(name, Buffer.from(`"${number}"`))
+    })
+    await expect.poll(() => started.size, WAIT).toBe(5)
+    await first.close({ timeoutMs: 0 })
+    started.clear()
+    await consume()
+    await expect.poll(() => started.size, WAIT).toBe(5)
+    isOpen = true
+    proxy.cut()
+    await expect.poll(() => handled.size, WAIT).toBe(20)
+    await foreign(async (channel) => {
+      await channel.deleteQueue(name)
+      await channel.assertQueue(name, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
+      channel.sendToQueue(name, Buffer.from('"after"'))
+    })
+    await expect.poll(() => handled, WAIT).toContain('after')
+  })
 
   it('order by key needs it alone: exclusive, which other consumers keep from', SECOND, async () => {
     const name = await queue('classic')
