@@ -1,8 +1,10 @@
 import {
+  type CapabilityName,
   type ConsumerDriver,
   type ConsumerSink,
   type ConsumerSpec,
   type Delivery,
+  OFFICIAL_ADAPTERS,
   type PartitionAssignment,
   type PartitionLag,
   StreamError,
@@ -18,6 +20,9 @@ import { PartitionConsumer } from './partition-consumer.js'
 import type { Shared } from './shared.js'
 import { UnrecordedDeliveries } from './unrecorded-deliveries.js'
 
+/** Where loops over queues of others differ from those of the transport's own topics. */
+const KEPT = OFFICIAL_ADAPTERS.find(({ name }) => name === 'amqp')?.existingQueue
+
 /** All consumers of a queue of others are equal. */
 const PRIORITY = 0
 
@@ -27,7 +32,7 @@ const PRIORITY = 0
 export function checkQueueConsumer(
   { ordering, topics }: ConsumerSpec,
   { exclusive, bindings }: AmqpConsumerSettings,
-  requires: readonly string[],
+  requires: readonly CapabilityName[],
 ): void {
   const spec = topics[0] as TopicSpec
   const refuse = (what: string): never => {
@@ -43,8 +48,8 @@ export function checkQueueConsumer(
       "its other consumers keep no order by key; set ordering: 'none', or amqp: { exclusive: true } where this loop is to be the only consumer",
     )
   if (ordering === 'none' && requires.includes('keyOrder')) refuse("keyOrder is required, and ordering is 'none'")
-  if (requires.includes('attemptsSurviveRestart'))
-    refuse('attemptsSurviveRestart is required, and attempts are counted within the process only')
+  const missing = requires.filter((capability) => KEPT?.[capability] === false)
+  if (missing.length > 0) refuse(`it has no ${missing.join(', no ')}, which is required`)
   if (bindings !== undefined) refuse('it is bound by others; leave out bindings')
 }
 

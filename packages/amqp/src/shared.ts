@@ -1,4 +1,4 @@
-import type { ConsumerSpec, Logger, TopicSpec } from '@streamswitch/core/driver'
+import type { CapabilityName, ConsumerSpec, Logger, TopicSpec } from '@streamswitch/core/driver'
 import type { HeldMessages } from './held-messages.js'
 import type { SharedNames } from './names.js'
 import type { AmqpSettings } from './options.js'
@@ -22,7 +22,7 @@ export interface Shared extends Common {
   /** What native topics have in common, whatever the prefix. */
   readonly unprefixed: Common
   /** Capabilities that the service can't do without. */
-  readonly requires: readonly string[]
+  readonly requires: readonly CapabilityName[]
   readonly held: HeldMessages
   /** Loops that had all their topics once. */
   readonly joined: WeakSet<ConsumerSpec>

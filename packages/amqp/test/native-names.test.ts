@@ -1,4 +1,4 @@
-import type { Message, Transport } from '@streamswitch/core'
+import { type Message, Transport } from '@streamswitch/core'
 import { nativeNames } from '@streamswitch/testkit'
 import { TcpProxy } from '@streamswitch/testkit/faults'
 import { type ConfirmChannel, connect } from 'amqplib'
@@ -277,6 +277,15 @@ describe('an existing queue', () => {
     await expect(loop({ partitions: 2 })).rejects.toMatchObject({ code: 'CONFLICT' })
     await expect(loop({ amqp: { bindings: ['x'] } })).rejects.toMatchObject({ code: 'UNSUPPORTED' })
     await expect(transport.producer('plain').init()).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    const strict = new Transport(amqp, brokerUrl, {
+      environment: { STREAMSWITCH_TOPIC_NAMES: `jobs=${encodeURIComponent(name)}`, AMQP_QUEUES: 'jobs' },
+      requires: ['attemptsSurviveRestart', 'durable'],
+    })
+    onTestFinished(() => strict.close())
+    await expect(strict.consumer('jobs', { group: 'g', ordering: 'none' }).init()).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+      message: expect.stringContaining('it has no attemptsSurviveRestart, which is required'),
+    })
     const both = transport.consumer(['jobs', 'other'], { group: 'g', ordering: 'none' })
     await expect(both.init()).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
   })
