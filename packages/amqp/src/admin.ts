@@ -8,9 +8,9 @@ import { readLag } from './lag.js'
 import { groupNames, groupPart } from './names.js'
 import { isQueue } from './options.js'
 import { exchangeExists } from './partition-count.js'
+import { commonOf, type Shared } from './shared.js'
 import type { RegistryEntry } from './topic-registry.js'
 import { deleteTopology, provisionTopic, type TopologyContext } from './topology.js'
-import { commonOf, type Shared } from './shared.js'
 
 /** Looks at and changes topics. Each call has a connection of its own. */
 export class AmqpAdmin implements Admin {

@@ -15,9 +15,9 @@ import { partitionOf } from './hash.js'
 import { groupNames, groupPart, topicNames } from './names.js'
 import { type AmqpProducerSettings, isQueue, isRoutingKey } from './options.js'
 import { Publisher, type PublisherSettings } from './publisher.js'
+import { commonOf, type Shared } from './shared.js'
 import type { Lease } from './shared-connection.js'
 import { provisionTopic } from './topology.js'
-import { commonOf, type Shared } from './shared.js'
 
 /** What every broker takes, unless its `max_message_size` was lowered: the default of RabbitMQ 4, in bytes. */
 const BROKER_MAX_MESSAGE_SIZE = 16 * 1024 * 1024

@@ -202,47 +202,51 @@ describe('an existing queue', () => {
     },
   )
 
-  it('what was taken and not acked goes back when a loop closes or loses its connection, and a queue that is declared again is taken up', SECOND, async () => {
-    const name = await queue('quorum')
-    const url = new URL(brokerUrl)
-    await using proxy = await TcpProxy.start({ host: url.hostname, port: Number(url.port) })
-    url.host = `127.0.0.1:${proxy.port}`
-    const transport = openTransport(url.href, { topics: { jobs: { name } }, queues: ['jobs'] })
-    onTestFinished(() => transport.close({ timeoutMs: 0 }))
-    const started = new Set<string>()
-    const handled = new Set<string>()
-    let isOpen = false
-    const consume = async () => {
-      const loop = transport.consumer<string>('jobs', { group: 'g', ordering: 'none', concurrency: 5 })
-      loop.handle(async ({ value, signal }) => {
-        started.add(value)
-        if (!isOpen) await new Promise((resolve) => signal.addEventListener('abort', resolve))
-        signal.throwIfAborted()
-        handled.add(value)
+  it(
+    'what was taken and not acked goes back when a loop closes or loses its connection, and a queue that is declared again is taken up',
+    SECOND,
+    async () => {
+      const name = await queue('quorum')
+      const url = new URL(brokerUrl)
+      await using proxy = await TcpProxy.start({ host: url.hostname, port: Number(url.port) })
+      url.host = `127.0.0.1:${proxy.port}`
+      const transport = openTransport(url.href, { topics: { jobs: { name } }, queues: ['jobs'] })
+      onTestFinished(() => transport.close({ timeoutMs: 0 }))
+      const started = new Set<string>()
+      const handled = new Set<string>()
+      let isOpen = false
+      const consume = async () => {
+        const loop = transport.consumer<string>('jobs', { group: 'g', ordering: 'none', concurrency: 5 })
+        loop.handle(async ({ value, signal }) => {
+          started.add(value)
+          if (!isOpen) await new Promise((resolve) => signal.addEventListener('abort', resolve))
+          signal.throwIfAborted()
+          handled.add(value)
+        })
+        await loop.init()
+        void loop.run()
+        return loop
+      }
+      const first = await consume()
+      await foreign(async (channel) => {
+        for (let number = 0; number < 20; number += 1) channel.sendToQueue(name, Buffer.from(`"${number}"`))
       })
-      await loop.init()
-      void loop.run()
-      return loop
-    }
-    const first = await consume()
-    await foreign(async (channel) => {
-      for (let number = 0; number < 20; number += 1) channel.sendToQueue(name, Buffer.from(`"${number}"`))
-    })
-    await expect.poll(() => started.size, WAIT).toBe(5)
-    await first.close({ timeoutMs: 0 })
-    started.clear()
-    await consume()
-    await expect.poll(() => started.size, WAIT).toBe(5)
-    isOpen = true
-    proxy.cut()
-    await expect.poll(() => handled.size, WAIT).toBe(20)
-    await foreign(async (channel) => {
-      await channel.deleteQueue(name)
-      await channel.assertQueue(name, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
-      channel.sendToQueue(name, Buffer.from('"after"'))
-    })
-    await expect.poll(() => handled, WAIT).toContain('after')
-  })
+      await expect.poll(() => started.size, WAIT).toBe(5)
+      await first.close({ timeoutMs: 0 })
+      started.clear()
+      await consume()
+      await expect.poll(() => started.size, WAIT).toBe(5)
+      isOpen = true
+      proxy.cut()
+      await expect.poll(() => handled.size, WAIT).toBe(20)
+      await foreign(async (channel) => {
+        await channel.deleteQueue(name)
+        await channel.assertQueue(name, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
+        channel.sendToQueue(name, Buffer.from('"after"'))
+      })
+      await expect.poll(() => handled, WAIT).toContain('after')
+    },
+  )
 
   it('order by key needs it alone: exclusive, which other consumers keep from', SECOND, async () => {
     const name = await queue('classic')

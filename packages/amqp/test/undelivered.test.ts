@@ -34,6 +34,8 @@ test('what waits for a member that could take it is counted per partition, witho
       topics: [spec],
       group: 'g',
       brokerGroup: transport.brokerGroup('g'),
+      derivedGroup: transport.brokerGroup('g'),
+      groupOrigin: transport.brokerGroup('g'),
       member: 'm',
       ordering: 'key',
       from: undefined,

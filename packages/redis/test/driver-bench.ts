@@ -39,6 +39,8 @@ export class DriverMember implements ConsumerSink {
         topics: [transport.topicSpec(topic)],
         group,
         brokerGroup: group,
+        derivedGroup: group,
+        groupOrigin: group,
         member: 'm',
         ordering: 'key',
         from: undefined,

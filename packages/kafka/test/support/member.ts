@@ -49,6 +49,8 @@ export async function joinGroup(shape: MemberShape): Promise<TestMember> {
       topics: [transport.topicSpec(shape.topic, { partitions: shape.partitions })],
       group: shape.group ?? 'g',
       brokerGroup: shape.group ?? `${shape.topic}-group`,
+      derivedGroup: shape.group ?? `${shape.topic}-group`,
+      groupOrigin: shape.group ?? `${shape.topic}-group`,
       member: randomUUID(),
       ordering: 'key',
       from: shape.from,
