@@ -10,6 +10,7 @@ const DECLARATION = 'packages/core/src/contract/capabilities.ts'
  * @typedef {object} DescribedAdapter
  * @property {string} name
  * @property {Readonly<Record<string, boolean | string>>} capabilities
+ * @property {Readonly<Record<string, boolean | string>>} [existingQueue] In what loops over a queue of others differ.
  */
 
 /**
@@ -22,14 +23,20 @@ const DECLARATION = 'packages/core/src/contract/capabilities.ts'
  */
 export function capabilityMatrix(sources, names, adapters, problems) {
   const meanings = interfaceDocs(sources, DECLARATION, 'Capabilities')
-  const rows = names.map((name) => [code(name), ...adapters.map(({ capabilities }) => cell(capabilities[name]))])
+  const columns = adapters.flatMap(({ name, capabilities, existingQueue }) => {
+    const own = { title: `[${name}](transports/${name}.md)`, capabilities }
+    if (existingQueue === undefined) return [own]
+    const title = `[${name}, existing queue](transports/${name}.md#existing-queues)`
+    return [own, { title, capabilities: { ...capabilities, ...existingQueue } }]
+  })
+  const rows = names.map((name) => [code(name), ...columns.map(({ capabilities }) => cell(capabilities[name]))])
   const described = names.map((name) => {
     const meaning = meanings.get(name)
     if (meaning === undefined) problems.push(undocumented(DECLARATION, `capability '${name}'`))
     return [code(name), prose(meaning ?? '')]
   })
   return [
-    table(['capability', ...adapters.map(({ name }) => `[${name}](transports/${name}.md)`)], rows),
+    table(['capability', ...columns.map(({ title }) => title)], rows),
     '',
     table(['capability', 'meaning'], described),
   ].join('\n')

@@ -66,7 +66,7 @@ const DESCRIBED = {
   capabilityNames: ['replay'],
   official: [
     { name: 'redis', capabilities: { replay: true } },
-    { name: 'amqp', capabilities: { replay: false } },
+    { name: 'amqp', capabilities: { replay: false }, existingQueue: { replay: true } },
     { name: 'other', capabilities: { replay: 'on <version> 8' } },
   ],
   adapters: new Map([
@@ -143,7 +143,7 @@ describe('generated documentation', () => {
 
   test('shows capabilities as yes, no or their condition', () => {
     const page = generate().pages.get('docs/capabilities.md')
-    expect(page).toContain('| `replay` | yes | no | on &lt;version> 8 |')
+    expect(page).toContain('| `replay` | yes | no | yes | on &lt;version> 8 |')
     expect(page).toContain('| `replay` | Late readers see history. |')
   })
 

@@ -18,6 +18,7 @@ const PRINTED = [
   /^c1 12 1\n$/,
   /^1\n2\n3\n$/,
   /^orders\.eu made after the loop\n$/,
+  /^orders to OrderEvents\nOrderEvents\.BillingService\.dlq\n$|^OrderEvents\.BillingService\.dlq\norders to OrderEvents\n$/,
   /^{ amount: 5 } 3 no account for unknown\n$/,
   /^\[ 'refund-1: the ledger is closed \(1\)' \]\n(?=.*refunded refund-1 5\n)(refunded.*\n)?{ count: 1, missing: \[\], incomplete: \[\] }\n(refunded.*\n)?$/s,
   /^4\n$/,

@@ -28,9 +28,15 @@ export const adapter: AdapterDefinition = {
   producerOptions: amqpProducerFields,
   consumerOptions: amqpConsumerFields,
   optionsFromUrl,
+  nativeNames: { topic: nameProblem, group: () => undefined },
   connect: (options, context) => connectTransport(options as AmqpSettings, context),
   classifyError,
   classes: () => ({ Producer: AmqpProducer, ConsumerLoop: AmqpConsumerLoop }),
+}
+
+/** Names of exchanges and queues are short strings (AMQP 0-9-1, section 4.2.5.3). Groups have derived names only. */
+function nameProblem(name: string): string | undefined {
+  return Buffer.byteLength(name) <= 255 ? undefined : 'must have at most 255 bytes, as AMQP 0-9-1 takes no more'
 }
 
 /** A producer on the AMQP transport. */

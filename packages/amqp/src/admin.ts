@@ -4,12 +4,14 @@ import { type Admin, type PartitionLag, StreamError, type TopicInfo, type TopicS
 import { type AmqpConnection, openConnection } from './connection.js'
 import { ControlChannel } from './control-channel.js'
 import { classifyError, replyCodeOf } from './errors.js'
+import { checkExistingQueue } from './existing-queue.js'
 import { readLag } from './lag.js'
-import { groupNames } from './names.js'
+import { groupNames, groupPart } from './names.js'
+import { isQueue } from './options.js'
 import { exchangeExists } from './partition-count.js'
+import { commonOf, type Shared } from './shared.js'
 import type { RegistryEntry } from './topic-registry.js'
 import { deleteTopology, provisionTopic, type TopologyContext } from './topology.js'
-import type { Shared } from './transport.js'
 
 /** How long an operation is repeated that finds a topic in motion, and how often, in milliseconds. */
 const PATIENCE_MS = 5_000
@@ -26,9 +28,11 @@ export class AmqpAdmin implements Admin {
   }
 
   async provision(spec: TopicSpec): Promise<TopicInfo> {
-    const partitions = await this.#connected('provision', spec.topic, (connection) =>
-      provisionTopic(this.#context(connection), spec),
-    )
+    const partitions = await this.#connected('provision', spec.topic, async (connection) => {
+      if (!isQueue(this.#shared.settings, spec)) return provisionTopic(this.#context(connection, spec), spec)
+      await checkExistingQueue(connection, spec)
+      return 1
+    })
     return { topic: spec.topic, partitions }
   }
 
@@ -57,10 +61,15 @@ export class AmqpAdmin implements Admin {
   }
 
   async lag(spec: TopicSpec, brokerGroup: string): Promise<readonly PartitionLag[]> {
-    const { prefix, publishing } = this.#shared
-    const names = groupNames(spec.brokerTopic, brokerGroup.slice(prefix.length))
+    const { prefix, publishing, settings } = this.#shared
+    const names = groupNames(spec, groupPart(spec, brokerGroup, prefix))
     return this.#connected('lag', spec.topic, async (connection) => {
-      const partitions = await provisionTopic(this.#context(connection), { ...spec, provision: 'verify' })
+      if (isQueue(settings, spec)) {
+        // What its consumers hold is told to nobody.
+        const { messageCount } = await checkExistingQueue(connection, spec)
+        return [{ topic: spec.topic, partition: 0, lag: messageCount }]
+      }
+      const partitions = await provisionTopic(this.#context(connection, spec), { ...spec, provision: 'verify' })
       const { consumerCount } = await this.#requireGroup(connection, names.queue(0), spec.topic, brokerGroup)
       const control = new ControlChannel(publishing)
       try {
@@ -81,20 +90,21 @@ export class AmqpAdmin implements Admin {
   }
 
   async deleteTopic(spec: TopicSpec): Promise<void> {
-    const { registry } = this.#shared
+    if (isQueue(this.#shared.settings, spec)) return
+    const { registry } = commonOf(this.#shared, spec)
     await this.#connected('deleteTopic', spec.topic, async (connection) => {
       const entries = await registry.read(connection)
       const groups = entries.flatMap(({ topic, group, partitions }) =>
-        topic === spec.brokerTopic && group !== undefined ? [{ group, partitions }] : [],
+        topic === spec.derivedName && group !== undefined ? [{ group, partitions }] : [],
       )
-      await deleteTopology(connection, spec.brokerTopic, groups)
-      await registry.remove(connection, spec.brokerTopic)
+      await deleteTopology(connection, spec, groups)
+      await registry.remove(connection, spec.derivedName)
     })
   }
 
-  #context(connection: AmqpConnection): TopologyContext {
-    const { registry, shared, logger } = this.#shared
-    return { connection, registry, shared, logger }
+  #context(connection: AmqpConnection, spec: TopicSpec): TopologyContext {
+    const { registry, shared } = commonOf(this.#shared, spec)
+    return { connection, registry, shared, logger: this.#shared.logger }
   }
 
   async #requireGroup(

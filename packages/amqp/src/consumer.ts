@@ -9,6 +9,7 @@ import {
   type Delivery,
   type PartitionAssignment,
   type PartitionLag,
+  type TopicSpec,
   topicMissing,
 } from '@streamswitch/core/driver'
 import { type AmqpConnection, openConnection } from './connection.js'
@@ -16,14 +17,16 @@ import { ControlChannel } from './control-channel.js'
 import { DroppedWatch } from './dropped-watch.js'
 import { classifyError, notConnected } from './errors.js'
 import { GroupConsumer, type GroupConsumerSettings } from './group-consumer.js'
-import type { Shared } from './transport.js'
+import { groupPart } from './names.js'
+import type { AmqpConsumerSettings } from './options.js'
+import { commonOf, type Shared } from './shared.js'
 
 /** Longest wait for the first partition, in milliseconds: others may have handlers to finish before they hand one over. */
 const FIRST_ASSIGNMENT_MS = 1_000
 /** Goodbyes must not hold up a close for longer, in milliseconds. */
 const GOODBYE_MS = 5_000
 /** The protocol's largest prefetch. */
-const MAX_PREFETCH = 65_535
+export const MAX_PREFETCH = 65_535
 
 /** A loop's membership in the groups of its topics, on a connection of its own. */
 export class AmqpConsumerDriver implements ConsumerDriver {
@@ -32,19 +35,19 @@ export class AmqpConsumerDriver implements ConsumerDriver {
   readonly settleIntervalMs = 0
   readonly attempts: AttemptJournal
   readonly #shared: Shared
-  readonly #spec: ConsumerSpec
+  readonly #spec: ConsumerSpec<AmqpConsumerSettings>
   readonly #sink: ConsumerSink
   readonly #instance: string
   readonly #control: ControlChannel
   #connection: AmqpConnection | undefined
   #groups: GroupConsumer[] = []
-  #dropped: DroppedWatch | undefined
+  #dropped: DroppedWatch[] = []
   #joined = false
   #lost = false
   #checking: Promise<unknown> | undefined
   #closing: Promise<void> | undefined
 
-  constructor(shared: Shared, spec: ConsumerSpec, sink: ConsumerSink) {
+  constructor(shared: Shared, spec: ConsumerSpec<AmqpConsumerSettings>, sink: ConsumerSink) {
     this.#shared = shared
     this.#spec = spec
     this.#sink = sink
@@ -63,22 +66,14 @@ export class AmqpConsumerDriver implements ConsumerDriver {
     connection.listen({ lost: (error) => this.#connectionLost(error) })
     for (const topic of this.#spec.topics) {
       signal.throwIfAborted()
-      const group = new GroupConsumer(this.#groupSettings(connection), topic)
+      const group = new GroupConsumer(this.#groupSettings(connection, topic), topic)
       this.#groups.push(group)
       await this.#join(group)
     }
     if (this.#groups.every((group) => group.partitions === 0))
       throw topicMissing('amqp', this.#spec.topics[0]?.topic ?? '')
     this.#shared.joined.add(this.#spec)
-    this.#dropped = new DroppedWatch({
-      connection,
-      control: this.#control,
-      shared: this.#shared.shared,
-      logger: this.#shared.logger,
-      sink: this.#sink,
-      targets: this.#groups,
-    })
-    this.#dropped.refresh()
+    this.#watchDropped(connection)
     signal.throwIfAborted()
     await this.#firstAssignment(signal)
     this.#joined = true
@@ -86,6 +81,20 @@ export class AmqpConsumerDriver implements ConsumerDriver {
     setImmediate(() => {
       for (const group of this.#groups) group.start()
     })
+  }
+
+  /** Topics that aren't below the prefix have another stream of dropped messages. */
+  #watchDropped(connection: AmqpConnection): void {
+    const { logger } = this.#shared
+    for (const shared of new Set(this.#spec.topics.map((topic) => commonOf(this.#shared, topic).shared))) {
+      const targets = this.#groups.filter((_, index) => {
+        const topic = this.#spec.topics[index]
+        return topic !== undefined && commonOf(this.#shared, topic).shared === shared
+      })
+      const watch = new DroppedWatch({ connection, control: this.#control, shared, logger, sink: this.#sink, targets })
+      this.#dropped.push(watch)
+      watch.refresh()
+    }
   }
 
   /** A topic that is missing when the loop starts is an error; one that was deleted since is left out. */
@@ -151,7 +160,7 @@ export class AmqpConsumerDriver implements ConsumerDriver {
 
   async stop(): Promise<void> {
     for (const group of this.#groups) group.stop()
-    await this.#dropped?.close()
+    await this.#closeDropped()
   }
 
   close(): Promise<void> {
@@ -161,7 +170,7 @@ export class AmqpConsumerDriver implements ConsumerDriver {
 
   async #close(): Promise<void> {
     const connection = this.#connection
-    await this.#dropped?.close()
+    await this.#closeDropped()
     if (connection !== undefined && !connection.gone)
       await atMost(Promise.all(this.#groups.map((group) => group.leave())), GOODBYE_MS)
     for (const group of this.#groups) group.drop()
@@ -169,8 +178,14 @@ export class AmqpConsumerDriver implements ConsumerDriver {
     await atMost(this.#control.close(), GOODBYE_MS)
   }
 
-  #groupSettings(connection: AmqpConnection): GroupConsumerSettings {
-    const { settings, registry, shared, logger, held } = this.#shared
+  async #closeDropped(): Promise<void> {
+    await Promise.all(this.#dropped.map((watch) => watch.close()))
+  }
+
+  #groupSettings(connection: AmqpConnection, topic: TopicSpec): GroupConsumerSettings {
+    const { settings, logger, held, prefix } = this.#shared
+    const { registry, shared } = commonOf(this.#shared, topic)
+    const { group, groupOrigin, brokerGroup, options } = this.#spec
     return {
       connection,
       control: this.#control,
@@ -179,14 +194,19 @@ export class AmqpConsumerDriver implements ConsumerDriver {
       logger,
       held,
       instance: this.#instance,
-      group: this.#spec.group,
+      group,
+      part: groupPart(topic, brokerGroup, prefix),
+      groupOrigin,
+      bindings: options.bindings,
       ordering: this.#spec.ordering,
       prefetch: Math.min(this.#spec.prefetch, MAX_PREFETCH),
       memberIntervalMs: settings.memberIntervalMs,
       sink: this.#sink,
       lost: (error) => this.#lose(error),
       beside: this.#spec.topics.length > 1,
-      membersChanged: () => this.#dropped?.refresh(),
+      membersChanged: () => {
+        for (const watch of this.#dropped) watch.refresh()
+      },
     }
   }
 

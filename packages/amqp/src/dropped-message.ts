@@ -58,9 +58,14 @@ export function asBefore({ message, offset }: LogEntry, { exchange, routingKey }
 }
 
 /** A dropped message as core takes it. Its offset is the one in the stream of dropped messages. */
-export function droppedDelivery(entry: LogEntry, death: Death, topic: string, partition: number): Delivery {
+export function droppedDelivery(
+  entry: LogEntry,
+  death: Death,
+  { topic, origin }: { readonly topic: string; readonly origin: string },
+  partition: number,
+): Delivery {
   // The epoch stands in the id of a message without one, which must be the same in each reading.
-  const assignment: PartitionAssignment = { topic, partition, epoch: 0 }
+  const assignment: PartitionAssignment = { topic, origin, partition, epoch: 0 }
   return toDelivery(asBefore(entry, death), assignment, undefined)
 }
 

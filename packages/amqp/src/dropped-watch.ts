@@ -28,6 +28,9 @@ const SAVE_AFTER_FOREIGN = 1_000
 /** One group of one topic whose dropped messages are looked after. */
 export interface DropTarget {
   readonly topic: string
+  /** What headers call topic and group. */
+  readonly origin: string
+  readonly groupOrigin: string
   readonly group: string
   readonly names: GroupNames
   readonly partitions: number
@@ -213,12 +216,12 @@ export class DroppedWatch {
   async #hand(
     entry: LogEntry,
     death: Death,
-    { topic }: DropTarget,
+    target: DropTarget,
     partition: number,
     signal: AbortSignal,
   ): Promise<void> {
-    const delivery = droppedDelivery(entry, death, topic, partition)
-    await this.#settings.sink.dropped?.(delivery, droppedError(death, topic), signal)
+    const delivery = droppedDelivery(entry, death, target, partition)
+    await this.#settings.sink.dropped?.(delivery, droppedError(death, target.topic), signal)
   }
 
   /** A dead letter that was dropped after having been read a few times goes back; what expires or is pushed out would only do so again. */
@@ -280,14 +283,14 @@ function find(
   progress: readonly Progress[],
 ): { readonly progress: Progress; readonly partition: number | undefined } | undefined {
   for (const one of progress) {
-    const { names, partitions, topic, group } = one.target
+    const { names, partitions, origin, groupOrigin } = one.target
     const partition = Number(queue.slice(queue.lastIndexOf(':') + 1))
     if (partition < partitions && queue === names.queue(partition)) return { progress: one, partition }
     const headers = message.properties.headers ?? {}
     if (
       queue.endsWith(`:${DEAD_LETTER_GROUP}:${partition}`) &&
-      headers[DEAD_LETTER_HEADERS.topic] === topic &&
-      headers[DEAD_LETTER_HEADERS.group] === group
+      headers[DEAD_LETTER_HEADERS.topic] === origin &&
+      headers[DEAD_LETTER_HEADERS.group] === groupOrigin
     )
       return { progress: one, partition: undefined }
   }

@@ -228,6 +228,14 @@ export function notAStream(error: unknown, spec: { readonly topic: string }, nam
   )
 }
 
+/** An existing exchange routes by keys, which have a bound. */
+export function routingKeyTooLong(topic: string): StreamError {
+  return new StreamError(
+    "the message's key has more than 255 bytes, which no routing key can have: set a routingKey of the producer (amqp: { routingKey })",
+    { code: 'INVALID_ARGUMENT', transport: 'amqp', operation: 'send', topic },
+  )
+}
+
 /** Nobody would get the message: the broker gave it back. */
 export function unroutable(topic: string): StreamError {
   return new StreamError(

@@ -16,6 +16,7 @@ import type { AmqpConnection } from './connection.js'
 import type { ControlChannel } from './control-channel.js'
 import type { DropTarget } from './dropped-watch.js'
 import { classifyError, queuesDeleted } from './errors.js'
+import type { Binding } from './existing-exchange.js'
 import { GroupTopology } from './group-topology.js'
 import type { HeldMessages } from './held-messages.js'
 import { readLag } from './lag.js'
@@ -37,7 +38,14 @@ export interface GroupConsumerSettings {
   readonly logger: Logger
   readonly held: HeldMessages
   readonly instance: string
+  /** As the user names it. */
   readonly group: string
+  /** As names have it: see `groupPart`. */
+  readonly part: string
+  /** As headers call it. */
+  readonly groupOrigin: string
+  /** To a native exchange. Left out: so that the group gets everything. */
+  readonly bindings: readonly Binding[] | undefined
   readonly ordering: 'key' | 'none'
   readonly prefetch: number
   readonly memberIntervalMs: number
@@ -59,8 +67,11 @@ const STANDBY_PRIORITY = 0
 /** One member's part in the group of one topic: its queues, and who else is there. */
 export class GroupConsumer implements DropTarget {
   readonly topic: string
+  readonly origin: string
   readonly group: string
+  readonly groupOrigin: string
   readonly names: GroupNames
+  readonly #spec: TopicSpec
   readonly #settings: GroupConsumerSettings
   readonly #topology: GroupTopology
   readonly #stores: AttemptStore[] = []
@@ -77,10 +88,13 @@ export class GroupConsumer implements DropTarget {
 
   constructor(settings: GroupConsumerSettings, spec: TopicSpec) {
     this.topic = spec.topic
+    this.origin = spec.origin
+    this.#spec = spec
     this.#settings = settings
     this.group = settings.group
-    this.names = groupNames(spec.brokerTopic, settings.group)
-    this.#topology = new GroupTopology(settings, spec, settings.group, settings.ordering)
+    this.groupOrigin = settings.groupOrigin
+    this.names = groupNames(spec, settings.part)
+    this.#topology = new GroupTopology(settings, spec, settings.part, settings.ordering, settings.bindings)
   }
 
   /** Makes topic and group, registers a consumer for each partition, and takes the partitions that are free and this member's. */
@@ -202,7 +216,7 @@ export class GroupConsumer implements DropTarget {
   leaveOut(error: unknown): boolean {
     const { code } = classifyError(error, 'consume', this.topic)
     if (code !== 'NOT_FOUND' || this.creates || !this.#settings.beside || this.#settings.connection.gone) return false
-    if (!this.#missing) this.#settings.sink.report(topicMissing('amqp', this.topic))
+    if (!this.#missing) this.#settings.sink.report(topicMissing('amqp', this.#spec))
     this.#missing = true
     return true
   }
@@ -287,6 +301,7 @@ export class GroupConsumer implements DropTarget {
     this.#stores.push(store)
     return new PartitionConsumer({
       topic: this.topic,
+      origin: this.origin,
       partition,
       queue: this.names.queue(partition),
       prefetch,

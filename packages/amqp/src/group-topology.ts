@@ -1,5 +1,6 @@
-import type { TopicSpec } from '@streamswitch/core/driver'
+import { messageOf, type TopicSpec } from '@streamswitch/core/driver'
 import { replyCodeOf } from './errors.js'
+import { type Binding, bindingsOf, exchangeMissing } from './existing-exchange.js'
 import { groupNames } from './names.js'
 import {
   type GroupSpec,
@@ -19,9 +20,19 @@ export class GroupTopology {
   readonly #topic: TopicSpec
   readonly #group: string
   readonly #ordering: 'key' | 'none'
+  readonly #wantedBindings: readonly Binding[] | undefined
+  #bindings: readonly Binding[] | undefined
   #partitions = 0
 
-  constructor(context: TopologyContext, topic: TopicSpec, group: string, ordering: 'key' | 'none') {
+  /** @param bindings - to a native exchange; left out, so that the group gets everything. */
+  constructor(
+    context: TopologyContext,
+    topic: TopicSpec,
+    group: string,
+    ordering: 'key' | 'none',
+    bindings?: readonly Binding[],
+  ) {
+    this.#wantedBindings = bindings
     this.#context = context
     this.#topic = topic
     this.#group = group
@@ -40,39 +51,58 @@ export class GroupTopology {
   /** Makes or checks topic and group. */
   async provision(): Promise<GroupState> {
     this.#partitions = await provisionTopic(this.#context, this.#topic)
+    if (this.#topic.native && this.creates)
+      this.#bindings = await bindingsOf(this.#context.connection, this.#topic, this.#wantedBindings)
     return provisionGroup(this.#context, this.#spec)
   }
 
   /** Whether the group's first queue exists. */
   async exists(): Promise<boolean> {
     return (
-      (await passiveConsumers(this.#context.connection, groupNames(this.#topic.brokerTopic, this.#group).queue(0))) !==
-      undefined
+      (await passiveConsumers(this.#context.connection, groupNames(this.#topic, this.#group).queue(0))) !== undefined
     )
   }
 
   /** Resolves when the broker answers; binds again what was deleted and made again, if this transport makes things. */
   async check(): Promise<void> {
     const { connection } = this.#context
-    if (this.#topic.provision !== 'create') await connection.withChannel('probe', async () => {})
-    else await connection.withChannel('probe', (channel) => rebind(channel, this.#spec)).catch(unlessQueueMissing)
+    if (!this.#looksAfter) await connection.withChannel('probe', async () => {})
+    else
+      await connection
+        .withChannel('probe', (channel) => rebind(channel, this.#spec))
+        .catch((error) => this.#unlessQueueMissing(error))
   }
 
   /** Makes a partition's queue again after it was deleted, where this transport makes things. */
   async restore(partition: number): Promise<void> {
-    if (this.#topic.provision !== 'create') return
+    if (!this.#looksAfter) return
     const { connection } = this.#context
     await provisionTopic(this.#context, this.#topic)
     await provisionQueue(this.#context, this.#spec, partition)
-    await connection.withChannel('bind again', (channel) => rebindOthers(channel, this.#spec)).catch(unlessQueueMissing)
+    if (this.#topic.native) return
+    await connection
+      .withChannel('bind again', (channel) => rebindOthers(channel, this.#spec))
+      .catch((error) => this.#unlessQueueMissing(error))
+  }
+
+  /** Whether what is deleted is made again. What a pattern found may be deleted by those whose it is. */
+  get #looksAfter(): boolean {
+    return this.#topic.native ? this.creates : this.#topic.provision === 'create'
+  }
+
+  /** A queue that is gone is made again and bound by its own consumer, which the broker has cancelled. The broker lives. */
+  #unlessQueueMissing(error: unknown): void {
+    if (replyCodeOf(error) !== 404) throw error
+    if (this.#topic.native && /no exchange/.test(messageOf(error))) throw exchangeMissing(this.#topic)
   }
 
   get #spec(): GroupSpec {
-    return { topic: this.#topic, group: this.#group, ordering: this.#ordering, partitions: this.#partitions }
+    return {
+      topic: this.#topic,
+      group: this.#group,
+      ordering: this.#ordering,
+      partitions: this.#partitions,
+      bindings: this.#bindings,
+    }
   }
-}
-
-/** A queue that is gone is made again and bound by its own consumer, which the broker has cancelled. The broker lives. */
-function unlessQueueMissing(error: unknown): void {
-  if (replyCodeOf(error) !== 404) throw error
 }

@@ -172,7 +172,9 @@ export function toDelivery(
   const tombstone = headers?.[WIRE_HEADERS.tombstone] !== undefined && message.content.length === 0
   return new Delivery(assignment, {
     // Delivery tags count per channel: without the epoch a foreign message's made-up id would come again.
-    id: messageIdOf(message) ?? `${assignment.topic}/${assignment.partition}/${assignment.epoch}-${fields.deliveryTag}`,
+    id:
+      messageIdOf(message) ??
+      `${assignment.origin ?? assignment.topic}/${assignment.partition}/${assignment.epoch}-${fields.deliveryTag}`,
     key: typeof key === 'string' ? key : foreignKey(message),
     payload: tombstone ? undefined : message.content,
     headers: headers === undefined ? NO_HEADERS : userHeaders(headers),

@@ -1,4 +1,4 @@
-import { StreamError } from '@streamswitch/core/driver'
+import { escapeName, StreamError, type TopicSpec } from '@streamswitch/core/driver'
 
 /**
  * Names of everything that is made on the broker. The separator is a colon, which no topic and no group may contain, so that
@@ -39,15 +39,18 @@ export interface SharedNames {
 
 const MAX_NAME_BYTES = 255
 
-/** Throws INVALID_ARGUMENT for a topic that the broker keeps for itself (`amq.`). */
-export function topicNames(brokerTopic: string): TopicNames {
-  if (brokerTopic.startsWith('amq.')) {
+/** Throws INVALID_ARGUMENT for a topic of ours that the broker would keep for itself (`amq.`). */
+export function requireOwnName({ brokerTopic, native }: TopicSpec): void {
+  if (!native && brokerTopic.startsWith('amq.')) {
     throw new StreamError(`topic '${brokerTopic}': the broker reserves names that begin with 'amq.'`, {
       code: 'INVALID_ARGUMENT',
       transport: 'amqp',
       operation: 'configure',
     })
   }
+}
+
+export function topicNames(brokerTopic: string): TopicNames {
   return {
     exchange: brokerTopic,
     others: `${brokerTopic}:others`,
@@ -55,9 +58,13 @@ export function topicNames(brokerTopic: string): TopicNames {
   }
 }
 
-/** Throws INVALID_ARGUMENT where prefix, topic and group are too long together. `group` is without prefix: the topic's name carries it. */
-export function groupNames(brokerTopic: string, group: string): GroupNames {
-  const base = `${brokerTopic}:${group}`
+/**
+ * Throws INVALID_ARGUMENT where prefix, topic and group are too long together.
+ *
+ * @param group - as {@link groupPart} says.
+ */
+export function groupNames({ derivedName }: Pick<TopicSpec, 'derivedName'>, group: string): GroupNames {
+  const base = `${derivedName}:${group}`
   const names: GroupNames = {
     queue: (partition) => `${base}:${partition}`,
     members: `${base}:members`,
@@ -68,7 +75,7 @@ export function groupNames(brokerTopic: string, group: string): GroupNames {
   const longest = names.attempts(99_999).length
   if (longest > MAX_NAME_BYTES) {
     throw new StreamError(
-      `prefix, topic '${brokerTopic}' and group '${group}' are too long together: ${longest} characters, the broker takes ${MAX_NAME_BYTES}`,
+      `prefix, topic '${derivedName}' and group '${group}' are too long together: ${longest} characters, the broker takes ${MAX_NAME_BYTES}`,
       {
         code: 'INVALID_ARGUMENT',
         transport: 'amqp',
@@ -77,6 +84,11 @@ export function groupNames(brokerTopic: string, group: string): GroupNames {
     )
   }
   return names
+}
+
+/** What names of a group's things have in them: the group without prefix, which the topic's name carries; of a native topic, or a native group, its derived name. */
+export function groupPart({ prefixed }: TopicSpec, brokerGroup: string, prefix: string): string {
+  return prefixed && brokerGroup.startsWith(prefix) ? brokerGroup.slice(prefix.length) : escapeName(brokerGroup)
 }
 
 export function sharedNames(prefix: string): SharedNames {

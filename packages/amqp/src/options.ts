@@ -5,9 +5,37 @@ import {
   type OptionValues,
   option,
   secretOption,
+  type TopicSpec,
   type TransportUrl,
   tlsFields,
 } from '@streamswitch/core/driver'
+import type { Binding } from './existing-exchange.js'
+
+const MAX_ROUTING_KEY_BYTES = 255
+
+function checkRoutingKey(raw: unknown): { readonly value: string } | string {
+  return isRoutingKey(raw) ? { value: raw } : `must be a text of at most ${MAX_ROUTING_KEY_BYTES} bytes`
+}
+
+function checkBindings(raw: unknown): { readonly value: readonly Binding[] } | string {
+  const expected =
+    'must be a list of routing keys (at most 255 bytes) or { key, arguments }, with texts, numbers and flags as arguments'
+  if (!Array.isArray(raw) || raw.length === 0) return expected
+  const bindings = raw.map((one: unknown) => (typeof one === 'string' ? { key: one } : one))
+  return bindings.every(isBinding) ? { value: bindings } : expected
+}
+
+function isBinding(raw: unknown): raw is Binding {
+  if (typeof raw !== 'object' || raw === null) return false
+  const { key = '', arguments: given = {}, ...unknown } = raw as Readonly<Record<string, unknown>>
+  if (!isRoutingKey(key) || typeof given !== 'object' || given === null || Object.keys(unknown).length > 0) return false
+  return Object.values(given).every((value) => ['string', 'number', 'boolean'].includes(typeof value))
+}
+
+/** What a routing key can be on the wire (a short string: AMQP 0-9-1, section 4.2.5.3). */
+export function isRoutingKey(raw: unknown): raw is string {
+  return typeof raw === 'string' && Buffer.byteLength(raw) <= MAX_ROUTING_KEY_BYTES
+}
 
 /** Options of the AMQP transport: `amqp://user:password@host:5672,other:5672/vhost?heartbeatSeconds=10`. */
 export const amqpFields = {
@@ -30,16 +58,28 @@ export const amqpFields = {
   maxPayloadBytes: option.integer({ default: 16 * 1024 * 1024, min: 1 }),
   /** Most messages of one producer that the broker has not confirmed yet. */
   maxUnconfirmed: option.integer({ default: 1_000, min: 1, max: 100_000 }),
+  /** Topics that are existing queues, by the names that services give them: their native names are those of queues, which are consumed as they are, not of exchanges. */
+  queues: option.texts({ default: [], environment: 'AMQP_QUEUES' }),
   /** How often the members of a group tell each other that they are there, in milliseconds. Silent for four times as long, a member counts as gone. */
   memberIntervalMs: option.integer({ default: 1_000, min: 50, max: 60_000 }),
 }
 
-/** Options of producers, below `amqp`: there are none. */
-export const amqpProducerFields = {}
+/** Options of producers, below `amqp`. */
+export const amqpProducerFields = {
+  /** Routing key of every message to an existing exchange. Left out: the message's key, empty where it has none. */
+  routingKey: option.custom<string>('text of at most 255 bytes', checkRoutingKey),
+}
 
-/** Options of loops, below `amqp`: there are none. */
-export const amqpConsumerFields = {}
+/** Options of loops, below `amqp`. */
+export const amqpConsumerFields = {
+  /** What of an existing exchange the group gets: routing keys, or patterns of them for topic exchanges, or `{ key, arguments }` for headers exchanges. Left out: everything, which topic, fanout and headers exchanges can give. Bindings that were made earlier stay. */
+  bindings: option.custom<readonly Binding[]>('list of routing keys or { key, arguments }', checkBindings),
+  /** An existing queue is to have no other consumer, so that its messages can be handled in order by key. */
+  exclusive: option.flag({ default: false }),
+}
 
+export type AmqpProducerSettings = OptionValues<typeof amqpProducerFields>
+export type AmqpConsumerSettings = OptionValues<typeof amqpConsumerFields>
 export type AmqpSettings = OptionValues<typeof amqpFields>
 export type AmqpOptions = OptionInput<typeof amqpFields>
 
@@ -64,4 +104,9 @@ export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unkno
 
 export function environmentUrl(environment: NodeJS.ProcessEnv): string | undefined {
   return environmentText(environment, 'AMQP_URL')
+}
+
+/** Whether a topic is a queue of others. */
+export function isQueue({ queues }: AmqpSettings, { topic, native }: TopicSpec): boolean {
+  return native && queues.includes(topic)
 }

@@ -3,21 +3,25 @@ import type { Channel, ConsumeMessage } from 'amqplib'
 import { AckTracker } from './ack-tracker.js'
 import type { AmqpConnection } from './connection.js'
 import { toDelivery } from './message.js'
-import type { Redeliveries } from './redeliveries.js'
+import type { DeliveryHistory } from './redeliveries.js'
 import { ReturnGate } from './return-gate.js'
 import { ACK_TIMEOUT_MS } from './topology.js'
 
 export interface PartitionSettings {
   /** As the user names it. */
   readonly topic: string
+  /** `TopicSpec.origin`. */
+  readonly origin: string
   readonly partition: number
   readonly queue: string
   readonly prefetch: number
   readonly connection: AmqpConnection
   readonly sink: ConsumerSink
-  readonly redeliveries: Redeliveries
+  readonly redeliveries: DeliveryHistory
   /** Several members consume at the same time, so that what was given back may come at any time. */
   readonly shared: boolean
+  /** The queue is to have no other consumer. Default false. */
+  readonly exclusive?: boolean
   /** The broker has made this member the active one although it didn't hold the partition. */
   readonly promoted: (consumer: PartitionConsumer) => void
   /** The broker has ended the channel, or the queue is gone (`cancelled`). The assignment has been revoked. */
@@ -97,13 +101,14 @@ export class PartitionConsumer {
 
   /** Starts deliveries on the channel that `prepare` has opened. */
   async consume(channel: Channel, priority: number): Promise<void> {
-    const { connection, queue } = this.#settings
+    const { connection, queue, exclusive = false } = this.#settings
     await this.#whileOpening(
       channel,
       connection.call(
         `consume ${queue}`,
         channel.consume(queue, (message) => this.#receive(channel, message), {
           priority,
+          exclusive,
           arguments: { 'x-consumer-timeout': ACK_TIMEOUT_MS },
         }),
       ),
@@ -126,8 +131,8 @@ export class PartitionConsumer {
   /** Tells core that the partition is this member's. */
   assign(): PartitionAssignment {
     if (this.#assignment !== undefined) return this.#assignment
-    const { topic, partition, sink } = this.#settings
-    const assignment = { topic, partition, epoch: nextEpoch() }
+    const { topic, origin, partition, sink } = this.#settings
+    const assignment = { topic, origin, partition, epoch: nextEpoch() }
     this.#assignment = assignment
     sink.assigned([assignment])
     return assignment

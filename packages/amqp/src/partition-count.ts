@@ -110,7 +110,8 @@ export async function declareTopicExchange(channel: Channel, names: TopicNames):
   await channel.assertExchange(names.exchange, 'direct', { durable: true, alternateExchange: names.others })
 }
 
-async function queueExists(connection: AmqpConnection, queue: string): Promise<boolean> {
+/** Whether a queue exists, which may be a stream. */
+export async function queueExists(connection: AmqpConnection, queue: string): Promise<boolean> {
   try {
     await connection.withChannel(`check queue ${queue}`, (channel) => channel.checkQueue(queue))
     return true

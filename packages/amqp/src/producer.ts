@@ -5,17 +5,25 @@ import type {
   ProducerSink,
   ProducerSpec,
   PublishBatch,
+  TopicSpec,
 } from '@streamswitch/core/driver'
 import type { ConfirmChannel } from 'amqplib'
+import type { AmqpConnection } from './connection.js'
+import { routingKeyTooLong } from './errors.js'
+import { checkExistingQueue } from './existing-queue.js'
 import { partitionOf } from './hash.js'
-import { topicNames } from './names.js'
-import { Publisher } from './publisher.js'
+import { groupNames, groupPart, topicNames } from './names.js'
+import { type AmqpProducerSettings, isQueue, isRoutingKey } from './options.js'
+import { Publisher, type PublisherSettings } from './publisher.js'
+import { commonOf, type Shared } from './shared.js'
 import type { Lease } from './shared-connection.js'
 import { provisionTopic } from './topology.js'
-import type { Shared } from './transport.js'
 
 /** What every broker takes, unless its `max_message_size` was lowered: the default of RabbitMQ 4, in bytes. */
 const BROKER_MAX_MESSAGE_SIZE = 16 * 1024 * 1024
+
+/** Every queue is bound to it by its name (AMQP 0-9-1, section 3.1.3.1). */
+const DEFAULT_EXCHANGE = ''
 
 /** Publishes one topic's records on a confirm channel of the connection that all producers of the transport share. */
 export class AmqpProducerDriver implements ProducerDriver {
@@ -23,7 +31,7 @@ export class AmqpProducerDriver implements ProducerDriver {
   /** The publisher watches each batch itself: its clock stands still while the broker blocks publishers. */
   readonly publishTimeoutMs = Number.POSITIVE_INFINITY
   readonly #shared: Shared
-  readonly #spec: ProducerSpec
+  readonly #spec: ProducerSpec<AmqpProducerSettings>
   readonly #sink: ProducerSink
   #lease: Lease | undefined
   #channel: ConfirmChannel | undefined
@@ -34,25 +42,25 @@ export class AmqpProducerDriver implements ProducerDriver {
   #closing: Promise<void> | undefined
   #unlisten: (() => void) | undefined
 
-  constructor(shared: Shared, spec: ProducerSpec, sink: ProducerSink) {
+  constructor(shared: Shared, spec: ProducerSpec<AmqpProducerSettings>, sink: ProducerSink) {
     this.#shared = shared
     this.#spec = spec
     this.#sink = sink
   }
 
   async open(signal: AbortSignal): Promise<ProducerReady> {
-    const { publishing, registry, shared, logger, settings } = this.#shared
+    const { publishing, logger, settings } = this.#shared
     const { topic } = this.#spec
     const lease = await publishing.acquire(signal)
     this.#lease = lease
     const { connection } = lease
-    this.#partitions = await provisionTopic({ connection, registry, shared, logger }, topic)
+    this.#partitions = await this.#provision(connection)
     signal.throwIfAborted()
     const channel = await connection.openConfirmChannel((error) => this.#channelClosed(error))
     this.#channel = channel
     const publisher = new Publisher(channel, {
       topic: topic.topic,
-      exchange: topicNames(topic.brokerTopic).exchange,
+      ...this.#address(),
       maxUnconfirmed: settings.maxUnconfirmed,
       confirmTimeoutMs: settings.callTimeoutMs,
       contentType: this.#spec.contentType,
@@ -95,7 +103,36 @@ export class AmqpProducerDriver implements ProducerDriver {
     const { connection } = this.#lease as Lease
     // While it blocks publishers the broker reads nothing, probes neither.
     if (connection.blocked || this.#channel === undefined) return
-    await connection.call('probe', this.#channel.checkExchange(topicNames(this.#spec.topic.brokerTopic).exchange))
+    const { topic } = this.#spec
+    const checking = isQueue(this.#shared.settings, topic)
+      ? this.#channel.checkQueue(topic.brokerTopic)
+      : this.#channel.checkExchange(topicNames(topic.brokerTopic).exchange)
+    await connection.call<unknown>('probe', checking)
+  }
+
+  async #provision(connection: AmqpConnection): Promise<number> {
+    const { settings, logger } = this.#shared
+    const { topic } = this.#spec
+    const { registry, shared } = commonOf(this.#shared, topic)
+    if (!isQueue(settings, topic)) return provisionTopic({ connection, registry, shared, logger }, topic)
+    await checkExistingQueue(connection, topic)
+    return 1
+  }
+
+  /** Where records go. Topics of ours are routed by partition. */
+  #address(): Pick<PublisherSettings, 'exchange' | 'routingKeyOf'> {
+    const { topic, options, onlyGroup } = this.#spec
+    const exchange = topicNames(topic.brokerTopic).exchange
+    if (!topic.native) return { exchange }
+    if (isQueue(this.#shared.settings, topic))
+      return { exchange: DEFAULT_EXCHANGE, routingKeyOf: () => topic.brokerTopic }
+    if (onlyGroup !== undefined) {
+      // Past the exchange, which would give it to everybody.
+      const part = groupPart(topic, onlyGroup.brokerGroup, this.#shared.prefix)
+      const queue = groupNames(topic, part).queue(0)
+      return { exchange: DEFAULT_EXCHANGE, routingKeyOf: () => queue }
+    }
+    return { exchange, routingKeyOf: ({ key = '' }) => requireRoutingKey(options.routingKey ?? key, topic) }
   }
 
   close(): Promise<void> {
@@ -124,4 +161,9 @@ export class AmqpProducerDriver implements ProducerDriver {
     this.#lost = true
     this.#sink.lost(error)
   }
+}
+
+function requireRoutingKey(key: string, topic: TopicSpec): string {
+  if (isRoutingKey(key)) return key
+  throw routingKeyTooLong(topic.topic)
 }

@@ -3,11 +3,28 @@ import type { AttemptStore } from './attempt-store.js'
 import type { HeldMessages } from './held-messages.js'
 import { fingerprintOf, type History } from './message.js'
 
+/** What is known of messages that were delivered before. */
+export interface DeliveryHistory {
+  /** What is on record has been read since the last reset. */
+  readonly isRead: boolean
+  /** Others may write from now on: what was read no longer holds. */
+  reset(): void
+  /** Reads what is on record. */
+  read(): Promise<void>
+  historyOf(message: ConsumeMessage): History | undefined
+  /** The message is done: nothing about it need be kept. */
+  settled(message: ConsumeMessage): void
+  /** These go back to the queue, and none of them is what a process may die of. Never rejects. */
+  giveBack(messages: readonly ConsumeMessage[], unread: readonly ConsumeMessage[]): Promise<void>
+  /** This process held them when it lost the queue, and is alive. */
+  lost(messages: Iterable<ConsumeMessage>): void
+}
+
 /**
  * What is known of messages that were delivered before: how often they were tried, and whether a process may have died of them.
  * The broker says only that they were delivered, which prefetched ones were without anybody looking at them.
  */
-export class Redeliveries {
+export class Redeliveries implements DeliveryHistory {
   readonly #queue: string
   readonly #store: AttemptStore
   readonly #held: HeldMessages

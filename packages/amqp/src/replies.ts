@@ -14,8 +14,8 @@ import type { Channel, ConfirmChannel, ConsumeMessage } from 'amqplib'
 import { type AmqpConnection, openConnection } from './connection.js'
 import { replyOf } from './message.js'
 import { Publisher } from './publisher.js'
+import type { Shared } from './shared.js'
 import type { Lease } from './shared-connection.js'
-import type { Shared } from './transport.js'
 
 const PREFETCH = 1_000
 /** Every queue is bound to it by its name (AMQP 0-9-1, section 3.1.3.1). */

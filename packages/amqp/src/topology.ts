@@ -2,6 +2,7 @@ import { DEAD_LETTER_GROUP, type Logger, type TopicSpec, topicMissing } from '@s
 import type { ConfirmChannel } from 'amqplib'
 import type { AmqpConnection } from './connection.js'
 import { classifyError, inequivalentArgument, replyCodeOf } from './errors.js'
+import { type Binding, bindExisting, checkExistingExchange } from './existing-exchange.js'
 import { groupNames, type SharedNames, type TopicNames, topicNames } from './names.js'
 import { checkPartitions, declareTopicExchange, settlePartitions } from './partition-count.js'
 import { declareStream } from './stream-log.js'
@@ -39,6 +40,7 @@ export interface TopologyContext {
 
 /** Makes or checks a topic, as its spec says. Resolves with its partition count. Rejects with CONFLICT or NOT_FOUND. */
 export async function provisionTopic(context: TopologyContext, spec: TopicSpec): Promise<number> {
+  if (spec.native) return checkExistingExchange(context.connection, spec)
   if (spec.provision !== 'create') return checkPartitions(context.connection, spec)
   const { partitions, isNew } = await settlePartitions(context, spec)
   await Promise.all([
@@ -68,10 +70,12 @@ async function noteTopic(context: TopologyContext, spec: TopicSpec, partitions: 
 /** A group as it is made on the broker. */
 export interface GroupSpec {
   readonly topic: TopicSpec
-  /** Without the prefix. */
+  /** As `groupPart` says. */
   readonly group: string
   readonly ordering: 'key' | 'none'
   readonly partitions: number
+  /** To a native exchange. */
+  readonly bindings?: readonly Binding[] | undefined
 }
 
 /** What a group's queues were found to be. */
@@ -85,7 +89,7 @@ export interface GroupState {
 /** Makes or checks a group's queues, as the topic's spec says. */
 export async function provisionGroup(context: TopologyContext, spec: GroupSpec): Promise<GroupState> {
   const { topic, group } = spec
-  const names = groupNames(topic.brokerTopic, group)
+  const names = groupNames(topic, group)
   const existing = await passiveConsumers(context.connection, names.queue(0))
   if ((topic.groups ?? topic.provision) !== 'create') {
     if (existing === undefined) throw topicMissing('amqp', `${topic.topic} (group ${group})`)
@@ -102,7 +106,7 @@ export async function provisionGroup(context: TopologyContext, spec: GroupSpec):
   ])
   await context.connection.withChannel(`make group ${group}`, async (channel) => {
     // Last: while a queue is missing, its messages must not end up in another one.
-    await rebindOthers(channel, spec)
+    if (!topic.native) await rebindOthers(channel, spec)
     await channel.assertExchange(names.members, 'fanout', { durable: true })
   })
   const known = await noteGroup(context, spec, existing === undefined)
@@ -113,7 +117,7 @@ export async function provisionGroup(context: TopologyContext, spec: GroupSpec):
 async function noteGroup(context: TopologyContext, spec: GroupSpec, isNew: boolean): Promise<boolean> {
   const { registry, connection, logger } = context
   const { topic, group, partitions } = spec
-  const entry = { topic: topic.brokerTopic, group, partitions }
+  const entry = { topic: topic.derivedName, group, partitions }
   try {
     const entries = isNew ? await registry.read(connection) : []
     const isKnown = entries.some((one) => one.topic === entry.topic && one.group === group)
@@ -164,13 +168,14 @@ export async function provisionQueue(
   partition: number,
 ): Promise<void> {
   const { topic, group } = spec
-  const queue = groupNames(topic.brokerTopic, group).queue(partition)
+  const queue = groupNames(topic, group).queue(partition)
   const queueArguments = argumentsOf(spec, shared)
   for (let tries = 0; ; tries += 1) {
     try {
       return await connection.withChannel(`make queue ${queue}`, async (channel) => {
         await channel.assertQueue(queue, { durable: true, arguments: queueArguments })
-        await channel.bindQueue(queue, topicNames(topic.brokerTopic).exchange, String(partition))
+        if (topic.native) await bindExisting(channel, queue, topic, spec.bindings ?? [])
+        else await channel.bindQueue(queue, topicNames(topic.brokerTopic).exchange, String(partition))
       })
     } catch (error) {
       const argument = inequivalentArgument(error)
@@ -215,7 +220,11 @@ export async function passiveConsumers(connection: AmqpConnection, queue: string
 /** Makes and binds everything again, where an exchange was deleted: queues stay, their bindings don't. */
 export async function rebind(channel: ConfirmChannel, spec: GroupSpec): Promise<void> {
   const names = topicNames(spec.topic.brokerTopic)
-  const group = groupNames(spec.topic.brokerTopic, spec.group)
+  const group = groupNames(spec.topic, spec.group)
+  if (spec.topic.native) {
+    await channel.assertExchange(group.members, 'fanout', { durable: true })
+    return bindExisting(channel, group.queue(0), spec.topic, spec.bindings ?? [])
+  }
   await declareExchanges(channel, names)
   await channel.assertExchange(group.members, 'fanout', { durable: true })
   for (let partition = 0; partition < spec.partitions; partition += 1)
@@ -225,7 +234,7 @@ export async function rebind(channel: ConfirmChannel, spec: GroupSpec): Promise<
 
 /** Binds the queue that takes what foreign senders route by something else than a partition number. Last, see `provisionGroup`. */
 export async function rebindOthers(channel: ConfirmChannel, spec: GroupSpec): Promise<void> {
-  const queue = groupNames(spec.topic.brokerTopic, spec.group).queue(0)
+  const queue = groupNames(spec.topic, spec.group).queue(0)
   await channel.bindQueue(queue, topicNames(spec.topic.brokerTopic).others, '')
 }
 
@@ -234,19 +243,21 @@ async function declareExchanges(channel: ConfirmChannel, names: TopicNames): Pro
   await declareTopicExchange(channel, names)
 }
 
-/** Deletes a topic and the groups that are known of it. Missing parts are no error. */
+/** Deletes a topic and the groups that are known of it; an exchange of others stays. Missing parts are no error. */
 export async function deleteTopology(
   connection: AmqpConnection,
-  brokerTopic: string,
+  spec: TopicSpec,
   groups: readonly { readonly group: string; readonly partitions: number }[],
 ): Promise<void> {
-  const names = topicNames(brokerTopic)
-  await connection.withChannel(`delete topic ${brokerTopic}`, async (channel) => {
-    await channel.deleteExchange(names.exchange)
-    await channel.deleteExchange(names.others)
-    await channel.deleteQueue(names.partitions)
+  const names = topicNames(spec.brokerTopic)
+  await connection.withChannel(`delete topic ${spec.topic}`, async (channel) => {
+    if (!spec.native) {
+      await channel.deleteExchange(names.exchange)
+      await channel.deleteExchange(names.others)
+      await channel.deleteQueue(names.partitions)
+    }
     for (const { group, partitions } of groups) {
-      const made = groupNames(brokerTopic, group)
+      const made = groupNames(spec, group)
       await channel.deleteExchange(made.members)
       await channel.deleteQueue(made.droppedOffset)
       for (let partition = 0; partition < partitions; partition += 1) {

@@ -1,49 +1,41 @@
-import type {
-  ConsumerSink,
-  ConsumerSpec,
-  Logger,
-  ProducerSink,
-  ProducerSpec,
-  TransportContext,
-  TransportDriver,
+import {
+  type ConsumerSink,
+  type ConsumerSpec,
+  type ProducerSink,
+  type ProducerSpec,
+  StreamError,
+  type TopicSpec,
+  type TransportContext,
+  type TransportDriver,
 } from '@streamswitch/core/driver'
 import { AmqpAdmin } from './admin.js'
 import { openConnection } from './connection.js'
 import { AmqpConsumerDriver } from './consumer.js'
 import { HeldMessages } from './held-messages.js'
-import { groupNames, type SharedNames, sharedNames, topicNames } from './names.js'
-import type { AmqpSettings } from './options.js'
+import { groupNames, groupPart, requireOwnName, sharedNames } from './names.js'
+import { type AmqpConsumerSettings, type AmqpProducerSettings, type AmqpSettings, isQueue } from './options.js'
 import { AmqpProducerDriver } from './producer.js'
+import { AmqpQueueDriver, checkQueueConsumer } from './queue-consumer.js'
 import { amqpReplies } from './replies.js'
+import type { Shared } from './shared.js'
 import { SharedConnection } from './shared-connection.js'
 import { TopicRegistry } from './topic-registry.js'
 
-/** What everything of one transport shares. */
-export interface Shared {
-  readonly settings: AmqpSettings
-  readonly logger: Logger
-  readonly clientId: string
-  readonly prefix: string
-  /** The connection that is published on. */
-  readonly publishing: SharedConnection
-  readonly registry: TopicRegistry
-  readonly shared: SharedNames
-  readonly held: HeldMessages
-  /** Loops that had all their topics once. */
-  readonly joined: WeakSet<ConsumerSpec>
-}
-
 /** Makes a transport. No I/O: connections are opened by drivers and admin calls. */
 export function connectTransport(settings: AmqpSettings, context: TransportContext): TransportDriver {
-  const { clientId, logger, prefix } = context
+  const { clientId, logger, prefix, requires } = context
+  const registry = new TopicRegistry(prefix)
+  const names = sharedNames(prefix)
+  const common = { registry, shared: names }
   const shared: Shared = {
     settings,
     logger,
     clientId,
     prefix,
     publishing: new SharedConnection(() => openConnection(settings, `${clientId} producer`)),
-    registry: new TopicRegistry(prefix),
-    shared: sharedNames(prefix),
+    ...common,
+    unprefixed: prefix === '' ? common : { registry: new TopicRegistry(''), shared: sharedNames('') },
+    requires,
     held: new HeldMessages(),
     joined: new WeakSet(),
   }
@@ -53,12 +45,15 @@ export function connectTransport(settings: AmqpSettings, context: TransportConte
     },
     admin: new AmqpAdmin(shared),
     producer: (spec: ProducerSpec, sink: ProducerSink) => {
-      topicNames(spec.topic.brokerTopic)
-      return new AmqpProducerDriver(shared, spec, sink)
+      requireOwnName(spec.topic)
+      requireNativeQueue(settings, spec.topic)
+      return new AmqpProducerDriver(shared, spec as ProducerSpec<AmqpProducerSettings>, sink)
     },
     consumer: (spec: ConsumerSpec, sink: ConsumerSink) => {
-      checkConsumer(spec)
-      return new AmqpConsumerDriver(shared, spec, sink)
+      const own = spec as ConsumerSpec<AmqpConsumerSettings>
+      return isOverQueues(shared, own)
+        ? new AmqpQueueDriver(shared, own, sink)
+        : new AmqpConsumerDriver(shared, own, sink)
     },
     replies: amqpReplies(shared),
     // The last producer or loop to close closes the connections.
@@ -66,9 +61,37 @@ export function connectTransport(settings: AmqpSettings, context: TransportConte
   }
 }
 
-function checkConsumer(spec: ConsumerSpec): void {
+/** Whether a loop is over queues of others. Throws INVALID_ARGUMENT or UNSUPPORTED for what can't be. */
+function isOverQueues({ settings, prefix, requires }: Shared, spec: ConsumerSpec<AmqpConsumerSettings>): boolean {
+  const queues = spec.topics.filter((topic) => isQueue(settings, topic))
   for (const topic of spec.topics) {
-    topicNames(topic.brokerTopic)
-    groupNames(topic.brokerTopic, spec.group)
+    requireOwnName(topic)
+    requireNativeQueue(settings, topic)
+    if (queues.length === 0) groupNames(topic, groupPart(topic, spec.brokerGroup, prefix))
   }
+  if (queues.length > 0) checkQueueConsumer(spec, spec.options, requires)
+  const { bindings, exclusive } = spec.options
+  if (queues.length > 0 && queues.length < spec.topics.length)
+    throw invalid(spec, 'a loop is over existing queues alone, or over other topics')
+  if (bindings !== undefined && spec.topics.some(({ native }) => !native))
+    throw invalid(spec, 'bindings: are for existing exchanges, and this topic has no native name')
+  if (exclusive && queues.length === 0) throw invalid(spec, 'exclusive: is for existing queues (queues, AMQP_QUEUES)')
+  return queues.length > 0
+}
+
+/** Throws INVALID_ARGUMENT for a queue whose name isn't known. */
+function requireNativeQueue({ queues }: AmqpSettings, { topic, native }: TopicSpec): void {
+  if (native || !queues.includes(topic)) return
+  const what = `topic '${topic}' is in queues (AMQP_QUEUES) and has no native name: give it one in topics (STREAMSWITCH_TOPIC_NAMES)`
+  throw new StreamError(what, { code: 'INVALID_ARGUMENT', transport: 'amqp', operation: 'configure', topic })
+}
+
+function invalid({ topics }: ConsumerSpec, what: string): StreamError {
+  const topic = topics[0]?.topic
+  return new StreamError(`loop over ${topics.map((spec) => `'${spec.topic}'`).join(', ')}: ${what}`, {
+    code: 'INVALID_ARGUMENT',
+    transport: 'amqp',
+    operation: 'configure',
+    topic,
+  })
 }

@@ -42,6 +42,7 @@ function topicOf({ brokerName, ttlMs, provision }: TopicSource, partitions: numb
     derivedName: brokerName,
     origin: brokerName,
     native: false,
+    prefixed: true,
     partitions,
     retention: { maxAgeMs: ttlMs },
     provision,

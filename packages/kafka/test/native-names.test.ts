@@ -30,7 +30,6 @@ nativeNames({
   names: { topic: 'Order_Xents.', group: 'Billing Service: ' },
   create,
   write: (topic, body) => kcat.write(topic, { body }, ''),
-  remove,
 })
 
 it('partitions are checked against what exists, and names that Kafka takes no topic by are refused before anything is sent', async () => {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { Transport, topicPattern } from '@streamswitch/core'
+import { MemoryDedupeStore, Transport, topicPattern } from '@streamswitch/core'
 import { nativeNames } from '@streamswitch/testkit'
 import { expect, it, onTestFinished } from 'vitest'
 import memory from '../src/index.js'
@@ -68,4 +68,43 @@ it('a native topic is made only by the memory transport, whose broker begins emp
   const transport = open(name, { topics: { orders: { name: 'OrderEvents' } } })
   await transport.producer('orders', { partitions: 2 }).init()
   await expect(transport.producer('orders', { partitions: 3 }).init()).rejects.toMatchObject({ code: 'CONFLICT' })
+})
+
+it('marks of dedupe and ids of outputs are those of the native topic and group, whatever a service calls them', async () => {
+  const name = randomBytes(6).toString('hex')
+  const store = new MemoryDedupeStore()
+  const handled: string[] = []
+  const outputs: string[] = []
+  const services = [
+    { topic: 'orders', group: 'billing', prefix: 'one.' },
+    { topic: 'bestellungen', group: 'rechnung', prefix: 'two.' },
+  ]
+  for (const { topic, group, prefix } of services) {
+    const names = {
+      topics: { [topic]: { name: 'OrderEvents' }, out: { name: 'Out' } },
+      groups: { [group]: { name: 'Bill' } },
+    }
+    const transport = open(name, { prefix, ...names })
+    const loop = transport.consumer<string>(topic, { group, dedupe: { store } })
+    loop.handle(
+      ({ value }) => {
+        handled.push(value)
+        return value
+      },
+      { to: transport.producer('out') },
+    )
+    await loop.init()
+    const reading = transport.consumer<string>('out', { group: `reader-${topic}` })
+    reading.handle(({ id }) => void outputs.push(id))
+    await reading.init()
+    void reading.run()
+    const running = loop.run()
+    await transport.producer<string>(topic).send('a', { id: 'same' })
+    await expect.poll(() => outputs).toContain('OrderEvents/Bill/same/0')
+    await expect.poll(async () => (await loop.lag()).map(({ lag }) => lag)).toEqual([0])
+    await loop.close()
+    await running
+  }
+  expect(handled).toEqual(['a'])
+  expect(new Set(outputs)).toEqual(new Set(['OrderEvents/Bill/same/0']))
 })

@@ -40,6 +40,7 @@ function topicOf({ brokerName, ttlMs, provision }: ReplySenderSpec): TopicSpec {
     derivedName: brokerName,
     origin: brokerName,
     native: false,
+    prefixed: true,
     partitions: 1,
     retention: { maxAgeMs: ttlMs },
     provision,

@@ -23,7 +23,6 @@ nativeNames({
   names: { topic: 'App Orders: é ', group: 'Billing Service:' },
   create: (name) => administer((channel) => channel.assertQueue(name, asStream)),
   write: (name, body) => publishForeign(name, [{ body }]),
-  remove: (name) => administer((channel) => channel.deleteQueue(name)),
 })
 
 test('a super stream of others: its streams and keys may have any names, and several keys may lead to one', async () => {

@@ -4,7 +4,7 @@ import type { Logger } from '../logger.js'
 import type { OptionFields, OptionValues } from '../options/fields.js'
 import type { ProducerClass } from '../producer/producer.js'
 import type { TransportUrl } from '../transport/url.js'
-import type { Capabilities } from './capabilities.js'
+import type { Capabilities, CapabilityName } from './capabilities.js'
 import type {
   ConsumerDriver,
   ConsumerSink,
@@ -41,6 +41,8 @@ export interface TopicSpec {
   readonly origin: string
   /** It has a native name: it is not ours, and stays as it is found. */
   readonly native: boolean
+  /** It is below the transport's prefix. False for a native topic, and for dead letters of one, which services with other prefixes share. */
+  readonly prefixed: boolean
   /** `undefined`: what exists, else 1. A different count on the broker is CONFLICT. */
   readonly partitions: number | undefined
   readonly retention: Retention
@@ -59,6 +61,8 @@ export interface ProducerSpec<Extra = unknown> {
   readonly topic: TopicSpec
   /** What the codec says of its bytes, for foreign readers; `undefined` where it isn't known (dead letters). */
   readonly contentType?: string | undefined
+  /** The one group that the records are for (a replay of its dead letters): they may go to it past all others, and all of them carry its name in a header. */
+  readonly onlyGroup?: GroupNames | undefined
   readonly options: Extra
 }
 
@@ -111,6 +115,8 @@ export interface TransportContext {
   /** Native names by portable ones, for adapters that meet names outside of specs. Already part of these. */
   readonly nativeTopics: Readonly<Record<string, { readonly name: string }>>
   readonly nativeGroups: Readonly<Record<string, { readonly name: string }>>
+  /** Capabilities that the service can't do without, where the transport has them only in part. */
+  readonly requires: readonly CapabilityName[]
   /** What the adapter's own variables are read from. */
   readonly environment: NodeJS.ProcessEnv
 }

@@ -198,7 +198,7 @@ export class DeadLetterBox implements AsyncDisposable {
       [ROUTING_HEADERS.onlyGroup]: this.#origin.group.groupOrigin,
       [ROUTING_HEADERS.replayed]: randomBytes(9).toString('base64url'),
     }
-    return this.#sender(this.#transport, this.#origin.topic).send({
+    return this.#sender(this.#transport, this.#origin.topic, this.#origin.group).send({
       id,
       key,
       payload: bytes,
@@ -235,10 +235,10 @@ export class DeadLetterBox implements AsyncDisposable {
     return turn
   }
 
-  #sender(transport: Transport, spec: TopicSpec): RecordSender {
+  #sender(transport: Transport, spec: TopicSpec, onlyGroup?: GroupNames): RecordSender {
     let sender = this.#senders.get(spec.topic)
     if (sender === undefined) {
-      sender = new RecordSender(transport, spec, `topic '${spec.topic}'`)
+      sender = new RecordSender(transport, spec, `topic '${spec.topic}'`, onlyGroup)
       this.#senders.set(spec.topic, sender)
     }
     return sender

@@ -44,6 +44,7 @@ export class TransportNames {
       retention: provision === 'create' ? (settings.retention ?? {}) : {},
       origin: native,
       native: true,
+      prefixed: false,
       // What exists is somebody's: it is made only where that was asked for.
       provision: provision ?? 'verify',
       groups: provision ?? 'create',
@@ -52,7 +53,7 @@ export class TransportNames {
 
   /** A topic of Streamswitch's own that belongs to a native one: its name is derived already, and has no prefix. */
   derivedTopic(name: string, settings: TopicSettings): TopicSpec {
-    return this.#ownTopic(name, name, settings)
+    return { ...this.#ownTopic(name, name, settings), derivedName: name, prefixed: false }
   }
 
   /** Throws as {@link topic} does. */
@@ -84,6 +85,7 @@ export class TransportNames {
       derivedName: escapeName(brokerTopic),
       origin: topic,
       native: false,
+      prefixed: true,
       partitions,
       retention: retention ?? {},
       provision: this.#settings.provision ?? 'create',

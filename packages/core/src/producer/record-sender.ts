@@ -1,4 +1,4 @@
-import type { AdapterDefinition, TopicSpec } from '../contract/adapter.js'
+import type { AdapterDefinition, GroupNames, TopicSpec } from '../contract/adapter.js'
 import type { OutgoingRecord } from '../contract/record.js'
 import type { StreamError } from '../errors.js'
 import { readOptions } from '../options/resolve.js'
@@ -20,13 +20,17 @@ export class RecordSender {
   readonly #pipeline: SendPipeline
   readonly #adapter: AdapterDefinition
 
-  /** @param subject - opens errors: `the dead-letter topic 'orders.billing.dlq'`. */
-  constructor(transport: Transport, spec: TopicSpec, subject: string) {
+  /**
+   * @param subject - opens errors: `the dead-letter topic 'orders.billing.dlq'`.
+   * @param onlyGroup - see `ProducerSpec`.
+   */
+  constructor(transport: Transport, spec: TopicSpec, subject: string, onlyGroup?: GroupNames) {
     const context = { subject, transport: transport.name, topic: spec.topic }
     this.#adapter = transport.adapter
     this.#pipeline = new SendPipeline({
       transport,
       spec,
+      onlyGroup,
       options: readOptions(producerFields, {}, context),
       adapterOptions: readOptions(transport.adapter.producerOptions, {}, context),
     })

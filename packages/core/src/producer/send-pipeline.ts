@@ -1,6 +1,6 @@
 import { atMost } from '../at-most.js'
 import { RECONNECT_BACKOFF } from '../backoff.js'
-import type { TopicSpec } from '../contract/adapter.js'
+import type { GroupNames, TopicSpec } from '../contract/adapter.js'
 import type { ProducerDriver, ProducerReady, ProducerSink } from '../contract/producer-driver.js'
 import { type ErrorCode, StreamError } from '../errors.js'
 import type { Logger } from '../logger.js'
@@ -24,6 +24,8 @@ export interface PipelineSettings {
   readonly adapterOptions: unknown
   /** The codec's, where there is one. */
   readonly contentType?: string | undefined
+  /** See `ProducerSpec.onlyGroup`. */
+  readonly onlyGroup?: GroupNames | undefined
   /** Makes drivers in place of the transport's ordinary ones. */
   readonly create?: (sink: ProducerSink) => ProducerDriver
   readonly onLost?: (error: StreamError) => void
@@ -78,7 +80,12 @@ export class SendPipeline implements RouterHost {
       create: (lost) =>
         settings.create?.({ lost }) ??
         transport.driver.producer(
-          { topic: spec, contentType: settings.contentType, options: settings.adapterOptions },
+          {
+            topic: spec,
+            contentType: settings.contentType,
+            onlyGroup: settings.onlyGroup,
+            options: settings.adapterOptions,
+          },
           { lost },
         ),
       classify: (error) => this.classify(error),

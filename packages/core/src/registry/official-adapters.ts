@@ -7,6 +7,8 @@ export interface OfficialAdapter {
   readonly schemes: readonly string[]
   /** The same data as the adapter's own; the conformance suite compares them. */
   readonly capabilities: Capabilities
+  /** In what loops over a queue of others differ, which is consumed as it is. Left out: the transport has no such queues. */
+  readonly existingQueue?: Partial<Capabilities>
 }
 
 export type OfficialName = 'memory' | 'kafka' | 'redis' | 'amqp' | 'rabbitmq-stream' | 'http'
@@ -54,6 +56,14 @@ export const OFFICIAL_ADAPTERS: readonly OfficialAdapter[] = [
     package: '@streamswitch/amqp',
     schemes: ['amqp', 'amqps'],
     capabilities: { ...BROKER, replay: false, retainsWithoutGroup: false },
+    existingQueue: {
+      groups: false,
+      keyOrder: 'with exclusive: true',
+      durable: 'as the queue is declared',
+      retainsWithoutGroup: true,
+      attemptsSurviveRestart: false,
+      lag: 'without what other consumers hold',
+    },
   },
   {
     name: 'rabbitmq-stream',
@@ -82,7 +92,7 @@ export const OFFICIAL_ADAPTERS: readonly OfficialAdapter[] = [
 ]
 
 /** What an official adapter's definition begins with: its name, schemes and capabilities, as core knows them. */
-export function officialIdentity(name: OfficialName): Omit<OfficialAdapter, 'package'> {
+export function officialIdentity(name: OfficialName): Omit<OfficialAdapter, 'package' | 'existingQueue'> {
   const { schemes, capabilities } = OFFICIAL_ADAPTERS.find((one) => one.name === name) as OfficialAdapter
   return { name, schemes, capabilities }
 }

@@ -134,6 +134,7 @@ export class Transport implements AsyncDisposable {
       prefix,
       nativeTopics: topics,
       nativeGroups: groups,
+      requires: options.requires ?? [],
       environment,
     })
     const { feedback } = options

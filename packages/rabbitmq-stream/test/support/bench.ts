@@ -85,6 +85,14 @@ export function sourceOf(url: string): ConnectionSource {
   const settings = { ...defaults, hosts: [`${hostname}:${port}`], username, password } as unknown as StreamSettings
   return {
     settings,
-    context: { logger: QUIET, clientId: 'test', prefix: '', nativeTopics: {}, nativeGroups: {}, environment: {} },
+    context: {
+      logger: QUIET,
+      clientId: 'test',
+      prefix: '',
+      nativeTopics: {},
+      nativeGroups: {},
+      requires: [],
+      environment: {},
+    },
   }
 }
