@@ -58,6 +58,7 @@ export class AmqpProducerDriver implements ProducerDriver {
       contentType: this.#spec.contentType,
       maxFrameBytes: connection.maxFrameBytes,
       keepsUnrouted: topic.role === 'dead-letters',
+      setsAside: topic.role === 'dead-letters',
       lost: (error) => this.#lose(error),
     })
     this.#publisher = publisher

@@ -140,6 +140,7 @@ class AmqpReplySender implements ProducerDriver {
       contentType: undefined,
       maxFrameBytes: connection.maxFrameBytes,
       keepsUnrouted: false,
+      setsAside: false,
       lost: (error) => this.#lose(error),
     })
     this.#publisher = publisher
