@@ -21,6 +21,7 @@ import { StreamAdmin } from './admin.js'
 import type { ConnectionSource } from './connection.js'
 import { StreamConsumerDriver } from './consumer.js'
 import { classifyError } from './errors.js'
+import { STREAM_FORM } from './native-form.js'
 import {
   environmentUrl,
   optionsFromUrl,
@@ -41,6 +42,7 @@ const MAX_BINDING_KEY_BYTES = 100
 export const adapter: AdapterDefinition = {
   ...officialIdentity('rabbitmq-stream'),
   reconnects: 'core',
+  nativeForm: STREAM_FORM,
   defaultUrl: 'rabbitmq-stream://guest:guest@127.0.0.1:5552',
   environmentUrl,
   options: streamFields,
