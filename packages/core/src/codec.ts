@@ -14,7 +14,7 @@ export interface Codec<T = unknown> {
 /** A codec of whatever type: what options hold. */
 export type AnyCodec = Omit<Codec<never>, 'decode'> & { decode(bytes: Buffer): unknown }
 
-/** JSON in UTF-8, the default. */
+/** JSON in UTF-8, the default. Reads it with a byte order mark as well, as RFC 8259, section 8.1, allows; never writes one. */
 export const jsonCodec: Codec = {
   name: 'json',
   contentType: 'application/json',
@@ -26,8 +26,12 @@ export const jsonCodec: Codec = {
   decode(bytes) {
     // Reading them as text would put replacement characters in their place.
     if (!isUtf8(bytes)) throw new TypeError('the bytes are no UTF-8')
-    return JSON.parse(bytes.toString()) as unknown
+    return JSON.parse(bytes.toString('utf8', startsWithMark(bytes) ? 3 : 0)) as unknown
   },
+}
+
+function startsWithMark(bytes: Buffer): boolean {
+  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf
 }
 
 /** Bytes as they are. Sends `Buffer` and `Uint8Array`, gives `Buffer`. */

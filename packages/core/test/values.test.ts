@@ -26,6 +26,15 @@ describe('codecs', () => {
     expect(() => jsonCodec.decode(Buffer.alloc(0))).toThrow(SyntaxError)
   })
 
+  it('reads JSON with one byte order mark, which the text and bytes codecs keep', () => {
+    const marked = (text: string): Buffer => Buffer.from(`\ufeff${text}`)
+    expect(jsonCodec.decode(marked('{"city":"Zürich"}'))).toEqual({ city: 'Zürich' })
+    expect(textCodec.decode(marked('x'))).toBe('\ufeffx')
+    expect(bytesCodec.decode(marked('x'))).toEqual(marked('x'))
+    for (const bytes of [marked(''), marked('\ufeff1'), Buffer.from('\ufeff1', 'utf16le'), Buffer.from([0xef, 0xbb])])
+      expect(() => jsonCodec.decode(bytes)).toThrow()
+  })
+
   it('a prototype key in JSON is a plain property', () => {
     const value = jsonCodec.decode(Buffer.from('{"__proto__": {"admin": true}}')) as object
     expect(({} as { admin?: boolean }).admin).toBeUndefined()

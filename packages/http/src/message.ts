@@ -19,6 +19,7 @@ import {
   MAX_GROUPS,
   MAX_HEADERS,
 } from './wire/limits.js'
+import { receivedText } from './wire/received-text.js'
 
 /** Which handler start a sending would be: one number, or per group where one request is for several. */
 export type AttemptNumbers = number | ReadonlyMap<string, number>
@@ -273,5 +274,6 @@ function malformed(name: string): StreamError {
 
 function text(headers: IncomingHttpHeaders, name: string): string | undefined {
   const value = Object.hasOwn(headers, name) ? headers[name] : undefined
-  return Array.isArray(value) ? value.join(', ') : value
+  if (value === undefined) return undefined
+  return receivedText(Array.isArray(value) ? value.join(', ') : value)
 }

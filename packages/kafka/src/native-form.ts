@@ -28,7 +28,8 @@ export const KAFKA_FORM: NativeForm = {
     const seen = new Set<string>()
     for (const [name, value] of headersOf(message)) {
       const text = name.toString()
-      if (value === null) lost.push(`header '${text}' (null)`)
+      if (!isUtf8(name)) lost.push(`header '${text}' (name)`)
+      else if (value === null) lost.push(`header '${text}' (null)`)
       else if (!isUtf8(value)) lost.push(`header '${text}' (bytes)`)
       else if (seen.has(text)) lost.push(`header '${text}' (repeated)`)
       seen.add(text)
@@ -49,6 +50,8 @@ export function nativeFieldsOf({ original, headers }: OutgoingRecord): NativeFie
   const kept = new Set<string>()
   const native = headersOf(message).filter(([bytes]) => {
     const name = bytes.toString()
+    // A name that is no text is none of the record's.
+    if (!isUtf8(bytes)) return true
     if (!keepsNativeHeader(name, Object.hasOwn(texts, name) ? texts[name] : undefined, headers)) return false
     kept.add(name)
     return true

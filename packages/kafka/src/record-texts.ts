@@ -4,7 +4,7 @@ import type { KafkaMessage } from 'kafkajs'
 import { ByteReader } from './byte-reader.js'
 import { ReceivedRecord } from './received-record.js'
 
-/** What a record's headers say, as texts. Those that aren't UTF-8 are left to `native`; of a repeated header the last one counts. */
+/** What a record's headers say, as texts. Those whose name or value isn't UTF-8 are left to `native`; of a repeated header the last one counts. */
 export interface RecordTexts {
   id: string | undefined
   replyTo: string | undefined
@@ -51,7 +51,10 @@ function textsOfBytes(source: Buffer, headersAt: number): RecordTexts {
     if (length > 0) reader.at += length
     const place = placeAt(source, nameAt, nameLength)
     if (place !== undefined) texts[place] = value
-    else setHeader(texts, source.toString('utf8', nameAt, nameAt + nameLength), value)
+    else {
+      const name = textAt(source, nameAt, nameLength)
+      if (name !== undefined) setHeader(texts, name, value)
+    }
   }
   texts.bytes = reader.at - headersAt
   return texts

@@ -105,6 +105,7 @@ passesForeignMessages<RawRecord>({
       logger: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
     }),
   partitions: PARTITIONS,
+  replies: true,
   kinds: [
     'binary key',
     'key that is no UTF-8',

@@ -19,6 +19,7 @@ import { Connector } from './connection.js'
 import { RedisConsumerDriver } from './consumer.js'
 import { classifyError } from './errors.js'
 import { Incarnations } from './incarnations.js'
+import { REDIS_FORM } from './native-form.js'
 import {
   checkTogether,
   optionsFromUrl,
@@ -37,6 +38,7 @@ import { registerTransport } from './transports.js'
 export const adapter: AdapterDefinition = {
   ...officialIdentity('redis'),
   reconnects: 'core',
+  nativeForm: REDIS_FORM,
   defaultUrl: 'redis://127.0.0.1:6379',
   environmentUrl: (environment) => environmentText(environment, 'REDIS_URL'),
   options: redisFields,

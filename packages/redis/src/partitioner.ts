@@ -1,9 +1,10 @@
 /**
- * The partition of a key: FNV-1a, 32 bit, over the key's UTF-8 bytes, unsigned, modulo the number of partitions. Part of the wire
+ * The partition of a key: FNV-1a, 32 bit, over the key's bytes (UTF-8 where it is a text), unsigned, modulo the number of partitions. Part of the wire
  * format: another producer that is to keep the order of a key must choose the same.
  */
-export function partitionOfKey(key: string, partitions: number): number {
+export function partitionOfKey(key: string | Buffer, partitions: number): number {
   if (partitions === 1) return 0
+  if (typeof key !== 'string') return hashBytes(key) % partitions
   let hash = 0x811c9dc5
   for (let index = 0; index < key.length; index += 1) {
     const code = key.charCodeAt(index)

@@ -11,6 +11,7 @@ import type { Argument, Connection, Connector } from './connection.js'
 import { DurabilityBarrier } from './durability.js'
 import { publisherKey, sessionKey, streamKey } from './keys.js'
 import { appendRecord } from './message.js'
+import { keyOf, nativeFieldsOf } from './native-form.js'
 import { LARGEST_PAYLOAD_BYTES, type RedisProducerSettings } from './options.js'
 import { partitionOfKey } from './partitioner.js'
 import type { ProducerSession } from './producer-session.js'
@@ -23,6 +24,8 @@ const SESSION_TTL_MS = 600_000
 
 /** More arguments than this would not fit into one call within a script. */
 const MAX_HEADERS = 3_000
+/** The same for the fields of an entry that is passed on. */
+const MAX_FIELDS = 3_900
 
 interface Lane {
   /** Batches without an answer. */
@@ -79,7 +82,7 @@ export class RedisProducerDriver implements ProducerDriver {
   laneOf(record: OutgoingRecord): number {
     if (record.partition !== undefined) return record.partition
     // Without a key by the id, so that a resend comes to the partition that has its mark.
-    return partitionOfKey(record.key ?? record.id, this.#partitions)
+    return partitionOfKey(keyOf(record) ?? record.id, this.#partitions)
   }
 
   async publish(batch: PublishBatch): Promise<void> {
@@ -194,6 +197,9 @@ export class RedisProducerDriver implements ProducerDriver {
       return problem(`sequence must be from 0 to ${Number.MAX_SAFE_INTEGER}, got ${sequence}`)
     if (headers !== undefined && Object.keys(headers).length > MAX_HEADERS)
       return problem(`a message may have at most ${MAX_HEADERS} headers`)
+    const fields = record.original === undefined ? 0 : (nativeFieldsOf(record)?.length ?? 0) / 2
+    if (fields > MAX_FIELDS)
+      return problem(`an entry of ${fields} fields can't be written again: at most ${MAX_FIELDS} fit into one call`)
     return undefined
   }
 }

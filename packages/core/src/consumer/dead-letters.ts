@@ -1,7 +1,14 @@
 import { type ErrorCode, isStreamError, messageOf, nameOf, type StreamError, toStreamError } from '../errors.js'
 import type { Headers } from '../message.js'
 import { requirePortableName } from '../names.js'
-import { leftOutHeaders, notCarriedBy, notCarriedHeader, originalFor, type PassedOn } from '../producer/passed-on.js'
+import {
+  leftOutHeaders,
+  listOfMissing,
+  notCarriedBy,
+  notCarriedHeader,
+  originalFor,
+  type PassedOn,
+} from '../producer/passed-on.js'
 import { RecordSender } from '../producer/record-sender.js'
 import { headersSize } from '../producer/send-options.js'
 import type { Transport } from '../transport/transport.js'
@@ -121,24 +128,18 @@ interface DeadLetterForm {
 
 const NO_HEADERS: Headers = Object.freeze({})
 
-/** Longest list of what is missing, in characters. */
-const MAX_INCOMPLETE = 1_000
-
 /**
  * The message, and what to write where the transport refuses that for good.
  *
  * @param whole - the transport can write it as it came, with the headers that this process left out.
  */
 function* formsOf(delivery: Delivery, whole: boolean): Generator<DeadLetterForm> {
-  const { bytes, headers } = delivery
+  const { bytes } = delivery
+  const headers = withoutIncomplete(delivery.headers)
   if (whole) yield { payload: bytes, headers, incomplete: undefined, asItCame: true }
   const beyond = [leftOutHeaders(delivery), ...(whole ? (delivery.form?.beyondPortable(delivery.native) ?? []) : [])]
   const without = (...missing: readonly (string | undefined)[]): string | undefined =>
-    [...missing, ...beyond]
-      .filter((one) => one !== undefined)
-      .join(', ')
-      .slice(0, MAX_INCOMPLETE)
-      .toWellFormed() || undefined
+    listOfMissing([...missing, ...beyond].filter((one) => one !== undefined)) || undefined
   const payloadSize = bytes?.length ?? 0
   const headersBytes = headersSize(headers)
   const noHeaders = `headers ${headersBytes} bytes`
@@ -149,6 +150,13 @@ function* formsOf(delivery: Delivery, whole: boolean): Generator<DeadLetterForm>
   if (payloadSize > 0) yield { payload: undefined, headers, incomplete: without(noPayload), asItCame }
   if (headersBytes > 0 && payloadSize > 0)
     yield { payload: undefined, headers: NO_HEADERS, incomplete: without(noPayload, noHeaders), asItCame }
+}
+
+/** Says of a dead letter that it is none to replay: whoever wrote the message has no say in that. All other headers of dead letters are replaced. */
+function withoutIncomplete(headers: Headers): Headers {
+  if (!Object.hasOwn(headers, DEAD_LETTER_HEADERS.incomplete)) return headers
+  const { [DEAD_LETTER_HEADERS.incomplete]: _incomplete, ...rest } = headers
+  return rest
 }
 
 /** The transport will never take this record, and may take less of it. */

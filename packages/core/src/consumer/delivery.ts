@@ -11,7 +11,7 @@ import type { PartitionAssignment } from '../contract/consumer-driver.js'
 import type { NativeForm } from '../contract/native-form.js'
 import type { DedupeClaim } from '../dedupe/dedupe-store.js'
 import { StreamError } from '../errors.js'
-import type { Responder } from '../feedback/responder.js'
+import { type Answering, Unanswerable } from '../feedback/responder.js'
 import type { Headers, Message } from '../message.js'
 import { ROUTING_HEADERS } from '../wire/reserved-headers.js'
 import type { PartitionState } from './partition-state.js'
@@ -138,7 +138,7 @@ export class Delivery<T = unknown> implements Message<T> {
     undefined
   /** @internal The handler has had its time: whatever it does now, the attempt has failed. */ timedOut = false
   /** @internal Answers the request, where it is one and its handler has been started. */ responder:
-    | Responder
+    | Answering
     | undefined = undefined
   /** What it takes beside payload and key. */
   readonly #extraBytes: number
@@ -207,6 +207,11 @@ export class Delivery<T = unknown> implements Message<T> {
   /** Bytes that count for the inbox's limit. */
   get size(): number {
     return (this.bytes?.length ?? 0) + (this.key?.length ?? 0) + this.#extraBytes
+  }
+
+  /** @internal A reply would reach nobody: there is a reply address, and it is another system's. */
+  get unanswerable(): boolean {
+    return this.responder instanceof Unanswerable
   }
 
   /** @internal Bytes beside payload and key. */

@@ -4,6 +4,7 @@ import type { Handler, Message } from '../message.js'
 import { BatchEntryOf } from '../producer/batch-entry.js'
 import { mayDifferFromBytes, PASSED_ON, type PassedOn } from '../producer/passed-on.js'
 import type { SendOptions } from '../producer/producer-options.js'
+import type { Delivery } from './delivery.js'
 
 /** Takes what a handler puts out. The promise settles with the outcome. */
 export type Forward = (message: Message, value: unknown, index: number) => Promise<unknown>
@@ -50,9 +51,11 @@ export function sendTo(target: OutputTarget, group: string): Forward {
   }
 }
 
-/** Where no other place is given: what is yielded to a request is its reply. */
-export const answerOutputs: Forward = (message, value) =>
-  message.replyTo === undefined ? Promise.reject(noTarget('handle()')) : message.respond(value)
+/** Where no other place is given: what is yielded to a request is its reply. What is yielded to another system's reply address, at which no answer is possible, is dropped. */
+export const answerOutputs: Forward = (message, value) => {
+  if (message.replyTo === undefined) return Promise.reject(noTarget('handle()'))
+  return (message as Delivery).unanswerable ? Promise.resolve() : message.respond(value)
+}
 
 /** The error of a handler whose values have nowhere to go. */
 export function noTarget(call: string): StreamError {

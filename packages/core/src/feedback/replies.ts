@@ -3,10 +3,11 @@ import type { Delivery } from '../consumer/delivery.js'
 import type { HandlerStage } from '../consumer/handler-chain.js'
 import { describe, StreamError } from '../errors.js'
 import type { Handler } from '../message.js'
+import { printable } from '../printable.js'
 import type { Transport } from '../transport/transport.js'
 import { isResultStream, takeResults } from './handler-results.js'
 import { parseReplyAddress, type ReplyAddress } from './reply-address.js'
-import { Responder } from './responder.js'
+import { Responder, Unanswerable } from './responder.js'
 
 /** Answers the requests that one loop handles. */
 export class Replies {
@@ -42,6 +43,7 @@ export class Replies {
     const { signal } = delivery
     const responder = this.#responder(delivery, replyTo)
     delivery.responder = responder
+    if (!(responder instanceof Responder)) return void (await next(delivery))
     let result = await next(delivery)
     if (isResultStream(result)) {
       await takeResults(result, signal, (part) => (part === undefined ? Promise.resolve() : responder.respond(part)))
@@ -59,11 +61,18 @@ export class Replies {
   }
 
   /** Throws CONFLICT where the caller waits on another transport than this one answers on. */
-  #responder(delivery: Delivery, replyTo: string): Responder {
+  #responder(delivery: Delivery, replyTo: string): Responder | Unanswerable {
     const feedback = this.#transport.feedback
     const address = parseReplyAddress(replyTo)
-    const sender = feedback.replySender(this.#transport)
-    this.#check(address, delivery, feedback, sender.takesForeignAddresses)
+    if (address.transport !== undefined && address.transport !== feedback.name)
+      throw elsewhere(delivery, address.transport, feedback.name)
+    const sender =
+      address.transport === undefined && feedback !== this.#transport
+        ? undefined
+        : feedback.replySender(this.#transport)
+    // Only addresses of ours are requests, unless the transport knows how others are meant.
+    if (sender === undefined || (address.transport === undefined && !sender.takesForeignAddresses))
+      return this.#unanswerable(delivery, address, feedback)
     return new Responder({
       address,
       sender,
@@ -74,17 +83,10 @@ export class Replies {
     })
   }
 
-  #check(address: ReplyAddress, delivery: Delivery, feedback: Transport, takesForeign: boolean): void {
-    const fits =
-      address.transport === undefined
-        ? takesForeign && feedback === this.#transport
-        : address.transport === feedback.name
-    if (fits) return
-    const where = address.transport ?? `'${address.inbox}', which is no address of Streamswitch's`
-    throw new StreamError(
-      `message ${delivery.id} asks for its reply on ${where}, this process answers on ${feedback.name}: declare the same feedback transport on both sides (the feedback option, or STREAMSWITCH_FEEDBACK_URL)`,
-      { code: 'CONFLICT', retryable: false, transport: feedback.name, topic: delivery.topic, operation: 'respond' },
-    )
+  #unanswerable(delivery: Delivery, { inbox }: ReplyAddress, feedback: Transport): Unanswerable {
+    const reason = `message ${delivery.id} can't be answered: its reply address '${printable(inbox)}' is none of Streamswitch's, and ${feedback.name} replies go to no others`
+    this.#transport.logger.debug(`group ${this.#group}: ${reason}; it is handled as a message that asks for no reply`)
+    return new Unanswerable(delivery.topic, reason)
   }
 
   #tell(delivery: Delivery, error: unknown): void {
@@ -92,4 +94,11 @@ export class Replies {
       `group ${this.#group}: the reply to message ${delivery.id} could not be sent: ${describe(error)}`,
     )
   }
+}
+
+function elsewhere(delivery: Delivery, asked: string, own: string): StreamError {
+  return new StreamError(
+    `message ${delivery.id} asks for its reply on ${asked}, this process answers on ${own}: declare the same feedback transport on both sides (the feedback option, or STREAMSWITCH_FEEDBACK_URL)`,
+    { code: 'CONFLICT', retryable: false, transport: own, topic: delivery.topic, operation: 'respond' },
+  )
 }

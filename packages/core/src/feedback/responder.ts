@@ -15,8 +15,39 @@ export interface ResponderSettings {
   readonly attempt: number
 }
 
+/** What `message.respond()` and the end of a handling come to, for a message with a reply address. */
+export interface Answering {
+  /** Whether something may have reached the caller. */
+  readonly started: boolean
+  respond(value: unknown): Promise<void>
+  fail(error: unknown): Promise<void>
+}
+
+/**
+ * For a message whose reply address this process can't answer at: another system's, in words of its own. It is handled like any other message, and
+ * what is given to `respond()` is refused with UNSUPPORTED.
+ */
+export class Unanswerable implements Answering {
+  readonly started = false
+  readonly #topic: string
+  readonly #reason: string
+
+  /** @param reason - why, for the error. */
+  constructor(topic: string, reason: string) {
+    this.#topic = topic
+    this.#reason = reason
+  }
+
+  respond(_value: unknown): Promise<void> {
+    const code = 'UNSUPPORTED'
+    return Promise.reject(new StreamError(this.#reason, { code, topic: this.#topic, operation: 'respond' }))
+  }
+
+  async fail(_error: unknown): Promise<void> {}
+}
+
 /** Answers one request from one start of its handler: parts, and one end. */
-export class Responder {
+export class Responder implements Answering {
   readonly #settings: ResponderSettings
   readonly #run: string
   #parts = 0

@@ -2,6 +2,7 @@ import { Delivery } from '../consumer/delivery.js'
 import type { AdapterDefinition } from '../contract/adapter.js'
 import type { OriginalRecord } from '../contract/native-form.js'
 import type { Headers, Message } from '../message.js'
+import { printable } from '../printable.js'
 import { NOT_CARRIED_HEADER, RESERVED_PREFIX } from '../wire/reserved-headers.js'
 
 /** A received message that is sent on as it came, or whose key is. */
@@ -13,8 +14,8 @@ export interface PassedOn {
 /** The internal option of a send that passes a message on. A symbol: no user can set it, and middleware that spreads options keeps it. */
 export const PASSED_ON = Symbol('streamswitch passed-on message')
 
-/** Longest list of what can't travel, in characters. */
-const MAX_NOT_CARRIED = 1_000
+/** Longest list of what is missing, in characters. */
+const MAX_LIST = 1_000
 
 /** The message as drivers of `adapter` write it again; `undefined` where they have another format than the one it came in. */
 export function originalFor(adapter: AdapterDefinition, { message, part }: PassedOn): OriginalRecord | undefined {
@@ -47,7 +48,12 @@ export function mayDifferFromBytes(key: string): boolean {
 /** The header that names what of a message the transport that it is passed to can't carry; `undefined`: it carries all. */
 export function notCarriedHeader(names: readonly string[]): Headers | undefined {
   if (names.length === 0) return undefined
-  return { [NOT_CARRIED_HEADER]: names.join(', ').slice(0, MAX_NOT_CARRIED).toWellFormed() }
+  return { [NOT_CARRIED_HEADER]: listOfMissing(names) }
+}
+
+/** A list as a header holds it: bounded, and on one line, since it quotes names that came from elsewhere. */
+export function listOfMissing(names: readonly string[]): string {
+  return printable(names.join(', ').slice(0, MAX_LIST)).slice(0, MAX_LIST).toWellFormed()
 }
 
 /** Names the headers of a message that this process left out, for lists of what is missing. */

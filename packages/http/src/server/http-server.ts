@@ -5,6 +5,7 @@ import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { BATCH_TYPE_FAMILY } from '../wire/batch-frames.js'
+import { ACCEPTED_ENCODINGS, encodingsOf } from '../wire/content-encoding.js'
 import { MAX_HEADERS } from '../wire/limits.js'
 import { PROBLEM_TYPE, type Problem, problems } from '../wire/problem.js'
 import { sendProblem } from './answers.js'
@@ -48,7 +49,7 @@ export function makeServer(hub: Hub, settings: ServerSettings): FastifyInstance 
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
   app.addHook('onRequest', (request, reply, done) => {
     const proceed = (verdict: TokenVerdict): void => {
-      const problem = problemOfVerdict(verdict) ?? refuseEarly(request, settings)
+      const problem = problemOfVerdict(verdict) ?? refuseEarly(request, reply, settings)
       if (problem === undefined) done()
       else refuse(request, reply, problem)
     }
@@ -140,12 +141,20 @@ function problemOfVerdict(verdict: TokenVerdict): Problem | undefined {
 }
 
 /** What can be said before the body is read. */
-function refuseEarly(request: FastifyRequest, settings: ServerSettings): Problem | undefined {
+function refuseEarly(request: FastifyRequest, reply: FastifyReply, settings: ServerSettings): Problem | undefined {
   if (request.raw.rawHeaders.length > 2 * MAX_REQUEST_HEADERS)
     return problems.overLimit(`the request has too many headers: the limit is ${MAX_REQUEST_HEADERS}`)
+  const encodings = encodingsOf(request.headers['content-encoding'])
+  if (encodings === undefined) {
+    // RFC 9110, section 15.5.16.
+    reply.header('accept-encoding', ACCEPTED_ENCODINGS)
+    return problems.unknownEncoding(ACCEPTED_ENCODINGS)
+  }
   const length = Number(request.headers['content-length'] ?? 0)
   const batch = String(request.headers['content-type'] ?? '').startsWith(BATCH_TYPE_FAMILY)
-  if (!batch && length > settings.maxPayloadBytes) return problems.tooLarge(settings.maxPayloadBytes, 'payload')
+  // What is encoded may be larger than what it holds.
+  if (!batch && encodings.length === 0 && length > settings.maxPayloadBytes)
+    return problems.tooLarge(settings.maxPayloadBytes, 'payload')
   if (length > settings.maxRequestBytes) return problems.tooLarge(settings.maxRequestBytes, 'request')
   return undefined
 }

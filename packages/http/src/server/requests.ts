@@ -2,6 +2,7 @@ import { isStreamError } from '@streamswitch/core/driver'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { fromRequest, type InboundRecord } from '../message.js'
 import { BATCH_TYPE, BATCH_TYPE_FAMILY, decodeBatch } from '../wire/batch-frames.js'
+import { decodeBody, encodingsOf } from '../wire/content-encoding.js'
 import { checkLimit, countParts, MAX_HEADERS } from '../wire/limits.js'
 import { type Problem, problems } from '../wire/problem.js'
 import { OutcomeStream, sendProblem } from './answers.js'
@@ -16,6 +17,7 @@ const EMPTY = Buffer.alloc(0)
 /** What of a request's limits is needed here. */
 export interface RequestLimits {
   readonly maxPayloadBytes: number
+  readonly maxRequestBytes: number
 }
 
 /** A message, or a batch of them, for a topic or one group of it. */
@@ -26,16 +28,44 @@ export function handlePost(hub: Hub, limits: RequestLimits, request: FastifyRequ
 function takePost(hub: Hub, limits: RequestLimits, request: FastifyRequest, reply: FastifyReply): void {
   const destination = findDestination(hub, request, reply)
   if (destination === undefined) return
-  const type = String(request.headers['content-type'] ?? '')
   const body = Buffer.isBuffer(request.body) ? request.body : EMPTY
+  // Others were refused before the body was read.
+  const encodings = encodingsOf(request.headers['content-encoding']) ?? []
+  if (encodings.length === 0) return takeBody(destination, limits, body, request, reply)
+  const limit = isBatch(request) ? limits.maxRequestBytes : limits.maxPayloadBytes
+  decodeBody(body, encodings, limit)
+    .then(
+      (decoded) => {
+        // While it was decoded.
+        if (!reply.raw.destroyed) takeBody(destination, limits, decoded, request, reply)
+      },
+      (error: unknown) => sendProblem(reply, unreadable(error)),
+    )
+    .catch(() => reply.raw.destroy())
+}
+
+function takeBody(
+  destination: Destination,
+  limits: RequestLimits,
+  body: Buffer,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
   try {
-    if (!type.startsWith(BATCH_TYPE_FAMILY))
-      return answerOne(destination, limits, fromRequest(request.headers, body), request, reply)
-    if (mediaType(type) !== BATCH_TYPE) return sendProblem(reply, problems.unknownBatch(BATCH_TYPE))
+    if (!isBatch(request)) return answerOne(destination, limits, fromRequest(request.headers, body), request, reply)
+    if (mediaType(contentTypeOf(request)) !== BATCH_TYPE) return sendProblem(reply, problems.unknownBatch(BATCH_TYPE))
     takeBatch(destination, limits, body, reply)
   } catch (error) {
     sendProblem(reply, unreadable(error))
   }
+}
+
+function isBatch(request: FastifyRequest): boolean {
+  return contentTypeOf(request).startsWith(BATCH_TYPE_FAMILY)
+}
+
+function contentTypeOf(request: FastifyRequest): string {
+  return String(request.headers['content-type'] ?? '')
 }
 
 function takeBatch(destination: Destination, limits: RequestLimits, body: Buffer, reply: FastifyReply): void {

@@ -103,6 +103,12 @@ export const problems = {
     code: 'UNSUPPORTED',
     retryable: false,
   }),
+  unknownEncoding: (known: string): Problem => ({
+    status: 415,
+    title: `Bodies are taken as they are, or with the content codings ${known}`,
+    code: 'UNSUPPORTED',
+    retryable: false,
+  }),
   /** An earlier message of the same key in the same request was not accepted. */
   predecessorFailed: (): Problem => ({
     status: 424,

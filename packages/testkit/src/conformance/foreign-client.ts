@@ -76,19 +76,19 @@ function writes(suite: Suite, foreign: ForeignClient): void {
       const member = await bench.member({ transport: bench.transport({ deadLetterTransport: recorder.transport }) })
       await bench.producer().init()
       await within(
-        foreign.write(bench.topic, { body: Buffer.from('no JSON'), key: 'k' }, bench.group),
+        foreign.write(bench.topic, { body: Buffer.from('\ufeffno JSON'), key: 'k' }, bench.group),
         'the foreign write',
       )
       await within(
-        foreign.write(bench.topic, { body: Buffer.from('"fine"'), key: 'k' }, bench.group),
+        foreign.write(bench.topic, { body: Buffer.from('\ufeff"fine"'), key: 'k' }, bench.group),
         'the foreign write',
       )
       await bench.until(
         () => member.succeeded.length === 1 && recorder.records.length === 1,
         'the good message, and the bad one in the dead letters',
       )
-      expect(member.handlings[0]?.value).toBe('fine')
-      expect(recorder.records[0]?.payload?.toString()).toBe('no JSON')
+      expect(member.handlings[0]?.value, 'read with its byte order mark').toBe('fine')
+      expect(recorder.records[0]?.payload?.toString(), 'as it came').toBe('\ufeffno JSON')
       expect(recorder.records[0]?.headers?.[DEAD_LETTER_HEADERS.errorCode]).toBe('SERIALIZATION')
     },
   )

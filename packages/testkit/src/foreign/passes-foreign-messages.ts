@@ -36,6 +36,8 @@ export interface ForeignMessageSettings<Native> {
   written(native: Native): string
   /** Default 1. */
   readonly partitions?: number
+  /** Whether the failing loop answers requests. Default false. With it, reply addresses of other systems among the messages are no requests. */
+  readonly replies?: boolean
   /** Messages. Default 300, or what `STREAMSWITCH_FOREIGN_MESSAGES` says; with that variable, shares and times are printed. */
   readonly count?: number
 }
@@ -215,7 +217,7 @@ class Journey<Native> implements AsyncDisposable {
       codec: 'bytes',
       concurrency: 500,
       retry: { attempts: 1 },
-      replies: false,
+      replies: this.#settings.replies ?? false,
     })
     this.#loops.push(loop)
     loop.on('deadLetter', () => {
