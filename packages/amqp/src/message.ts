@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import {
+  amqpBodyOf,
   arrivedId,
   arrivedTimestamp,
   Delivery,
@@ -32,16 +33,16 @@ const SMALL_PROPERTIES_BYTES = 16
 const FAR_FUTURE_MS = 100_000_000_000_000
 const EMPTY = Buffer.alloc(0)
 
-/** The bytes of a record as they go on the wire. */
-export function bodyOf(record: OutgoingRecord): Buffer {
-  return record.payload ?? EMPTY
+/** The bytes of a record as they go on the wire: what is passed on has its own. */
+export function bodyOf({ payload, original }: OutgoingRecord): Buffer {
+  return original?.part === 'message' ? (original.native as Message).content : (payload ?? EMPTY)
 }
 
 /** Properties of a record: everything but its payload. Never throws; what the protocol can't hold is clamped or left out. */
-export function propertiesOf(record: OutgoingRecord, contentType: string | undefined): Options.Publish {
+export function propertiesOf(record: OutgoingRecord, contentType: string | undefined, keyed = true): Options.Publish {
   const timestamp = writableTimestamp(record.timestamp)
   const headers: Record<string, string> = { [WIRE_HEADERS.timestamp]: String(timestamp) }
-  if (record.key !== undefined) headers[WIRE_HEADERS.key] = record.key
+  if (keyed && record.key !== undefined) headers[WIRE_HEADERS.key] = record.key
   if (record.payload === undefined) headers[WIRE_HEADERS.tombstone] = '1'
   if (record.headers !== undefined) addUserHeaders(headers, record.headers)
   const properties: Options.Publish = {
@@ -104,7 +105,7 @@ export function replyOf(message: ConsumeMessage): IncomingReply {
   return {
     requestId: typeof correlationId === 'string' ? correlationId : undefined,
     headers: textsOf(message),
-    payload: tombstone ? undefined : message.content,
+    payload: tombstone ? undefined : contentOf(message),
     timestamp: arrivedTimestamp(headers?.[WIRE_HEADERS.timestamp], propertyMilliseconds(message)),
   }
 }
@@ -169,11 +170,12 @@ export function toDelivery(
   const headers = properties.headers
   const replyTo: unknown = headers?.[WIRE_HEADERS.replyTo] ?? foreignReplyTo(properties)
   const tombstone = headers?.[WIRE_HEADERS.tombstone] !== undefined && message.content.length === 0
+  const content = contentOf(message)
   return new Delivery(assignment, {
     // Delivery tags count per channel: without the epoch a foreign message's made-up id would come again.
     id: messageIdOf(message) ?? `${assignment.topic}/${assignment.partition}/${assignment.epoch}-${fields.deliveryTag}`,
     key: ownKey(headers?.[WIRE_HEADERS.key]) ?? foreignKey(message, assignment.partition),
-    payload: tombstone ? undefined : message.content,
+    payload: tombstone ? undefined : content,
     headers: textsOf(message),
     timestamp: message.properties.headers?.[WIRE_HEADERS.timestamp],
     brokerTimestamp: propertyMilliseconds(message),
@@ -185,6 +187,14 @@ export function toDelivery(
     ...historyOf(history?.attempts ?? 0),
     suspect: history?.suspect ?? false,
   })
+}
+
+/** What RabbitMQ names the type of a body that it took over from AMQP 1.0 as it was: encoded sections that aren't plain data. */
+const AMQP_1_0_TYPE = 'amqp-1.0'
+
+/** The payload: of what came by AMQP 1.0 the text, or the value as JSON. */
+function contentOf({ content, properties }: Message): Buffer {
+  return properties.type === AMQP_1_0_TYPE ? (amqpBodyOf(content) ?? content) : content
 }
 
 /** The key that stands in a header: a text, bytes, a number. */

@@ -7,6 +7,7 @@ import type {
   PublishBatch,
 } from '@streamswitch/core/driver'
 import type { ConfirmChannel } from 'amqplib'
+import { unroutable } from './errors.js'
 import { partitionOf } from './hash.js'
 import { topicNames } from './names.js'
 import { Publisher } from './publisher.js'
@@ -57,6 +58,8 @@ export class AmqpProducerDriver implements ProducerDriver {
       confirmTimeoutMs: settings.callTimeoutMs,
       contentType: this.#spec.contentType,
       maxFrameBytes: connection.maxFrameBytes,
+      unroutable: () => unroutable(topic.topic),
+      keyed: true,
       keepsUnrouted: topic.role === 'dead-letters',
       setsAside: topic.role === 'dead-letters',
       lost: (error) => this.#lose(error),

@@ -7,7 +7,7 @@ import {
   StreamError,
 } from '@streamswitch/core/driver'
 import { type ConfirmChannel, IllegalOperationError, type Options } from 'amqplib'
-import { classifyError, headersTooLarge, replyCodeOf, unanswered, unroutable } from './errors.js'
+import { classifyError, headersTooLarge, replyCodeOf, unanswered } from './errors.js'
 import { publishExact } from './exact-frames.js'
 import { bodyOf, headerFrameBound, headerFrameBytes, messageIdOf, propertiesOf } from './message.js'
 import { encodeOriginal } from './original-properties.js'
@@ -31,6 +31,10 @@ export interface PublisherSettings {
   readonly contentType: string | undefined
   /** Largest frame that was negotiated with the broker, in bytes. */
   readonly maxFrameBytes: number
+  /** The error of a record that the broker gave back. */
+  readonly unroutable: (record: OutgoingRecord) => StreamError
+  /** Records carry their keys. */
+  readonly keyed: boolean
   /** Unroutable records can't be meant: something is missing that this driver's `open` made. */
   readonly keepsUnrouted: boolean
   /** What of a record that is passed on isn't acted upon again is kept in a header. */
@@ -156,7 +160,7 @@ export class Publisher {
       const { exchange, contentType, routingKeyOf } = this.#settings
       const routingKey = routingKeyOf === undefined ? String(lane) : routingKeyOf(record)
       const confirmed = (error: unknown): void => this.#confirmed(job, index, key, error)
-      const properties = propertiesOf(record, contentType)
+      const properties = propertiesOf(record, record.contentType ?? contentType, this.#settings.keyed)
       const exact = this.#exactProperties(record, properties)
       this.#requireFrame(record, properties, exact)
       const room =
@@ -204,8 +208,9 @@ export class Publisher {
 
   #accept(job: Job, index: number): void {
     const { batch } = job
-    if (this.#returned.size > 0 && this.#takeReturned((batch.records[index] as (typeof batch.records)[number]).id)) {
-      if (!this.#settings.keepsUnrouted) return batch.fail(index, unroutable(this.#settings.topic))
+    const record = batch.records[index] as (typeof batch.records)[number]
+    if (this.#returned.size > 0 && this.#takeReturned(record.id)) {
+      if (!this.#settings.keepsUnrouted) return batch.fail(index, this.#settings.unroutable(record))
       return this.#settings.lost(new Error('channel closed: the queue that keeps what no group takes is gone'))
     }
     batch.accept(index, batch.lane)
