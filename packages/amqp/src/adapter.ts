@@ -8,6 +8,7 @@ import {
   type TopicSelection,
 } from '@streamswitch/core/driver'
 import { classifyError } from './errors.js'
+import { AMQP_FORM } from './native-form.js'
 import {
   type AmqpSettings,
   amqpConsumerFields,
@@ -22,6 +23,7 @@ import { connectTransport } from './transport.js'
 export const adapter: AdapterDefinition = {
   ...officialIdentity('amqp'),
   reconnects: 'core',
+  nativeForm: AMQP_FORM,
   defaultUrl: 'amqp://guest:guest@127.0.0.1:5672',
   environmentUrl,
   options: amqpFields,

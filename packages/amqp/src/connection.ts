@@ -12,6 +12,7 @@ import {
 } from '@streamswitch/core/driver'
 import { type Channel, type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
 import { classifyError, isUnexplainedRefusal, unanswered } from './errors.js'
+import { keepExactBytes } from './exact-frames.js'
 import { askWhyRefused } from './open-refusal.js'
 import type { AmqpSettings } from './options.js'
 
@@ -48,6 +49,7 @@ export class AmqpConnection {
   constructor(native: ChannelModel, callTimeoutMs: number) {
     this.native = native
     this.#callTimeoutMs = callTimeoutMs
+    keepExactBytes(native)
     // Without these listeners the first lost connection would end the process.
     native.on('error', (error) => {
       this.#cause ??= error

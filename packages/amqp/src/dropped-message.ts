@@ -1,5 +1,7 @@
 import { type Delivery, type ErrorCode, type PartitionAssignment, StreamError } from '@streamswitch/core/driver'
 import type { ConsumeMessage } from 'amqplib'
+import { withPropertyBytes } from './exact-frames.js'
+import { contentHeaderOf } from './header-texts.js'
 import { toDelivery } from './message.js'
 import type { LogEntry } from './stream-log.js'
 
@@ -18,6 +20,9 @@ const REASONS: Readonly<Record<string, { readonly code: ErrorCode; readonly text
     text: 'the queue was full: a policy sets max-length or max-length-bytes with overflow drop-head; exclude these queues from the policy, or set overflow to reject-publish',
   },
 }
+
+/** What the broker adds to a message that it drops, and to one that is read from a stream. */
+const DEATH_HEADERS = /^x-(death|(first|last)-death-.*|stream-offset)$/
 
 /** What the broker says of a message that it dropped. */
 export interface Death {
@@ -47,14 +52,17 @@ export function deathOf({ properties }: ConsumeMessage): Death | undefined {
 /** The message as it was in its queue: without what the broker wrote down about its death. */
 export function asBefore({ message, offset }: LogEntry, { exchange, routingKey }: Death): ConsumeMessage {
   const { headers: all, expiration: _expiration, ...properties } = message.properties
-  const headers = Object.fromEntries(
-    Object.entries(all ?? {}).filter(([name]) => !/^x-(death|(first|last)-death-.*|stream-offset)$/.test(name)),
-  )
-  return {
+  const headers = Object.fromEntries(Object.entries(all ?? {}).filter(([name]) => !DEATH_HEADERS.test(name)))
+  const before: ConsumeMessage = {
     ...message,
     fields: { ...message.fields, exchange, routingKey, deliveryTag: offset },
     properties: { ...properties, expiration: undefined, headers },
   }
+  const exact = contentHeaderOf(message)
+  if (exact === undefined) return before
+  exact.headers = exact.headers?.filter(({ name }) => !DEATH_HEADERS.test(name.toString()))
+  exact.delete('expiration')
+  return withPropertyBytes(before, exact.encode())
 }
 
 /** A dropped message as core takes it. Its offset is the one in the stream of dropped messages. */

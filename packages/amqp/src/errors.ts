@@ -1,4 +1,11 @@
-import { type ErrorMeaning, isStreamError, messageOf, StreamError, systemErrorMeaning } from '@streamswitch/core/driver'
+import {
+  type ErrorMeaning,
+  isStreamError,
+  messageOf,
+  printable,
+  StreamError,
+  systemErrorMeaning,
+} from '@streamswitch/core/driver'
 
 /** By reply code of the broker (AMQP 0-9-1, section 1.5.2.1, and RabbitMQ's own), unless the text says more. */
 const BY_REPLY_CODE: Readonly<Record<number, ErrorMeaning>> = {
@@ -246,6 +253,14 @@ export function unroutable(topic: string): StreamError {
       operation: 'send',
       topic,
     },
+  )
+}
+
+/** The broker gave a reply back: its address leads nowhere. */
+export function replyQueueGone(queue: string): StreamError {
+  return new StreamError(
+    `the reply queue '${printable(queue)}' doesn't exist (any more): its caller has gone, or has named another one in reply-to`,
+    { code: 'NOT_FOUND', transport: 'amqp', operation: 'respond' },
   )
 }
 

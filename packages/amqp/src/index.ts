@@ -1,2 +1,2 @@
 export { AmqpConsumerLoop, AmqpProducer, adapter, adapter as default } from './adapter.js'
-export type { AmqpOptions } from './options.js'
+export type { AmqpConsumerOptions, AmqpOptions, AmqpProducerOptions } from './options.js'

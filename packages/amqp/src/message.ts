@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import {
+  amqpBodyOf,
   arrivedId,
   arrivedTimestamp,
   Delivery,
@@ -13,11 +14,12 @@ import {
   WIRE_HEADERS,
 } from '@streamswitch/core/driver'
 import type { ConsumeMessage, Message, Options } from 'amqplib'
+import { propertyBytes } from './exact-frames.js'
+import { BROKER_HEADERS, OTHER_HEADERS, textOf, textsOf } from './header-texts.js'
+import { AMQP_FORM } from './native-form.js'
 
 /** The protocol's short strings: names of headers, and the `message_id` property. */
 const MAX_SHORT_STRING_BYTES = 255
-/** What the broker adds itself. */
-const BROKER_HEADERS: ReadonlySet<string> = new Set(['x-delivery-count', 'x-acquired-count'])
 /** Header names that RabbitMQ acts upon or sets, one that no object can hold, and none at all. */
 const UNUSABLE_HEADERS: ReadonlySet<string> = new Set(['CC', 'BCC', '__proto__', '', 'x-death', ...BROKER_HEADERS])
 /** The largest time that a `Date` can hold, in milliseconds since the epoch. */
@@ -27,24 +29,20 @@ const DIRECT_REPLY_TO = 'amq.rabbitmq.reply-to'
 /** Frame header and end, class, weight, body size, flags; each property and its length is counted apart. */
 const HEADER_FRAME_BYTES = 22
 const SMALL_PROPERTIES_BYTES = 16
-/** Holds the user's headers whose names can't stand by themselves, as a JSON list of pairs. */
-const OTHER_HEADERS = 'streamswitch-headers'
-const OWN_HEADERS: ReadonlySet<string> = new Set([...Object.values(WIRE_HEADERS), OTHER_HEADERS])
 /** A time that nobody means: the year 5138. */
 const FAR_FUTURE_MS = 100_000_000_000_000
 const EMPTY = Buffer.alloc(0)
-const NO_HEADERS: Headers = Object.freeze({})
 
-/** The bytes of a record as they go on the wire. */
-export function bodyOf(record: OutgoingRecord): Buffer {
-  return record.payload ?? EMPTY
+/** The bytes of a record as they go on the wire: what is passed on has its own. */
+export function bodyOf({ payload, original }: OutgoingRecord): Buffer {
+  return original?.part === 'message' ? (original.native as Message).content : (payload ?? EMPTY)
 }
 
 /** Properties of a record: everything but its payload. Never throws; what the protocol can't hold is clamped or left out. */
-export function propertiesOf(record: OutgoingRecord, contentType: string | undefined): Options.Publish {
+export function propertiesOf(record: OutgoingRecord, contentType: string | undefined, keyed = true): Options.Publish {
   const timestamp = writableTimestamp(record.timestamp)
   const headers: Record<string, string> = { [WIRE_HEADERS.timestamp]: String(timestamp) }
-  if (record.key !== undefined) headers[WIRE_HEADERS.key] = record.key
+  if (keyed && record.key !== undefined) headers[WIRE_HEADERS.key] = record.key
   if (record.payload === undefined) headers[WIRE_HEADERS.tombstone] = '1'
   if (record.headers !== undefined) addUserHeaders(headers, record.headers)
   const properties: Options.Publish = {
@@ -73,8 +71,10 @@ export function headerFrameBound({ size, payload, headers, id }: OutgoingRecord)
   return 3 * (size - (payload?.length ?? 0) + id.length) + 16 * count + 2_048
 }
 
-/** Bytes of the content header frame that amqplib makes of these properties. The protocol can't split it. */
-export function headerFrameBytes({ headers, ...properties }: Options.Publish): number {
+/** Bytes of the content header frame of these properties, or of encoded ones. The protocol can't split it. */
+export function headerFrameBytes(from: Options.Publish | Buffer): number {
+  if (Buffer.isBuffer(from)) return HEADER_FRAME_BYTES + from.length
+  const { headers, ...properties } = from
   let bytes = HEADER_FRAME_BYTES + SMALL_PROPERTIES_BYTES
   for (const value of [properties.contentType, properties.correlationId, properties.replyTo, properties.messageId])
     if (typeof value === 'string') bytes += 1 + Buffer.byteLength(value)
@@ -104,8 +104,8 @@ export function replyOf(message: ConsumeMessage): IncomingReply {
   const tombstone = headers?.[WIRE_HEADERS.tombstone] !== undefined && message.content.length === 0
   return {
     requestId: typeof correlationId === 'string' ? correlationId : undefined,
-    headers: headers === undefined ? NO_HEADERS : userHeaders(headers),
-    payload: tombstone ? undefined : message.content,
+    headers: textsOf(message),
+    payload: tombstone ? undefined : contentOf(message),
     timestamp: arrivedTimestamp(headers?.[WIRE_HEADERS.timestamp], propertyMilliseconds(message)),
   }
 }
@@ -166,72 +166,62 @@ export function toDelivery(
   history: History | undefined,
 ): Delivery {
   const { properties, fields } = message
+  const bytes = propertyBytes(message)
   const headers = properties.headers
-  const key: unknown = headers?.[WIRE_HEADERS.key]
   const replyTo: unknown = headers?.[WIRE_HEADERS.replyTo] ?? foreignReplyTo(properties)
   const tombstone = headers?.[WIRE_HEADERS.tombstone] !== undefined && message.content.length === 0
+  const content = contentOf(message)
   return new Delivery(assignment, {
     // Delivery tags count per channel: without the epoch a foreign message's made-up id would come again.
     id:
       messageIdOf(message) ??
       `${assignment.origin ?? assignment.topic}/${assignment.partition}/${assignment.epoch}-${fields.deliveryTag}`,
-    key: typeof key === 'string' ? key : foreignKey(message),
-    payload: tombstone ? undefined : message.content,
-    headers: headers === undefined ? NO_HEADERS : userHeaders(headers),
+    key: ownKey(headers?.[WIRE_HEADERS.key]) ?? foreignKey(message, assignment.partition),
+    payload: tombstone ? undefined : content,
+    headers: textsOf(message),
     timestamp: message.properties.headers?.[WIRE_HEADERS.timestamp],
     brokerTimestamp: propertyMilliseconds(message),
     position: fields.deliveryTag,
+    extraBytes: bytes?.length ?? 0,
     replyTo: typeof replyTo === 'string' ? replyTo : undefined,
     native: message,
+    ...(bytes === undefined ? undefined : { form: AMQP_FORM }),
     ...historyOf(history?.attempts ?? 0),
     suspect: history?.suspect ?? false,
   })
 }
 
-/** A foreign sender's routing key is its key, unless it is a partition number or came by the default exchange. */
-function foreignKey(message: Message): string | undefined {
-  const { routingKey, exchange } = message.fields
-  if (exchange === '' || routingKey === '' || /^\d{1,5}$/.test(routingKey)) return undefined
-  return routingKey
+/** What RabbitMQ names the type of a body that it took over from AMQP 1.0 as it was: encoded sections that aren't plain data. */
+const AMQP_1_0_TYPE = 'amqp-1.0'
+
+/** The payload: of what came by AMQP 1.0 the text, or the value as JSON. */
+function contentOf({ content, properties }: Message): Buffer {
+  return properties.type === AMQP_1_0_TYPE ? (amqpBodyOf(content) ?? content) : content
+}
+
+/** The key that stands in a header: a text, bytes, a number. */
+function ownKey(value: unknown): string | undefined {
+  return Buffer.isBuffer(value) ? value.toString() : textOf(value)
+}
+
+/**
+ * A foreign sender's routing key is its key, unless it came by the default exchange or is the number of the message's own partition. Messages of ours
+ * have the number of the partition that they were meant for, wherever they arrive.
+ */
+function foreignKey({ fields, properties }: Message, partition: number): string | undefined {
+  const { routingKey, exchange } = fields
+  if (exchange === '' || routingKey === '' || routingKey === String(partition)) return undefined
+  const isOurs = /^\d{1,16}$/.test(String(properties.headers?.[WIRE_HEADERS.timestamp]))
+  return isOurs && /^\d{1,5}$/.test(routingKey) ? undefined : routingKey
 }
 
 /**
  * The property `timestamp`, in milliseconds. AMQP 0-9-1 counts seconds (section 4.2.5.4); senders that put milliseconds, microseconds or
  * nanoseconds there are recognised by their size: a time beyond the year 5138 is counted in a smaller unit.
  */
-function propertyMilliseconds({ properties: { timestamp } }: Message): number | undefined {
+export function propertyMilliseconds({ properties: { timestamp } }: Message): number | undefined {
   if (typeof timestamp !== 'number' || !(timestamp > 0) || timestamp === Infinity) return undefined
   let milliseconds = timestamp * 1_000
   while (milliseconds >= FAR_FUTURE_MS) milliseconds /= 1_000
   return Math.floor(milliseconds)
-}
-
-/** Texts, numbers and truth values as texts; anything else is in `native` only. */
-function userHeaders(headers: Readonly<Record<string, unknown>>): Headers {
-  const result: Record<string, string> = {}
-  for (const name of Object.keys(headers)) {
-    if (OWN_HEADERS.has(name) || BROKER_HEADERS.has(name)) continue
-    const value = headers[name]
-    if (typeof value === 'string') result[name] = value
-    else if (typeof value === 'number' || typeof value === 'boolean') result[name] = String(value)
-  }
-  const others = headers[OTHER_HEADERS]
-  if (typeof others === 'string') addOthers(result, others)
-  return result
-}
-
-function addOthers(result: Record<string, string>, text: string): void {
-  try {
-    const pairs = JSON.parse(text) as readonly (readonly [string, string])[]
-    // Assigning to `__proto__` would set no header.
-    for (const [name, value] of pairs)
-      Object.defineProperty(result, name, {
-        value: String(value),
-        enumerable: true,
-        configurable: true,
-        writable: true,
-      })
-  } catch {
-    // Not ours, whatever it is: it stays in `native`.
-  }
 }

@@ -82,13 +82,15 @@ export type AmqpProducerSettings = OptionValues<typeof amqpProducerFields>
 export type AmqpConsumerSettings = OptionValues<typeof amqpConsumerFields>
 export type AmqpSettings = OptionValues<typeof amqpFields>
 export type AmqpOptions = OptionInput<typeof amqpFields>
+export type AmqpProducerOptions = OptionInput<typeof amqpProducerFields>
+export interface AmqpConsumerOptions extends Omit<OptionInput<typeof amqpConsumerFields>, 'bindings'> {
+  /** A text is the routing key of a binding. */
+  readonly bindings?: readonly (string | Binding)[] | undefined
+}
 
 declare module '@streamswitch/core/driver' {
   interface AdapterOptionTypes {
-    readonly amqp: {
-      readonly producer: Readonly<Record<string, never>>
-      readonly consumer: Readonly<Record<string, never>>
-    }
+    readonly amqp: { readonly producer: AmqpProducerOptions; readonly consumer: AmqpConsumerOptions }
   }
 }
 

@@ -9,7 +9,7 @@ import type {
 } from '@streamswitch/core/driver'
 import type { ConfirmChannel } from 'amqplib'
 import type { AmqpConnection } from './connection.js'
-import { routingKeyTooLong } from './errors.js'
+import { routingKeyTooLong, unroutable } from './errors.js'
 import { checkExistingQueue } from './existing-queue.js'
 import { partitionOf } from './hash.js'
 import { groupNames, groupPart, topicNames } from './names.js'
@@ -65,7 +65,10 @@ export class AmqpProducerDriver implements ProducerDriver {
       confirmTimeoutMs: settings.callTimeoutMs,
       contentType: this.#spec.contentType,
       maxFrameBytes: connection.maxFrameBytes,
+      unroutable: () => unroutable(topic.topic),
+      keyed: true,
       keepsUnrouted: topic.role === 'dead-letters',
+      setsAside: topic.role === 'dead-letters',
       lost: (error) => this.#lose(error),
     })
     this.#publisher = publisher

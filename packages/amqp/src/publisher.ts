@@ -7,8 +7,10 @@ import {
   StreamError,
 } from '@streamswitch/core/driver'
 import { type ConfirmChannel, IllegalOperationError, type Options } from 'amqplib'
-import { classifyError, headersTooLarge, replyCodeOf, unanswered, unroutable } from './errors.js'
+import { classifyError, headersTooLarge, replyCodeOf, unanswered } from './errors.js'
+import { publishExact } from './exact-frames.js'
 import { bodyOf, headerFrameBound, headerFrameBytes, messageIdOf, propertiesOf } from './message.js'
+import { encodeOriginal } from './original-properties.js'
 
 /** After an open, and after a refusal, records of one key go out one at a time for this long, in milliseconds. */
 const CAREFUL_AFTER_OPEN_MS = 1_000
@@ -29,8 +31,14 @@ export interface PublisherSettings {
   readonly contentType: string | undefined
   /** Largest frame that was negotiated with the broker, in bytes. */
   readonly maxFrameBytes: number
+  /** The error of a record that the broker gave back. */
+  readonly unroutable: (record: OutgoingRecord) => StreamError
+  /** Records carry their keys. */
+  readonly keyed: boolean
   /** Unroutable records can't be meant: something is missing that this driver's `open` made. */
   readonly keepsUnrouted: boolean
+  /** What of a record that is passed on isn't acted upon again is kept in a header. */
+  readonly setsAside: boolean
   readonly lost: (error: unknown) => void
 }
 
@@ -151,11 +159,14 @@ export class Publisher {
     try {
       const { exchange, contentType, routingKeyOf } = this.#settings
       const routingKey = routingKeyOf === undefined ? String(lane) : routingKeyOf(record)
-      const properties = propertiesOf(record, contentType)
-      this.#requireFrame(record, properties)
-      const room = this.#channel.publish(exchange, routingKey, bodyOf(record), properties, (error: unknown) =>
-        this.#confirmed(job, index, key, error),
-      )
+      const confirmed = (error: unknown): void => this.#confirmed(job, index, key, error)
+      const properties = propertiesOf(record, record.contentType ?? contentType, this.#settings.keyed)
+      const exact = this.#exactProperties(record, properties)
+      this.#requireFrame(record, properties, exact)
+      const room =
+        exact === undefined
+          ? this.#channel.publish(exchange, routingKey, bodyOf(record), properties, confirmed)
+          : publishExact(this.#channel, exchange, routingKey, bodyOf(record), exact, confirmed)
       this.#full = !room
     } catch (error) {
       if (key !== undefined) this.#keysAtWork.delete(key)
@@ -169,11 +180,16 @@ export class Publisher {
     return true
   }
 
+  /** The properties of a record that is passed on as it came. */
+  #exactProperties(record: OutgoingRecord, properties: Options.Publish): Buffer | undefined {
+    return record.original && encodeOriginal(record, record.original, properties, this.#settings.setsAside)
+  }
+
   /** A header frame that is too large ends the whole connection, here or where the broker delivers the message with its own headers. */
-  #requireFrame(record: OutgoingRecord, properties: Options.Publish): void {
+  #requireFrame(record: OutgoingRecord, properties: Options.Publish, exact: Buffer | undefined): void {
     const room = this.#settings.maxFrameBytes - BROKER_HEADER_BYTES
-    if (headerFrameBound(record) <= room) return
-    const bytes = headerFrameBytes(properties)
+    if (exact === undefined && headerFrameBound(record) <= room) return
+    const bytes = headerFrameBytes(exact ?? properties)
     if (bytes > room) throw headersTooLarge(this.#settings.topic, bytes, this.#settings.maxFrameBytes, room)
   }
 
@@ -192,8 +208,9 @@ export class Publisher {
 
   #accept(job: Job, index: number): void {
     const { batch } = job
-    if (this.#returned.size > 0 && this.#takeReturned((batch.records[index] as (typeof batch.records)[number]).id)) {
-      if (!this.#settings.keepsUnrouted) return batch.fail(index, unroutable(this.#settings.topic))
+    const record = batch.records[index] as (typeof batch.records)[number]
+    if (this.#returned.size > 0 && this.#takeReturned(record.id)) {
+      if (!this.#settings.keepsUnrouted) return batch.fail(index, this.#settings.unroutable(record))
       return this.#settings.lost(new Error('channel closed: the queue that keeps what no group takes is gone'))
     }
     batch.accept(index, batch.lane)

@@ -12,6 +12,7 @@ import type {
 } from '@streamswitch/core/driver'
 import type { Channel, ConfirmChannel, ConsumeMessage } from 'amqplib'
 import { type AmqpConnection, openConnection } from './connection.js'
+import { replyQueueGone } from './errors.js'
 import { replyOf } from './message.js'
 import { Publisher } from './publisher.js'
 import type { Shared } from './shared.js'
@@ -139,7 +140,11 @@ class AmqpReplySender implements ProducerDriver {
       confirmTimeoutMs: settings.callTimeoutMs,
       contentType: undefined,
       maxFrameBytes: connection.maxFrameBytes,
+      // The queue is the record's key, and of no use to who reads it.
+      unroutable: (record) => replyQueueGone(record.key ?? ''),
+      keyed: false,
       keepsUnrouted: false,
+      setsAside: false,
       lost: (error) => this.#lose(error),
     })
     this.#publisher = publisher

@@ -45,7 +45,8 @@ describe('a foreign requester', () => {
     const came = await ask(topic, replyQueue)
     await vi.waitUntil(() => came.length > 0, WAIT)
     expect(came.map(({ content }) => JSON.parse(content.toString()))).toEqual([{ doubled: 42 }])
-    expect(came[0]?.properties.correlationId).toBe('question 1')
+    expect(came[0]?.properties).toMatchObject({ correlationId: 'question 1', contentType: 'application/json' })
+    expect(came[0]?.properties.headers, 'the name of the queue is no key').not.toHaveProperty('streamswitch-key')
     await expect.poll(() => loop.stats().acked, WAIT).toBe(1)
   })
 
@@ -70,21 +71,44 @@ describe('a foreign requester', () => {
     ])
   })
 
-  it('that is gone costs the group no message', async () => {
+  it('that is gone costs the group no message, and who awaits the answer learns of its queue', async () => {
     const topic = uniqueName('asked')
     const loop = ownTransport().consumer<number>(topic, { group: 'g' })
     const handled: number[] = []
-    loop.handle(({ value }) => {
-      handled.push(value)
+    const refusals: unknown[] = []
+    loop.handle(async (message) => {
+      handled.push(message.value)
+      if (message.value === 1) await message.respond('to nobody').catch((error: unknown) => refusals.push(error))
       return 'to nobody'
     })
     void loop.run()
     await loop.init()
     const channel = await foreignChannel()
-    channel.publish(topic, 'k', Buffer.from('1'), { replyTo: uniqueName('no-such-queue'), correlationId: 'c' })
+    const queue = uniqueName('no-such-queue')
+    channel.publish(topic, 'k', Buffer.from('1'), { replyTo: queue, correlationId: 'c' })
     channel.publish(topic, 'k', Buffer.from('2'))
     await expect.poll(() => loop.stats().acked, WAIT).toBe(2)
     expect(handled).toEqual([1, 2])
+    expect(refusals).toMatchObject([{ code: 'NOT_FOUND', message: expect.stringContaining(`reply queue '${queue}'`) }])
+    expect(loop.stats().deadLettered).toBe(0)
+  })
+
+  it('is a plain message once replies go elsewhere', async () => {
+    const topic = uniqueName('asked')
+    const elsewhere = ownTransport()
+    const transport = openTransport(brokerUrl, {}, { feedback: elsewhere })
+    onTestFinished(() => transport.close())
+    const loop = transport.consumer<number>(topic, { group: 'g' })
+    const refusals: unknown[] = []
+    loop.handle(async (message) => {
+      await message.respond('nowhere').catch((error: unknown) => refusals.push(error))
+    })
+    void loop.run()
+    await loop.init()
+    const channel = await foreignChannel()
+    channel.publish(topic, 'k', Buffer.from('1'), { replyTo: 'erp.answers', correlationId: 'c' })
+    await expect.poll(() => loop.stats().acked, WAIT).toBe(1)
+    expect(refusals).toMatchObject([{ code: 'UNSUPPORTED', message: expect.stringContaining('erp.answers') }])
     expect(loop.stats().deadLettered).toBe(0)
   })
 })
@@ -111,4 +135,24 @@ it('a foreign responder that knows reply_to and correlation_id answers our calle
     expect(await reply.read()).toEqual({ doubled: (index + 1) * 2 })
     expect(await reply.read(), 'a foreign answer is a whole reply').toBeUndefined()
   }
+})
+
+it.each([
+  ['without a version', {}],
+  ['as ours', { 'streamswitch-reply': '1', 'streamswitch-reply-part': '1', 'streamswitch-reply-end': '1' }],
+])('a foreign responder reports a failure by its header and an empty body: %s', async (_title, more) => {
+  const topic = uniqueName('asked')
+  const producer = ownTransport().producer<number>(topic, { partitions: 1 })
+  await producer.init()
+  const channel = await foreignChannel()
+  const { queue } = await channel.assertQueue('', { exclusive: true })
+  await channel.bindQueue(queue, topic, '0')
+  const answer = (message: ConsumeMessage | null): void => {
+    const { replyTo, correlationId } = (message as ConsumeMessage).properties
+    const headers = { ...more, 'streamswitch-error': 'no such order', 'streamswitch-error-code': 'NOT_FOUND' }
+    channel.sendToQueue(replyTo as string, Buffer.alloc(0), { correlationId: correlationId as string, headers })
+  }
+  await channel.consume(queue, answer, { noAck: true })
+  const failure = { code: 'NOT_FOUND', message: expect.stringContaining('no such order') }
+  await expect(producer.request(1).read()).rejects.toMatchObject(failure)
 })

@@ -76,6 +76,16 @@ export {
 } from './errors.js'
 export { formatReplyAddress, requestIdOf } from './feedback/reply-address.js'
 export { FetchBudget, type MeasuredFetch } from './fetch-budget.js'
+export {
+  AmqpBody,
+  AmqpReader,
+  AmqpSection,
+  type AmqpValue,
+  amqpBodyOf,
+  isBody,
+  readDescriptor,
+  toHeaderText,
+} from './formats/amqp10.js'
 export { bracketed, environmentText, type HostAddress, hostTexts, isLoopback, parseHostText } from './host-address.js'
 export type { Logger } from './logger.js'
 export type { Handler, Headers, Listener, Message } from './message.js'

@@ -22,6 +22,7 @@ import type { ConnectionSource } from './connection.js'
 import { StreamConsumerDriver } from './consumer.js'
 import { classifyError } from './errors.js'
 import { isRecordName } from './group-records.js'
+import { STREAM_FORM } from './native-form.js'
 import {
   environmentUrl,
   optionsFromUrl,
@@ -45,6 +46,7 @@ const MAX_GROUP_BYTES = 240
 export const adapter: AdapterDefinition = {
   ...officialIdentity('rabbitmq-stream'),
   reconnects: 'core',
+  nativeForm: STREAM_FORM,
   defaultUrl: 'rabbitmq-stream://guest:guest@127.0.0.1:5552',
   environmentUrl,
   options: streamFields,

@@ -1,14 +1,24 @@
 import {
+  AmqpBody,
+  AmqpReader,
+  AmqpSection,
+  type AmqpValue,
+  arrivedId,
   Delivery,
   type Headers,
+  isBody,
+  type NativeForm,
   type OutgoingRecord,
   type PartitionAssignment,
+  readDescriptor,
+  toHeaderText,
   WIRE_HEADERS,
 } from '@streamswitch/core/driver'
-import { AmqpReader, type AmqpValue, toHeaderText } from './amqp10.js'
+import type { NativeMessage } from './native-message.js'
 
-const Section = { properties: 0x73, applicationProperties: 0x74, data: 0x75, value: 0x77 } as const
-const PropertyField = { messageId: 0, replyTo: 4, creationTime: 9 } as const
+/** Fields of the section `properties`. */
+export const PropertyField = { messageId: 0, replyTo: 4, creationTime: 9 } as const
+const TIMESTAMP_CODE = 0x83
 const NO_HEADERS: Headers = Object.freeze({})
 /** Longest text whose UTF-8 form surely fits the short encoding (one byte of length). */
 const SHORT_TEXT = 85
@@ -16,36 +26,12 @@ const SHORT_TEXT = 85
 const FIXED_BYTES = 64
 const ENTRY_BYTES = 10
 
-/** A message as the broker keeps it: what `message.native` shows. */
-export class NativeMessage {
-  readonly stream: string
-  readonly offset: number
-  /** When the broker stored the chunk, in milliseconds since the epoch. */
-  readonly chunkTimestamp: number
-  /** The encoded AMQP 1.0 message. */
-  readonly bytes: Buffer
-
-  constructor(stream: string, offset: number, chunkTimestamp: number, bytes: Buffer) {
-    this.stream = stream
-    this.offset = offset
-    this.chunkTimestamp = chunkTimestamp
-    this.bytes = bytes
-  }
-
-  /** All sections, by their AMQP descriptor (0x70 header, 0x72 annotations, 0x73 properties, 0x74 application properties, …). */
-  sections(): ReadonlyMap<number, AmqpValue> {
-    const sections = new Map<number, AmqpValue>()
-    const reader = new AmqpReader(this.bytes)
-    while (reader.at < this.bytes.length) sections.set(readDescriptor(reader), reader.value())
-    return sections
-  }
-}
-
-/** No record takes more bytes than this on the wire. */
-export function maxEncodedBytes(record: OutgoingRecord): number {
+/** No record takes more bytes than this on the wire, unless it is passed on as it came. */
+export function maxPortableBytes(record: OutgoingRecord): number {
   let bytes = FIXED_BYTES + (record.payload?.length ?? 0) + record.id.length * 3
   if (record.key !== undefined) bytes += ENTRY_BYTES + WIRE_HEADERS.key.length + record.key.length * 3
   if (record.payload === undefined) bytes += ENTRY_BYTES + WIRE_HEADERS.tombstone.length
+  if (record.timestamp >= FAR_FUTURE_MS) bytes += 2 * ENTRY_BYTES + WIRE_HEADERS.timestamp.length
   const { headers } = record
   if (headers === undefined) return bytes
   for (const name of Object.keys(headers)) bytes += ENTRY_BYTES + (name.length + (headers[name]?.length ?? 0)) * 3
@@ -55,33 +41,41 @@ export function maxEncodedBytes(record: OutgoingRecord): number {
 /** The last millisecond of JavaScript's dates. */
 const MAX_TIMESTAMP = 8_640_000_000_000_000
 
+/** A time that nobody means: the year 5138. What seems to lie beyond is counted in microseconds or nanoseconds. */
+const FAR_FUTURE_MS = 100_000_000_000_000
+
 /** Writes a record as an AMQP 1.0 message: properties, application properties, one data section. Returns where it ends. */
-export function encodeRecord(target: Buffer, start: number, record: OutgoingRecord): number {
+export function encodePortable(target: Buffer, start: number, record: OutgoingRecord): number {
   const at = writeApplicationProperties(target, writeProperties(target, start, record), record)
   return writeData(target, at, record.payload)
 }
 
 function writeProperties(target: Buffer, start: number, record: OutgoingRecord): number {
   const fields = PropertyField.creationTime + 1
-  let at = writeDescriptor(target, start, Section.properties)
+  let at = writeDescriptor(target, start, AmqpSection.properties)
   at = target.writeUInt8(0xd0, at)
   const sizeAt = at
   at = target.writeUInt32BE(fields, at + 4)
   at = writeText(target, at, record.id)
   target.fill(0x40, at, at + 8)
-  at = target.writeUInt8(0x83, at + 8)
-  // A date that the field can't hold, or no reader could make a date of, must not keep its batch from being sent.
-  const timestamp = Math.min(MAX_TIMESTAMP, Math.max(0, Math.floor(record.timestamp)))
+  at = target.writeUInt8(TIMESTAMP_CODE, at + 8)
+  const timestamp = writableTimestamp(record)
   at = target.writeUInt32BE(Math.floor(timestamp / 0x1_0000_0000), at)
   at = target.writeUInt32BE(timestamp % 0x1_0000_0000, at)
   target.writeUInt32BE(at - sizeAt - 4, sizeAt)
   return at
 }
 
+/** A date that the field can't hold, or no reader could make a date of, must not keep its batch from being sent. */
+function writableTimestamp({ timestamp }: OutgoingRecord): number {
+  return Math.min(MAX_TIMESTAMP, Math.max(0, Math.floor(timestamp)))
+}
+
 function writeApplicationProperties(target: Buffer, start: number, record: OutgoingRecord): number {
   const { key, payload, headers } = record
-  if (key === undefined && payload !== undefined && headers === undefined) return start
-  let at = writeDescriptor(target, start, Section.applicationProperties)
+  const isFar = record.timestamp >= FAR_FUTURE_MS
+  if (key === undefined && payload !== undefined && headers === undefined && !isFar) return start
+  let at = writeDescriptor(target, start, AmqpSection.applicationProperties)
   at = target.writeUInt8(0xd1, at)
   const sizeAt = at
   at += 8
@@ -92,6 +86,8 @@ function writeApplicationProperties(target: Buffer, start: number, record: Outgo
   }
   if (key !== undefined) put(WIRE_HEADERS.key, key)
   if (payload === undefined) put(WIRE_HEADERS.tombstone, '1')
+  // It would be taken for one in another unit.
+  if (isFar) put(WIRE_HEADERS.timestamp, String(writableTimestamp(record)))
   if (headers !== undefined) for (const name of Object.keys(headers)) put(name, headers[name] ?? '')
   target.writeUInt32BE(at - sizeAt - 4, sizeAt)
   target.writeUInt32BE(entries * 2, sizeAt + 4)
@@ -99,7 +95,7 @@ function writeApplicationProperties(target: Buffer, start: number, record: Outgo
 }
 
 function writeData(target: Buffer, start: number, payload: Buffer | undefined): number {
-  let at = writeDescriptor(target, start, Section.data)
+  let at = writeDescriptor(target, start, AmqpSection.data)
   const length = payload === undefined ? 0 : payload.length
   if (length <= 255) at = target.writeUInt8(length, target.writeUInt8(0xa0, at))
   else at = target.writeUInt32BE(length, target.writeUInt8(0xb0, at))
@@ -126,6 +122,12 @@ function writeText(target: Buffer, at: number, text: string): number {
   return at + 5 + length
 }
 
+/** A pair of application properties, as bytes. */
+export function textEntry(name: string, value: string): Buffer {
+  const target = Buffer.allocUnsafe(ENTRY_BYTES + (name.length + value.length) * 3)
+  return target.subarray(0, writeText(target, writeText(target, 0, name), value))
+}
+
 /** What only a member of a group knows of a record. */
 export interface DeliveryContext {
   readonly priorAttempts?: number
@@ -133,83 +135,105 @@ export interface DeliveryContext {
   readonly suspect?: boolean
 }
 
-/** Makes a delivery of an encoded message. One that can't be read at all comes with its raw bytes as payload, so that it can be dead-lettered. */
-export function toDelivery(assignment: PartitionAssignment, native: NativeMessage, context: DeliveryContext): Delivery {
+/**
+ * Makes a delivery of an encoded message. One that can't be read at all comes with its raw bytes as payload, so that it can be dead-lettered.
+ *
+ * @param form - what the message is passed on as.
+ */
+export function toDelivery(
+  assignment: PartitionAssignment,
+  native: NativeMessage,
+  context: DeliveryContext,
+  form?: NativeForm,
+): Delivery {
   let parts: MessageParts
+  let isRead = true
   try {
     parts = readMessage(native.bytes)
   } catch {
     parts = { ...EMPTY, payload: native.bytes }
+    isRead = false
   }
   return new Delivery(assignment, {
-    id: parts.id,
+    id: parts.ownId ?? parts.propertyId,
     key: parts.key,
     payload: parts.tombstone ? undefined : parts.payload,
     headers: parts.headers,
-    timestamp: parts.timestamp,
-    brokerTimestamp: native.chunkTimestamp,
-    extraBytes: native.bytes.length - parts.payload.length,
+    timestamp: parts.ownTime,
+    brokerTimestamp: parts.propertyTime ?? native.chunkTimestamp,
+    extraBytes: Math.max(0, native.bytes.length - parts.payload.length),
     position: native.offset,
     replyTo: parts.replyTo,
     native,
+    ...(isRead && form !== undefined ? { form } : undefined),
     ...context,
   })
 }
 
-interface MessageParts {
-  id: string | undefined
+/** What a message says. */
+export interface MessageParts {
+  /** Of the properties, as messages are known by it. */
+  propertyId: string | undefined
+  /** Of the application properties: what a message without an id was given. */
+  ownId: string | undefined
   key: string | undefined
   replyTo: string | undefined
-  timestamp: Date | undefined
+  /** Of the properties, in milliseconds since the epoch. */
+  propertyTime: number | undefined
+  ownTime: string | undefined
   tombstone: boolean
   headers: Headers
   payload: Buffer
 }
 
 const EMPTY: MessageParts = {
-  id: undefined,
+  propertyId: undefined,
+  ownId: undefined,
   key: undefined,
   replyTo: undefined,
-  timestamp: undefined,
+  propertyTime: undefined,
+  ownTime: undefined,
   tombstone: false,
   headers: NO_HEADERS,
   payload: Buffer.alloc(0),
 }
 
-function readMessage(bytes: Buffer): MessageParts {
+/** Reads a message. Throws RangeError where it is no AMQP 1.0. */
+export function readMessage(bytes: Buffer): MessageParts {
   const parts = { ...EMPTY }
   const reader = new AmqpReader(bytes)
-  let hasBody = false
+  let body: AmqpBody | undefined
   while (reader.at < bytes.length) {
     const section = readDescriptor(reader)
-    if (section === Section.properties) readProperties(reader, parts)
-    else if (section === Section.applicationProperties) readApplicationProperties(reader, parts)
-    else if (section === Section.data || section === Section.value) {
-      const body = toBytes(reader.value())
-      // A body may be cut into several data sections.
-      parts.payload = hasBody ? Buffer.concat([parts.payload, body]) : body
-      hasBody = true
+    if (section === AmqpSection.properties) readProperties(reader, parts)
+    else if (section === AmqpSection.applicationProperties) readApplicationProperties(reader, parts)
+    else if (isBody(section)) {
+      body ??= new AmqpBody()
+      body.add(section, reader.value())
     } else reader.skip()
   }
+  parts.payload = body?.bytes ?? EMPTY.payload
   return parts
-}
-
-function readDescriptor(reader: AmqpReader): number {
-  if (reader.u8() !== 0x00) throw new RangeError('a section without descriptor')
-  const descriptor = reader.value()
-  return typeof descriptor === 'number' ? descriptor : -1
 }
 
 function readProperties(reader: AmqpReader, parts: MessageParts): void {
   const count = reader.compound()
   for (let field = 0; field < count; field += 1) {
-    if (field === PropertyField.messageId) parts.id = identifier(reader.value())
-    else if (field === PropertyField.replyTo) parts.replyTo = identifier(reader.value())
-    else if (field === PropertyField.creationTime) {
-      const time = reader.value()
-      if (time instanceof Date) parts.timestamp = time
-    } else reader.skip()
+    if (field === PropertyField.messageId) parts.propertyId = arrivedId(identifier(reader.value()))
+    else if (field === PropertyField.replyTo) parts.replyTo ??= identifier(reader.value())
+    else if (field === PropertyField.creationTime) parts.propertyTime = milliseconds(reader)
+    else reader.skip()
   }
+}
+
+/** AMQP 1.0 counts milliseconds (part 1, section 1.6.17); senders that put microseconds or nanoseconds there are recognised by their size. */
+function milliseconds(reader: AmqpReader): number | undefined {
+  const isTime = reader.bytes[reader.at] === TIMESTAMP_CODE
+  // A date holds no nanoseconds since the epoch.
+  let time = isTime ? Number(reader.bytes.readBigInt64BE(reader.at + 1)) : -1
+  reader.skip()
+  while (time >= FAR_FUTURE_MS) time /= 1_000
+  return time < 0 ? undefined : Math.floor(time)
 }
 
 function readApplicationProperties(reader: AmqpReader, parts: MessageParts): void {
@@ -217,23 +241,27 @@ function readApplicationProperties(reader: AmqpReader, parts: MessageParts): voi
   const headers: Record<string, string> = {}
   for (let index = 0; index + 1 < count; index += 2) {
     const name = String(reader.value())
-    const text = toHeaderText(reader.value())
-    if (text === undefined) continue
-    if (name === WIRE_HEADERS.key) parts.key = text
+    const value = reader.value()
+    const text = toHeaderText(value)
+    if (name === WIRE_HEADERS.key) parts.key = keyText(value)
     else if (name === WIRE_HEADERS.tombstone) parts.tombstone = true
     else if (name === WIRE_HEADERS.replyTo) parts.replyTo = text
+    else if (name === WIRE_HEADERS.id) parts.ownId = arrivedId(text)
+    else if (name === WIRE_HEADERS.timestamp) parts.ownTime = text
+    else if (text === undefined) delete headers[name]
     // A header may be called __proto__: assignment would not make a property of it.
     else Object.defineProperty(headers, name, { value: text, enumerable: true, configurable: true, writable: true })
   }
   parts.headers = headers
 }
 
+/** A key may be bytes, a number, anything. */
+export function keyText(value: AmqpValue): string {
+  return Buffer.isBuffer(value) ? value.toString() : (toHeaderText(value) ?? '')
+}
+
 /** Message ids may be texts, numbers, UUIDs or bytes. */
 function identifier(value: AmqpValue): string | undefined {
   if (value === null || value === '') return undefined
   return Buffer.isBuffer(value) ? value.toString('hex') : toHeaderText(value)
-}
-
-function toBytes(value: AmqpValue): Buffer {
-  return Buffer.isBuffer(value) ? value : Buffer.from(toHeaderText(value) ?? '')
 }

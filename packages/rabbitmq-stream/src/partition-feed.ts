@@ -1,6 +1,8 @@
 import { type ConsumerSink, type Delivery, Deque, type PartitionAssignment } from '@streamswitch/core/driver'
 import { Chunk, type ChunkEntry } from './chunk.js'
-import { type DeliveryContext, NativeMessage, toDelivery } from './message.js'
+import { type DeliveryContext, toDelivery } from './message.js'
+import { STREAM_FORM } from './native-form.js'
+import { NativeMessage } from './native-message.js'
 
 /** Most messages of one delivery: small enough that the inbox's limits hold. */
 const DELIVERY_LIMIT = 500
@@ -132,7 +134,7 @@ export class PartitionFeed {
     const deliveries: Delivery[] = []
     for (const { offset, bytes } of entries) {
       const native = new NativeMessage(stream, offset, chunk.timestamp, bytes)
-      const delivery = toDelivery(this.assignment, native, context(offset))
+      const delivery = toDelivery(this.assignment, native, context(offset), STREAM_FORM)
       if (wants === undefined || wants(delivery)) deliveries.push(delivery)
     }
     return deliveries

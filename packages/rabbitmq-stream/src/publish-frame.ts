@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib'
 import type { OutgoingRecord } from '@streamswitch/core/driver'
-import { encodeRecord, maxEncodedBytes } from './message.js'
+import { encodeRecord, maxEncodedBytes } from './record-encoding.js'
 
 const FRAME_HEADER_BYTES = 13
 const ENTRY_HEADER_BYTES = 12

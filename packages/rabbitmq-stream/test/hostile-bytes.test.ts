@@ -1,7 +1,9 @@
 import type { OutgoingRecord } from '@streamswitch/core/driver'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { encodeRecord, maxEncodedBytes, NativeMessage, toDelivery } from '../src/message.js'
+import { toDelivery } from '../src/message.js'
+import { NativeMessage } from '../src/native-message.js'
+import { encodeRecord, maxEncodedBytes } from '../src/record-encoding.js'
 
 const assignment = { topic: 'orders', partition: 0, epoch: 1 }
 const text = fc.string({ unit: 'grapheme' })

@@ -1,7 +1,9 @@
 import type { OutgoingRecord } from '@streamswitch/core/driver'
 import { describe, expect, test } from 'vitest'
-import { encodeRecord, maxEncodedBytes, NativeMessage, toDelivery } from '../src/message.js'
+import { toDelivery } from '../src/message.js'
+import { NativeMessage } from '../src/native-message.js'
 import { encodePublish } from '../src/publish-frame.js'
+import { encodeRecord, maxEncodedBytes } from '../src/record-encoding.js'
 
 const RECORD: OutgoingRecord = {
   id: 'order-7',

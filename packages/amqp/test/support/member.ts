@@ -6,6 +6,7 @@ import {
   type Message,
   type Producer,
   Transport,
+  type TransportOptions,
 } from '@streamswitch/core'
 import { expect } from 'vitest'
 import adapter from '../../src/index.js'
@@ -17,8 +18,13 @@ export function uniqueName(purpose: string): string {
   return `${purpose}-${randomBytes(6).toString('hex')}`
 }
 
-export function openTransport(url: string, options: Readonly<Record<string, unknown>> = {}): Transport {
-  return new Transport(adapter, url, { environment: {}, logger: quiet, options: { memberIntervalMs: 200, ...options } })
+export function openTransport(
+  url: string,
+  options: Readonly<Record<string, unknown>> = {},
+  more: TransportOptions = {},
+): Transport {
+  const own = { memberIntervalMs: 200, ...options }
+  return new Transport(adapter, url, { environment: {}, logger: quiet, ...more, options: own })
 }
 
 /** One start of a handler that succeeded. */

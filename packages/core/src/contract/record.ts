@@ -19,6 +19,8 @@ export interface OutgoingRecord {
   readonly partition: number | undefined
   /** The user's increasing number for `publishDedupe`, where a `publisherName` is set. */
   readonly sequence: bigint | undefined
+  /** What the payload is, where it isn't what the producer's codec makes: of a reply. */
+  readonly contentType?: string | undefined
   /** Set for a received message of the same format that is passed on as it came. Drivers without a `nativeForm` never see one. */
   readonly original?: OriginalRecord | undefined
   /** Payload, key and headers together, in bytes, with what only `original` has: what batch limits count. */

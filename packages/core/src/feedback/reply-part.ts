@@ -40,11 +40,14 @@ export function answeredRequest(reply: IncomingReply): string | undefined {
   return reply.headers[REPLY_HEADERS.requestId] ?? reply.requestId
 }
 
-/** What a record says. One without any of our headers, of a foreign responder, is a whole reply. Throws UNSUPPORTED for a newer format. */
+/** What a record says. One without a version, of a foreign responder, is a whole reply, and a failure where it has the header of one. Throws UNSUPPORTED for a newer format. */
 export function readPart(reply: IncomingReply): ReplyPart {
   const { headers, payload } = reply
   const version = headers[REPLY_HEADERS.version]
-  if (version === undefined) return { from: '', run: '', number: 1, payload, end: true, error: undefined }
+  const error = readError(headers)
+  // A foreign responder has no other way to leave the payload out than an empty one.
+  const part = error !== undefined && payload?.length === 0 ? undefined : payload
+  if (version === undefined) return { from: '', run: '', number: 1, payload: part, end: true, error }
   if (version !== VERSION)
     throw new StreamError(`the reply has format ${version}, this process knows ${VERSION}: update it`, {
       code: 'UNSUPPORTED',
@@ -55,9 +58,9 @@ export function readPart(reply: IncomingReply): ReplyPart {
     from: headers[REPLY_HEADERS.from] ?? '',
     run: headers[REPLY_HEADERS.run] ?? '',
     number: Number.isSafeInteger(number) ? number : 0,
-    payload,
+    payload: part,
     end: headers[REPLY_HEADERS.end] === '1',
-    error: readError(headers),
+    error,
   }
 }
 

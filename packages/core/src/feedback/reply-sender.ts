@@ -15,6 +15,14 @@ const OWNER: RecordOwner = {
   failed: (record, error) => record.reject?.(error),
 }
 
+/** One record of a reply. */
+export interface ReplyRecord {
+  readonly payload: Buffer | undefined
+  readonly headers: Headers
+  /** What the payload is. `undefined` without one. */
+  readonly contentType: string | undefined
+}
+
 /** Sends replies of one transport to whatever inboxes they are for: opened at the first one, shared by all its loops. */
 export class ReplySender {
   /** Whether it can answer foreign requests, which name an inbox in the transport's own words. */
@@ -39,7 +47,7 @@ export class ReplySender {
   }
 
   /** Resolves when the transport has taken the record. Rejects as `send` does, with NOT_FOUND where it is known that nobody reads there any more. */
-  send(inbox: string, payload: Buffer | undefined, headers: Headers): Promise<void> {
+  send(inbox: string, { payload, headers, contentType }: ReplyRecord): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#pipeline.closed)
         return reject(
@@ -56,6 +64,7 @@ export class ReplySender {
           key: inbox,
           payload,
           headers,
+          contentType,
           timestamp: Date.now(),
           partition: undefined,
           sequence: undefined,

@@ -108,9 +108,10 @@ export class Responder implements Answering {
   }
 
   #write(number: number, end: boolean, payload: Buffer | undefined, error?: unknown): Promise<void> {
-    const { address, sender, group } = this.#settings
+    const { address, sender, group, codec } = this.#settings
     const part = { from: group, run: this.#run, number, end }
-    return sender.send(address.inbox, payload, partHeaders(address.requestId, part, error))
+    const contentType = payload === undefined ? undefined : codec.contentType
+    return sender.send(address.inbox, { payload, contentType, headers: partHeaders(address.requestId, part, error) })
   }
 
   #encode(value: unknown): Buffer {

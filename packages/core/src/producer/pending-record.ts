@@ -55,6 +55,7 @@ export class PendingRecord implements OutgoingRecord {
   readonly timestamp: number
   readonly partition: number | undefined
   readonly sequence: bigint | undefined
+  readonly contentType: string | undefined
   readonly original: OriginalRecord | undefined
   readonly size: number
   readonly owner: RecordOwner
@@ -67,6 +68,7 @@ export class PendingRecord implements OutgoingRecord {
     this.timestamp = fields.timestamp
     this.partition = fields.partition
     this.sequence = fields.sequence
+    this.contentType = fields.contentType
     this.original = fields.original
     this.size = size
     this.owner = owner

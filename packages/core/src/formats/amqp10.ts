@@ -1,6 +1,5 @@
 /**
- * Values of AMQP 1.0, read in full. The library's decoder knows some of the types only, and ends the process at a number 0, an
- * empty text, a float or a boolean in the application properties.
+ * Values of AMQP 1.0, read in full, and the bodies that are made of them.
  * Source: AMQP 1.0, part 1, section 1.6 (https://docs.oasis-open.org/amqp/core/v1.0/os/amqp-core-types-v1.0-os.html).
  */
 export type AmqpValue =
@@ -14,6 +13,9 @@ export type AmqpValue =
   | readonly AmqpValue[]
   | ReadonlyMap<AmqpValue, AmqpValue>
 
+/** Elements without bytes can be any number of them: a broken message must not take all memory. */
+const MAX_EMPTY_ELEMENTS = 65_536
+
 /** Reads values one after the other. Throws RangeError where the bytes end early, or hold a type that doesn't exist. */
 export class AmqpReader {
   readonly bytes: Buffer
@@ -25,11 +27,19 @@ export class AmqpReader {
   }
 
   value(): AmqpValue {
-    const code = this.u8()
-    if (code === 0x00) {
+    return this.#valueOf(this.#typeCode())
+  }
+
+  /** The code of the type that follows; a descriptor before it is passed over. */
+  #typeCode(): number {
+    for (;;) {
+      const code = this.u8()
+      if (code !== 0x00) return code
       this.skip()
-      return this.value()
     }
+  }
+
+  #valueOf(code: number): AmqpValue {
     const width = code >> 4
     if (width <= 0x9) return this.#fixed(code)
     const length = width === 0xa || width === 0xc || width === 0xe ? this.u8() : this.u32()
@@ -45,11 +55,7 @@ export class AmqpReader {
 
   /** Passes over a value without making anything of it. */
   skip(): void {
-    const code = this.u8()
-    if (code === 0x00) {
-      this.skip()
-      return this.skip()
-    }
+    const code = this.#typeCode()
     const width = code >> 4
     if (width === 0x4) return
     if (width >= 0x5 && width <= 0x9) this.#advance(1 << (width - 5))
@@ -103,15 +109,13 @@ export class AmqpReader {
     return map
   }
 
-  /** One constructor for all elements: read by putting it before each. */
+  /** One constructor for all elements. */
   #array(count: number): AmqpValue[] {
-    const code = this.u8()
+    const code = this.#typeCode()
+    if (code >> 4 === 0x4 && count > MAX_EMPTY_ELEMENTS)
+      throw new RangeError(`an array of ${count} elements without bytes`)
     const values: AmqpValue[] = []
-    for (let index = 0; index < count; index += 1) {
-      const element = new AmqpReader(Buffer.concat([Buffer.of(code), this.bytes.subarray(this.at)]))
-      values.push(element.value())
-      this.at += element.at - 1
-    }
+    for (let index = 0; index < count; index += 1) values.push(this.#valueOf(code))
     return values
   }
 
@@ -183,11 +187,96 @@ export function toHeaderText(value: AmqpValue): string | undefined {
   return String(value)
 }
 
+/** Bytes as base64, times in milliseconds, integers beyond 2^53 as texts, maps as objects. */
 function toJson(value: AmqpValue): string {
-  return JSON.stringify(value, (_, part: unknown) => {
-    if (part instanceof Map) return Object.fromEntries([...part].map(([name, one]) => [String(name), one as unknown]))
+  return JSON.stringify(value, function (this: Readonly<Record<string, unknown>>, name, part: unknown) {
+    const own = this[name]
+    if (Buffer.isBuffer(own)) return own.toString('base64')
+    if (own instanceof Date) return own.getTime()
+    if (part instanceof Map) return Object.fromEntries([...part].map(([key, one]) => [String(key), one as unknown]))
     return typeof part === 'bigint' ? String(part) : part
   })
+}
+
+/** Sections of a message, by their descriptor (part 3, section 3.2). */
+export const AmqpSection = {
+  header: 0x70,
+  deliveryAnnotations: 0x71,
+  annotations: 0x72,
+  properties: 0x73,
+  applicationProperties: 0x74,
+  data: 0x75,
+  sequence: 0x76,
+  value: 0x77,
+  footer: 0x78,
+} as const
+
+const SYMBOLS: ReadonlyMap<AmqpValue, number> = new Map([
+  ['amqp:header:list', AmqpSection.header],
+  ['amqp:delivery-annotations:map', AmqpSection.deliveryAnnotations],
+  ['amqp:message-annotations:map', AmqpSection.annotations],
+  ['amqp:properties:list', AmqpSection.properties],
+  ['amqp:application-properties:map', AmqpSection.applicationProperties],
+  ['amqp:data:binary', AmqpSection.data],
+  ['amqp:amqp-sequence:list', AmqpSection.sequence],
+  ['amqp:amqp-value:*', AmqpSection.value],
+  ['amqp:footer:map', AmqpSection.footer],
+])
+
+/** The descriptor with which a section begins; -1 for one that is not known. Throws RangeError where there is none. */
+export function readDescriptor(reader: AmqpReader): number {
+  if (reader.u8() !== 0x00) throw new RangeError('a section without descriptor')
+  const descriptor = reader.value()
+  return typeof descriptor === 'number' ? descriptor : (SYMBOLS.get(descriptor) ?? -1)
+}
+
+/** True for a section that is a part of the body. */
+export function isBody(section: number): boolean {
+  return section === AmqpSection.data || section === AmqpSection.sequence || section === AmqpSection.value
+}
+
+/** The body of a message, section by section. */
+export class AmqpBody {
+  #data: Buffer | undefined
+  #elements: AmqpValue[] | undefined
+
+  /** Takes a section's value. */
+  add(section: number, value: AmqpValue): void {
+    if (section === AmqpSection.sequence) {
+      this.#elements ??= []
+      for (const element of Array.isArray(value) ? (value as readonly AmqpValue[]) : [value])
+        this.#elements.push(element)
+      return
+    }
+    const bytes = section === AmqpSection.data && Buffer.isBuffer(value) ? value : bytesOf(value)
+    this.#data = this.#data === undefined ? bytes : Buffer.concat([this.#data, bytes])
+  }
+
+  /** Data as it is; a text without anything around it; a sequence, and every other value, as JSON. `undefined`: there was no section. */
+  get bytes(): Buffer | undefined {
+    return this.#elements === undefined ? this.#data : Buffer.from(toJson(this.#elements))
+  }
+}
+
+/** The body of encoded sections, as RabbitMQ hands them to clients of AMQP 0-9-1. `undefined` where they are none. */
+export function amqpBodyOf(bytes: Buffer): Buffer | undefined {
+  try {
+    const reader = new AmqpReader(bytes)
+    const body = new AmqpBody()
+    while (reader.at < bytes.length) {
+      const section = readDescriptor(reader)
+      if (!isBody(section)) return undefined
+      body.add(section, reader.value())
+    }
+    return body.bytes
+  } catch {
+    return undefined
+  }
+}
+
+function bytesOf(value: AmqpValue): Buffer {
+  if (Buffer.isBuffer(value)) return value
+  return Buffer.from(value === null ? 'null' : (toHeaderText(value) ?? ''))
 }
 
 function narrow(value: bigint): number | bigint {

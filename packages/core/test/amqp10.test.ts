@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { AmqpReader, type AmqpValue, toHeaderText } from '../src/amqp10.js'
+import { AmqpReader, type AmqpValue, amqpBodyOf, toHeaderText } from '../src/formats/amqp10.js'
 
 const VALUES: readonly (readonly [string, AmqpValue, string | undefined])[] = [
   ['40', null, ''],
@@ -35,6 +35,11 @@ const VALUES: readonly (readonly [string, AmqpValue, string | undefined])[] = [
   ['c0050241a10161', [true, 'a'], '[true,"a"]'],
   ['c10502a1016143', new Map([['a', 0]]), '{"a":0}'],
   ['e00402500102', [1, 2], '[1,2]'],
+  ['e00a02700000000700000008', [7, 8], '[7,8]'],
+  ['e00702005305500102', [1, 2], '[1,2]'],
+  ['e0020341', [true, true, true], '[true,true,true]'],
+  ['c00a01830000018bcfe56800', [new Date(1_700_000_000_000)], '[1700000000000]'],
+  ['c00501a00201ff', [Buffer.from([1, 255])], '["Af8="]'],
 ]
 
 describe('AMQP 1.0 values', () => {
@@ -57,4 +62,28 @@ describe('AMQP 1.0 values', () => {
       expect(() => new AmqpReader(bytes).value()).toThrow(RangeError)
     },
   )
+})
+
+test.each([
+  ['a text', '005377a102c3a9', 'é'],
+  ['a symbol', '005377a30161', 'a'],
+  ['bytes', '005377a00201ff', '\u0001\ufffd'],
+  ['nothing', '00537740', 'null'],
+  ['a number', '00537754fe', '-2'],
+  ['a long', '00537780ffffffffffffffff', '18446744073709551615'],
+  ['a truth value', '00537741', 'true'],
+  ['a time', '005377830000018bcfe56800', '1700000000000'],
+  ['a list', '005377c0050241a10161', '[true,"a"]'],
+  ['a map', '005377c10502a1016143', '{"a":0}'],
+  ['data in two sections', '005375a00161005375a00162', 'ab'],
+  ['an empty sequence', '00537645', '[]'],
+  ['two sequences', '005376c003024142005376c0020140', '[true,false,null]'],
+  ['a symbolic descriptor', '00a310616d71703a646174613a62696e617279a00161', 'a'],
+])('a body that is %s', (_what, hex, text) => {
+  expect(amqpBodyOf(Buffer.from(hex, 'hex'))?.toString()).toBe(text)
+})
+
+test('what is no body: no sections, others, and an array that claims more than a message can hold', () => {
+  for (const hex of ['616263', '0053734500537541', 'f0', '005377f000000005ffffffff40'])
+    expect(amqpBodyOf(Buffer.from(hex, 'hex')), hex).toBeUndefined()
 })
