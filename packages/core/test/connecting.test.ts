@@ -70,11 +70,11 @@ describe('systemErrorMeaning', () => {
 describe('errors of topics', () => {
   it('name the topic and what to do', () => {
     expect(topicMissing('redis', 't')).toMatchObject({ code: 'NOT_FOUND', retryable: false, topic: 't' })
-    expect(partitionConflict('redis', 't', 1, 2)).toMatchObject({
+    expect(partitionConflict('redis', { topic: 't', partitions: 2 }, 1)).toMatchObject({
       code: 'CONFLICT',
       retryable: false,
       transport: 'redis',
-      message: expect.stringContaining('1 partitions, not 2'),
+      message: expect.stringContaining('1 partition, not 2'),
     })
   })
 })

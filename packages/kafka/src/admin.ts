@@ -2,6 +2,7 @@ import {
   type Admin,
   type Logger,
   type PartitionLag,
+  partitionConflict,
   StreamError,
   type TopicInfo,
   type TopicSpec,
@@ -119,16 +120,7 @@ export class KafkaAdmin implements Admin {
   #checked(spec: TopicSpec, partitions: number): TopicInfo {
     if (spec.partitions === undefined || spec.partitions === partitions || spec.provision === 'none')
       return { topic: spec.topic, partitions }
-    throw new StreamError(
-      `topic '${spec.topic}' has ${partitions} partitions, not ${spec.partitions}: keys would move if the number changed`,
-      {
-        code: 'CONFLICT',
-        retryable: false,
-        transport: 'kafka',
-        operation: 'open',
-        topic: spec.topic,
-      },
-    )
+    throw partitionConflict('kafka', spec, partitions)
   }
 
   #topicConfig(spec: TopicSpec): ITopicConfig {

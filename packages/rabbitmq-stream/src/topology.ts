@@ -202,8 +202,7 @@ async function findComplete(client: StreamClient, spec: TopicSpec): Promise<Topo
 
 function checked(topology: Topology, spec: TopicSpec): Topology {
   const { length } = topology.streams
-  if (spec.partitions !== undefined && spec.partitions !== length)
-    throw partitionConflict(TRANSPORT, spec.topic, length, spec.partitions)
+  if (spec.partitions !== undefined && spec.partitions !== length) throw partitionConflict(TRANSPORT, spec, length)
   return topology
 }
 

@@ -139,10 +139,10 @@ function checkOptions(
   if (ack === 'manual') requireFor(adapter, 'manualAck', "ack: 'manual'", 'configure')
 }
 
-function specOf({ group, topics, transport, options }: Surroundings, own: unknown): ConsumerSpec {
+function specOf({ subject, group, topics, transport, options }: Surroundings, own: unknown): ConsumerSpec {
   const { retry, handlerTimeoutMs, handlerGraceMs, partitions, retention } = options
   return {
-    topics: topics.map((topic) => transport.topicSpec(topic, { partitions, retention })),
+    topics: topics.map((topic) => transport.topicSpec(topic, { partitions, retention }, subject)),
     group,
     brokerGroup: transport.brokerGroup(group),
     member: options.memberName ?? `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`,

@@ -68,7 +68,8 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     this.#ownsTransport = transport === undefined
     this.transport = transport ?? openByAdapter(adapter)
     this.topic = topic
-    const spec = this.transport.topicSpec(topic, { partitions: common.partitions, retention: common.retention })
+    const { partitions, retention } = common
+    const spec = this.transport.topicSpec(topic, { partitions, retention }, `producer ${topic}`)
     this.#events = new Events(this.transport.logger, `producer ${topic}`)
     this.#encoding = new EncodingQueue(new RecordEncoder(topic, common), this.transport.name, topic)
     this.#pipeline = new SendPipeline({

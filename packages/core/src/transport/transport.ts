@@ -86,6 +86,8 @@ export class Transport implements AsyncDisposable {
   readonly #prefix: string
   readonly #provision: Provision
   readonly #open = new Set<Closable>()
+  /** By topic, the first of its loops and producers that leave the number of partitions to the default. */
+  readonly #openedWithoutPartitions = new Map<string, string>()
   #admin: Admin | undefined
   #closing: Promise<void> | undefined
 
@@ -192,15 +194,25 @@ export class Transport implements AsyncDisposable {
     return new DeadLetterBox(this, topic, options)
   }
 
-  /** How a topic of this name is called and made on the broker. */
+  /**
+   * How a topic of this name is called and created on the broker. Throws INVALID_ARGUMENT.
+   *
+   * @param opener - the loop or producer that asks, for errors of others.
+   */
   topicSpec(
     topic: string,
     settings: { partitions?: number | undefined; retention?: TopicSpec['retention']; role?: TopicSpec['role'] } = {},
+    opener?: string,
   ): TopicSpec {
     requirePortableName('topic', topic, this.name)
     requireTopicSettings(settings, topic, this.name)
+    const openers = this.#openedWithoutPartitions
+    if (opener !== undefined && settings.partitions === undefined && !openers.has(topic)) openers.set(topic, opener)
     return {
       topic,
+      get openedWithoutPartitions() {
+        return openers.get(topic)
+      },
       brokerTopic: this.#prefix + topic,
       partitions: settings.partitions,
       retention: settings.retention ?? {},
