@@ -3,6 +3,7 @@ import { findFreePort } from '../brokers/ports.js'
 import { TcpProxy } from '../faults/tcp-proxy.js'
 import type { Bench } from './bench.js'
 import { within } from './collect.js'
+import { descriptors } from './descriptors.js'
 import { rejection, shownForms } from './expect-error.js'
 import type { Suite } from './suite.js'
 
@@ -17,6 +18,7 @@ export function unreachable(suite: Suite): void {
   suite.describe('a server that is absent or refuses', () => {
     absent(suite)
     if (suite.settings.adapter.reconnects === 'core') late(suite)
+    descriptors(suite)
     const { badCredentialsUrl } = suite.settings
     if (badCredentialsUrl !== undefined) badCredentials(suite, badCredentialsUrl)
   })
