@@ -59,6 +59,12 @@ export class AmqpConsumerDriver implements ConsumerDriver {
     }
   }
 
+  get waitingFor(): string {
+    return this.#connection === undefined
+      ? 'the broker to accept the connection'
+      : "the group's queues and the assignment of its partitions"
+  }
+
   async open(signal: AbortSignal): Promise<void> {
     const { settings, clientId } = this.#shared
     const connection = await openConnection(settings, `${clientId} consumer ${this.#spec.group}`, signal)

@@ -27,8 +27,7 @@ export async function checkExistingExchange(connection: AmqpConnection, spec: To
   if (!(await exchangeExists(connection, spec.brokerTopic))) throw exchangeMissing(spec)
   if (await queueExists(connection, `${spec.brokerTopic}:partitions`))
     throw conflict(spec, 'is a topic of Streamswitch: use its name and prefix, not a native name')
-  if (spec.partitions !== undefined && spec.partitions !== 1)
-    throw partitionConflict('amqp', spec.topic, 1, spec.partitions)
+  if (spec.partitions !== undefined && spec.partitions !== 1) throw partitionConflict('amqp', spec, 1)
   return 1
 }
 

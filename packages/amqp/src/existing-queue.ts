@@ -10,8 +10,7 @@ export interface QueueState {
 
 /** Checks a queue of others, which is one partition. Rejects with NOT_FOUND, or with CONFLICT for more partitions. */
 export async function checkExistingQueue(connection: AmqpConnection, spec: TopicSpec): Promise<QueueState> {
-  if (spec.partitions !== undefined && spec.partitions !== 1)
-    throw partitionConflict('amqp', spec.topic, 1, spec.partitions)
+  if (spec.partitions !== undefined && spec.partitions !== 1) throw partitionConflict('amqp', spec, 1)
   try {
     return await connection.withChannel(`check queue ${spec.brokerTopic}`, (channel) =>
       channel.checkQueue(spec.brokerTopic),

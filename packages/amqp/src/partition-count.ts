@@ -140,8 +140,7 @@ async function propose(channel: ConfirmChannel, stream: string, partitions: numb
 }
 
 function agreed(partitions: number, spec: TopicSpec): number {
-  if (spec.partitions !== undefined && spec.partitions !== partitions)
-    throw partitionConflict('amqp', spec.topic, partitions, spec.partitions)
+  if (spec.partitions !== undefined && spec.partitions !== partitions) throw partitionConflict('amqp', spec, partitions)
   return partitions
 }
 

@@ -48,6 +48,10 @@ export class AmqpProducerDriver implements ProducerDriver {
     this.#sink = sink
   }
 
+  get waitingFor(): string {
+    return this.#lease === undefined ? 'the broker to accept the connection' : 'the topic'
+  }
+
   async open(signal: AbortSignal): Promise<ProducerReady> {
     const { publishing, logger, settings } = this.#shared
     const { topic } = this.#spec

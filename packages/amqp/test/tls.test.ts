@@ -13,10 +13,12 @@ tlsCases({
         `ssl_options.cacertfile = ${caFile}`,
         `ssl_options.certfile = ${certFile}`,
         `ssl_options.keyfile = ${keyFile}`,
-        'ssl_options.verify = verify_none',
+        'ssl_options.verify = verify_peer',
+        'ssl_options.fail_if_no_peer_cert = true',
       ],
     })
     return {
+      certifiedUrl: `amqps://127.0.0.1:${tlsPort}`,
       urls: [`amqps://127.0.0.1:${tlsPort}`],
       plainPortUrl: `amqps://127.0.0.1:${broker.ports['amqp']}`,
       tlsPortUrl: `amqp://127.0.0.1:${tlsPort}`,
@@ -27,6 +29,7 @@ tlsCases({
       remove: () => broker.remove(),
     }
   },
+  alwaysCertified: true,
   wrongPasswordSays: 'password',
   plainPort: { code: 'INVALID_ARGUMENT', says: 'speaks no TLS' },
   tlsPort: { code: 'UNAVAILABLE', says: 'closed abruptly' },

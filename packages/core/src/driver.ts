@@ -109,7 +109,7 @@ export { OFFICIAL_ADAPTERS, officialIdentity } from './registry/official-adapter
 export { readSecret, type Secret, secretOption } from './secret.js'
 export { withSignal } from './session.js'
 export { signOfLife } from './sign-of-life.js'
-export { type ErrorMeaning, systemErrorMeaning } from './system-errors.js'
+export { type ErrorMeaning, exhaustion, systemErrorMeaning } from './system-errors.js'
 export { readTls, type TlsSettings, tlsFields } from './tls.js'
 export { partitionConflict, topicLabel, topicMissing } from './topic-errors.js'
 export type { TopicSelection } from './topic-pattern.js'

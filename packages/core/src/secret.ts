@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { messageOf, StreamError } from './errors.js'
 import { option } from './options/fields.js'
 import { describeType } from './options/problems.js'
+import { exhaustion } from './system-errors.js'
 
 /** A password or token: as text, from a file (read anew at each connect), or from a function (called at each connect). */
 export type Secret = string | { readonly file: string } | (() => string | Promise<string>)
@@ -22,7 +23,7 @@ function checkSecret(raw: unknown): { readonly value: Secret } | string {
 
 /**
  * The secret's present value, never empty. Call it at every connect, so that a rotated one is picked up. Rejects with UNAUTHENTICATED,
- * naming the file or the option, when it can't be read or is empty or blank.
+ * naming the file or the option, when it can't be read or is empty or blank, and with RESOURCE_EXHAUSTED where no file can be opened.
  *
  * @param name - the option that holds the secret, for errors
  */
@@ -34,7 +35,12 @@ export async function readSecret(
   if (secret === undefined || typeof secret === 'string') return secret
   const source = typeof secret === 'function' ? `the function of ${name}` : `${name}: the file ${secret.file}`
   const failure = (problem: string, cause?: unknown): StreamError =>
-    new StreamError(`${source} ${problem}`, { code: 'UNAUTHENTICATED', transport, operation: 'open', cause })
+    new StreamError(`${source} ${problem}`, {
+      code: exhaustion(cause) ?? 'UNAUTHENTICATED',
+      transport,
+      operation: 'open',
+      cause,
+    })
   let value: unknown
   try {
     value = typeof secret === 'function' ? await secret() : await readFile(secret.file, 'utf8')

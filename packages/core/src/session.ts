@@ -5,6 +5,8 @@ import { Repetition } from './repetition.js'
 import { deadlineSignal, wait } from './time.js'
 
 interface SessionDriver<Ready> {
+  /** What `open` waits for now. */
+  readonly waitingFor?: string | undefined
   open(signal: AbortSignal): Promise<Ready>
   probe?(): Promise<void>
   close(): Promise<void>
@@ -44,6 +46,9 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
   #probeTimer: NodeJS.Timeout | undefined
   #reconnects = 0
   #openedAt = 0
+  #lastFailure: StreamError | undefined
+  /** What the last try that failed had come to wait for. */
+  #waitedFor: string | undefined
   /** Tries in a row of which none has brought a driver that lasted. */
   #tries = 0
   readonly #failing = new Repetition()
@@ -59,6 +64,11 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
 
   get reconnects(): number {
     return this.#reconnects
+  }
+
+  /** Why the last try to connect failed; `undefined` while a driver is open. */
+  get lastFailure(): StreamError | undefined {
+    return this.#driver === undefined ? this.#lastFailure : undefined
   }
 
   /** Opens the first driver. Calls while it is under way share its promise; after a failure the next call tries anew. */
@@ -91,6 +101,7 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
       } catch (cause) {
         const error = this.#describe(cause, deadline, last)
         last = error
+        this.#lastFailure = error
         if (!error.retryable || deadline.aborted || this.#closing.signal.aborted) throw error
         settings.logger.info(`${settings.subject}: not connected yet, trying again: ${error.message}`)
         await wait(backoffDelayMs(settings.backoff, attempt), AbortSignal.any([deadline, this.#closing.signal])).catch(
@@ -114,14 +125,19 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
       })
     const error = this.#settings.classify(cause)
     if (!deadline.aborted || error.code !== 'ABORTED') return error
+    const waited = this.#waitedFor === undefined ? '' : `; it still waited for ${this.#waitedFor}`
     const reason = last === undefined ? '' : `; the last try failed: ${last.message}`
-    return new StreamError(`${subject} was not connected within connectTimeoutMs (${connectTimeoutMs})${reason}`, {
-      code: 'UNAVAILABLE',
-      transport,
-      topic,
-      operation: 'open',
-      cause: last ?? cause,
-    })
+    return new StreamError(
+      `${subject} was not ready within ${connectTimeoutMs} ms (connectTimeoutMs)${waited}${reason}`,
+      {
+        code: last === undefined || last.code === 'UNKNOWN' ? 'UNAVAILABLE' : last.code,
+        retryable: true,
+        transport,
+        topic,
+        operation: 'open',
+        cause: last ?? cause,
+      },
+    )
   }
 
   async #open(signal: AbortSignal, again: boolean): Promise<void> {
@@ -139,6 +155,7 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
       this.#settings.ready(driver, ready, again)
     } catch (error) {
       this.#driver = undefined
+      this.#waitedFor = driver.waitingFor
       await driver.close()
       throw error
     }
@@ -170,6 +187,7 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
         return
       } catch (cause) {
         const failure = this.#settings.classify(cause)
+        this.#lastFailure = failure
         if (this.#closing.signal.aborted) continue
         const line = `${this.#settings.subject}: reconnecting failed (${attempt}): ${failure.message}`
         if (this.#failing.isDue(failure.code)) this.#settings.logger.warn(line)

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { messageOf, StreamError } from './errors.js'
 import type { OptionValues } from './options/fields.js'
 import { option } from './options/fields.js'
+import { exhaustion } from './system-errors.js'
 
 /** TLS options that every adapter with TLS spreads into its own: the same names everywhere. */
 export const tlsFields = {
@@ -35,7 +36,7 @@ export async function readTls(options: OptionValues<typeof tlsFields>, transport
       return await readFile(file, 'utf8')
     } catch (cause) {
       throw new StreamError(`${name}: ${file} can't be read: ${messageOf(cause)}`, {
-        code: 'INVALID_ARGUMENT',
+        code: exhaustion(cause) ?? 'INVALID_ARGUMENT',
         transport,
         operation: 'open',
         cause,

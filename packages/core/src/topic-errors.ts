@@ -23,10 +23,23 @@ export function topicMissing(transport: string, topic: string | NamedTopic): Str
   })
 }
 
-/** CONFLICT: a topic exists with another number of partitions. */
-export function partitionConflict(transport: string, topic: string, existing: number, wanted: number): StreamError {
+type SpecOfConflict = NamedTopic & Pick<TopicSpec, 'partitions' | 'openedWithoutPartitions'>
+
+/** CONFLICT: a topic exists with another number of partitions than its spec asks for. Says who may have created it so, and what to do. */
+export function partitionConflict(transport: string, spec: SpecOfConflict, existing: number): StreamError {
+  const { topic, partitions: wanted, openedWithoutPartitions: opener } = spec
+  const has = `${existing} ${existing === 1 ? 'partition' : 'partitions'}`
+  const who =
+    opener === undefined
+      ? "It has the default number: a loop or producer without 'partitions' has probably created it, in this process or another."
+      : `${opener} was opened without 'partitions', which creates a topic with 1.`
+  if (spec.native)
+    return new StreamError(
+      `${topicLabel(spec)} has ${has}, not ${wanted}: an existing topic keeps its number; leave 'partitions' out, or set ${existing}`,
+      { code: 'CONFLICT', transport, operation: 'open', topic },
+    )
   return new StreamError(
-    `topic '${topic}' has ${existing} partitions, not ${wanted}: the number is fixed when the topic is made`,
+    `${topicLabel(spec)} has ${has}, not ${wanted}: the number is fixed when the topic is created. ${existing === 1 ? `${who} ` : ''}Set the same 'partitions' wherever the topic is used, or leave it out here; to change the number, delete the topic with all that it holds (transport.admin.deleteTopic) and create it again`,
     { code: 'CONFLICT', transport, operation: 'open', topic },
   )
 }

@@ -70,11 +70,17 @@ describe('systemErrorMeaning', () => {
 describe('errors of topics', () => {
   it('name the topic and what to do', () => {
     expect(topicMissing('redis', 't')).toMatchObject({ code: 'NOT_FOUND', retryable: false, topic: 't' })
-    expect(partitionConflict('redis', 't', 1, 2)).toMatchObject({
+    const spec = { topic: 't', brokerTopic: 't', native: false, partitions: 2 }
+    expect(partitionConflict('redis', spec, 1)).toMatchObject({
       code: 'CONFLICT',
       retryable: false,
       transport: 'redis',
-      message: expect.stringContaining('1 partitions, not 2'),
+      message: expect.stringContaining('1 partition, not 2'),
+    })
+    const native = { ...spec, brokerTopic: 'Bills', native: true }
+    expect(partitionConflict('redis', native, 1)).toMatchObject({
+      code: 'CONFLICT',
+      message: expect.stringMatching(/'t' \('Bills' on the broker\) has 1 partition, not 2: .* set 1$/),
     })
   })
 })

@@ -82,6 +82,21 @@ describe('a settlement that nobody awaits', () => {
   })
 })
 
+describe('a loop that can not join in time', () => {
+  it('says what its driver waited for', async () => {
+    const script = new Script()
+    script.whenOpening = () => new Promise(() => {})
+    const loop = scriptedTransport(script).consumer('orders', { group: 'billing', connectTimeoutMs: 20 })
+    await expect(loop.init()).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringContaining(
+        'not ready within 20 ms (connectTimeoutMs); it still waited for the other members',
+      ),
+    })
+    await loop.close()
+  })
+})
+
 describe('a loop that fails', () => {
   it('is logged at error, whoever listens to its events and awaits its end', async () => {
     const lines: string[] = []

@@ -1,13 +1,11 @@
-import { readFile } from 'node:fs/promises'
 import {
   type ConsumerDriver,
   type ConsumerSink,
   type ConsumerSpec,
-  messageOf,
   type ProducerDriver,
   type ProducerSpec,
   type ReplyChannel,
-  StreamError,
+  type StreamError,
   type TopicDiscovery,
   type TopicSearch,
   type TransportContext,
@@ -126,8 +124,8 @@ export class HttpConnection implements TransportDriver {
       headersTimeoutMs,
       keepAliveTimeoutMs,
     }
-    const tls = await this.#readListenTls()
-    const held = await lease({ address: this.#listenAddress, limits: { ...limits, tls }, token: listenToken, report })
+    const certificates = certificateFiles(this.#options)
+    const held = await lease({ address: this.#listenAddress, limits, certificates, token: listenToken, report })
     this.#lease = held
     if (held.exposed && !this.#warned) {
       this.#warned = true
@@ -143,31 +141,11 @@ export class HttpConnection implements TransportDriver {
       },
     }
   }
-
-  async #readListenTls() {
-    const { listenTlsCertFile, listenTlsKeyFile, listenTlsCaFile } = this.#options
-    if (listenTlsCertFile === undefined || listenTlsKeyFile === undefined) return undefined
-    const [cert, key] = await Promise.all([
-      readPem('listenTlsCertFile', listenTlsCertFile),
-      readPem('listenTlsKeyFile', listenTlsKeyFile),
-    ])
-    if (listenTlsCaFile === undefined) return { cert, key }
-    return { cert, key, ca: await readPem('listenTlsCaFile', listenTlsCaFile) }
-  }
 }
 
-async function readPem(name: string, file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (cause) {
-    const reason = messageOf(cause)
-    throw new StreamError(`${name}: ${file} can't be read: ${reason}`, {
-      code: 'INVALID_ARGUMENT',
-      transport: 'http',
-      operation: 'listen',
-      cause,
-    })
-  }
+function certificateFiles({ listenTlsCertFile, listenTlsKeyFile, listenTlsCaFile }: HttpOptionValues) {
+  if (listenTlsCertFile === undefined || listenTlsKeyFile === undefined) return undefined
+  return { listenTlsCertFile, listenTlsKeyFile, ...(listenTlsCaFile === undefined ? {} : { listenTlsCaFile }) }
 }
 
 function normalizePath(path: string): string {

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { type ErrorCode, StreamError, toStreamError } from '@streamswitch/core/driver'
+import { type ErrorCode, StreamError, systemErrorMeaning, toStreamError } from '@streamswitch/core/driver'
 
 interface Entry {
   readonly code: ErrorCode
@@ -56,11 +56,6 @@ export const NATIVE_ERRORS: Readonly<Record<string, Entry>> = {
     code: 'UNAUTHENTICATED',
     retryable: false,
     hint: 'the certificate is for another host: use its name in the URL, or set tlsServerName',
-  },
-  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: {
-    code: 'UNAUTHENTICATED',
-    retryable: false,
-    hint: 'the other side wants a client certificate: set tlsCertFile and tlsKeyFile',
   },
   ERR_SSL_WRONG_VERSION_NUMBER: {
     code: 'INVALID_ARGUMENT',
@@ -175,7 +170,20 @@ function entryOf(native: unknown): Entry | undefined {
   if (typeof code !== 'string') return undefined
   if (code.startsWith('HPE_'))
     return { code: 'UNAVAILABLE', retryable: true, hint: 'the other side answered with something that is no HTTP/1.1' }
-  return Object.hasOwn(NATIVE_ERRORS, code) ? NATIVE_ERRORS[code] : undefined
+  return Object.hasOwn(NATIVE_ERRORS, code) ? NATIVE_ERRORS[code] : systemEntry(code)
+}
+
+/** What core says of codes that have no line here: alerts of TLS, and what the system has run out of. */
+function systemEntry(code: string): Entry | undefined {
+  const meaning = systemErrorMeaning(code)
+  if (meaning?.advice === undefined) return undefined
+  const exhausted = meaning.code === 'RESOURCE_EXHAUSTED'
+  return {
+    code: meaning.code,
+    retryable: meaning.retryable ?? exhausted,
+    hint: meaning.advice,
+    ...(exhausted ? { unsent: true } : {}),
+  }
 }
 
 function describe(native: unknown): string {

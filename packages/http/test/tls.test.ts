@@ -1,6 +1,7 @@
-import { writeFile } from 'node:fs/promises'
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { Transport } from '@streamswitch/core'
+import { type StreamError, Transport } from '@streamswitch/core'
 import { type Certificates, findFreePort, makeCertificates } from '@streamswitch/testkit/brokers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import http from '../src/index.js'
@@ -52,6 +53,45 @@ describe('TLS', () => {
     await expect(plain.producer('orders', { sendTimeoutMs: 300 }).send(1)).rejects.toMatchObject({
       name: 'StreamError',
     })
+  })
+
+  it('takes new certificate files up without a restart: the server, and a running sender', async () => {
+    await using bed = new Bed()
+    await using others = await makeCertificates()
+    const folder = await mkdtemp(join(tmpdir(), 'streamswitch-rotation-'))
+    const files = { cert: join(folder, 'cert'), key: join(folder, 'key'), ca: join(folder, 'ca') }
+    const put = async ({ certFile, keyFile }: Certificates): Promise<void> => {
+      await copyFile(certFile, files.cert)
+      await copyFile(keyFile, files.key)
+    }
+    await put(certificates)
+    await copyFile(certificates.caFile, files.ca)
+    const base = `https://127.0.0.1:${await findFreePort()}`
+    const server = { listenTlsCertFile: files.cert, listenTlsKeyFile: files.key }
+    const receiving = await bed.open({ ...server, keepAliveTimeoutMs: 50 }, base)
+    const values: unknown[] = []
+    await consume(receiving, 'orders', 'g', (message) => void values.push(message.value))
+    const running = (await bed.open({ tlsCaFile: files.ca }, base)).producer('orders')
+    await running.send('before')
+
+    await put(others)
+    const next = (await bed.open({ tlsCaFile: others.caFile }, base)).producer('orders')
+    await expect
+      .poll(() => next.send('to the new certificate').then(() => 'sent', String), { timeout: 20_000 })
+      .toBe('sent')
+    // Once the connection that it has kept is closed.
+    await expect
+      .poll(() => running.send('refused').then(String, (error: StreamError) => error.code), { timeout: 20_000 })
+      .toBe('UNAUTHENTICATED')
+    await copyFile(others.caFile, files.ca)
+    await running.send('after')
+    expect(values).toContain('after')
+
+    // Another transport may share the listener though the files have changed; a pair that doesn't fit is not taken.
+    await copyFile(certificates.keyFile, files.key)
+    await consume(await bed.open({ ...server, keepAliveTimeoutMs: 50 }, base), 'payments', 'g', () => {})
+    await next.send('still')
+    await rm(folder, { recursive: true })
   })
 
   it('takes the authority from the environment, and the token from a file that is read anew after a 401', async () => {

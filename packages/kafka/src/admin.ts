@@ -2,10 +2,10 @@ import {
   type Admin,
   type Logger,
   type PartitionLag,
+  partitionConflict,
   StreamError,
   type TopicInfo,
   type TopicSpec,
-  topicLabel,
   topicMissing,
 } from '@streamswitch/core/driver'
 import type { ITopicConfig, Kafka, Admin as KafkajsAdmin } from 'kafkajs'
@@ -120,16 +120,7 @@ export class KafkaAdmin implements Admin {
   #checked(spec: TopicSpec, partitions: number): TopicInfo {
     if (spec.partitions === undefined || spec.partitions === partitions || spec.provision === 'none')
       return { topic: spec.topic, partitions }
-    throw new StreamError(
-      `${topicLabel(spec)} has ${partitions} partitions, not ${spec.partitions}: keys would move if the number changed`,
-      {
-        code: 'CONFLICT',
-        retryable: false,
-        transport: 'kafka',
-        operation: 'open',
-        topic: spec.topic,
-      },
-    )
+    throw partitionConflict('kafka', spec, partitions)
   }
 
   #topicConfig(spec: TopicSpec): ITopicConfig {

@@ -85,6 +85,10 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     this.attempts = { starting: note, failed: note }
   }
 
+  get waitingFor(): string {
+    return this.#member === undefined ? 'a broker to answer, and the topics' : this.#member.waitingFor
+  }
+
   async open(signal: AbortSignal): Promise<void> {
     const { options, brokerGroup, topics } = this.#spec
     await this.#provision(topics, signal)

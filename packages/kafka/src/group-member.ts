@@ -75,6 +75,7 @@ export class GroupMember implements GroupHooks {
   readonly #watchdog: Watchdog
   readonly #joining = new JoinPatience()
   #group: ConsumerGroup | undefined
+  #subscribed = false
   #joined = false
   #ended = false
   #reportJoin: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined
@@ -104,10 +105,17 @@ export class GroupMember implements GroupHooks {
     this.#consumer.on(this.#consumer.events.HEARTBEAT, () => this.#watchdog.alive())
   }
 
+  /** What `open` waits for now. */
+  get waitingFor(): string {
+    if (!this.#subscribed) return `the coordinator of group '${this.#settings.group}' to accept the connection`
+    return `its first assignment in group '${this.#settings.group}': it is connected, and the other members or the coordinator have not finished the rebalance`
+  }
+
   /** Connects and joins. Resolves when the first assignment has been dealt with, or the join waits for other members. */
   async open(signal: AbortSignal): Promise<void> {
     await withSignal(this.#consumer.connect(), signal)
     await withSignal(this.#consumer.subscribe({ topics: [...this.#settings.topics], fromBeginning: true }), signal)
+    this.#subscribed = true
     const joined = new Promise<void>((resolve, reject) => {
       this.#reportJoin = { resolve, reject }
     })

@@ -13,15 +13,19 @@ tlsCases({
   serve: async ({ caFile, keyStoreFile }) => {
     const plainPort = await findFreePort()
     const tlsPort = await findFreePort()
+    const certifiedPort = await findFreePort()
     const controllerPort = await findFreePort()
-    const listeners = `PLAINTEXT://127.0.0.1:${plainPort},SECURE://127.0.0.1:${tlsPort}`
+    const listeners = `PLAINTEXT://127.0.0.1:${plainPort},SECURE://127.0.0.1:${tlsPort},CERTIFIED://127.0.0.1:${certifiedPort}`
     const broker = await startBroker('kafka', {
       port: plainPort,
       ports: { controller: controllerPort },
       config: [
         `listeners=${listeners},CONTROLLER://127.0.0.1:${controllerPort}`,
         `advertised.listeners=${listeners}`,
-        'listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL',
+        'listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL,CERTIFIED:SASL_SSL',
+        'listener.name.certified.ssl.client.auth=required',
+        'listener.name.certified.sasl.enabled.mechanisms=PLAIN',
+        `listener.name.certified.plain.sasl.jaas.config=${MODULES}.plain.PlainLoginModule required user_app="${PASSWORD}";`,
         'listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512',
         `listener.name.secure.plain.sasl.jaas.config=${MODULES}.plain.PlainLoginModule required user_app="${PASSWORD}";`,
         `listener.name.secure.scram-sha-512.sasl.jaas.config=${MODULES}.scram.ScramLoginModule required;`,
@@ -36,6 +40,7 @@ tlsCases({
       ...['--add-config', `SCRAM-SHA-512=[password=${PASSWORD}]`],
     ])
     return {
+      certifiedUrl: `kafka://127.0.0.1:${certifiedPort}?tls=true`,
       urls: [`kafka://127.0.0.1:${tlsPort}?tls=true`],
       plainPortUrl: `kafka://127.0.0.1:${plainPort}?tls=true`,
       tlsPortUrl: `kafka://127.0.0.1:${tlsPort}`,

@@ -12,8 +12,7 @@ export class MemoryBroker {
     const existing = this.#topics.get(spec.brokerTopic)
     if (existing !== undefined) {
       const { length } = existing.logs
-      if (spec.partitions !== undefined && spec.partitions !== length)
-        throw partitionConflict('memory', spec.topic, length, spec.partitions)
+      if (spec.partitions !== undefined && spec.partitions !== length) throw partitionConflict('memory', spec, length)
       return existing
     }
     // A native topic can't be here before anybody makes it: the broker began empty.

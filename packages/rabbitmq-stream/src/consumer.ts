@@ -51,6 +51,10 @@ export class StreamConsumerDriver implements ConsumerDriver {
     this.settleIntervalMs = spec.options.commitIntervalMs
   }
 
+  get waitingFor(): string {
+    return this.#client === undefined ? 'the broker to accept the connection' : 'the assignment of its partitions'
+  }
+
   async open(signal: AbortSignal): Promise<void> {
     const client = await openClient(this.#source, this.#events(), signal)
     this.#client = client

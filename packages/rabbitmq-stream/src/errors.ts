@@ -178,6 +178,17 @@ export function nameTaken(topic: string, name: string, cause?: unknown): StreamE
   )
 }
 
+/** The broker creates no queue any more, whatever its name. */
+export function queueLimitReached(topic: string, cause: unknown): StreamError {
+  return failure(
+    'RESOURCE_EXHAUSTED',
+    `topic '${topic}' can't be created: ${messageOf(cause)} for any name, as it does where the virtual host's or the node's limit of queues is reached: raise it (rabbitmqctl list_vhost_limits; cluster_queue_limit), or delete queues`,
+    'open',
+    topic,
+    cause,
+  )
+}
+
 /** A {@link StreamError} of this transport. Retryable by its code, save ABORTED and CONFLICT, which are not. */
 export function failure(
   code: ErrorCode,

@@ -56,6 +56,10 @@ export class StreamProducerDriver implements ProducerDriver {
     this.#sink = sink
   }
 
+  get waitingFor(): string {
+    return this.#client === undefined ? 'the broker to accept the connection' : 'the topic, or for its publishers'
+  }
+
   async open(signal: AbortSignal): Promise<ProducerReady> {
     const { topic, options } = this.#spec
     const client = await openClient(this.#source, this.#events(), signal)

@@ -1,9 +1,10 @@
+import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { partitionConflict, type Retention, type TopicSpec, topicMissing } from '@streamswitch/core/driver'
 import { NoLeader, ResponseCode } from './client-patches/server-error.js'
 import type { StreamClient } from './client-patches/stream-client.js'
 import type { ConnectionSource } from './connection.js'
-import { failure, hasCode, nameTaken, TRANSPORT } from './errors.js'
+import { failure, hasCode, nameTaken, queueLimitReached, TRANSPORT } from './errors.js'
 import { acquireLock } from './named-lock.js'
 import type { StreamSettings } from './options.js'
 
@@ -45,7 +46,7 @@ export async function ensureTopic(
     await createSuperStream(client, spec, bindingKeys, settled, source.context.prefix)
   else await client.createStream({ stream: spec.brokerTopic, arguments: settled }).catch(unlessMade)
   const made = await findComplete(client, spec)
-  if (made === undefined) throw nameTaken(spec.topic, spec.brokerTopic)
+  if (made === undefined) throw await creationRefused(client, spec)
   return checked(made, spec)
 }
 
@@ -61,7 +62,12 @@ async function createSuperStream(
   prefix: string,
 ): Promise<void> {
   const locks = prefix + LOCK_STREAM
-  await client.createStream({ stream: locks, arguments: { 'max-length-bytes': 1_000_000 } }).catch(unlessMade)
+  await client
+    .createStream({ stream: locks, arguments: { 'max-length-bytes': 1_000_000 } })
+    .catch(async (error: unknown) => {
+      unlessMade(error)
+      if ((await existingStreams(client, [locks])).length === 0) throw await creationRefused(client, spec, error)
+    })
   const signal = AbortSignal.timeout(LOCK_WAIT_MS)
   const release = await whenAvailable(signal, () =>
     acquireLock(client, locks, `create:${spec.brokerTopic}`, LOCK_WAIT_MS),
@@ -78,8 +84,10 @@ async function createSuperStream(
     const keys = bindingKeys === undefined ? undefined : [...bindingKeys]
     await client
       .createSuperStream({ streamName: spec.brokerTopic, arguments: settled }, keys, spec.partitions)
-      .catch((error: unknown) => {
-        throw hasCode(error, ResponseCode.streamAlreadyExists) ? nameTaken(spec.topic, spec.brokerTopic, error) : error
+      .catch(async (error: unknown) => {
+        const isRefused =
+          hasCode(error, ResponseCode.streamAlreadyExists) || hasCode(error, ResponseCode.preconditionFailed)
+        throw isRefused ? await creationRefused(client, spec, error) : error
       })
   } finally {
     await release()
@@ -144,6 +152,23 @@ export async function existingStreams(client: StreamClient, streams: readonly st
     .map(({ streamName }) => streamName)
 }
 
+/**
+ * Why no stream of a topic's name can be created, which the broker doesn't say in this protocol: where it refuses any other name as well, a limit on
+ * queues is reached, else the name is taken.
+ */
+async function creationRefused(client: StreamClient, { topic, brokerTopic }: TopicSpec, cause?: unknown) {
+  const stream = `${brokerTopic}.${randomBytes(6).toString('hex')}`
+  try {
+    await client.createStream({ stream, arguments: {} })
+  } catch (error) {
+    return hasCode(error, ResponseCode.preconditionFailed)
+      ? queueLimitReached(topic, error)
+      : nameTaken(topic, brokerTopic, cause ?? error)
+  }
+  await client.deleteStream({ stream }).catch(() => {})
+  return nameTaken(topic, brokerTopic, cause)
+}
+
 /** Somebody else made it in between: what counts is what it looks like now. */
 function unlessMade(error: unknown): true {
   if (hasCode(error, ResponseCode.streamAlreadyExists) || hasCode(error, ResponseCode.preconditionFailed)) return true
@@ -204,8 +229,7 @@ async function findComplete(client: StreamClient, spec: TopicSpec): Promise<Topo
 
 function checked(topology: Topology, spec: TopicSpec): Topology {
   const { length } = topology.streams
-  if (spec.partitions !== undefined && spec.partitions !== length)
-    throw partitionConflict(TRANSPORT, spec.topic, length, spec.partitions)
+  if (spec.partitions !== undefined && spec.partitions !== length) throw partitionConflict(TRANSPORT, spec, length)
   return topology
 }
 

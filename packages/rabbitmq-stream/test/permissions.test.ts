@@ -23,6 +23,25 @@ afterAll(async () => {
   await broker.remove()
 })
 
+test("a virtual host's max-queues is RESOURCE_EXHAUSTED, for topics of one partition and of several", async () => {
+  const vhost = unique('limited')
+  const limit = (queues: number) =>
+    rabbitmqctl('set_vhost_limits', '-p', vhost, JSON.stringify({ 'max-queues': queues }))
+  await rabbitmqctl('add_vhost', vhost)
+  await rabbitmqctl('set_permissions', '-p', vhost, 'guest', '.*', '.*', '.*')
+  const transport = openStream({}, `rabbitmq-stream://127.0.0.1:${broker.ports['stream']}/${vhost}`)
+  const provision = (topic: string, partitions?: number) =>
+    transport.admin.provision(transport.topicSpec(topic, { partitions }))
+  const refused = { code: 'RESOURCE_EXHAUSTED', message: expect.stringContaining('list_vhost_limits') }
+  await limit(0)
+  for (const partitions of [1, 3]) await expect(provision(unique('topic'), partitions)).rejects.toMatchObject(refused)
+  // With the stream of locks there: the super stream itself is refused.
+  await limit(-1)
+  await provision(unique('topic'), 2)
+  await limit(0)
+  await expect(provision(unique('topic'), 3)).rejects.toMatchObject(refused)
+})
+
 describe('permissions', () => {
   test('what is not allowed is PERMISSION_DENIED at once; what is listed as needed suffices', async () => {
     const topic = unique('topic')

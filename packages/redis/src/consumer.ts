@@ -72,6 +72,10 @@ export class RedisConsumerDriver implements ConsumerDriver {
     this.#sink = sink
   }
 
+  get waitingFor(): string {
+    return this.#connection === undefined ? 'a primary to answer' : 'its membership of the group'
+  }
+
   async open(signal: AbortSignal): Promise<void> {
     const { settings } = this.#connector
     const lost = (error: unknown): void => this.#lose(error)

@@ -1,10 +1,10 @@
-import { type ErrorCode, isStreamError, messageOf, StreamError } from '@streamswitch/core/driver'
+import { type ErrorCode, isStreamError, messageOf, StreamError, systemErrorMeaning } from '@streamswitch/core/driver'
 
 interface Rule {
   /** Tested against the native error's code, if it has one, and message, as `code: message`. */
   readonly pattern: RegExp
   readonly code: ErrorCode
-  readonly retryable?: boolean
+  readonly retryable?: boolean | undefined
   readonly message: string
 }
 
@@ -88,16 +88,7 @@ const RULES: readonly Rule[] = [
     code: 'UNAUTHENTICATED',
     message: "the server's certificate is not trusted: check tlsCaFile and tlsServerName",
   },
-  {
-    pattern: /ERR_SSL|\bEPROTO\b/,
-    code: 'INVALID_ARGUMENT',
-    message: 'TLS failed: is it a TLS port, and does it ask for a client certificate (tlsCertFile)?',
-  },
-  {
-    pattern: /\b(EMFILE|ENFILE)\b/,
-    code: 'RESOURCE_EXHAUSTED',
-    message: 'this process may open no more files or sockets (ulimit -n)',
-  },
+  { pattern: /ERR_SSL|\bEPROTO\b/, code: 'INVALID_ARGUMENT', message: 'TLS failed: is it a TLS port?' },
   { pattern: /ECONNREFUSED/, code: 'UNAVAILABLE', message: 'nothing listens at the address' },
   { pattern: /ENOTFOUND|EAI_AGAIN/, code: 'UNAVAILABLE', message: "the host's name is not known" },
   {
@@ -117,7 +108,7 @@ const RULES: readonly Rule[] = [
 export function classifyError(native: unknown, operation: string, topic?: string): StreamError {
   if (isStreamError(native)) return native
   const text = describe(native)
-  const rule = RULES.find(({ pattern }) => pattern.test(text))
+  const rule = systemRule(native) ?? RULES.find(({ pattern }) => pattern.test(text))
   return new StreamError(rule === undefined ? `${operation} failed: ${text}` : `${rule.message} (${text})`, {
     code: rule?.code ?? 'UNKNOWN',
     retryable: rule?.retryable,
@@ -145,6 +136,16 @@ export function fencedError(topic: string, partition: number, operation: string)
     operation,
     topic,
   })
+}
+
+/** What core says of a code of sockets and TLS, where there is nothing to add. */
+function systemRule(native: unknown): Omit<Rule, 'pattern'> | undefined {
+  const code = native instanceof Error && 'code' in native ? String(native.code) : ''
+  const meaning = systemErrorMeaning(code)
+  if (meaning?.advice === undefined || !/^ERR_SSL_.*ALERT|^E(MFILE|NFILE|NOBUFS|NOMEM|ADDRNOTAVAIL)$/.test(code))
+    return undefined
+  const { advice: message, ...rest } = meaning
+  return { ...rest, message }
 }
 
 function describe(native: unknown): string {

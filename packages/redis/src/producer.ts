@@ -60,6 +60,10 @@ export class RedisProducerDriver implements ProducerDriver {
     this.#sink = sink
   }
 
+  get waitingFor(): string {
+    return this.#connection === undefined ? 'a primary to answer' : 'the topic'
+  }
+
   async open(signal: AbortSignal): Promise<ProducerReady> {
     const { settings } = this.#connector
     const connection = await this.#connector.connectChecked(

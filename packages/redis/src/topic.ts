@@ -139,7 +139,7 @@ function refusal(spec: TopicSpec, outcome: string | undefined, detail: string | 
       `key '${spec.brokerTopic}' holds a ${detail}, not a stream: choose another topic or prefix`,
       { code: 'CONFLICT', ...context },
     )
-  return partitionConflict('redis', spec.topic, Number(detail), spec.partitions ?? 0)
+  return partitionConflict('redis', spec, Number(detail))
 }
 
 /** CONFLICT: streams of a topic exist, and nothing says how many partitions it has. */

@@ -19,7 +19,18 @@ tlsCases({
         'tls-auth-clients no',
       ],
     })
+    const certifiedPort = await findFreePort()
+    const certified = await startBroker('redis', {
+      config: [
+        `requirepass ${PASSWORD}`,
+        `tls-port ${certifiedPort}`,
+        `tls-ca-cert-file ${caFile}`,
+        `tls-cert-file ${certFile}`,
+        `tls-key-file ${keyFile}`,
+      ],
+    })
     return {
+      certifiedUrl: `rediss://127.0.0.1:${certifiedPort}`,
       urls: [`rediss://127.0.0.1:${tlsPort}`, `rediss://localhost:${tlsPort}`],
       plainPortUrl: `rediss://127.0.0.1:${broker.ports['redis']}`,
       tlsPortUrl: `redis://127.0.0.1:${tlsPort}`,
@@ -27,7 +38,9 @@ tlsCases({
         await broker.stop()
         await broker.start()
       },
-      remove: () => broker.remove(),
+      remove: async () => {
+        await Promise.all([broker.remove(), certified.remove()])
+      },
     }
   },
   wrongPasswordSays: 'WRONGPASS',

@@ -25,7 +25,7 @@ export async function openTopic(root: string, spec: TopicSpec): Promise<Topic> {
     throw topicMissing('files', spec.topic)
   }
   if (spec.provision !== 'none' && spec.partitions !== undefined && spec.partitions !== existing) {
-    throw partitionConflict('files', spec.topic, existing, spec.partitions)
+    throw partitionConflict('files', spec, existing)
   }
   return { name: spec.topic, folder, partitions: existing }
 }

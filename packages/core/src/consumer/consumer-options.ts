@@ -82,7 +82,7 @@ export const consumerFields = {
   maxInboxBytes: option.integer({ default: 64 * 1024 * 1024, min: 1 }),
   /** With a pattern: how often topics that were made or deleted are looked for, in milliseconds. A new one is joined within this time and as long as joining takes. */
   topicRefreshMs: option.integer({ default: 5_000, min: 50, max: 3_600_000 }),
-  /** Longest time for the first connection, in milliseconds. Later reconnecting goes on for as long as the loop runs. */
+  /** Maximum time for `init` and `run` to connect and join for the first time, in milliseconds. Later reconnecting goes on for as long as the loop runs. */
   connectTimeoutMs: option.integer({ default: 10_000, min: 1 }),
   /** How often the connection is checked, in milliseconds, and how long the answer may take. 0 never. */
   probeIntervalMs: option.integer({ default: 5_000, min: 0 }),

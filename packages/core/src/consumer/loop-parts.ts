@@ -82,7 +82,7 @@ export function makeLoopParts<T>(
   if (pattern === undefined && topics.length === 0)
     throw error('INVALID_ARGUMENT', 'topic: must name at least one topic', 'configure')
   checkOptions(adapter, pattern !== undefined, options, error)
-  const names = new LoopNames(transport, topics, group, options)
+  const names = new LoopNames(transport, topics, group, options, subject)
   const problem = dedupeProblem(rest.dedupe)
   if (problem !== undefined) throw error('INVALID_ARGUMENT', problem, 'configure')
 

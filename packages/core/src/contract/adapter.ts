@@ -54,6 +54,8 @@ export interface TopicSpec {
    * it is made with `DEAD_LETTER_GROUP`, the one that reads it for `transport.deadLetters`.
    */
   readonly role: 'topic' | 'dead-letters'
+  /** A loop or producer of this transport that was opened without `partitions`, and so may have created the topic with 1: for `partitionConflict`. */
+  readonly openedWithoutPartitions?: string | undefined
 }
 
 /** What a producer driver is made from. `Extra` holds the adapter's own options for producers. */

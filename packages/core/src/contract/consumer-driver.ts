@@ -158,6 +158,9 @@ export interface ConsumerDriver {
   /** `settlement: 'individual'`, where a dedupe store may keep its marks on the server that acks go to. Left out: marks are made before the ack. */
   readonly marks?: MarkSettlement
 
+  /** As in {@link ProducerDriver.waitingFor}. */
+  readonly waitingFor?: string | undefined
+
   /**
    * Connects, makes or checks topic and group, joins, and starts the intake. Resolves when this member has joined (its first
    * assignment, if only an empty one, has been reported), so that a sender who waits for it loses nothing. Rejects with a

@@ -38,6 +38,9 @@ export interface ProducerDriver {
    */
   readonly publishTimeoutMs?: number
 
+  /** What `open` waits for now, as an error may continue after 'waited for': `the topic to be created`. Default: nothing is said. */
+  readonly waitingFor?: string | undefined
+
   /**
    * Connects and makes or checks the topic, as `provision` says. Rejects with a classified error. `signal` aborts when the time
    * for this attempt is over or the producer is closed: give up promptly and release what was opened.

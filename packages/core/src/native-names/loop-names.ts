@@ -16,19 +16,21 @@ export class LoopNames {
    * that are one on the broker.
    *
    * @param topics - those that the loop names; none with a pattern.
+   * @param opener - the loop, for errors of others.
    */
   constructor(
     transport: Transport,
     topics: readonly string[],
     group: string,
     { nativeGroup, nativeName, partitions, retention }: TopicSettings & { readonly nativeGroup?: string | undefined },
+    opener: string,
   ) {
     this.#transport = transport
     if (nativeName !== undefined && topics.length !== 1)
       throw this.#invalid(
         `nativeName: is for a loop of one topic; give the transport's topics the native names of others`,
       )
-    this.topics = topics.map((topic) => transport.topicSpec(topic, { partitions, retention, nativeName }))
+    this.topics = topics.map((topic) => transport.topicSpec(topic, { partitions, retention, nativeName }, opener))
     this.group = transport.groupNames(group, nativeGroup)
     for (const spec of this.topics) {
       const twin = this.#found.get(spec.brokerTopic)

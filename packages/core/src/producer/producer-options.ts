@@ -30,7 +30,7 @@ export const producerFields = {
   maxBufferedMessages: option.integer({ default: 10_000, min: 1 }),
   /** Most bytes without an outcome; `send` waits for room beyond it. */
   maxBufferedBytes: option.integer({ default: 64 * 1024 * 1024, min: 1 }),
-  /** Longest time for the first connection, in milliseconds. Later reconnecting is not bounded: sends are. */
+  /** Maximum time for `init` to connect, in milliseconds. Sends don't depend on it: they wait for the first connection and for later ones for up to `sendTimeoutMs`. */
   connectTimeoutMs: option.integer({ default: 10_000, min: 1 }),
   /** How often an idle connection is checked, in milliseconds, and how long the answer may take. 0 never. */
   probeIntervalMs: option.integer({ default: 5_000, min: 0 }),

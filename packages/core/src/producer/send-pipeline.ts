@@ -1,11 +1,12 @@
 import { atMost } from '../at-most.js'
-import { RECONNECT_BACKOFF } from '../backoff.js'
+import { backoffDelayMs, RECONNECT_BACKOFF } from '../backoff.js'
 import type { GroupNames, TopicSpec } from '../contract/adapter.js'
 import type { ProducerDriver, ProducerReady, ProducerSink } from '../contract/producer-driver.js'
 import { type ErrorCode, StreamError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { Repetition } from '../repetition.js'
 import { Session } from '../session.js'
+import { wait } from '../time.js'
 import type { Transport } from '../transport/transport.js'
 import type { Lane } from './lane.js'
 import { LaneRouter, type RouterHost } from './lane-router.js'
@@ -50,6 +51,7 @@ export class SendPipeline implements RouterHost {
   #order = 0
   #sweeper: NodeJS.Timeout | undefined
   #idle: { readonly upTo: number; readonly resolve: () => void }[] = []
+  #connecting: Promise<void> | undefined
   #closing: Promise<void> | undefined
   /** Why records went unconfirmed last, until one is accepted again: the reason of those that time out. */
   #lastFailure: StreamError | undefined
@@ -201,11 +203,29 @@ export class SendPipeline implements RouterHost {
     return `producer ${this.#settings.spec.topic} on ${this.#settings.transport.name}`
   }
 
+  /** Connects for sends, for as long as one waits: each has its own time. Only a failure that can't pass fails them all. */
+  async #connectForSends(): Promise<void> {
+    while (this.#buffer.oldest() !== undefined) {
+      try {
+        return await this.#session.start()
+      } catch (error) {
+        const failure = this.classify(error)
+        if (!failure.retryable) return this.#failAll(failure)
+        await wait(backoffDelayMs(RECONNECT_BACKOFF, 1))
+      }
+    }
+  }
+
+  #failAll(failure: StreamError): void {
+    for (const record of [...this.#buffer.unsettled()]) this.#settle(record, failure)
+    this.#router.clearUnrouted()
+  }
+
   #startLazily(): void {
-    this.#session.start().catch((error: unknown) => {
-      const failure = this.classify(error)
-      for (const record of [...this.#buffer.unsettled()]) this.#settle(record, failure)
-      this.#router.clearUnrouted()
+    this.#connecting ??= this.#connectForSends().finally(() => {
+      this.#connecting = undefined
+      // What was sent after the last try had failed for the others.
+      if (!this.#router.ready && this.#buffer.oldest() !== undefined && this.#closing === undefined) this.#startLazily()
     })
   }
 
@@ -252,14 +272,15 @@ export class SendPipeline implements RouterHost {
 
   #expire(record: PendingRecord, timeoutMs: number): void {
     if (record.state === RecordState.Settled) return
-    const reason = this.#lastFailure === undefined ? '' : `; the last failure was: ${this.#lastFailure.message}`
+    const failure = this.#session.lastFailure ?? this.#lastFailure
+    const reason = failure === undefined ? '' : `; the last failure was: ${failure.message}`
     if (!record.admitted) {
       const message = `the send buffer stayed full for ${timeoutMs} ms (maxBufferedMessages, maxBufferedBytes): the transport takes less than is sent${reason}`
-      return this.#settle(record, this.error('RESOURCE_EXHAUSTED', message, 'send', this.#lastFailure))
+      return this.#settle(record, this.error('RESOURCE_EXHAUSTED', message, 'send', failure))
     }
     const connection = this.#session.driver === undefined ? ', the transport is not connected' : ''
-    const message = `no confirmation within ${timeoutMs} ms${connection}; the message ${fateOf(record)}${reason}`
-    this.#settle(record, this.error('TIMEOUT', message, 'send', this.#lastFailure))
+    const message = `no confirmation within ${timeoutMs} ms (sendTimeoutMs)${connection}; the message ${fateOf(record)}${reason}`
+    this.#settle(record, this.error('TIMEOUT', message, 'send', failure))
   }
 
   /** Once per tick: what is overdue fails; a batch that the driver never settles condemns the driver. */

@@ -14,6 +14,7 @@ const SPEC = [
   'provision',
   'groups',
   'role',
+  'openedWithoutPartitions',
 ] as const satisfies readonly (keyof TopicSpec)[]
 const RETENTION = ['maxAgeMs', 'maxBytes', 'maxMessages'] as const satisfies readonly (keyof TopicSpec['retention'])[]
 

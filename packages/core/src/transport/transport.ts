@@ -86,6 +86,8 @@ export class Transport implements AsyncDisposable {
   readonly #replySenders = new Map<ReplyChannel, ReplySender>()
   readonly #names: TransportNames
   readonly #open = new Set<Closable>()
+  /** By topic, the first of its loops and producers that leave the number of partitions to the default. */
+  readonly #openedWithoutPartitions = new Map<string, string>()
   #admin: Admin | undefined
   #closing: Promise<void> | undefined
 
@@ -194,10 +196,23 @@ export class Transport implements AsyncDisposable {
     return new DeadLetterBox(this, topic, options)
   }
 
-  /** How a topic of this name is called and made on the broker: `prefix` and name, or its native name. Throws INVALID_ARGUMENT for a name that can't be, UNSUPPORTED for a native one where there are none. */
-  topicSpec(topic: string, settings: TopicSettings = {}): TopicSpec {
+  /**
+   * How a topic of this name is called and created on the broker: `prefix` and name, or its native name. Throws INVALID_ARGUMENT for an invalid name,
+   * UNSUPPORTED for a native one where there are none.
+   *
+   * @param opener - the loop or producer that asks, for errors of others.
+   */
+  topicSpec(topic: string, settings: TopicSettings = {}, opener?: string): TopicSpec {
     requireTopicSettings(settings, topic, this.name)
-    return this.#names.topic(topic, settings)
+    const spec = this.#names.topic(topic, settings)
+    const openers = this.#openedWithoutPartitions
+    if (opener !== undefined && settings.partitions === undefined && !openers.has(topic)) openers.set(topic, opener)
+    return {
+      ...spec,
+      get openedWithoutPartitions() {
+        return openers.get(topic)
+      },
+    }
   }
 
   /** The topic that holds a group's dead letters, unless its loops name another: `orders.billing.dlq`. */

@@ -56,6 +56,7 @@ class ScriptedProducerDriver implements ProducerDriver {
 export class ScriptedConsumerDriver implements ConsumerDriver {
   readonly settlement: 'individual' | 'cumulative'
   readonly redelivery = 'core'
+  readonly waitingFor = 'the other members'
   settleIntervalMs = 0
   readonly sink: ConsumerSink
   readonly spec: ConsumerSpec

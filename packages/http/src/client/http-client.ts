@@ -1,7 +1,8 @@
-import { type Logger, readSecret, readTls, type TlsSettings } from '@streamswitch/core/driver'
+import { type Logger, readSecret } from '@streamswitch/core/driver'
 import { Pool } from 'undici'
 import type { HttpOptionValues } from '../options.js'
 import { Subscriber, type SubscriberHost, type SubscriberSettings } from './subscriber.js'
+import { TlsConnector } from './tls-connector.js'
 
 /** How often overdue requests are looked for, in milliseconds, at most. */
 const SWEEP_MS = 250
@@ -12,7 +13,7 @@ export class HttpClient {
   readonly #logger: Logger
   readonly #subscribers = new Map<string, Subscriber>()
   #opening: Promise<void> | undefined
-  #tls: TlsSettings = { rejectUnauthorized: true }
+  readonly #connector: TlsConnector
   #authorization: string | undefined
   #renewing: Promise<boolean> | undefined
   #sweeper: NodeJS.Timeout | undefined
@@ -20,6 +21,7 @@ export class HttpClient {
   constructor(options: HttpOptionValues, logger: Logger) {
     this.#options = options
     this.#logger = logger
+    this.#connector = new TlsConnector(options, logger)
   }
 
   /** Reads certificates and credentials. Rejects with INVALID_ARGUMENT or UNAUTHENTICATED where they can't be had. */
@@ -62,18 +64,23 @@ export class HttpClient {
       limits: this.#options,
       pool: (origin) => this.#pool(origin),
       authorization: () => (own ? this.#authorization : token === undefined ? undefined : `Bearer ${token}`),
+      certificates: () => this.#connector.version,
+      renewCertificates: (used) => this.#connector.renew(used),
       renewAuthorization: (used) => (own ? this.#renew(used) : Promise.resolve(false)),
     }
   }
 
   // One pool per subscriber, not per origin: a group whose handlers are slow holds its connections, never those of others.
   #pool(origin: string): Pool {
-    const { connections, connectionTimeoutMs } = this.#options
-    return new Pool(origin, { connections, pipelining: 1, connect: { timeout: connectionTimeoutMs, ...this.#tls } })
+    return new Pool(origin, {
+      connections: this.#options.connections,
+      pipelining: 1,
+      connect: this.#connector.connect,
+    })
   }
 
   async #read(): Promise<void> {
-    this.#tls = await readTls(this.#options, 'http')
+    await this.#connector.read()
     this.#authorization = await this.#readAuthorization()
   }
 
@@ -108,6 +115,7 @@ export class HttpClient {
 
   #sweep(): void {
     const now = performance.now()
+    this.#connector.refresh()
     const busy = [...this.#subscribers.values()].filter((subscriber) => subscriber.busy)
     for (const subscriber of busy) subscriber.sweep(now)
     if (busy.length > 0) return

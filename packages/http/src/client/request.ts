@@ -20,9 +20,18 @@ export interface RequestHost {
   refusesBatches(reason: string): void
   /** 401: reads the credentials anew. Resolves with true when they differ from those that were used. */
   renewCredentials(used: string | undefined): Promise<boolean>
+  /** A certificate was refused: reads the files again. Resolves with true when they differ from those that were used. */
+  renewCertificates(used: number): Promise<boolean>
   refused(refusal: Refusal): void
   /** Every parcel is settled. `refusals` has those that were not accepted, by position. */
   finished(request: OpenRequest): void
+}
+
+/** What a request proves itself with. */
+export interface Credentials {
+  readonly authorization: string | undefined
+  /** Which certificates new connections had when it was sent. */
+  readonly certificates: number
 }
 
 /** Reason of an abort: the response was late. */
@@ -45,6 +54,7 @@ export class OpenRequest implements ExchangeEvents {
   readonly refusals: (Refusal | undefined)[]
   /** The credentials that it carries. */
   readonly authorization: string | undefined
+  readonly #certificates: number
   readonly #host: RequestHost
   readonly #settled: boolean[]
   readonly #batch: boolean
@@ -54,11 +64,12 @@ export class OpenRequest implements ExchangeEvents {
   constructor(
     parcels: readonly Parcel[],
     slices: readonly Slice[],
-    authorization: string | undefined,
+    { authorization, certificates }: Credentials,
     host: RequestHost,
   ) {
     this.parcels = parcels
     this.authorization = authorization
+    this.#certificates = certificates
     this.slices = slices
     this.#host = host
     this.#batch = parcels.length > 1
@@ -97,11 +108,14 @@ export class OpenRequest implements ExchangeEvents {
       this.#reply.broken(error)
       this.#settle(0, undefined)
     } else if (this.#open > 0) {
-      this.#refuseAll(
+      const refusal =
         error instanceof LateResponse
           ? refusalOfTimeout(url, this.#topic, error.timeoutMs)
-          : refusalOfError(error, url, this.#topic),
-      )
+          : refusalOfError(error, url, this.#topic)
+      // Of a connection, not of a response: a certificate, of this side or the other.
+      if (refusal.error.code === 'UNAUTHENTICATED')
+        return this.#refuseUnlessRenewed(refusal, 'certificates', this.#renewCertificates())
+      this.#refuseAll(refusal)
     }
     this.#finish()
   }
@@ -142,10 +156,21 @@ export class OpenRequest implements ExchangeEvents {
 
   #unauthenticated(headers: IncomingHttpHeaders, body: unknown): void {
     const refusal = refusalOfResponse(401, headers, body, this.#awaited)
-    void this.#host.renewCredentials(this.authorization).then((changed) => {
+    const renewals = [this.#host.renewCredentials(this.authorization), this.#renewCertificates()]
+    const renewal = Promise.all(renewals).then((changes) => changes.includes(true))
+    this.#refuseUnlessRenewed(refusal, 'credentials', renewal)
+  }
+
+  #renewCertificates(): Promise<boolean> {
+    return this.#host.renewCertificates(this.#certificates)
+  }
+
+  /** Refused for good, unless there are others to try it with. */
+  #refuseUnlessRenewed(refusal: Refusal, what: string, renewal: Promise<boolean>): void {
+    void renewal.then((changed) => {
       const { code, message } = refusal.error
       const error = changed
-        ? new StreamError(`${message}; the credentials have changed, trying again`, {
+        ? new StreamError(`${message}; the ${what} have changed, trying again`, {
             code,
             retryable: true,
             transport: 'http',

@@ -32,6 +32,9 @@ export interface SubscriberHost {
   /** The value of the Authorization header. */
   authorization(): string | undefined
   renewAuthorization(used: string | undefined): Promise<boolean>
+  /** Which certificates connections begin with now. */
+  certificates(): number
+  renewCertificates(used: number): Promise<boolean>
 }
 
 /** How long a subscriber that couldn't be reached is avoided where there are replicas, in milliseconds. */
@@ -129,6 +132,10 @@ export class Subscriber implements RequestHost {
     return this.#host.renewAuthorization(used)
   }
 
+  renewCertificates(used: number): Promise<boolean> {
+    return this.#host.renewCertificates(used)
+  }
+
   refused(refusal: Refusal): void {
     if (refusal.elsewhere) this.#avoidUntil = performance.now() + AVOID_MS
   }
@@ -188,7 +195,8 @@ export class Subscriber implements RequestHost {
   }
 
   #send(parcels: readonly Parcel[], slices: readonly Slice[]): void {
-    const request = new OpenRequest(parcels, slices, this.#host.authorization(), this)
+    const certificates = this.#host.certificates()
+    const request = new OpenRequest(parcels, slices, { authorization: this.#host.authorization(), certificates }, this)
     this.#requests.add(request)
     try {
       this.#pool.dispatch(

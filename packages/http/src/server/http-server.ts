@@ -1,6 +1,6 @@
 import { constants } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { createServer as createTlsServer } from 'node:https'
+import { createServer as createTlsServer, type ServerOptions as HttpsServerOptions } from 'node:https'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
@@ -11,6 +11,7 @@ import { PROBLEM_TYPE, type Problem, problems } from '../wire/problem.js'
 import { sendProblem } from './answers.js'
 import { ConnectionTable } from './connection-table.js'
 import type { Hub } from './hub.js'
+import type { ListenCertificates } from './listen-certificates.js'
 import type { ListenToken, TokenVerdict } from './listen-token.js'
 import { handleGet, handlePost } from './requests.js'
 
@@ -21,7 +22,7 @@ export interface ServerSettings {
   readonly requestTimeoutMs: number
   readonly headersTimeoutMs: number
   readonly keepAliveTimeoutMs: number
-  readonly tls: { readonly cert: string; readonly key: string; readonly ca?: string } | undefined
+  readonly tls: ListenCertificates | undefined
   readonly token: ListenToken | undefined
 }
 
@@ -55,8 +56,11 @@ export function makeServer(hub: Hub, settings: ServerSettings): FastifyInstance 
     }
     if (isHealth(request)) return proceed('accepted')
     // Judged here, not in the handshake: a client is told what it lacks instead of finding its connection cut.
-    if (settings.tls?.ca !== undefined && !isCertified(request.raw.socket))
+    if (settings.tls?.asksClients === true && !isCertified(request.raw.socket)) {
+      // The next connection may show another certificate.
+      reply.header('connection', 'close')
       return refuse(request, reply, problems.uncertified())
+    }
     const verdict = settings.token?.judge(request.headers.authorization) ?? 'accepted'
     if (typeof verdict === 'string') proceed(verdict)
     else verdict.then(proceed, () => refuse(request, reply, problems.internal()))
@@ -99,17 +103,7 @@ function makeNodeServer(
   const server: Server =
     tls === undefined
       ? createServer(options, take)
-      : createTlsServer(
-          {
-            ...options,
-            ...tls,
-            handshakeTimeout: headersTimeout,
-            requestCert: tls.ca !== undefined,
-            rejectUnauthorized: false,
-            secureOptions: secureOptionsOf(tls),
-          },
-          take,
-        )
+      : makeTlsServer({ ...options, handshakeTimeout: headersTimeout }, tls, take)
   // One more than are taken, so that it shows when there are too many.
   server.maxHeadersCount = MAX_REQUEST_HEADERS + 1
   connections.watch(server)
@@ -118,12 +112,26 @@ function makeNodeServer(
   return server
 }
 
+function makeTlsServer(
+  options: HttpsServerOptions,
+  tls: ListenCertificates,
+  take: (request: IncomingMessage, response: ServerResponse) => void,
+) {
+  const secureOptions = secureOptionsOf(tls.asksClients)
+  const server = createTlsServer(
+    { ...options, ...tls.current, requestCert: tls.asksClients, rejectUnauthorized: false, secureOptions },
+    take,
+  )
+  tls.attach(server, secureOptions)
+  return server
+}
+
 /**
  * A connection keeps the certificate that it began with: there are no renegotiations. Where certificates are asked for, sessions
  * aren't resumed either: each connection shows its own. (Node.js 20 calls a resumed TLS 1.3 session without one authorized.)
  */
-function secureOptionsOf({ ca }: { readonly ca?: string }): number {
-  return constants.SSL_OP_NO_RENEGOTIATION | (ca === undefined ? 0 : constants.SSL_OP_NO_TICKET)
+function secureOptionsOf(asksClients: boolean): number {
+  return constants.SSL_OP_NO_RENEGOTIATION | (asksClients ? constants.SSL_OP_NO_TICKET : 0)
 }
 
 /** Whether the client has shown a certificate of a known authority. Both are asked: `authorized` alone is true for some that showed none. */

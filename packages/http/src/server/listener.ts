@@ -5,6 +5,7 @@ import { classifyError } from '../errors.js'
 import type { ListenAddress } from '../option-checks.js'
 import { makeServer, type ServerSettings } from './http-server.js'
 import { Hub } from './hub.js'
+import { type CertificateFiles, ListenCertificates } from './listen-certificates.js'
 import { ListenToken } from './listen-token.js'
 
 /** One listening address per process, also where several copies of this package are loaded. */
@@ -27,11 +28,13 @@ interface Listener {
 
 type Report = (error: StreamError) => void
 
-type ListenLimits = Omit<ServerSettings, 'token'>
+type ListenLimits = Omit<ServerSettings, 'token' | 'tls'>
 
 export interface LeaseRequest {
   readonly address: ListenAddress
   readonly limits: ListenLimits
+  /** `undefined`: without TLS. */
+  readonly certificates: CertificateFiles | undefined
   readonly token: Secret | undefined
   /** Told of what goes wrong with the listener later: a token that can't be read any more. */
   readonly report: Report
@@ -61,7 +64,7 @@ interface Slot {
  * with UNAUTHENTICATED where the token can't be read or is empty.
  */
 export function lease(request: LeaseRequest): Promise<Lease> {
-  const { address, limits, token, report } = request
+  const { address, token, report } = request
   const name = `${address.host}:${address.port}`
   const slots = allSlots()
   let slot = slots.get(name)
@@ -73,9 +76,14 @@ export function lease(request: LeaseRequest): Promise<Lease> {
   return inTurn(own, async () => {
     own.listener ??= await listen(request)
     const { listener } = own
-    if (listener.limits !== JSON.stringify(limits) || !(await hasToken(listener, token))) throw conflict(name)
+    if (listener.limits !== wishesOf(request) || !(await hasToken(listener, token))) throw conflict(name)
     return leaseOf(own, listener, report)
   })
+}
+
+/** What all who share a listener must want alike, apart from the token. Certificates count by their files: what these hold may change. */
+function wishesOf({ limits, certificates }: LeaseRequest): string {
+  return JSON.stringify({ ...limits, ...certificates })
 }
 
 async function hasToken({ token }: Listener, wanted: Secret | undefined): Promise<boolean> {
@@ -107,14 +115,16 @@ function leaseOf(slot: Slot, listener: Listener, report: Report): Lease {
   }
 }
 
-async function listen({ address, limits, token: secret }: LeaseRequest): Promise<Listener> {
+async function listen(request: LeaseRequest): Promise<Listener> {
+  const { address, limits, certificates, token: secret } = request
   const hub = new Hub()
   const reporters = new Set<Report>()
   const report: Report = (error) => {
     for (const first of reporters) return first(error)
   }
   const token = secret === undefined ? undefined : await ListenToken.read(secret, report)
-  const server = makeServer(hub, { ...limits, token })
+  const tls = certificates === undefined ? undefined : await ListenCertificates.read(certificates, report)
+  const server = makeServer(hub, { ...limits, tls, token })
   try {
     await server.listen({ host: address.host, port: address.port })
   } catch (error) {
@@ -127,10 +137,10 @@ async function listen({ address, limits, token: secret }: LeaseRequest): Promise
   return {
     hub,
     server,
-    limits: JSON.stringify(limits),
+    limits: wishesOf(request),
     token,
     address: { host: address.host, port },
-    exposed: token === undefined && limits.tls?.ca === undefined && !isLoopback(host),
+    exposed: token === undefined && certificates?.listenTlsCaFile === undefined && !isLoopback(host),
     reporters,
   }
 }

@@ -1,4 +1,5 @@
 import { expect } from 'vitest'
+import { rejection } from './expect-error.js'
 import { expectExactlyOnceInOrder } from './expect-history.js'
 import { load } from './load.js'
 import type { Suite } from './suite.js'
@@ -35,6 +36,8 @@ export function topics(suite: Suite): void {
       expect(new Set(member.handlings.map((one) => one.topic))).toEqual(new Set(bench.topics))
     })
 
+    if (suite.has('assignments') && suite.partitions > 1) conflicts(suite)
+
     suite.test('a prefix separates what has the same name, and no message shows it', {}, async (bench) => {
       const ours = bench.transport({ options: { prefix: 'ours.' } })
       const theirs = bench.transport({ options: { prefix: 'theirs.' } })
@@ -49,4 +52,30 @@ export function topics(suite: Suite): void {
       for (const transport of [ours, theirs]) await transport.admin.deleteTopic(transport.topicSpec(bench.topic))
     })
   })
+}
+
+function conflicts(suite: Suite): void {
+  suite.test(
+    'a producer with partitions, after a loop without: CONFLICT names the loop and what to do',
+    {},
+    async (bench) => {
+      const transport = bench.transport()
+      const loop = transport.consumer(bench.topic, { group: bench.group })
+      await loop.init()
+      const error = await rejection(bench.producer({ transport, partitions: 4 }).init(), 'CONFLICT')
+      expect(error.retryable).toBe(false)
+      for (const part of [
+        '1 partition, not 4',
+        `consumer ${bench.topic}/${bench.group}`,
+        "without 'partitions'",
+        'deleteTopic',
+      ])
+        expect(error.message).toContain(part)
+      const elsewhere = await rejection(
+        bench.producer({ transport: bench.transport(), partitions: 4 }).init(),
+        'CONFLICT',
+      )
+      expect(elsewhere.message).toContain("without 'partitions'")
+    },
+  )
 }

@@ -13,6 +13,8 @@ type Options = Readonly<Record<string, unknown>>
 export interface TlsServer {
   /** Addresses with TLS that are all in the certificate; the first is used where one will do. */
   readonly urls: readonly [string, ...string[]]
+  /** Address with TLS of a port that takes only clients with a certificate of the authority. */
+  readonly certifiedUrl: string
   /** Address with TLS of a port that speaks none. */
   readonly plainPortUrl: string
   /** Address without TLS of the port with it. */
@@ -38,6 +40,8 @@ export interface TlsCasesSettings {
   serve(certificates: Certificates): Promise<TlsServer>
   /** Options with a user's name, and the user's password. */
   readonly credentials: { readonly options?: Options; readonly password: string }
+  /** The server has no port with TLS that takes clients without a certificate: all cases show one. Default: only where it is the case. */
+  readonly alwaysCertified?: boolean
   /** Ways to log in, by name, each with its options: a wrong password is tried with all. Default: one without options. */
   readonly logins?: Readonly<Record<string, Options>>
   /** What the error of a wrong password says. */
@@ -65,6 +69,7 @@ export function tlsCases(settings: TlsCasesSettings): void {
     afterAll(() => bench.stop())
     trusted(bench)
     refused(bench, settings)
+    certified(bench)
     mismatched(bench, settings)
     credentials(bench, settings)
   })
@@ -118,6 +123,25 @@ function refused(bench: TlsBench, { logins = ONE_LOGIN, wrongPasswordSays }: Tls
       expect(counted.asked, 'by the producer and by the loop').toBe(2)
     },
   )
+}
+
+function certified(bench: TlsBench): void {
+  test('a server that wants a client certificate takes ours, and refuses none and a foreign one, naming the options', async () => {
+    const { caFile, strangerCaFile } = bench.certificates
+    const url = bench.server.certifiedUrl
+    await bench.roundTrip(url, { tlsCaFile: caFile, ...bench.clientCertificate })
+    const foreign = { tlsCertFile: strangerCaFile, tlsKeyFile: strangerCaFile.replace(/crt$/, 'key') }
+    for (const shown of [{ tlsCertFile: undefined, tlsKeyFile: undefined }, foreign]) {
+      const counted = countedPassword(bench.password)
+      const { errors, log } = await bench.refusals(url, { tlsCaFile: caFile, ...shown, ...counted.options })
+      for (const error of errors)
+        expect(error, log).toMatchObject({
+          code: 'UNAUTHENTICATED',
+          retryable: false,
+          message: expect.stringMatching(/tlsCertFile.*tlsKeyFile/),
+        })
+    }
+  })
 }
 
 function mismatched(bench: TlsBench, { plainPort, tlsPort }: TlsCasesSettings): void {
@@ -187,6 +211,11 @@ class TlsBench {
     return this.#server
   }
 
+  /** The server's own certificate, which is one for clients as well. */
+  get clientCertificate(): Options {
+    return { tlsCertFile: this.certificates.certFile, tlsKeyFile: this.certificates.keyFile }
+  }
+
   get password(): string {
     return this.#settings.credentials.password
   }
@@ -213,7 +242,11 @@ class TlsBench {
     const transport = new Transport(this.#settings.adapter, url, {
       environment,
       logger,
-      options: { ...this.#settings.credentials.options, ...options },
+      options: {
+        ...this.#settings.credentials.options,
+        ...(this.#settings.alwaysCertified === true ? this.clientCertificate : {}),
+        ...options,
+      },
     })
     onTestFinished(() => transport.close({ timeoutMs: 1_000 }))
     return { transport, lines }
