@@ -43,7 +43,8 @@ export function checkQueueConsumer(
       topic: spec.topic,
     })
   }
-  if (ordering === 'key' && !exclusive)
+  // Dead letters are read one after the other, by one reader at a time or by several.
+  if (ordering === 'key' && !exclusive && spec.role !== 'dead-letters')
     refuse(
       "its other consumers keep no order by key; set ordering: 'none', or amqp: { exclusive: true } where this loop is to be the only consumer",
     )

@@ -273,6 +273,31 @@ describe('an existing queue', () => {
     await expect.poll(() => handled, WAIT).toEqual(sent)
   })
 
+  it('takes dead letters, which can be listed and sent again; an exchange can not', SECOND, async () => {
+    const [name, topic] = [await queue('quorum'), uniqueName('orders')]
+    const names = { failed: { name }, lost: { name: 'amq.fanout' } }
+    const transport = opened({ topics: names, queues: ['failed'] })
+    onTestFinished(() => transport.admin.deleteTopic(transport.topicSpec(topic)))
+    const seen: string[] = []
+    const loop = transport.consumer(topic, { group: 'g', deadLetter: { topic: 'failed' }, retry: { attempts: 1 } })
+    loop.on('deadLetter', ({ id }) => seen.push(`dead ${id}`))
+    loop.handle(({ id }) => {
+      if (seen.length === 0) throw new Error('broken')
+      seen.push(id)
+    })
+    await loop.init()
+    void loop.run()
+    await transport.producer(topic).send(1, { id: 'one' })
+    await expect.poll(() => seen, WAIT).toEqual(['dead one'])
+    const box = transport.deadLetters(topic, { group: 'g', topic: 'failed' })
+    expect((await box.list()).letters.map(({ id }) => id)).toEqual(['one'])
+    expect(await box.replay({ all: true })).toMatchObject({ count: 1 })
+    await expect.poll(() => seen, WAIT).toEqual(['dead one', 'one'])
+    expect((await box.list()).letters).toEqual([])
+    const lost = transport.topicSpec('lost', { role: 'dead-letters' })
+    await expect(transport.admin.provision(lost)).rejects.toMatchObject({ code: 'UNSUPPORTED' })
+  })
+
   it('what it can not have is refused at the start', async () => {
     const name = `Absent ${uniqueName('queue')}`
     const transport = opened({ topics: { jobs: { name } }, queues: ['jobs', 'plain'] })
