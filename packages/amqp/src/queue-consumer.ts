@@ -31,8 +31,8 @@ const PRIORITY = 0
  */
 export function checkQueueConsumer(
   { ordering, topics }: ConsumerSpec,
-  { exclusive, bindings }: AmqpConsumerSettings,
-  requires: readonly CapabilityName[],
+  { exclusive }: AmqpConsumerSettings,
+  { requires, isBound }: { readonly requires: readonly CapabilityName[]; readonly isBound: boolean },
 ): void {
   const spec = topics[0] as TopicSpec
   const refuse = (what: string): never => {
@@ -51,7 +51,7 @@ export function checkQueueConsumer(
   if (ordering === 'none' && requires.includes('keyOrder')) refuse("keyOrder is required, and ordering is 'none'")
   const missing = requires.filter((capability) => KEPT?.[capability] === false)
   if (missing.length > 0) refuse(`it has no ${missing.join(', no ')}, which is required`)
-  if (bindings !== undefined) refuse('it is bound by others; leave out bindings')
+  if (isBound) refuse('it is bound by others; leave out bindings')
 }
 
 /** Consumes queues of others as they are. What is settled is acked; what isn't goes back when the channel closes. */

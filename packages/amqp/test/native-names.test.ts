@@ -91,6 +91,30 @@ describe('an existing exchange', () => {
     expect(await loop.lag()).toEqual([{ topic: 'orders', partition: 0, lag: 0, unacked: 0 }])
   })
 
+  it('everything about it may stand in the environment', SECOND, async () => {
+    const name = await exchange('direct')
+    const environment = {
+      STREAMSWITCH_TOPIC_NAMES: `orders=${encodeURIComponent(name)}`,
+      STREAMSWITCH_GROUP_NAMES: 'billing=BillingService',
+      AMQP_BINDINGS: '{"orders":["created"]}',
+    }
+    const logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+    const transport = new Transport(amqp, brokerUrl, { environment, logger })
+    onTestFinished(() => transport.close({ timeoutMs: 2_000 }))
+    onTestFinished(() => transport.admin.deleteTopic(transport.topicSpec('orders')))
+    const seen: unknown[] = []
+    const loop = transport.consumer('orders', { group: 'billing' })
+    loop.handle(({ value }) => void seen.push(value))
+    await loop.init()
+    void loop.run()
+    await transport.producer('orders').send(1, { key: 'created' })
+    await expect.poll(() => seen, WAIT).toEqual([1])
+    const wrong = { ...environment, AMQP_BINDINGS: '{"orders":[1]}' }
+    expect(() => new Transport(amqp, brokerUrl, { environment: wrong })).toThrow(
+      /AMQP_BINDINGS: .*'orders' must be a list/,
+    )
+  })
+
   it('of type direct needs bindings; partitions, a topic of ours and what is for ours alone are refused', async () => {
     const name = await exchange('direct')
     const transport = opened({ topics: { orders: { name } } })
