@@ -91,6 +91,26 @@ describe('an existing exchange', () => {
     expect(await loop.lag()).toEqual([{ topic: 'orders', partition: 0, lag: 0, unacked: 0 }])
   })
 
+  it('that is deleted and declared again is bound again; what its groups had stays theirs', SECOND, async () => {
+    const name = await exchange('fanout')
+    const transport = opened({ topics: { orders: { name } } })
+    onTestFinished(() => transport.admin.deleteTopic(transport.topicSpec('orders')))
+    const seen: unknown[] = []
+    const loop = transport.consumer('orders', { group: 'billing', probeIntervalMs: 200 })
+    loop.handle(({ value }) => void seen.push(value))
+    await loop.init()
+    void loop.run()
+    const reconnecting = new Promise((resolve) => loop.on('reconnecting', resolve))
+    await foreign((channel) => channel.deleteExchange(name))
+    expect(await reconnecting).toMatchObject({ error: { code: 'NOT_FOUND', message: expect.stringContaining(name) } })
+    await foreign((channel) => channel.assertExchange(name, 'fanout', { durable: true }))
+    const producer = transport.producer('orders')
+    await expect
+      .poll(() => producer.send(1, { id: 'one' }).catch(({ code }: { code: string }) => code), WAIT)
+      .toMatchObject({ id: 'one' })
+    await expect.poll(() => seen, WAIT).toEqual([1])
+  })
+
   it('everything about it may stand in the environment', SECOND, async () => {
     const name = await exchange('direct')
     const environment = {
