@@ -18,7 +18,7 @@ import { DroppedWatch } from './dropped-watch.js'
 import { classifyError, notConnected } from './errors.js'
 import { GroupConsumer, type GroupConsumerSettings } from './group-consumer.js'
 import { groupPart } from './names.js'
-import type { AmqpConsumerSettings } from './options.js'
+import { type AmqpConsumerSettings, bindingsFor } from './options.js'
 import { commonOf, type Shared } from './shared.js'
 
 /** Longest wait for the first partition, in milliseconds: others may have handlers to finish before they hand one over. */
@@ -203,7 +203,7 @@ export class AmqpConsumerDriver implements ConsumerDriver {
       group,
       part: groupPart(topic, brokerGroup, prefix),
       groupOrigin,
-      bindings: options.bindings,
+      bindings: bindingsFor(settings, options, topic),
       ordering: this.#spec.ordering,
       prefetch: Math.min(this.#spec.prefetch, MAX_PREFETCH),
       memberIntervalMs: settings.memberIntervalMs,

@@ -208,7 +208,7 @@ export function exchangeTaken(error: unknown, spec: { readonly topic: string }, 
     ? 'is taken by a super stream, as the transport rabbitmq-stream creates for a topic of several partitions'
     : "is taken by an exchange that isn't a topic of Streamswitch's on AMQP (another client's, or a topic of the transport rabbitmq-stream)"
   return new StreamError(
-    `topic '${spec.topic}' can't be used on amqp: its name ${what}: use another prefix or virtual host for one of the two${reason}`,
+    `topic '${spec.topic}' can't be used on amqp: its name ${what}: use another prefix or virtual host for one of the two, or give the topic the exchange's name as its native name (topics) to use it as it is${reason}`,
     { code: 'CONFLICT', transport: 'amqp', operation: 'open', topic: spec.topic, cause: error },
   )
 }

@@ -1,4 +1,4 @@
-import { partitionConflict, StreamError, type TopicSpec, topicLabel } from '@streamswitch/core/driver'
+import { type ErrorCode, partitionConflict, StreamError, type TopicSpec, topicLabel } from '@streamswitch/core/driver'
 import type { Channel } from 'amqplib'
 import type { AmqpConnection } from './connection.js'
 import { inequivalentArgument, replyCodeOf } from './errors.js'
@@ -24,9 +24,14 @@ const NOBODY = 'streamswitch:nobody'
  * NOT_FOUND, or with CONFLICT for more partitions and for a topic of Streamswitch's own.
  */
 export async function checkExistingExchange(connection: AmqpConnection, spec: TopicSpec): Promise<number> {
+  if (spec.role === 'dead-letters') {
+    const what =
+      'is an existing exchange, which keeps no dead letters: name an existing queue, or a topic without a native name'
+    throw refusal('UNSUPPORTED', spec, what)
+  }
   if (!(await exchangeExists(connection, spec.brokerTopic))) throw exchangeMissing(spec)
   if (await queueExists(connection, `${spec.brokerTopic}:partitions`))
-    throw conflict(spec, 'is a topic of Streamswitch: use its name and prefix, not a native name')
+    throw refusal('CONFLICT', spec, 'is a topic of Streamswitch: use its name and prefix, not a native name')
   if (spec.partitions !== undefined && spec.partitions !== 1) throw partitionConflict('amqp', spec, 1)
   return 1
 }
@@ -83,9 +88,9 @@ async function typeOf(connection: AmqpConnection, exchange: string): Promise<str
   return undefined
 }
 
-function conflict(spec: TopicSpec, what: string): StreamError {
+function refusal(code: ErrorCode, spec: TopicSpec, what: string): StreamError {
   return new StreamError(`${topicLabel(spec)} ${what}`, {
-    code: 'CONFLICT',
+    code,
     transport: 'amqp',
     operation: 'open',
     topic: spec.topic,

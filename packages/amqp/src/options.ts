@@ -25,6 +25,30 @@ function checkBindings(raw: unknown): { readonly value: readonly Binding[] } | s
   return bindings.every(isBinding) ? { value: bindings } : expected
 }
 
+/** Bindings by topic. */
+type BindingMap = Readonly<Record<string, readonly Binding[]>>
+
+function checkBindingMap(raw: unknown): { readonly value: BindingMap } | string {
+  const expected = 'must be an object (or its JSON): topic -> list of routing keys or { key, arguments }'
+  const source = typeof raw === 'string' ? fromJson(raw) : raw
+  if (typeof source !== 'object' || source === null || Array.isArray(source)) return expected
+  const map: Record<string, readonly Binding[]> = Object.create(null)
+  for (const [topic, given] of Object.entries(source)) {
+    const bindings = checkBindings(given)
+    if (typeof bindings === 'string') return `${expected}; '${topic.slice(0, 100)}' ${bindings}`
+    map[topic] = bindings.value
+  }
+  return { value: map }
+}
+
+function fromJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
 function isBinding(raw: unknown): raw is Binding {
   if (typeof raw !== 'object' || raw === null) return false
   const { key = '', arguments: given = {}, ...unknown } = raw as Readonly<Record<string, unknown>>
@@ -60,6 +84,15 @@ export const amqpFields = {
   maxUnconfirmed: option.integer({ default: 1_000, min: 1, max: 100_000 }),
   /** Topics that are existing queues, by the names that services give them: their native names are those of queues, which are consumed as they are, not of exchanges. */
   queues: option.texts({ default: [], environment: 'AMQP_QUEUES' }),
+  /** What loops get of existing exchanges, by topic, where the loop's own `bindings` don't say: `{ orders: ['created', 'paid'] }`, in a variable as JSON. */
+  bindings: option.custom<BindingMap>(
+    'object or JSON: topic -> list of routing keys or { key, arguments }',
+    checkBindingMap,
+    {
+      default: {},
+      environment: 'AMQP_BINDINGS',
+    },
+  ),
   /** How often the members of a group tell each other that they are there, in milliseconds. Silent for four times as long, a member counts as gone. */
   memberIntervalMs: option.integer({ default: 1_000, min: 50, max: 60_000 }),
 }
@@ -111,4 +144,13 @@ export function environmentUrl(environment: NodeJS.ProcessEnv): string | undefin
 /** Whether a topic is a queue of others. */
 export function isQueue({ queues }: AmqpSettings, { topic, native }: TopicSpec): boolean {
   return native && queues.includes(topic)
+}
+
+/** What a loop gets of an existing exchange; `undefined`: nothing is said. */
+export function bindingsFor(
+  settings: AmqpSettings,
+  own: AmqpConsumerSettings,
+  { topic }: TopicSpec,
+): readonly Binding[] | undefined {
+  return own.bindings ?? settings.bindings[topic]
 }

@@ -160,7 +160,7 @@ function parse(message: ConsumeMessage, spec: TopicSpec): number {
 function countMissing(spec: TopicSpec): StreamError {
   const stream = topicNames(spec.brokerTopic).partitions
   return new StreamError(
-    `topic '${spec.topic}' exists, but its partition count is missing (stream '${stream}'): open it once with provision: 'create' and the number of partitions that it had; where the exchange is another client's, use another prefix or virtual host`,
+    `topic '${spec.topic}' exists, but its partition count is missing (stream '${stream}'): open it once with provision: 'create' and the number of partitions that it had; where the exchange is another client's, use another prefix or virtual host, or its name as the topic's native name (topics)`,
     { code: 'CONFLICT', retryable: false, transport: 'amqp', operation: 'open', topic: spec.topic },
   )
 }

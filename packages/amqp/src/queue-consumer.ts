@@ -31,8 +31,8 @@ const PRIORITY = 0
  */
 export function checkQueueConsumer(
   { ordering, topics }: ConsumerSpec,
-  { exclusive, bindings }: AmqpConsumerSettings,
-  requires: readonly CapabilityName[],
+  { exclusive }: AmqpConsumerSettings,
+  { requires, isBound }: { readonly requires: readonly CapabilityName[]; readonly isBound: boolean },
 ): void {
   const spec = topics[0] as TopicSpec
   const refuse = (what: string): never => {
@@ -43,14 +43,15 @@ export function checkQueueConsumer(
       topic: spec.topic,
     })
   }
-  if (ordering === 'key' && !exclusive)
+  // Dead letters are read one after the other, by one reader at a time or by several.
+  if (ordering === 'key' && !exclusive && spec.role !== 'dead-letters')
     refuse(
       "its other consumers keep no order by key; set ordering: 'none', or amqp: { exclusive: true } where this loop is to be the only consumer",
     )
   if (ordering === 'none' && requires.includes('keyOrder')) refuse("keyOrder is required, and ordering is 'none'")
   const missing = requires.filter((capability) => KEPT?.[capability] === false)
   if (missing.length > 0) refuse(`it has no ${missing.join(', no ')}, which is required`)
-  if (bindings !== undefined) refuse('it is bound by others; leave out bindings')
+  if (isBound) refuse('it is bound by others; leave out bindings')
 }
 
 /** Consumes queues of others as they are. What is settled is acked; what isn't goes back when the channel closes. */

@@ -13,7 +13,13 @@ import { openConnection } from './connection.js'
 import { AmqpConsumerDriver } from './consumer.js'
 import { HeldMessages } from './held-messages.js'
 import { groupNames, groupPart, requireOwnName, sharedNames } from './names.js'
-import { type AmqpConsumerSettings, type AmqpProducerSettings, type AmqpSettings, isQueue } from './options.js'
+import {
+  type AmqpConsumerSettings,
+  type AmqpProducerSettings,
+  type AmqpSettings,
+  bindingsFor,
+  isQueue,
+} from './options.js'
 import { AmqpProducerDriver } from './producer.js'
 import { AmqpQueueDriver, checkQueueConsumer } from './queue-consumer.js'
 import { amqpReplies } from './replies.js'
@@ -69,11 +75,12 @@ function isOverQueues({ settings, prefix, requires }: Shared, spec: ConsumerSpec
     requireNativeQueue(settings, topic)
     if (queues.length === 0) groupNames(topic, groupPart(topic, spec.brokerGroup, prefix))
   }
-  if (queues.length > 0) checkQueueConsumer(spec, spec.options, requires)
-  const { bindings, exclusive } = spec.options
+  const { exclusive } = spec.options
+  const bound = spec.topics.filter((topic) => bindingsFor(settings, spec.options, topic) !== undefined)
+  if (queues.length > 0) checkQueueConsumer(spec, spec.options, { requires, isBound: bound.length > 0 })
   if (queues.length > 0 && queues.length < spec.topics.length)
     throw invalid(spec, 'a loop is over existing queues alone, or over other topics')
-  if (bindings !== undefined && spec.topics.some(({ native }) => !native))
+  if (bound.some(({ native }) => !native))
     throw invalid(spec, 'bindings: are for existing exchanges, and this topic has no native name')
   if (exclusive && queues.length === 0) throw invalid(spec, 'exclusive: is for existing queues (queues, AMQP_QUEUES)')
   return queues.length > 0

@@ -91,6 +91,50 @@ describe('an existing exchange', () => {
     expect(await loop.lag()).toEqual([{ topic: 'orders', partition: 0, lag: 0, unacked: 0 }])
   })
 
+  it('that is deleted and declared again is bound again; what its groups had stays theirs', SECOND, async () => {
+    const name = await exchange('fanout')
+    const transport = opened({ topics: { orders: { name } } })
+    onTestFinished(() => transport.admin.deleteTopic(transport.topicSpec('orders')))
+    const seen: unknown[] = []
+    const loop = transport.consumer('orders', { group: 'billing', probeIntervalMs: 200 })
+    loop.handle(({ value }) => void seen.push(value))
+    await loop.init()
+    void loop.run()
+    const reconnecting = new Promise((resolve) => loop.on('reconnecting', resolve))
+    await foreign((channel) => channel.deleteExchange(name))
+    expect(await reconnecting).toMatchObject({ error: { code: 'NOT_FOUND', message: expect.stringContaining(name) } })
+    await foreign((channel) => channel.assertExchange(name, 'fanout', { durable: true }))
+    const producer = transport.producer('orders')
+    await expect
+      .poll(() => producer.send(1, { id: 'one' }).catch(({ code }: { code: string }) => code), WAIT)
+      .toMatchObject({ id: 'one' })
+    await expect.poll(() => seen, WAIT).toEqual([1])
+  })
+
+  it('everything about it may stand in the environment', SECOND, async () => {
+    const name = await exchange('direct')
+    const environment = {
+      STREAMSWITCH_TOPIC_NAMES: `orders=${encodeURIComponent(name)}`,
+      STREAMSWITCH_GROUP_NAMES: 'billing=BillingService',
+      AMQP_BINDINGS: '{"orders":["created"]}',
+    }
+    const logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+    const transport = new Transport(amqp, brokerUrl, { environment, logger })
+    onTestFinished(() => transport.close({ timeoutMs: 2_000 }))
+    onTestFinished(() => transport.admin.deleteTopic(transport.topicSpec('orders')))
+    const seen: unknown[] = []
+    const loop = transport.consumer('orders', { group: 'billing' })
+    loop.handle(({ value }) => void seen.push(value))
+    await loop.init()
+    void loop.run()
+    await transport.producer('orders').send(1, { key: 'created' })
+    await expect.poll(() => seen, WAIT).toEqual([1])
+    const wrong = { ...environment, AMQP_BINDINGS: '{"orders":[1]}' }
+    expect(() => new Transport(amqp, brokerUrl, { environment: wrong })).toThrow(
+      /AMQP_BINDINGS: .*'orders' must be a list/,
+    )
+  })
+
   it('of type direct needs bindings; partitions, a topic of ours and what is for ours alone are refused', async () => {
     const name = await exchange('direct')
     const transport = opened({ topics: { orders: { name } } })
@@ -271,6 +315,31 @@ describe('an existing queue', () => {
     const sent = Array.from({ length: 20 }, (_, number) => String(number))
     await Promise.all(sent.map((value) => producer.send(value, { key: 'k' })))
     await expect.poll(() => handled, WAIT).toEqual(sent)
+  })
+
+  it('takes dead letters, which can be listed and sent again; an exchange can not', SECOND, async () => {
+    const [name, topic] = [await queue('quorum'), uniqueName('orders')]
+    const names = { failed: { name }, lost: { name: 'amq.fanout' } }
+    const transport = opened({ topics: names, queues: ['failed'] })
+    onTestFinished(() => transport.admin.deleteTopic(transport.topicSpec(topic)))
+    const seen: string[] = []
+    const loop = transport.consumer(topic, { group: 'g', deadLetter: { topic: 'failed' }, retry: { attempts: 1 } })
+    loop.on('deadLetter', ({ id }) => seen.push(`dead ${id}`))
+    loop.handle(({ id }) => {
+      if (seen.length === 0) throw new Error('broken')
+      seen.push(id)
+    })
+    await loop.init()
+    void loop.run()
+    await transport.producer(topic).send(1, { id: 'one' })
+    await expect.poll(() => seen, WAIT).toEqual(['dead one'])
+    const box = transport.deadLetters(topic, { group: 'g', topic: 'failed' })
+    expect((await box.list()).letters.map(({ id }) => id)).toEqual(['one'])
+    expect(await box.replay({ all: true })).toMatchObject({ count: 1 })
+    await expect.poll(() => seen, WAIT).toEqual(['dead one', 'one'])
+    expect((await box.list()).letters).toEqual([])
+    const lost = transport.topicSpec('lost', { role: 'dead-letters' })
+    await expect(transport.admin.provision(lost)).rejects.toMatchObject({ code: 'UNSUPPORTED' })
   })
 
   it('what it can not have is refused at the start', async () => {

@@ -2,6 +2,8 @@ import { StreamError } from './errors.js'
 
 const PORTABLE_NAME = /^[a-z0-9][a-z0-9._-]{0,99}$/
 
+const NATIVE = ' (one that exists on the broker under another name: see topics, groups, nativeName and nativeGroup)'
+
 /** True for a name that every transport can hold: 1 to 100 characters of `a-z 0-9 . _ -`, the first a letter or digit. */
 export function isPortableName(name: unknown): name is string {
   return typeof name === 'string' && PORTABLE_NAME.test(name)
@@ -12,7 +14,7 @@ export function requirePortableName(what: string, name: unknown, transport?: str
   if (isPortableName(name)) return
   const shown = typeof name === 'string' ? JSON.stringify(name.slice(0, 120)) : typeof name
   throw new StreamError(
-    `${what} must be 1 to 100 characters of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit, so that every transport can hold it; got ${shown}`,
+    `${what} must be 1 to 100 characters of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit, so that every transport can hold it; got ${shown}${what === 'topic' || what === 'group' ? NATIVE : ''}`,
     { code: 'INVALID_ARGUMENT', transport, operation: 'configure' },
   )
 }

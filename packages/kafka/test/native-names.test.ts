@@ -32,6 +32,24 @@ nativeNames({
   write: (topic, body) => kcat.write(topic, { body }, ''),
 })
 
+it('a native group goes on where another client of it has stopped', async () => {
+  const [name, group] = [`OrderEvents-${uniqueTopic()}`, `Billing Service ${uniqueTopic()}`]
+  await create(name, 1)
+  for (const body of ['"one"', '"two"', '"three"']) await kcat.write(name, { body: Buffer.from(body) }, '')
+  await administer((admin) =>
+    admin.setOffsets({ groupId: group, topic: name, partitions: [{ partition: 0, offset: '2' }] }),
+  )
+  const transport = openTransport({ topics: { orders: { name } }, groups: { billing: { name: group } } })
+  const seen: string[] = []
+  const loop = transport.consumer<string>('orders', { group: 'billing' })
+  loop.handle(({ id, value }) => void seen.push(`${id} ${value}`))
+  await loop.init()
+  void loop.run()
+  await expect.poll(() => seen, { timeout: 20_000 }).toEqual([`${name}/0/2 three`])
+  await loop.close()
+  await remove(name)
+})
+
 it('partitions are checked against what exists, and names that Kafka takes no topic by are refused before anything is sent', async () => {
   const name = `OrderEvents-${uniqueTopic()}`
   await create(name)

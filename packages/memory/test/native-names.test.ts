@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { MemoryDedupeStore, Transport, topicPattern } from '@streamswitch/core'
+import { HandlerFactory, MemoryDedupeStore, Transport, topicPattern } from '@streamswitch/core'
 import { nativeNames } from '@streamswitch/testkit'
 import { expect, it, onTestFinished } from 'vitest'
 import memory from '../src/index.js'
@@ -107,4 +107,20 @@ it('marks of dedupe and ids of outputs are those of the native topic and group, 
   }
   expect(handled).toEqual(['a'])
   expect(new Set(outputs)).toEqual(new Set(['OrderEvents/Bill/same/0']))
+})
+
+it('a map of queues gives native names to both sides, and finds two loops of one group on one topic by them', async () => {
+  const transport = open(randomBytes(6).toString('hex'), {})
+  const consumerLoop = { transport, group: 'billing' }
+  const factory = new HandlerFactory({ orders: { nativeName: 'OrderEvents', consumerLoop, producer: transport } })
+  const seen: unknown[] = []
+  const loop = factory.handle('orders', ({ value }) => void seen.push(value))
+  await loop.init()
+  void loop.run()
+  await factory.producer('orders').send('a')
+  await expect.poll(() => seen).toEqual(['a'])
+  expect((await transport.admin.topics()).map(({ topic }) => topic)).toEqual(['OrderEvents'])
+  await factory.close()
+  const twins = { a: { nativeName: 'OrderEvents', consumerLoop }, b: { nativeName: 'OrderEvents', consumerLoop } }
+  expect(() => new HandlerFactory(twins)).toThrow(/as queue 'a' does/)
 })

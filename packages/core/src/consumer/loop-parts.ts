@@ -94,7 +94,7 @@ export function makeLoopParts<T>(
     marks: () => engine.driver()?.marks,
     report: (failure) => events.emit('error', failure),
   })
-  const replies = options.replies ? new Replies(transport, group, options.replyCodec) : undefined
+  const replies = options.replies ? new Replies(transport, names.group.groupOrigin, options.replyCodec) : undefined
   const common = {
     subject: `${subject} on ${transport.name}`,
     transport,

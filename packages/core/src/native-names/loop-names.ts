@@ -54,7 +54,7 @@ export class LoopNames {
 
   /** What ids call a topic. Never throws: messages may be the user's own. */
   originOf(topic: string): string {
-    return isPortableName(topic) ? this.topic(topic).origin : topic
+    return this.#found.get(topic)?.origin ?? (isPortableName(topic) ? this.topic(topic).origin : topic)
   }
 
   #invalid(message: string): StreamError {

@@ -9,6 +9,7 @@ const SPEC = [
   'derivedName',
   'origin',
   'native',
+  'prefixed',
   'partitions',
   'retention',
   'provision',
