@@ -1,13 +1,14 @@
 import { it } from 'vitest'
 import { REDIS_URL } from './support/brokers.js'
 import { Orders, Recipe, untilShared } from './support/recipe.js'
-import { nothingPending } from './support/redis.js'
+import { nothingPending, plainClient } from './support/redis.js'
 
 it('a service that reads a stream by ioredis is replaced in its group, and brought back', {
   timeout: 180_000,
 }, async () => {
   const recipe = new Recipe('ioredis', { STREAMSWITCH_URL: REDIS_URL })
   const [stream, group] = [recipe.nameOf('orders'), recipe.nameOf('billing')]
+  plainClient(stream)
   const orders = new Orders()
   const produce = (file: string) => (ids: readonly string[]) => recipe.run(file, ...ids)
   const [sendOld, send] = [produce('old-producer.ts'), produce('producer.ts')]

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { brokerTool } from '@streamswitch/testkit/brokers'
 import { expect, it } from 'vitest'
+import { deletesAfterwards } from './support/amqp.js'
 import { STREAM_URL } from './support/brokers.js'
 import { OUTPUT } from './support/folders.js'
 import { Orders, Recipe, untilShared } from './support/recipe.js'
@@ -11,6 +12,11 @@ it('an rstream service is replaced on its super stream and in its group, and bro
   timeout: 180_000,
 }, async () => {
   const recipe = new Recipe('rstream', { STREAMSWITCH_URL: STREAM_URL })
+  const superStream = recipe.nameOf('orders')
+  deletesAfterwards(
+    [0, 1, 2].map((partition) => `${superStream}-${partition}`),
+    superStream,
+  )
   const orders = new Orders()
   const produce = (file: string) => (ids: readonly string[]) => recipe.run(file, ...ids)
   const [sendOld, send] = [produce('old-producer.py'), produce('producer.ts')]

@@ -38,8 +38,6 @@ export async function replacesOnKafka(
   const produce = (file: string) => (ids: readonly string[]) => recipe.run(file, ...ids)
   const [sendOld, send] = [produce(old.producer), produce('producer.ts')]
   await makeTopic(topic)
-  // Where some clients await replies.
-  await makeTopic(`${topic}.reply`)
   await before?.(recipe, orders, sendOld)
 
   const first = orders.chargedBy(await recipe.start(old.consumer))

@@ -1,5 +1,5 @@
 import { Kafka, logLevel } from 'kafkajs'
-import { expect } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import { addressOf, KAFKA_URL } from './brokers.js'
 import { WAIT } from './recipe.js'
 
@@ -17,9 +17,17 @@ async function administer<T>(work: (admin: Administrator) => Promise<T>): Promis
   }
 }
 
-/** Makes a topic as an operator does. */
+/** Makes a topic as an operator does. Deleted once the test has ended, with those that are named after it. */
 export async function makeTopic(topic: string): Promise<void> {
-  await administer((admin) => admin.createTopics({ topics: [{ topic, numPartitions: PARTITIONS }] }))
+  onTestFinished(() =>
+    administer(async (admin) => {
+      const topics = (await admin.listTopics()).filter((name) => name === topic || name.startsWith(`${topic}.`))
+      await admin.deleteTopics({ topics })
+    }),
+  )
+  // The second one is where some clients await replies.
+  const topics = [topic, `${topic}.reply`].map((name) => ({ topic: name, numPartitions: PARTITIONS }))
+  await administer((admin) => admin.createTopics({ topics }))
 }
 
 /** Resolves once a group has committed everything that its topic holds. */

@@ -20,6 +20,11 @@ export interface RunningSnippet {
   readonly ended: Promise<{ readonly code: number | null; readonly errors: string }>
 }
 
+/** What a topic or group of a page is called in this run. */
+function nameIn(page: string, name: 'orders' | 'billing'): string {
+  return `${name}_${page}_${inject('suffix')}`
+}
+
 /** The snippets of one page, with names of their own in this run. */
 export class Recipe {
   readonly #page: string
@@ -30,9 +35,9 @@ export class Recipe {
     this.#environment = environment
   }
 
-  /** What a topic or group of the page is called in this run. */
+  /** As {@link nameIn}. */
   nameOf(name: 'orders' | 'billing'): string {
-    return `${name}_${this.#page}_${inject('suffix')}`
+    return nameIn(this.#page, name)
   }
 
   /** Starts a snippet. It is killed when the test ends, with whatever it has started. */

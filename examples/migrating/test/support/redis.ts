@@ -3,10 +3,13 @@ import { expect, onTestFinished } from 'vitest'
 import { REDIS_URL } from './brokers.js'
 import { WAIT } from './recipe.js'
 
-/** A client that knows nothing of Streamswitch. Closed when the test ends. */
-export function plainClient(): Redis {
+/** A client that knows nothing of Streamswitch. When the test ends, all keys with `name` in them are deleted. */
+export function plainClient(name: string): Redis {
   const client = new Redis(REDIS_URL)
-  onTestFinished(() => client.disconnect())
+  onTestFinished(async () => {
+    for (const key of await client.keys(`*${name}*`)) await client.del(key)
+    client.disconnect()
+  })
   return client
 }
 
