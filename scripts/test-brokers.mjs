@@ -19,6 +19,7 @@ export const BROKERS_BY_SUITE = {
   scripts: [],
   'examples/custom-adapter': [],
   'examples/flights': ['redis', 'kafka', 'rabbitmq'],
+  'examples/migrating': ['redis', 'kafka', 'rabbitmq'],
   'examples/mixed': ['kafka', 'rabbitmq'],
   'examples/two-way': ['redis', 'kafka', 'rabbitmq'],
 }

@@ -21,6 +21,7 @@ const ORDER = [
 const SECTIONS = [
   { folder: '', heading: '### Using Streamswitch' },
   { folder: 'transports', heading: '### Transports' },
+  { folder: 'migrating', heading: '### Migrating' },
   { folder: 'decisions', heading: '### Decisions' },
 ]
 

@@ -10,9 +10,12 @@ const PYTHON_HINT = 'Install it with: apt-get install python3 python3-pip'
 const CLIENTS: readonly string[] = [
   'aiokafka==0.14.0',
   'confluent-kafka==2.16.1',
+  'kstreams==0.34.6',
   'pika==1.4.4',
   'redis==8.1.0',
   'rstream==1.1.1',
+  'streamback==0.5.1',
+  'telstar==1.1.3',
 ]
 
 /** Python with these clients: `python-clients SCRIPT ARGUMENTS`. Nothing outside of the cache folder is touched. */
@@ -20,7 +23,7 @@ export const pythonClientsRecipe: InstallRecipe = {
   name: 'python-clients',
   revision: 1,
   // Counts changes of the list above.
-  version: '1',
+  version: '2',
   async build(folder, log) {
     log(`python-clients: installing ${CLIENTS.join(', ')}`)
     await mkdir(join(folder, 'lib'))
@@ -32,6 +35,6 @@ export const pythonClientsRecipe: InstallRecipe = {
       'here=$(dirname "$(readlink -f "$0")")/..',
       'PYTHONPATH="$here/lib" PYTHONUNBUFFERED=1 exec python3 "$@"',
     ])
-    return '1'
+    return '2'
   },
 }
