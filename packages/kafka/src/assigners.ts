@@ -18,10 +18,10 @@ type Spread = (
  * name, so that a group may hold loops over different topics, and Java or librdkafka consumers beside them. (kafkajs's own
  * assigner gives every member only the topics of whoever leads the group.)
  */
-export const rangeAssigner = assigner('range', assignRanges)
+const rangeAssigner = assigner('range', assignRanges)
 
 /** Gives the partitions of all topics to the members in turn: what `RoundRobinAssignor` of Java and of aiokafka, its default, does. */
-export const roundRobinAssigner = assigner('roundrobin', assignInTurn)
+const roundRobinAssigner = assigner('roundrobin', assignInTurn)
 
 /**
  * What a member offers, the preferred one first. The group uses one that all of its members offer: groups of Streamswitch loops `range`, beside
