@@ -50,6 +50,8 @@ export interface Message<T = unknown> {
    *
    * Rejects with INVALID_ARGUMENT when nobody asked for a reply (`replyTo` is `undefined`, or the loop doesn't answer: `replies: false`) and for
    * `undefined`; with SERIALIZATION; with CONFLICT after the handler's end; with NOT_FOUND when the caller is known to be gone; and as `send` does.
+   *
+   * Rejects with UNSUPPORTED where the reply address is another system's and the transport can't answer there.
    */
   respond(part: unknown): Promise<void>
 }

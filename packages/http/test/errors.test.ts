@@ -4,6 +4,8 @@ import { refusalOfError, refusalOfResponse } from '../src/client/refusal.js'
 import { classifyError, codeOfStatus, NATIVE_ERRORS, readRetryAfter, wasUnsent } from '../src/errors.js'
 import { handlerProblem, worst } from '../src/wire/problem.js'
 
+const SENT = { url: 'http://a/t', topic: 't', reply: false }
+
 const native = (code: string, message = 'native text'): Error => Object.assign(new Error(message), { code })
 
 describe('native errors', () => {
@@ -106,7 +108,7 @@ describe('responses', () => {
     [599, 'UNKNOWN', true],
   ])('status %i without a problem of ours is %s, retryable: %s', (status, code, retryable) => {
     expect(codeOfStatus(status)).toEqual({ code, retryable })
-    expect(refusalOfResponse(status, {}, undefined, 'http://a/t', 't').error).toMatchObject({
+    expect(refusalOfResponse(status, {}, undefined, SENT).error).toMatchObject({
       code,
       retryable,
       message: `http://a/t: status ${status}`,
@@ -115,17 +117,17 @@ describe('responses', () => {
 
   it('lets a problem say code, retryability, wait and attempts, and ignores what makes no sense', () => {
     const body = { title: 'No', detail: 'because', code: 'CONFLICT', retryable: true, retryAfterMs: 30, attempt: 4 }
-    const refusal = refusalOfResponse(500, { 'retry-after': '9' }, body, 'http://a/t', 't')
+    const refusal = refusalOfResponse(500, { 'retry-after': '9' }, body, SENT)
     expect(refusal).toMatchObject({ starts: 4, error: { code: 'CONFLICT', retryable: true, retryAfterMs: 30 } })
     expect(refusal.error.message).toBe('http://a/t: No: because (status 500)')
     const nonsense = { title: 7, code: 'constructor', retryable: 'yes', retryAfterMs: -1, attempt: 'x', groups: [1] }
-    expect(refusalOfResponse(503, { 'retry-after': '2' }, nonsense, 'u', 't')).toMatchObject({
+    expect(refusalOfResponse(503, { 'retry-after': '2' }, nonsense, SENT)).toMatchObject({
       starts: undefined,
       groups: undefined,
       error: { code: 'UNAVAILABLE', retryable: true, retryAfterMs: 2_000 },
     })
     // Exact, where the header counts whole seconds.
-    const exact = refusalOfResponse(500, { 'retry-after': '1' }, { retryAfterMs: 112.3, attempt: 1 }, 'u', 't')
+    const exact = refusalOfResponse(500, { 'retry-after': '1' }, { retryAfterMs: 112.3, attempt: 1 }, SENT)
     expect(exact.error.retryAfterMs).toBe(113)
   })
 

@@ -6,6 +6,9 @@ import { abortError } from '../session.js'
 import { PartOrder, type PartTaker } from './part-order.js'
 import type { ReplyPart } from './reply-part.js'
 
+/** How much later than the sending of its request a reply times out, in milliseconds: an error of that says what went wrong last. */
+const AFTER_SENDING_MS = 25
+
 /** Most bytes of a reply that wait to be read. */
 const MAX_WAITING_BYTES = 64 * 1024 * 1024
 
@@ -48,7 +51,7 @@ export class Reply<Part = unknown> implements AsyncIterable<Part>, AsyncDisposab
   /** @internal */
   constructor(settings: ReplySettings) {
     this.#settings = settings
-    this.#timer = setTimeout(() => this.#expire(), settings.timeoutMs)
+    this.#timer = setTimeout(() => this.#expire(), settings.timeoutMs + AFTER_SENDING_MS)
     const { signal } = settings
     if (signal === undefined) return
     this.#abort = () => this.end(abortError(signal))

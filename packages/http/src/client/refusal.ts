@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { type ErrorCode, RECONNECT_BACKOFF, StreamError } from '@streamswitch/core/driver'
+import { type ErrorCode, printable, RECONNECT_BACKOFF, StreamError } from '@streamswitch/core/driver'
 import { classifyError, codeOfStatus, MAX_RETRY_AFTER_MS, readRetryAfter, wasUnsent } from '../errors.js'
 
 /** Why a subscriber has not accepted a message. */
@@ -29,6 +29,9 @@ const NOTHING = {
   groups: undefined,
   accepted: [],
 } as const
+
+/** Longest text of another side that is quoted in an error, in characters. */
+const MAX_SAID = 1_500
 
 /** The codes that a problem may name. */
 const CODES: Readonly<Record<ErrorCode, true>> = {
@@ -82,16 +85,52 @@ export function refusalBehind(error: StreamError): Refusal {
   return { ...NOTHING, error, predecessor: true }
 }
 
-/** A response that isn't 2xx. `body` is a problem where the other side sent one. */
+/** What a response was awaited for. */
+export interface Awaited {
+  readonly url: string
+  readonly topic: string
+  /** The response is the reply to a request: what it says is the answer. */
+  readonly reply: boolean
+}
+
+/** A response that isn't 2xx. `body` is a problem where the other side sent one, or what else its JSON is; of plain text the beginning. */
 export function refusalOfResponse(
   status: number,
   headers: IncomingHttpHeaders,
   body: unknown,
-  url: string,
-  topic: string,
+  { url, topic, reply }: Awaited,
 ): Refusal {
-  const problem = isObject(body) ? body : {}
-  return refusalOfProblem({ ...problem, status }, url, topic, readRetryAfter(headers))
+  const location = status >= 300 && status < 400 ? headers.location : undefined
+  const problem = {
+    ...(isObject(body) ? body : {}),
+    ...(location === undefined
+      ? foreignDetail(body)
+      : { detail: `redirects to ${withoutSecrets(location)}, which isn't followed` }),
+    status,
+  }
+  const refusal = refusalOfProblem(problem, url, topic, readRetryAfter(headers))
+  const ours = 'retryable' in problem && typeof problem.retryable === 'boolean'
+  if (!reply || ours || LATER.has(status)) return refusal
+  const { code, message } = refusal.error
+  const error = new StreamError(message, { code, retryable: false, transport: 'http', operation: 'request', topic })
+  return { ...refusal, error }
+}
+
+/** Statuses by which any server asks for another try: for a request, all others are its answer. */
+const LATER: ReadonlySet<number> = new Set([408, 423, 424, 425, 429, 502, 503, 504])
+
+/** What a body that is no problem says of a failure: plain text, or the members that services use most. */
+function foreignDetail(body: unknown): { readonly detail?: string } {
+  if (typeof body === 'string') return { detail: body.trim() }
+  if (!isObject(body) || typeof body.title === 'string' || typeof body.detail === 'string') return {}
+  const said = [body.message, isObject(body.error) ? body.error.message : body.error, body.error_description]
+  const texts = said.filter((one) => typeof one === 'string' && one !== '')
+  return texts.length === 0 ? {} : { detail: [...new Set(texts)].join(': ') }
+}
+
+/** Without user, password and query. */
+function withoutSecrets(location: string): string {
+  return location.replace(/^([a-z+.-]*:)?\/\/[^/?#]*@/i, '$1//').replace(/[?#].*$/s, '?…')
 }
 
 /** A problem: the body of a response, or a line of a batch's. What isn't of ours is filled in by its status. */
@@ -109,7 +148,8 @@ export function refusalOfProblem(
   const ownRetryAfterMs = readWait(problem.retryAfterMs)
   const retryAfterMs = ownRetryAfterMs ?? retryAfterHeaderMs
   const starts = isCount(problem.attempt) ? problem.attempt : undefined
-  const said = [problem.title, problem.detail].filter((part) => typeof part === 'string' && part !== '').join(': ')
+  const parts = [problem.title, problem.detail].filter((part) => typeof part === 'string' && part !== '')
+  const said = printable(parts.join(': ').slice(0, MAX_SAID))
   const error = new StreamError(
     `${url}: ${said === '' ? `status ${status}` : `${said} (status ${status})`}`.slice(0, 2_000),
     {

@@ -1,7 +1,14 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { StreamError } from '@streamswitch/core/driver'
 import { Exchange, type ExchangeEvents } from './exchange.js'
-import { type Refusal, refusalOfError, refusalOfProblem, refusalOfResponse, refusalOfTimeout } from './refusal.js'
+import {
+  type Awaited,
+  type Refusal,
+  refusalOfError,
+  refusalOfProblem,
+  refusalOfResponse,
+  refusalOfTimeout,
+} from './refusal.js'
 import { type IncomingParts, partsOf } from './reply-inboxes.js'
 import type { Parcel, Slice } from './run.js'
 
@@ -80,7 +87,7 @@ export class OpenRequest implements ExchangeEvents {
       this.#settle(0, undefined)
     } else if (this.#batch && (success || status === 413 || status === 415)) this.#batchEnded(status, headers)
     else if (status === 401) return this.#unauthenticated(headers, body)
-    else this.#refuseAll(refusalOfResponse(status, headers, body, this.#host.url, this.#topic))
+    else this.#refuseAll(refusalOfResponse(status, headers, body, this.#awaited))
     this.#finish()
   }
 
@@ -101,6 +108,14 @@ export class OpenRequest implements ExchangeEvents {
 
   get maxReplyBytes(): number {
     return this.#host.maxReplyBytes
+  }
+
+  get ignoresSuccess(): boolean {
+    return !this.#batch && this.#reply === undefined
+  }
+
+  get #awaited(): Awaited {
+    return { url: this.#host.url, topic: this.#topic, reply: this.#reply !== undefined }
   }
 
   get #topic(): string {
@@ -126,7 +141,7 @@ export class OpenRequest implements ExchangeEvents {
   }
 
   #unauthenticated(headers: IncomingHttpHeaders, body: unknown): void {
-    const refusal = refusalOfResponse(401, headers, body, this.#host.url, this.#topic)
+    const refusal = refusalOfResponse(401, headers, body, this.#awaited)
     void this.#host.renewCredentials(this.authorization).then((changed) => {
       const { code, message } = refusal.error
       const error = changed

@@ -1,4 +1,10 @@
-import { createServer, type IncomingHttpHeaders, type Server } from 'node:http'
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 export interface PlainRequest {
@@ -14,8 +20,13 @@ export class PlainReceiver implements AsyncDisposable {
   /** Connections that clients have made. */
   connections = 0
   /** Status and headers of the next answers, in turn; then 200. */
-  readonly answers: { readonly status: number; readonly headers?: Record<string, string>; readonly body?: string }[] =
-    []
+  readonly answers: {
+    readonly status: number
+    readonly headers?: Record<string, string>
+    readonly body?: string | Buffer
+  }[] = []
+  /** Where it is set, it answers instead. */
+  answer: ((request: IncomingMessage, response: ServerResponse) => void) | undefined
   readonly #server: Server
   #wake: (() => void)[] = []
 
@@ -30,12 +41,17 @@ export class PlainReceiver implements AsyncDisposable {
           headers: request.headers,
           body: Buffer.concat(chunks),
         })
-        const { status, headers, body } = this.answers.shift() ?? { status: 200, body: 'thanks' }
-        response.writeHead(status, headers).end(body)
+        if (this.answer !== undefined) this.answer(request, response)
+        else this.#next(response)
         for (const wake of this.#wake.splice(0)) wake()
       })
     })
     this.#server.on('connection', () => (this.connections += 1))
+  }
+
+  #next(response: ServerResponse): void {
+    const { status, headers, body } = this.answers.shift() ?? { status: 200, body: 'thanks' }
+    response.writeHead(status, headers).end(body)
   }
 
   static async listen(): Promise<PlainReceiver> {
