@@ -21,7 +21,7 @@ interface Codec {
   decompress(bytes: Buffer, maxBytes: number): Promise<Buffer>
 }
 
-export interface CompressionSettings {
+interface CompressionSettings {
   /** The transport, for errors. */
   readonly transport: string
   /** Loads a package of the adapter's: its `createRequire(import.meta.url)`. Throws where the package is not installed. */
