@@ -14,6 +14,7 @@ const TESTKIT = [
   '@streamswitch/testkit',
   '@streamswitch/testkit/brokers',
   '@streamswitch/testkit/faults',
+  '@streamswitch/testkit/foreign',
   '@streamswitch/testkit/simulation',
   '@streamswitch/testkit/operator',
 ]

@@ -92,6 +92,11 @@ export class ContentHeader {
     return this.#properties.get(name)?.toString('utf8', 1)
   }
 
+  /** The bytes of a property that is a text. */
+  bytes(name: PropertyName): Buffer | undefined {
+    return this.#properties.get(name)?.subarray(1)
+  }
+
   /** A property of one byte. */
   octet(name: 'delivery-mode' | 'priority'): number | undefined {
     return this.#properties.get(name)?.readUInt8(0)

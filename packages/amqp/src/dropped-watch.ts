@@ -10,9 +10,12 @@ import {
 } from '@streamswitch/core/driver'
 import type { Channel } from 'amqplib'
 import type { AmqpConnection } from './connection.js'
+import { ContentHeader } from './content-header.js'
 import type { ControlChannel } from './control-channel.js'
 import { asBefore, type Death, deathOf, droppedDelivery, droppedError } from './dropped-message.js'
 import { classifyError, replyCodeOf } from './errors.js'
+import { exactProperties } from './exact-frames.js'
+import { contentHeaderOf } from './header-texts.js'
 import type { GroupNames, SharedNames } from './names.js'
 import { declareStream, follow, type LogEntry, readTail } from './stream-log.js'
 import { provisionDropped } from './topology.js'
@@ -22,6 +25,7 @@ const FORMAT = 1
 const CLOSE_MS = 2_000
 /** Messages that are reported at a time, and that the broker sends ahead. */
 const BATCH = 100
+const PERSISTENT = 2
 /** After so many messages of other groups the offset is written, so that the next reader need not pass over them. */
 const SAVE_AFTER_FOREIGN = 1_000
 
@@ -228,10 +232,12 @@ export class DroppedWatch {
   async #returnDeadLetter(entry: LogEntry, death: Death, { topic }: DropTarget): Promise<void> {
     const { control, sink, logger } = this.#settings
     if (death.reason === 'delivery_limit') {
-      const { content, properties } = asBefore(entry, death)
-      const { userId: _userId, clusterId: _clusterId, deliveryMode: _mode, ...rest } = properties
-      const kept = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
-      await control.publish('', death.queue, content, { ...kept, mandatory: true })
+      const message = asBefore(entry, death)
+      const header = contentHeaderOf(message) ?? new ContentHeader()
+      // Of somebody else the broker would refuse it.
+      header.delete('user-id')
+      header.setOctet('delivery-mode', PERSISTENT)
+      await control.publish('', death.queue, message.content, exactProperties(header.encode()))
       return logger.info(`a dead letter that the broker had dropped is back in ${death.queue}`)
     }
     const key = `${death.queue}\n${death.reason}`

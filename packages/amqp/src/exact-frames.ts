@@ -3,7 +3,7 @@
  * digits, texts that are no UTF-8 get replacement characters, of repeated headers the last one stays. What is passed on must come out as it
  * came in, so this keeps the bytes beside the values, and publishes bytes in their place.
  */
-import type { ChannelModel, ConfirmChannel, ConsumeMessage, Message } from 'amqplib'
+import type { ChannelModel, ConfirmChannel, ConsumeMessage, Message, Options } from 'amqplib'
 import { ContentHeader, tagOf } from './content-header.js'
 
 const FRAME_METHOD = 1
@@ -91,8 +91,13 @@ export function publishExact(
   properties: Buffer,
   confirmed: (error: unknown) => void,
 ): boolean {
+  return channel.publish(exchange, routingKey, content, exactProperties(properties), confirmed)
+}
+
+/** Options of a publish, which is mandatory then, that stand for the bytes of all properties. */
+export function exactProperties(bytes: Buffer): Options.Publish {
   // amqplib hands headers through as they are, so that they bring the bytes to where they are written.
-  return channel.publish(exchange, routingKey, content, { headers: { [PROPERTIES]: properties } }, confirmed)
+  return { headers: { [PROPERTIES]: bytes } }
 }
 
 /** The bytes of a message's properties as they came; `undefined` where they were not kept. */

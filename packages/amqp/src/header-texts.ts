@@ -11,7 +11,7 @@ export const BROKER_HEADERS: ReadonlySet<string> = new Set(['x-delivery-count', 
 const OWN_HEADERS: ReadonlySet<string> = new Set([...Object.values(WIRE_HEADERS), OTHER_HEADERS])
 const NO_HEADERS: Headers = Object.freeze({})
 
-/** What a message's headers say, as texts: texts, numbers and truth values. Anything else, and texts that are no UTF-8, are in `native` only. */
+/** What a message's headers say, as texts: texts, numbers and truth values. Anything else, and names and texts that are no UTF-8, are in `native` only. */
 export function textsOf(message: Message): Headers {
   const headers = message.properties.headers as Readonly<Record<string, unknown>> | undefined
   if (headers === undefined) return NO_HEADERS
@@ -21,7 +21,7 @@ export function textsOf(message: Message): Headers {
     if (OWN_HEADERS.has(name) || BROKER_HEADERS.has(name)) continue
     let text = textOf(headers[name])
     if (text === undefined) continue
-    if (mayBeInexact(headers[name])) {
+    if (mayBeInexact(headers[name]) || name.includes('\ufffd')) {
       exact ??= contentHeaderOf(message)
       text = exactText(exact, name, text)
     }
@@ -36,6 +36,15 @@ export function textsOf(message: Message): Headers {
 export function textOf(value: unknown): string | undefined {
   if (typeof value === 'string') return value
   return typeof value === 'number' || typeof value === 'boolean' ? String(value) : undefined
+}
+
+/** The id that a sender gave a message, of which different ones that are no UTF-8 must not be taken for one. */
+export function sentId(message: Message): string | Buffer | undefined {
+  const { messageId, headers } = message.properties
+  const header: unknown = headers?.[WIRE_HEADERS.id]
+  if (typeof messageId === 'string' && messageId !== '')
+    return messageId.includes('\ufffd') ? (contentHeaderOf(message)?.bytes('message-id') ?? messageId) : messageId
+  return typeof header === 'string' ? header : undefined
 }
 
 /** The properties with all that amqplib's values don't say; `undefined` where their bytes were not kept. */
@@ -57,6 +66,7 @@ function mayBeInexact(value: unknown): boolean {
 function exactText(exact: ContentHeader | undefined, name: string, text: string): string | undefined {
   const entry = exact && findHeader(exact, name)
   if (entry === undefined) return text
+  if (!isUtf8(entry.name)) return undefined
   const content = contentOf(entry)
   if (tagOf(entry) === 'l') return String(content.readBigInt64BE())
   return tagOf(entry) === 'S' && !isUtf8(content) ? undefined : text

@@ -15,7 +15,7 @@ import {
 } from '@streamswitch/core/driver'
 import type { ConsumeMessage, Message, Options } from 'amqplib'
 import { propertyBytes } from './exact-frames.js'
-import { BROKER_HEADERS, OTHER_HEADERS, textOf, textsOf } from './header-texts.js'
+import { BROKER_HEADERS, OTHER_HEADERS, sentId, textOf, textsOf } from './header-texts.js'
 import { AMQP_FORM } from './native-form.js'
 
 /** The protocol's short strings: names of headers, and the `message_id` property. */
@@ -136,10 +136,7 @@ function fitsShortString(text: string): boolean {
 
 /** The id that the sender gave a message, ours or a foreign one, as loops know it. */
 export function messageIdOf(message: Message): string | undefined {
-  const { messageId, headers } = message.properties
-  if (typeof messageId === 'string' && messageId !== '') return arrivedId(messageId)
-  const header: unknown = headers?.[WIRE_HEADERS.id]
-  return typeof header === 'string' ? arrivedId(header) : undefined
+  return arrivedId(sentId(message))
 }
 
 /** Recognises a message when it is delivered again: by its id, else by its content. */

@@ -16,7 +16,7 @@ import { nativeKeys } from './native-form.js'
  * On a dead letter: what the original had and the broker would act upon again, as a JSON object. Routing, expiry and the broker's counters were
  * meant for one delivery; a user id that isn't the publisher's own is refused.
  */
-export const SET_ASIDE_HEADER = 'streamswitch-set-aside'
+const SET_ASIDE_HEADER = 'streamswitch-set-aside'
 /** Longest such header, in bytes: what is larger is named with its size only. */
 const MAX_SET_ASIDE_BYTES = 4_096
 const SET_ASIDE_PROPERTIES = ['user-id', 'expiration', 'reply-to'] as const

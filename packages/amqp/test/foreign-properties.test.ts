@@ -117,6 +117,19 @@ describe('a message of a foreign client', () => {
       '3': '3',
       '03': '03',
     })
+    // Ids and names that are no UTF-8 would else be the same ones.
+    const odd = (id: string): RawMessage => ({
+      routingKey: Buffer.from('k'),
+      body: Buffer.from(id),
+      properties: new Map([[Bit.messageId, short(Buffer.from(id, 'hex'))]]),
+      headers: [[Buffer.from(id, 'hex'), long('S', Buffer.from('value'))]],
+    })
+    await publishRaw(topic, [odd('ff'), odd('fe')])
+    await expect.poll(() => group.seen.length, WAIT).toBe(10)
+    const [one, two] = group.seen.slice(8)
+    expect([one?.headers, two?.headers]).toEqual([{}, {}])
+    expect(one?.id).toMatch(/^sha256-/)
+    expect(two?.id).not.toBe(one?.id)
     // One that was sent to a partition without queue of its own says so itself.
     const own = { headers: { 'streamswitch-timestamp': '1767225600000' }, messageId: 'ours' }
     channel.publish(topic, '5', Buffer.from('ours'), own)

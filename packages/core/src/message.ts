@@ -54,6 +54,8 @@ export interface Message<T = unknown> {
    * Does nothing, apart from a debug log line, when no reply was requested (`replyTo` is `undefined`) or the loop doesn't answer (`replies: false`).
    *
    * Rejects with INVALID_ARGUMENT for `undefined`; with SERIALIZATION; with CONFLICT after the handler's end; with NOT_FOUND when the caller is known to be gone; and as `send` does.
+   *
+   * Rejects with UNSUPPORTED where the reply address is another system's and the transport can't answer there.
    */
   respond(part: unknown): Promise<void>
 }

@@ -34,6 +34,18 @@ const anyText = fc.oneof(
 )
 
 describe('what arrives obeys the rules of sending', () => {
+  it('an id of bytes is their text; bytes that are none have a digest each', () => {
+    const bytes = (hex: string): Buffer => Buffer.from(hex, 'hex')
+    expect(arrivedId(Buffer.from('bestellung-ä'))).toBe('bestellung-ä')
+    expect(arrivedId(Buffer.from('sent \ufffd'))).toBe('sent \ufffd')
+    expect(arrivedId(Buffer.alloc(0))).toBeUndefined()
+    expect(arrivedId(Buffer.from('a\r\nb'))).toBe(sha('a\r\nb'))
+    const binary = ['ff', 'fe', '92345678'].map((hex) => arrivedId(bytes(hex)))
+    expect(new Set(binary).size).toBe(3)
+    expect(binary[2]).toBe(`sha256-${createHash('sha256').update(bytes('92345678')).digest('hex')}`)
+    expect(arrivedId(binary[2])).toBe(binary[2])
+  })
+
   it('whatever is received can be sent again: id, key, headers, timestamp', () => {
     const arrival = fc.record({
       id: fc.option(anyText, { nil: undefined }),

@@ -1,14 +1,15 @@
 import { describe, expect, it } from 'vitest'
 import type { ConsumerLoop } from '../src/consumer/consumer-loop.js'
 import { Delivery } from '../src/consumer/delivery.js'
+import type { AdapterDefinition } from '../src/contract/adapter.js'
 import type { OutgoingRecord } from '../src/contract/record.js'
 import { type ErrorCode, StreamError } from '../src/errors.js'
 import { type Call, Script, scriptedTransport, until } from './support/scripted-adapter.js'
 
 /** A loop whose handler refuses what begins with `bad`, with its dead letters in a topic that the test answers for. */
-async function start(options: object = {}) {
+async function start(options: object = {}, adapter: Partial<AdapterDefinition> = {}) {
   const script = new Script()
-  const loop = scriptedTransport(script).consumer<string>('orders', {
+  const loop = scriptedTransport(script, {}, adapter).consumer<string>('orders', {
     group: 'billing',
     codec: 'text',
     retry: { attempts: 1 },
@@ -152,5 +153,69 @@ describe('a topic of dead letters that can not be written to', () => {
     await answer('NOT_FOUND')
     await expect(finished).rejects.toMatchObject({ code: 'NOT_FOUND' })
     expect(driver.acked).toEqual([])
+  })
+})
+
+describe('the dead letter of a message with more than its portable form', () => {
+  const form = (format: string) => ({ format, beyondPortable: () => ['key bytes'] })
+
+  /** A loop whose transport has the format `here`, and a message of some format that fails. */
+  async function fail(format: string, headers: Record<string, string> = {}) {
+    const { script, loop, driver, assignment, answer } = await start({}, { nativeForm: form('here') })
+    const fields = { id: 'bad', key: 'k', payload: Buffer.from('body'), timestamp: 5, position: 1, native: 'record' }
+    void driver.sink.deliver(assignment, [new Delivery(assignment, { ...fields, headers, form: form(format) })])
+    return { script, loop, driver, answer }
+  }
+
+  it('is written from it on a transport of its format', async () => {
+    const { loop, answer } = await fail('here')
+    const record = await answer()
+    expect(record).toMatchObject({
+      original: { native: 'record', part: 'message' },
+      headers: { 'streamswitch-error': 'no bad' },
+    })
+    expect(record.headers).not.toHaveProperty('streamswitch-not-carried')
+    expect(record.headers).not.toHaveProperty('streamswitch-incomplete')
+    await loop.close()
+  })
+
+  it('says elsewhere what is not carried, and is no substitute for that', async () => {
+    const { loop, answer } = await fail('elsewhere')
+    const record = await answer()
+    expect(record.original).toBeUndefined()
+    expect(record.headers).toMatchObject({ 'streamswitch-not-carried': 'key bytes' })
+    expect(record.headers).not.toHaveProperty('streamswitch-incomplete')
+    await loop.close()
+  })
+
+  it('is a substitute where the transport refuses to write it as it came, and then in the usual order', async () => {
+    const { loop, driver, answer } = await fail('here', { tenant: 'acme' })
+    const records = [
+      await answer('TOO_LARGE'),
+      await answer('TOO_LARGE'),
+      await answer('INVALID_ARGUMENT'),
+      await answer(),
+    ]
+    expect(
+      records.map(({ original, payload, headers }) => [
+        original?.part,
+        payload?.toString(),
+        headers?.['tenant'],
+        headers?.['streamswitch-incomplete'],
+      ]),
+    ).toEqual([
+      ['message', 'body', 'acme', undefined],
+      [undefined, 'body', 'acme', 'key bytes'],
+      [undefined, 'body', undefined, 'headers 10 bytes, key bytes'],
+      [undefined, undefined, 'acme', 'payload 4 bytes, key bytes'],
+    ])
+    await until(() => driver.acked.length === 1)
+    await loop.close()
+  })
+
+  it("is whole, whatever a foreign sender's header says", async () => {
+    const { loop, answer } = await fail('here', { 'streamswitch-incomplete': 'everything' })
+    expect((await answer()).headers).not.toHaveProperty('streamswitch-incomplete')
+    await loop.close()
   })
 })

@@ -97,7 +97,9 @@ export class KafkaProducerDriver implements ProducerDriver {
       return true
     } catch (error) {
       const isRefusedTime = protocolError(error) === 'INVALID_TIMESTAMP' && end - first === 1
-      if (isRefusedTime && this.#holdsDeadLetters && !restamp) return this.#send(batch, first, end, true)
+      // What was received is written again, however old it is: its time goes into a header.
+      const isPassedOn = this.#holdsDeadLetters || batch.records[first]?.original?.part === 'message'
+      if (isRefusedTime && isPassedOn && !restamp) return this.#send(batch, first, end, true)
       return this.#failed(batch, first, end, error)
     }
   }

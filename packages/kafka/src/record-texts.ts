@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { type Headers, WIRE_HEADERS } from '@streamswitch/core/driver'
+import { arrivedId, type Headers, WIRE_HEADERS } from '@streamswitch/core/driver'
 import type { KafkaMessage } from 'kafkajs'
 import { ByteReader } from './byte-reader.js'
 import { ReceivedRecord } from './received-record.js'
@@ -47,10 +47,13 @@ function textsOfBytes(source: Buffer, headersAt: number): RecordTexts {
     const nameAt = reader.at
     reader.at += nameLength
     const length = reader.varint()
-    const value = textAt(source, reader.at, length)
+    const valueAt = reader.at
+    const value = textAt(source, valueAt, length)
     if (length > 0) reader.at += length
     const place = placeAt(source, nameAt, nameLength)
-    if (place !== undefined) texts[place] = value
+    if (place === 'id' && value === undefined && length > 0)
+      texts.id = arrivedId(source.subarray(valueAt, valueAt + length))
+    else if (place !== undefined) texts[place] = value
     else {
       const name = textAt(source, nameAt, nameLength)
       if (name !== undefined) setHeader(texts, name, value)
@@ -65,7 +68,8 @@ function textsOfFields(native: NonNullable<KafkaMessage['headers']>): RecordText
   for (const name in native) {
     const value = headerText(native[name])
     const place = PLACES.get(name)
-    if (place !== undefined) texts[place] = value
+    if (place === 'id' && value === undefined) texts.id = idOf(native[name])
+    else if (place !== undefined) texts[place] = value
     else setHeader(texts, name, value)
   }
   return texts
@@ -105,6 +109,12 @@ function textAt(source: Buffer, at: number, length: number): string | undefined 
 }
 
 type HeaderValue = NonNullable<KafkaMessage['headers']>[string]
+
+/** The id that bytes stand for which are no text. */
+function idOf(value: HeaderValue): string | undefined {
+  const last = Array.isArray(value) ? value.at(-1) : value
+  return Buffer.isBuffer(last) ? arrivedId(last) : undefined
+}
 
 function headerText(value: HeaderValue): string | undefined {
   const last = Array.isArray(value) ? value.at(-1) : value

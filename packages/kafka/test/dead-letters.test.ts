@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { run } from './support/kcat.js'
 import { openTransport, uniqueTopic } from './support/member.js'
 import { openConnection } from './support/raw-member.js'
+import { produceRaw } from './support/raw-producer.js'
 
 async function makeTopic(topic: string, config: Readonly<Record<string, string>>): Promise<void> {
   const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }))
@@ -44,6 +45,30 @@ describe('a dead letter', () => {
     expect(await failAll(topic, 1)).toEqual(['old'])
     const headers = await run(['-C', '-q', '-t', `${topic}.g.dlq`, '-o', 'beginning', '-c', '1', '-f', '%h'])
     expect(headers.toString()).toContain(`streamswitch-timestamp=${timestamp}`)
+  })
+})
+
+describe('a replay', () => {
+  it('sends what its topic takes, whatever senders of this transport are held to, and however old it is', async () => {
+    const topic = uniqueTopic()
+    await makeTopic(topic, { 'max.message.bytes': '60000000', 'message.timestamp.before.max.ms': '3600000' })
+    const old = Date.now() - 86_400_000
+    const record = { key: null, headers: [], timestamp: Date.now() }
+    const time = [Buffer.from('streamswitch-timestamp'), Buffer.from(String(old))] as const
+    await produceRaw(topic, 0, [{ ...record, value: Buffer.alloc(3_000_000, 'x') }])
+    await produceRaw(topic, 0, [{ ...record, value: Buffer.from('old'), headers: [time] }])
+    await failAll(topic, 2)
+    const transport = openTransport()
+    const seen: unknown[] = []
+    const loop = transport.consumer<string>(topic, { group: 'g', codec: 'text' })
+    loop.handle(({ value, timestamp }) => {
+      seen.push(value.length > 3 ? value.length : [value, timestamp])
+    })
+    await loop.init()
+    void loop.run()
+    const replayed = await transport.deadLetters(topic, { group: 'g' }).replay({ all: true })
+    expect(replayed).toEqual({ count: 2, missing: [], incomplete: [] })
+    await expect.poll(() => seen, { timeout: 20_000 }).toEqual([3_000_000, ['old', old]])
   })
 })
 

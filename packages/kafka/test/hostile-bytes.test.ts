@@ -69,6 +69,21 @@ it('a record is read from the bytes of a response as it is from the fields that 
   )
 })
 
+it('records with binary ids are told apart, and each is recognised when it comes again', () => {
+  const batch = { magicByte: 2, isControlBatch: false } as FetchedBatch
+  const idOf = (hex: string, plain: boolean): string => {
+    const source = headerBytes([['streamswitch-id', Buffer.from(hex, 'hex')]])
+    const record = new ReceivedRecord(batch, 0, 7, 1, null, Buffer.from('x'), source, 0)
+    const history = { priorAttempts: 0, wasAtWork: false, suspect: false }
+    return toDelivery((plain ? plainRecord(record) : record) as never, 7, assignment, history).id
+  }
+  for (const plain of [false, true]) {
+    expect(idOf('ff', plain)).toMatch(/^sha256-[0-9a-f]{64}$/)
+    expect(idOf('ff', plain)).not.toBe(idOf('fe', plain))
+    expect(idOf('92345678', plain)).toBe(idOf('92345678', !plain))
+  }
+})
+
 /** Headers as they stand in a record of format 2: all lengths as zigzag varints. */
 function headerBytes(headers: readonly (readonly [string, Uint8Array | null])[]): Buffer {
   const varint = (value: number): Buffer => {

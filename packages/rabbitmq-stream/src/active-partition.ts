@@ -2,7 +2,7 @@ import type { ConsumerSink, Delivery, PartitionAssignment } from '@streamswitch/
 import { historyOf } from '@streamswitch/core/driver'
 import { AttemptSlots } from './attempt-slots.js'
 import { Offset, type StreamClient, type SubscriptionHandle } from './client-patches/stream-client.js'
-import { batchUnreadable, partitionGone } from './errors.js'
+import { partitionGone } from './errors.js'
 import type { GroupRecordStore, GroupRecords } from './group-records.js'
 import type { DeliveryContext } from './message.js'
 import type { StreamConsumerSettings } from './options.js'
@@ -92,13 +92,13 @@ export class ActivePartition {
         assignment: this.assignment,
         stream,
         start,
+        maxDecompressedBytes: options.maxDecompressedBytes,
         context: (offset) => this.#context(offset),
         wants: filterOf(options),
         starting: (last) => this.#starting(last),
         passed: (next, last) => this.#pass(next, last),
         credit: () => this.#credit(),
         gap: (expected) => this.#lookInto(expected),
-        report: (problem) => sink.report(batchUnreadable(this.assignment.topic, problem)),
         broken,
       },
       sink,

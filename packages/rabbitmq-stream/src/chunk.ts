@@ -1,14 +1,25 @@
-import { gunzipSync } from 'node:zlib'
-import { messageOf } from '@streamswitch/core/driver'
+import type { CompressionName } from '@streamswitch/core/driver'
 
 const HEADER_BYTES = 48
 const USER_CHUNK = 0
-const Compression = { none: 0, gzip: 1 } as const
-const COMPRESSION_NAMES = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
+const COMPRESSIONS: readonly CompressionName[] = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
 
 /** One message of a chunk. */
 export interface ChunkEntry {
   readonly offset: number
+  readonly bytes: Buffer
+}
+
+/** A batch of sub-entries as it is in a chunk. */
+export interface PackedBatch {
+  readonly firstOffset: number
+  /** Messages. */
+  readonly count: number
+  /** `undefined`: one that is not known to this version, with the number `type`. */
+  readonly compression: CompressionName | undefined
+  readonly type: number
+  /** What it decompresses to, as its producer says. */
+  readonly unpackedBytes: number
   readonly bytes: Buffer
 }
 
@@ -22,8 +33,8 @@ export class Chunk {
   readonly records: number
   /** When the broker stored it, in milliseconds since the epoch. */
   readonly timestamp: number
-  /** The last batch of sub-entries that could not be unpacked, told once. */
-  problem: string | undefined
+  /** The batch that comes next and must be unpacked first: reading stops before it. */
+  packed: PackedBatch | undefined
   readonly #bytes: Buffer
   #at = HEADER_BYTES
   #entries: number
@@ -50,21 +61,39 @@ export class Chunk {
   }
 
   get done(): boolean {
-    return this.#entries === 0 && this.#batchLeft === 0
+    return this.#entries === 0 && this.#batchLeft === 0 && this.packed === undefined
   }
 
-  /** The next messages from `from` on, `limit` at most. Throws RangeError where the chunk is cut short. */
+  /** The next messages from `from` on, `limit` at most, up to a batch that is `packed`. Throws RangeError where the chunk is cut short. */
   read(limit: number, from: number): ChunkEntry[] {
     const entries: ChunkEntry[] = []
-    while (entries.length < limit && !this.done) {
+    while (entries.length < limit && !this.done && this.packed === undefined) {
       const offset = this.#offset
-      const bytes = this.#next()
+      const bytes = this.#next(from)
       if (bytes !== undefined && offset >= from) entries.push({ offset, bytes })
     }
     return entries
   }
 
-  #next(): Buffer | undefined {
+  /** The packed batch, unpacked. Throws RangeError, and changes nothing, where its messages don't end where it does. */
+  unpacked(batch: Buffer): void {
+    const count = this.packed?.count ?? 0
+    let at = 0
+    for (let index = 0; index < count; index += 1) at += 4 + batch.readUInt32BE(at)
+    if (at !== batch.length) throw new RangeError('its messages do not end where it does')
+    this.packed = undefined
+    this.#batch = batch
+    this.#batchAt = 0
+    this.#batchLeft = count
+  }
+
+  /** Passes over the packed batch. */
+  skipPacked(): void {
+    this.#offset += this.packed?.count ?? 0
+    this.packed = undefined
+  }
+
+  #next(from: number): Buffer | undefined {
     if (this.#batch !== undefined && this.#batchLeft > 0) {
       const start = this.#batchAt + 4
       this.#batchAt = start + this.#batch.readUInt32BE(this.#batchAt)
@@ -74,43 +103,21 @@ export class Chunk {
     }
     this.#entries -= 1
     const head = this.#bytes.readUInt8(this.#at)
-    if ((head & 0x80) !== 0) return this.#openBatch((head >> 4) & 0x7)
+    if ((head & 0x80) !== 0) return this.#findBatch((head >> 4) & 0x7, from)
     const start = this.#at + 4
     this.#at = start + this.#bytes.readUInt32BE(this.#at)
     this.#offset += 1
     return this.#bytes.subarray(start, this.#at)
   }
 
-  /** Begins a batch of sub-entries. One that can't be unpacked is given as a single message with the bytes as they are. */
-  #openBatch(compression: number): Buffer | undefined {
+  /** A batch of sub-entries begins. One of which nothing is wanted need not be unpacked. */
+  #findBatch(type: number, from: number): undefined {
     const count = this.#bytes.readUInt16BE(this.#at + 1)
     const unpackedBytes = this.#bytes.readUInt32BE(this.#at + 3)
     const start = this.#at + 11
     this.#at = start + this.#bytes.readUInt32BE(this.#at + 7)
-    const packed = this.#bytes.subarray(start, this.#at)
-    const batch = this.#unpack(packed, compression, unpackedBytes)
-    if (batch === undefined) {
-      this.#offset += count
-      return packed
-    }
-    this.#batch = batch
-    this.#batchAt = 0
-    this.#batchLeft = count
-    return undefined
-  }
-
-  #unpack(packed: Buffer, compression: number, unpackedBytes: number): Buffer | undefined {
-    if (compression === Compression.none) return packed
-    const name = COMPRESSION_NAMES[compression] ?? `number ${compression}`
-    if (compression !== Compression.gzip) {
-      this.problem = `compression ${name} can't be read; producers may use gzip or none`
-      return undefined
-    }
-    try {
-      return gunzipSync(packed, { maxOutputLength: Math.max(1, unpackedBytes) })
-    } catch (error) {
-      this.problem = `a gzip batch is broken: ${messageOf(error)}`
-      return undefined
-    }
+    const bytes = this.#bytes.subarray(start, this.#at)
+    this.packed = { firstOffset: this.#offset, count, compression: COMPRESSIONS[type], type, unpackedBytes, bytes }
+    if (this.#offset + count <= from) this.skipPacked()
   }
 }

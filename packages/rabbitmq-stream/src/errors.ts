@@ -127,11 +127,6 @@ export function recordNotEncodable(topic: string, cause: unknown): StreamError {
   )
 }
 
-/** A batch of sub-entries that can't be read: its messages can't be told apart. */
-export function batchUnreadable(topic: string, problem: string): StreamError {
-  return failure('UNSUPPORTED', problem, 'consume', topic)
-}
-
 /** A commit of a partition that this member doesn't hold any more. */
 export function partitionGone(topic: string, partition: number): StreamError {
   return failure('ABORTED', `partition ${partition} of '${topic}' belongs to another member now`, 'ack', topic)
@@ -196,6 +191,7 @@ export function failure(
   operation: string,
   topic: string | undefined,
   cause?: unknown,
+  retryable?: boolean,
 ): StreamError {
-  return new StreamError(message, { code, transport: TRANSPORT, operation, topic, cause })
+  return new StreamError(message, { code, transport: TRANSPORT, operation, topic, cause, retryable })
 }

@@ -43,6 +43,8 @@ const MAX_TIMESTAMP = 8_640_000_000_000_000
 
 /** A time that nobody means: the year 5138. What seems to lie beyond is counted in microseconds or nanoseconds. */
 const FAR_FUTURE_MS = 100_000_000_000_000
+/** The year 2200. */
+const LATEST_OTHER_UNIT_MS = 7_258_118_400_000
 
 /** Writes a record as an AMQP 1.0 message: properties, application properties, one data section. Returns where it ends. */
 export function encodePortable(target: Buffer, start: number, record: OutgoingRecord): number {
@@ -226,14 +228,18 @@ function readProperties(reader: AmqpReader, parts: MessageParts): void {
   }
 }
 
-/** AMQP 1.0 counts milliseconds (part 1, section 1.6.17); senders that put microseconds or nanoseconds there are recognised by their size. */
+/**
+ * AMQP 1.0 counts milliseconds (part 1, section 1.6.17); senders that put microseconds or nanoseconds there are recognised by their size. What would then
+ * still be later than the year 2200 is no time.
+ */
 function milliseconds(reader: AmqpReader): number | undefined {
   const isTime = reader.bytes[reader.at] === TIMESTAMP_CODE
   // A date holds no nanoseconds since the epoch.
   let time = isTime ? Number(reader.bytes.readBigInt64BE(reader.at + 1)) : -1
   reader.skip()
+  const isOtherUnit = time >= FAR_FUTURE_MS
   while (time >= FAR_FUTURE_MS) time /= 1_000
-  return time < 0 ? undefined : Math.floor(time)
+  return time < 0 || (isOtherUnit && time > LATEST_OTHER_UNIT_MS) ? undefined : Math.floor(time)
 }
 
 function readApplicationProperties(reader: AmqpReader, parts: MessageParts): void {

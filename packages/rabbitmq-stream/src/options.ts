@@ -11,6 +11,8 @@ import {
 
 /** Largest payload that surely fits a frame of 1 MiB, its id and timestamp included. */
 export const MAX_PAYLOAD_BYTES = 1_048_000
+/** Enough for every batch that isn't made to fill memory. */
+export const MAX_DECOMPRESSED_BYTES = 64 * 1024 * 1024
 
 /** Options of the RabbitMQ Streams transport: `rabbitmq-stream://user:password@host:5552,other:5552/vhost?loadBalancer=true`. */
 export const streamFields = {
@@ -59,6 +61,8 @@ export const streamProducerFields = {
 export const streamConsumerFields = {
   /** Chunks that the broker may send ahead, per partition. A chunk holds what was written at once: up to several thousand messages. */
   chunksAhead: option.integer({ default: 5, min: 1, max: 1_000 }),
+  /** Maximum size of a batch of sub-entries when it is decompressed, in bytes. A larger one stops its partition. */
+  maxDecompressedBytes: option.integer({ default: MAX_DECOMPRESSED_BYTES, min: 1024 }),
   /** Shortest time between two stored positions of a partition, in milliseconds. Each takes an offset of the stream. */
   commitIntervalMs: option.integer({ default: 200, min: 0 }),
   /** How long running handlers may take when a partition moves to another member, in milliseconds. */

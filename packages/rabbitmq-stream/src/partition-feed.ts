@@ -1,17 +1,28 @@
-import { type ConsumerSink, type Delivery, Deque, type PartitionAssignment } from '@streamswitch/core/driver'
+import {
+  type Backoff,
+  backoffDelayMs,
+  type ConsumerSink,
+  type Delivery,
+  Deque,
+  type PartitionAssignment,
+} from '@streamswitch/core/driver'
 import { Chunk, type ChunkEntry } from './chunk.js'
 import { type DeliveryContext, toDelivery } from './message.js'
 import { STREAM_FORM } from './native-form.js'
 import { NativeMessage } from './native-message.js'
+import { unpack } from './sub-entries.js'
 
 /** Most messages of one delivery: small enough that the inbox's limits hold. */
 const DELIVERY_LIMIT = 500
+/** Between two tries to read what could not be read. */
+const UNREADABLE_BACKOFF: Backoff = { minDelayMs: 1_000, maxDelayMs: 60_000, factor: 2 }
 
 export interface FeedSettings {
   readonly assignment: PartitionAssignment
   readonly stream: string
   /** The first offset that is wanted; what a chunk holds before it is passed over. */
   readonly start: number
+  readonly maxDecompressedBytes: number
   /** What is on record of a message. */
   context(offset: number): DeliveryContext
   /** False: the message is passed over, as done. */
@@ -27,7 +38,6 @@ export interface FeedSettings {
    * withholds, or what retention has removed unread. True: go on with that chunk. False: the feed has been replaced.
    */
   gap(expected: number): Promise<boolean>
-  report(problem: string): void
   broken(error: unknown): void
 }
 
@@ -41,11 +51,13 @@ export class PartitionFeed {
   readonly #settings: FeedSettings
   readonly #sink: ConsumerSink
   readonly #chunks = new Deque<Chunk>()
-  /** Chunks behind a gap that is being looked into. */
+  /** Chunks behind a gap that is being looked into, and those that have a batch to unpack. */
   readonly #held = new Set<Chunk>()
   #expected: number
   #waiting = false
   #stopped = false
+  /** Waits for the next try to unpack a batch. */
+  #retry: NodeJS.Timeout | undefined
 
   constructor(settings: FeedSettings, sink: ConsumerSink) {
     this.assignment = settings.assignment
@@ -90,6 +102,7 @@ export class PartitionFeed {
   /** Nothing is handed out from now on. */
   stop(): void {
     this.#stopped = true
+    clearTimeout(this.#retry)
     this.#chunks.clear()
     this.#held.clear()
   }
@@ -103,6 +116,7 @@ export class PartitionFeed {
       } catch (error) {
         return this.#settings.broken(error)
       }
+      if (chunk.packed !== undefined && !this.#waiting) return void this.#unpack(chunk, 1)
       if (!chunk.done) continue
       this.#chunks.shift()
       this.#settings.credit()
@@ -112,8 +126,6 @@ export class PartitionFeed {
   #handOut(chunk: Chunk): void {
     const limit = Math.min(DELIVERY_LIMIT, Math.max(1, this.#sink.capacity(this.assignment)))
     const entries = chunk.read(limit, this.#settings.start)
-    if (chunk.problem !== undefined) this.#settings.report(chunk.problem)
-    chunk.problem = undefined
     const last = entries.at(-1)
     if (last === undefined) return
     const deliveries = this.#deliveries(chunk, entries)
@@ -127,6 +139,30 @@ export class PartitionFeed {
       this.#waiting = false
       this.#pump()
     })
+  }
+
+  /** Goes on once the batch is unpacked, or, where it can't be, once it may be passed over. */
+  async #unpack(chunk: Chunk, attempt: number): Promise<void> {
+    const { maxDecompressedBytes, passed } = this.#settings
+    const { packed } = chunk
+    this.#held.add(chunk)
+    try {
+      await unpack(chunk, this.assignment.topic, maxDecompressedBytes)
+      if (this.#stopped) return
+    } catch (error) {
+      if (this.#stopped) return
+      if (this.#sink.partitionStopped(this.assignment, error) === 'wait') {
+        const delayMs = backoffDelayMs(UNREADABLE_BACKOFF, attempt)
+        this.#retry = setTimeout(() => void this.#unpack(chunk, attempt + 1), delayMs)
+        this.#retry.unref()
+        return
+      }
+      chunk.skipPacked()
+      if (packed !== undefined) passed(packed.firstOffset + packed.count, undefined)
+    }
+    this.#sink.partitionResumed(this.assignment)
+    this.#held.delete(chunk)
+    this.#pump()
   }
 
   #deliveries(chunk: Chunk, entries: readonly ChunkEntry[]): Delivery[] {

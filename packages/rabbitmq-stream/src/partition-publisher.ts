@@ -11,6 +11,7 @@ import {
   type PublishedSpan,
 } from './publish-frame.js'
 import type { PublisherIds } from './publisher-ids.js'
+import { maxEncodedBytes } from './record-encoding.js'
 
 /** In place of an id that is settled. */
 const SETTLED = -1n
@@ -27,7 +28,7 @@ export interface PublisherSettings {
 interface InFlight {
   readonly batch: PublishBatch
   readonly ids: bigint[]
-  /** Set with sub-entries: the records that each id stands for. Else id `n` stands for record `indexes[n]`. */
+  /** Set with sub-entries: the positions in `indexes` that each id stands for. Else id `n` stands for record `indexes[n]`. */
   readonly spans: readonly PublishedSpan[] | undefined
   readonly indexes: number[]
   /** Ids before this one are settled. */
@@ -99,18 +100,30 @@ export class PartitionPublisher {
   #writeSubEntries(batch: PublishBatch, done: () => void): InFlight {
     const { subEntrySize, compression, topic } = this.#settings
     const spans: PublishedSpan[] = []
-    for (const cut of cutSubEntries(batch.records, subEntrySize, this.#frame.frameMaxBytes)) {
-      const first = batch.records[cut.from] as OutgoingRecord
+    const indexes: number[] = []
+    const encodable: OutgoingRecord[] = []
+    for (const [index, record] of batch.records.entries()) {
+      try {
+        maxEncodedBytes(record)
+      } catch (cause) {
+        batch.fail(index, recordNotEncodable(topic, cause))
+        continue
+      }
+      indexes.push(index)
+      encodable.push(record)
+    }
+    for (const cut of cutSubEntries(encodable, subEntrySize, this.#frame.frameMaxBytes)) {
+      const first = encodable[cut.from] as OutgoingRecord
       const span = { ...cut, id: this.#ids.idOf(first) }
-      const frame = encodeSubEntries(batch.records, span, this.#frame, compression)
+      const frame = encodeSubEntries(encodable, span, this.#frame, compression)
       if (frame === undefined) {
-        for (let index = cut.from; index < cut.to; index += 1) batch.fail(index, recordTooLarge(topic))
+        for (let at = cut.from; at < cut.to; at += 1) batch.fail(indexes[at] as number, recordTooLarge(topic))
         continue
       }
       spans.push(span)
       this.handle.connection.write(frame)
     }
-    return { batch, ids: spans.map(({ id }) => id), indexes: [], spans, cursor: 0, done }
+    return { batch, ids: spans.map(({ id }) => id), indexes, spans, cursor: 0, done }
   }
 
   /** The broker has stored these. */
@@ -136,9 +149,9 @@ export class PartitionPublisher {
 
   #report(flight: InFlight, position: number, error: ServerError | undefined): true {
     const span = flight.spans?.[position]
-    const from = span?.from ?? (flight.indexes[position] as number)
+    const from = span?.from ?? position
     const to = span?.to ?? from + 1
-    for (let index = from; index < to; index += 1) this.#tell(flight.batch, index, error)
+    for (let at = from; at < to; at += 1) this.#tell(flight.batch, flight.indexes[at] as number, error)
     // An id that was settled out of order must not be found again.
     flight.ids[position] = SETTLED
     while (flight.cursor < flight.ids.length && flight.ids[flight.cursor] === SETTLED) flight.cursor += 1

@@ -14,9 +14,10 @@ import { Offset, type StreamClient, type SubscriptionHandle } from './client-pat
 import { type ConnectionSource, openClient } from './connection.js'
 import { toDelivery } from './message.js'
 import { NativeMessage } from './native-message.js'
-import type { StreamProducerSettings } from './options.js'
+import { MAX_DECOMPRESSED_BYTES, type StreamProducerSettings } from './options.js'
 import { StreamProducerDriver } from './producer.js'
 import { resolvePosition } from './stream-positions.js'
+import { unpack } from './sub-entries.js'
 import { ensureTopic, whenAvailable } from './topology.js'
 
 /** Chunks that the broker may send ahead. */
@@ -69,6 +70,8 @@ class StreamInbox implements ReplyInboxDriver {
   #handle: SubscriptionHandle | undefined
   /** Chunks that came before the subscription's own answer was dealt with. */
   #owed = 0
+  /** Chunks are read one after the other. */
+  #reading: Promise<void> = Promise.resolve()
 
   constructor(source: ConnectionSource, spec: ReplyInboxSpec, sink: ReplyInboxSink) {
     this.#source = source
@@ -102,13 +105,32 @@ class StreamInbox implements ReplyInboxDriver {
   }
 
   #take(bytes: Buffer): void {
+    let chunk: Chunk
     try {
-      this.#read(new Chunk(bytes))
+      chunk = new Chunk(bytes)
     } catch (error) {
       return this.#sink.lost(error)
     }
+    this.#reading = this.#reading
+      .then(() => this.#readAll(chunk))
+      .then(
+        () => this.#credit(),
+        (error: unknown) => this.#sink.lost(error),
+      )
+  }
+
+  #credit(): void {
     if (this.#handle === undefined) this.#owed += 1
     else this.#client?.credit(this.#handle, 1)
+  }
+
+  /** What a batch holds that can't be read is no reply of ours. */
+  async #readAll(chunk: Chunk): Promise<void> {
+    for (;;) {
+      this.#read(chunk)
+      if (chunk.packed === undefined) return
+      await unpack(chunk, this.#spec.brokerName, MAX_DECOMPRESSED_BYTES).catch(() => chunk.skipPacked())
+    }
   }
 
   #read(chunk: Chunk): void {

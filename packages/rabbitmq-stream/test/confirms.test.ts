@@ -84,6 +84,20 @@ describe('each record has its own outcome', () => {
       expect(await publish(new PassingIds(), records, 200, subEntrySize)).toEqual(records.map(() => refused))
   })
 
+  test('not encodable, or too large, alone in a batch of sub-entries', async () => {
+    const broken = {
+      ...recordOf('broken'),
+      get id(): string {
+        throw new Error('no id')
+      },
+    }
+    const large = { ...recordOf('x'), payload: Buffer.alloc(1_048_576) }
+    const records = [recordOf('a'), broken, recordOf('b'), large, recordOf('c')]
+    const [notEncodable, tooLarge] = ['INVALID_ARGUMENT', 'TOO_LARGE'].map((code) => expect.objectContaining({ code }))
+    const outcomes = await publish(new PassingIds(), records, undefined, 10)
+    expect(outcomes).toEqual(['stored', notEncodable, 'stored', tooLarge, 'stored'])
+  })
+
   test('stored, each of several batches of sub-entries', async () => {
     const records = ['a', 'b', 'c', 'd', 'e'].map((text) => recordOf(text))
     expect(await publish(new PassingIds(), records, undefined, 2)).toEqual(records.map(() => 'stored'))

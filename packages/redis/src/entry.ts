@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { type Headers, RESERVED_PREFIX, WIRE_HEADERS } from '@streamswitch/core/driver'
+import { arrivedId, type Headers, RESERVED_PREFIX, WIRE_HEADERS } from '@streamswitch/core/driver'
 
 /** Before the name of each header. */
 export const HEADER_PREFIX = 'h.'
@@ -47,7 +47,8 @@ export class RedisEntry {
 export interface KnownFields {
   payload?: Buffer
   key?: Buffer
-  id?: string
+  /** `undefined` also for an empty one. */
+  id?: string | undefined
   timestamp?: string
   replyTo?: string
   tombstone?: boolean
@@ -58,7 +59,7 @@ export interface KnownFields {
   /** The reserved ones among them. */
   reserved?: Record<string, string>
   /** Id and timestamp as Streamswitch has added them to an entry that has fields of these names with another meaning. */
-  addedId?: string
+  addedId?: string | undefined
   addedTimestamp?: string
 }
 
@@ -70,7 +71,7 @@ export function readFields(fields: readonly Buffer[]): KnownFields {
     known.bytes += value.length
     if (name === 'payload') known.payload = value
     else if (name === 'key') known.key = value
-    else if (name === 'id') known.id = value.toString()
+    else if (name === 'id') known.id = arrivedId(value)
     else if (name === 'timestamp') known.timestamp = timestampOf(value)
     else if (name === WIRE_HEADERS.tombstone) known.tombstone = true
     else if (name.startsWith(RESERVED_FIELDS)) readReserved(known, name.slice(HEADER_PREFIX.length), value)
@@ -103,7 +104,7 @@ export function headersOf(known: KnownFields): Headers | undefined {
 
 function readReserved(known: KnownFields, name: string, value: Buffer): void {
   if (name === WIRE_HEADERS.replyTo) known.replyTo = value.toString()
-  else if (name === WIRE_HEADERS.id) known.addedId = value.toString()
+  else if (name === WIRE_HEADERS.id) known.addedId = arrivedId(value)
   else if (name === WIRE_HEADERS.timestamp) known.addedTimestamp = timestampOf(value)
   else if (isUtf8(value)) {
     known.headers ??= {}

@@ -1,6 +1,5 @@
 import { isUtf8 } from 'node:buffer'
 import {
-  arrivedId,
   keepsNativeHeader,
   MAX_KEY_BYTES,
   type NativeForm,
@@ -58,7 +57,7 @@ export function nativeFieldsOf(record: OutgoingRecord): (string | Buffer)[] | un
   if (!ours && Object.keys(headers).some((name) => !name.startsWith(RESERVED_PREFIX))) return undefined
   const kept = new Set<string>()
   const fields = entry.rawFields.filter((field) => keeps(field, known, ours, headers, kept)).flat()
-  if (!ours || arrivedId(known.id) !== record.id) fields.push(fieldBytes(WIRE_HEADERS.id), Buffer.from(record.id))
+  if (!ours || known.id !== record.id) fields.push(fieldBytes(WIRE_HEADERS.id), Buffer.from(record.id))
   if (!ours || known.timestamp !== String(record.timestamp))
     fields.push(fieldBytes(WIRE_HEADERS.timestamp), Buffer.from(String(record.timestamp)))
   for (const name of Object.keys(headers))

@@ -33,3 +33,14 @@ test('a foreign entry, whatever its fields are, becomes a delivery of texts', ()
     }),
   )
 })
+
+test('entries with binary ids are told apart, and each is recognised when it comes again', () => {
+  const idOf = (hex: string, entryId: string): string | undefined => {
+    const fields = [Buffer.from('payload'), Buffer.from('x'), Buffer.from('id'), Buffer.from(hex, 'hex')]
+    return readEntries([[Buffer.from(entryId), fields]], { topic: 'orders', partition: 0, epoch: 1 }, undefined)
+      .deliveries[0]?.id
+  }
+  expect(idOf('ff', '1-1')).toMatch(/^sha256-[0-9a-f]{64}$/)
+  expect(idOf('ff', '1-1')).not.toBe(idOf('fe', '1-1'))
+  expect(idOf('ff', '1-1')).toBe(idOf('ff', '2-1'))
+})

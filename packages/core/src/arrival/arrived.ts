@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import type { Headers } from '../message.js'
 import {
@@ -22,12 +23,20 @@ import { RESERVED_PREFIX } from '../wire/reserved-headers.js'
 
 /**
  * The id under which a message is known: `undefined` for an empty one, which is none. One of more than 256 bytes or with control
- * characters is replaced by a digest of it, so that resends of the same message are still recognised.
+ * characters, or of bytes that are no UTF-8, is replaced by a digest of it, so that resends of the same message are still recognised, and no two ids
+ * are taken for one.
  */
-export function arrivedId(id: string | undefined): string | undefined {
+export function arrivedId(id: string | Buffer | undefined): string | undefined {
   if (id === undefined || id === '') return undefined
+  if (typeof id !== 'string') return idOfBytes(id)
   if (isPlain(id)) return id
   return exceeds(id, MAX_ID_BYTES) || hasControls(id) || !id.isWellFormed() ? digestOf(id) : id
+}
+
+function idOfBytes(bytes: Buffer): string | undefined {
+  const text = bytes.toString()
+  // A replacement character may have been sent, or stand for bytes that are no text.
+  return text.includes('\ufffd') && !isUtf8(bytes) ? digestOfBytes(bytes) : arrivedId(text)
 }
 
 /** Most ids: short, without control characters and surrogates. Looked at in one go, which costs a third of the checks that tell the others apart. */
@@ -154,7 +163,9 @@ function isReserved(name: string): boolean {
 
 /** Stands for a text that is too long or can't be shown. Of its UTF-8 bytes where it has any, so that other tools can compute it. */
 function digestOf(text: string): string {
-  return `sha256-${createHash('sha256')
-    .update(Buffer.from(text, text.isWellFormed() ? 'utf8' : 'utf16le'))
-    .digest('hex')}`
+  return digestOfBytes(Buffer.from(text, text.isWellFormed() ? 'utf8' : 'utf16le'))
+}
+
+function digestOfBytes(bytes: Buffer): string {
+  return `sha256-${createHash('sha256').update(bytes).digest('hex')}`
 }

@@ -284,7 +284,8 @@ export class ConsumerEngine {
   #stallHost(): StallWatchHost {
     return {
       ordering: this.#settings.options.ordering,
-      partitions: () => this.#partitions.all(),
+      // One that can't be read is silent for a reason that is known, and that a new connection doesn't remove.
+      partitions: () => [...this.#partitions.all()].filter(({ assignment }) => !this.#stopped.has(assignment)),
       roomOf: (partition) => this.#inbox.capacity(partition),
       openDriver: () => this.#session.driver,
       stalled: (stall) => this.#stalled(stall),

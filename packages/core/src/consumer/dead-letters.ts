@@ -11,8 +11,8 @@ import type { LoopNames } from '../native-names/loop-names.js'
 import {
   leftOutHeaders,
   listOfMissing,
-  notCarriedBy,
   notCarriedHeader,
+  notCarriedOf,
   originalFor,
   type PassedOn,
 } from '../producer/passed-on.js'
@@ -64,7 +64,7 @@ export class DeadLetters {
     const sender = this.#sender(this.#targetFor(delivery.topic))
     const passedOn: PassedOn = { message: delivery, part: 'message' }
     const whole = originalFor(this.#transport.adapter, passedOn) !== undefined
-    const notCarried = notCarriedHeader(notCarriedBy(this.#transport.adapter, delivery))
+    const notCarried = notCarriedHeader(notCarriedOf(delivery, whole))
     const { id, key, timestamp } = delivery
     const described = this.#describe(delivery, error)
     let failure: unknown

@@ -65,6 +65,10 @@ export class StoppedPartitions {
     return 'wait'
   }
 
+  has(assignment: PartitionAssignment): boolean {
+    return this.#stopped.has(assignment)
+  }
+
   /** What had stopped goes on. Ignored for what never stopped. */
   resume(assignment: PartitionAssignment, cause: object): void {
     const found = this.#stopped.get(assignment)

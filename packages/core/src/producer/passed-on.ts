@@ -24,10 +24,16 @@ export function originalFor(adapter: AdapterDefinition, { message, part }: Passe
   return { native: message.native, part }
 }
 
-/** What of a message only transports of its own format can carry: nothing where drivers of `adapter` write it as it came. */
-export function notCarriedBy(adapter: AdapterDefinition, message: Message): readonly string[] {
-  if (!(message instanceof Delivery) || message.form === undefined) return []
-  return message.form.format === adapter.nativeForm?.format ? [] : message.form.beyondPortable(message.native)
+/**
+ * What of a message is lost where it is written from its portable form alone, and what was lost before.
+ *
+ * @param whole - it is written as it came.
+ */
+export function notCarriedOf(message: Message, whole: boolean): readonly string[] {
+  const before = message.headers[NOT_CARRIED_HEADER]
+  const lost = before === undefined ? [] : [before]
+  if (whole || !(message instanceof Delivery) || message.form === undefined) return lost
+  return [...lost, ...message.form.beyondPortable(message.native)]
 }
 
 /** Bytes that a message takes beside its payload and key: what counts for the size of a record that is written from it. */

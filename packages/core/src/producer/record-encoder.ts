@@ -7,8 +7,9 @@ import { WIRE_HEADERS } from '../wire/reserved-headers.js'
 import {
   extraBytesOf,
   leftOutHeaders,
-  notCarriedBy,
+  mayDifferFromBytes,
   notCarriedHeader,
+  notCarriedOf,
   originalFor,
   PASSED_ON,
   type PassedOn,
@@ -85,8 +86,11 @@ export class RecordEncoder {
         timestamp: options.timestamp ?? Date.now(),
         partition: options.partition,
         sequence: options.sequence,
+        // Also of a message whose value a middleware has replaced the key's bytes stay.
         original:
-          passedOn?.part === 'key' && passedOn.message.key === key ? originalFor(this.#adapter, passedOn) : undefined,
+          key !== undefined && key === passedOn?.message.key && mayDifferFromBytes(key)
+            ? originalFor(this.#adapter, { message: passedOn.message, part: 'key' })
+            : undefined,
       },
       recordSize(payload, key, headers),
       owner,
@@ -100,7 +104,7 @@ export class RecordEncoder {
     const { key } = options
     const original = key === message.key ? originalFor(this.#adapter, passedOn) : undefined
     const leftOut = original === undefined ? leftOutHeaders(message) : undefined
-    const lost = [...notCarriedBy(this.#adapter, message), ...(leftOut === undefined ? [] : [leftOut])]
+    const lost = [...notCarriedOf(message, original !== undefined), ...(leftOut === undefined ? [] : [leftOut])]
     const headers = { ...options.headers, ...notCarriedHeader(lost) }
     return new PendingRecord(
       {

@@ -201,8 +201,12 @@ export function scriptedAdapter(script: Script, changes: Partial<AdapterDefiniti
 
 const SILENT = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
-export function scriptedTransport(script: Script, options: TransportOptions = {}): Transport {
-  return new Transport(scriptedAdapter(script), 'scripted://', { logger: SILENT, ...options })
+export function scriptedTransport(
+  script: Script,
+  options: TransportOptions = {},
+  changes: Partial<AdapterDefinition> = {},
+): Transport {
+  return new Transport(scriptedAdapter(script, changes), 'scripted://', { logger: SILENT, ...options })
 }
 
 /** Deliveries of one partition: `['a1', 'b1']` has the keys `a` and `b`; ids are the names. */

@@ -2,7 +2,7 @@
 
 export const hex = (text: string): Buffer => Buffer.from(text, 'hex')
 
-export function sized(code8: number, content: Buffer): Buffer {
+function sized(code8: number, content: Buffer): Buffer {
   if (content.length < 256) return Buffer.concat([Buffer.of(code8, content.length), content])
   const size = Buffer.alloc(4)
   size.writeUInt32BE(content.length)
