@@ -100,14 +100,7 @@ export function refusalOfResponse(
   body: unknown,
   { url, topic, reply }: Awaited,
 ): Refusal {
-  const location = status >= 300 && status < 400 ? headers.location : undefined
-  const problem = {
-    ...(isObject(body) ? body : {}),
-    ...(location === undefined
-      ? foreignDetail(body)
-      : { detail: `redirects to ${withoutSecrets(location)}, which isn't followed` }),
-    status,
-  }
+  const problem = { ...(isObject(body) ? body : {}), ...foreignDetail(body), status }
   const refusal = refusalOfProblem(problem, url, topic, readRetryAfter(headers))
   const ours = 'retryable' in problem && typeof problem.retryable === 'boolean'
   if (!reply || ours || LATER.has(status)) return refusal
@@ -126,11 +119,6 @@ function foreignDetail(body: unknown): { readonly detail?: string } {
   const said = [body.message, isObject(body.error) ? body.error.message : body.error, body.error_description]
   const texts = said.filter((one) => typeof one === 'string' && one !== '')
   return texts.length === 0 ? {} : { detail: [...new Set(texts)].join(': ') }
-}
-
-/** Without user, password and query. */
-function withoutSecrets(location: string): string {
-  return location.replace(/^([a-z+.-]*:)?\/\/[^/?#]*@/i, '$1//').replace(/[?#].*$/s, '?…')
 }
 
 /** A problem: the body of a response, or a line of a batch's. What isn't of ours is filled in by its status. */
