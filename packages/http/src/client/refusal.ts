@@ -91,7 +91,16 @@ export function refusalOfResponse(
   topic: string,
 ): Refusal {
   const problem = isObject(body) ? body : {}
-  return refusalOfProblem({ ...problem, status }, url, topic, readRetryAfter(headers))
+  const target = status >= 300 && status < 400 ? redirectTarget(headers, url) : undefined
+  const redirect = target === undefined ? {} : { title: `redirects to ${target}, which is not followed: send there` }
+  return refusalOfProblem({ ...problem, ...redirect, status }, url, topic, readRetryAfter(headers))
+}
+
+/** Where a response redirects to (RFC 9110, section 10.2.2), without what may be a secret in it. */
+function redirectTarget({ location }: IncomingHttpHeaders, url: string): string | undefined {
+  if (typeof location !== 'string' || !URL.canParse(location, url)) return undefined
+  const { protocol, host, pathname } = new URL(location, url)
+  return /^https?:$/.test(protocol) ? `${protocol}//${host}${pathname}` : undefined
 }
 
 /** A problem: the body of a response, or a line of a batch's. What isn't of ours is filled in by its status. */
