@@ -222,10 +222,7 @@ describe('requests that can not be', () => {
       expect([400, 404], target).toContain((await post(target))[0])
     expect((await post('/shop/billing'))[1]).toContain('there is /orders/billing; a prefix (STREAMSWITCH_PREFIX)')
     expect((await post('/shop/billing', 'x-forwarded-for: 192.0.2.1\r\n'))[1]).not.toContain('/orders/billing')
-    for (const path of ['/healthz', '/readyz']) {
-      const head = await curl(['--head', `${base}${path}`])
-      expect([head.status, head.body]).toEqual([200, ''])
-    }
+    for (const path of ['/healthz', '/readyz']) expect((await curl(['--head', `${base}${path}`])).status).toBe(200)
     expect((await curl(['--head', `${base}/orders/billing`])).status).toBe(405)
   })
 

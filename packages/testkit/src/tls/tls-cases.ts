@@ -168,7 +168,9 @@ function credentials(bench: TlsBench, { logins = ONE_LOGIN }: TlsCasesSettings):
     await bench.roundTrip(bench.server.urls[0], { tlsCaFile: caFile, password: { file } })
   })
 
-  test('reads the password and the certificate files again at each reconnect', { timeout: 2 * RESTART_MS }, async () => {
+  test('reads the password and the certificate files again at each reconnect', {
+    timeout: 2 * RESTART_MS,
+  }, async () => {
     const counted = countedPassword(bench.password)
     const { transport } = bench.open(bench.server.urls[0], {
       tlsCaFile: bench.certificates.caFile,
