@@ -60,6 +60,9 @@ export class AmqpConsumerDriver implements ConsumerDriver {
   }
 
   get waitingFor(): string {
+    const { length } = this.#spec.topics
+    if (length > 1 && this.#groups.length > 0 && !this.#joined)
+      return `the group's queues and partitions of topic ${this.#groups.length} of ${length}, which are joined one after the other: many topics need a larger connectTimeoutMs`
     return this.#connection === undefined
       ? 'the broker to accept the connection'
       : "the group's queues and the assignment of its partitions"

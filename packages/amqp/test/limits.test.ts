@@ -56,6 +56,19 @@ test(
 )
 
 test(
+  'a loop over many topics that has too little time to join them says how far it has come',
+  async () => {
+    const transport = opened((await limited()).url)
+    const topics = Array.from({ length: 100 }, () => uniqueName('many'))
+    await expect(transport.consumer(topics, { group: 'g', connectTimeoutMs: 500 }).init()).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringMatching(/waited for .* topic \d+ of 100, .* connectTimeoutMs/),
+    })
+  },
+  LONG,
+)
+
+test(
   "a virtual host's max-queues: RESOURCE_EXHAUSTED with the server's own words, for topics and groups",
   async () => {
     const vhost = await limited()

@@ -130,7 +130,7 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
     return new StreamError(
       `${subject} was not ready within ${connectTimeoutMs} ms (connectTimeoutMs)${waited}${reason}`,
       {
-        code: last === undefined || last.code === 'UNKNOWN' ? 'UNAVAILABLE' : last.code,
+        code: last?.code === 'RESOURCE_EXHAUSTED' ? last.code : 'UNAVAILABLE',
         retryable: true,
         transport,
         topic,

@@ -196,6 +196,36 @@ describe('requests that can not be', () => {
     expect((await curl(['-d', '1', ...JSON_TYPE, `${base}/orders/billing`])).status).toBe(204)
   })
 
+  it('come by any form of a request target that means the path; other slashes are another path', async () => {
+    await using bed = new Bed()
+    const transport = await bed.open()
+    const values: unknown[] = []
+    await consume(transport, 'orders', 'billing', (message) => void values.push(message.value))
+    const { base } = transport
+    const authority = new URL(base).host
+    const post = async (target: string, headers = '') => {
+      const text = await raw(
+        base,
+        `POST ${target} HTTP/1.1\r\nhost: ${authority}\r\n${headers}connection: close\r\ncontent-length: 1\r\n\r\n1`,
+      )
+      return [Number(text.slice(9, 12)), text] as const
+    }
+    for (const target of [`http://${authority}/orders/billing`, '/%6Frders/bill%69ng', '/%6frders/billing?x=%2F'])
+      expect((await post(target))[0], target).toBe(204)
+    expect(values).toEqual([1, 1, 1])
+    for (const target of ['/orders/billing/', '//orders/billing', '/orders//billing', '/orders/']) {
+      const [status, text] = await post(target)
+      expect(status, target).toBe(404)
+      expect(text).toContain(`did you mean ${target === '/orders/' ? '/orders' : '/orders/billing'}?`)
+    }
+    for (const target of ['/orders%2Fbilling', '/%', 'orders/billing', 'http://'])
+      expect([400, 404], target).toContain((await post(target))[0])
+    expect((await post('/shop/billing'))[1]).toContain('there is /orders/billing; a prefix (STREAMSWITCH_PREFIX)')
+    expect((await post('/shop/billing', 'x-forwarded-for: 192.0.2.1\r\n'))[1]).not.toContain('/orders/billing')
+    for (const path of ['/healthz', '/readyz']) expect((await curl(['--head', `${base}${path}`])).status).toBe(200)
+    expect((await curl(['--head', `${base}/orders/billing`])).status).toBe(405)
+  })
+
   it('are refused when they are too large: by their length, while they stream, and by their headers', async () => {
     await using bed = new Bed()
     const transport = await bed.open({ maxPayloadBytes: 2_000, maxRequestBytes: 4_000 })

@@ -1,4 +1,7 @@
+import { once } from 'node:events'
 import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type StreamError, Transport } from '@streamswitch/core'
@@ -15,6 +18,24 @@ beforeAll(async () => {
 })
 
 afterAll(() => certificates?.remove())
+
+describe('a redirect', () => {
+  it('is not followed, and the error names where it leads, without the query', async () => {
+    await using bed = new Bed()
+    const server = createServer((_request, response) => {
+      response.writeHead(308, { location: '/elsewhere/orders?token=secret' }).end()
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const error: unknown = await (await bed.open({}, base))
+      .producer('orders')
+      .send(1)
+      .catch((thrown: unknown) => thrown)
+    expect(error).toMatchObject({ message: expect.stringContaining(`redirects to ${base}/elsewhere/orders, `) })
+    expect(String(error)).not.toContain('secret')
+    server.close()
+  })
+})
 
 describe('TLS', () => {
   it('serves and sends over TLS; who trusts another authority, or none, is told so at once', async () => {

@@ -1,7 +1,8 @@
 import { inspect } from 'node:util'
-import { StreamError } from '@streamswitch/core'
+import { StreamError, Transport } from '@streamswitch/core'
 import { describe, expect, test } from 'vitest'
 import { classifyError } from '../src/errors.js'
+import redis from '../src/index.js'
 
 /** Texts as Redis 8.0, Node.js 20 and ioredis 6.0 produce them. */
 const TABLE: readonly (readonly [text: string, code: string, retryable: boolean, nodeCode?: string])[] = [
@@ -76,4 +77,16 @@ describe('native errors', () => {
   test('what is no error at all', () => {
     expect(classifyError('odd', 'send')).toMatchObject({ code: 'UNKNOWN', message: 'send failed: odd' })
   })
+})
+
+test('options below the name of the adapter are typed where producers are made, and checked', () => {
+  const transport = new Transport(redis, 'redis://127.0.0.1:6379', { environment: {} })
+  expect(() =>
+    transport.producer('orders', {
+      redis: {
+        // @ts-expect-error: the compiler finds it as well
+        publisherNam: 'billing',
+      },
+    }),
+  ).toThrow("did you mean 'publisherName'?")
 })

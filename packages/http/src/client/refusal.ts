@@ -100,7 +100,9 @@ export function refusalOfResponse(
   body: unknown,
   { url, topic, reply }: Awaited,
 ): Refusal {
-  const problem = { ...(isObject(body) ? body : {}), ...foreignDetail(body), status }
+  const target = status >= 300 && status < 400 ? redirectTarget(headers, url) : undefined
+  const redirect = target === undefined ? {} : { title: `redirects to ${target}, which is not followed: send there` }
+  const problem = { ...(isObject(body) ? body : {}), ...foreignDetail(body), ...redirect, status }
   const refusal = refusalOfProblem(problem, url, topic, readRetryAfter(headers))
   const ours = 'retryable' in problem && typeof problem.retryable === 'boolean'
   if (!reply || ours || LATER.has(status)) return refusal
@@ -119,6 +121,13 @@ function foreignDetail(body: unknown): { readonly detail?: string } {
   const said = [body.message, isObject(body.error) ? body.error.message : body.error, body.error_description]
   const texts = said.filter((one) => typeof one === 'string' && one !== '')
   return texts.length === 0 ? {} : { detail: [...new Set(texts)].join(': ') }
+}
+
+/** Where a response redirects to (RFC 9110, section 10.2.2), without what may be a secret in it. */
+function redirectTarget({ location }: IncomingHttpHeaders, url: string): string | undefined {
+  if (typeof location !== 'string' || !URL.canParse(location, url)) return undefined
+  const { protocol, host, pathname } = new URL(location, url)
+  return /^https?:$/.test(protocol) ? `${protocol}//${host}${pathname}` : undefined
 }
 
 /** A problem: the body of a response, or a line of a batch's. What isn't of ours is filled in by its status. */

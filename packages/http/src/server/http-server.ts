@@ -13,6 +13,7 @@ import { ConnectionTable } from './connection-table.js'
 import type { Hub } from './hub.js'
 import type { ListenCertificates } from './listen-certificates.js'
 import type { ListenToken, TokenVerdict } from './listen-token.js'
+import { normalTarget } from './request-target.js'
 import { handleGet, handlePost } from './requests.js'
 
 export interface ServerSettings {
@@ -43,6 +44,7 @@ export function makeServer(hub: Hub, settings: ServerSettings): FastifyInstance 
     bodyLimit: settings.maxRequestBytes,
     clientErrorHandler: (error, socket) => answerBrokenRequest(error, socket, connections),
     exposeHeadRoutes: false,
+    rewriteUrl: (request) => normalTarget(request.url ?? ''),
     logger: false,
   })
   // Bodies are the payloads, byte for byte, whatever their type.
@@ -65,11 +67,15 @@ export function makeServer(hub: Hub, settings: ServerSettings): FastifyInstance 
     if (typeof verdict === 'string') proceed(verdict)
     else verdict.then(proceed, () => refuse(request, reply, problems.internal()))
   })
-  app.get('/healthz', (_request, reply) => void reply.send({ status: 'ok' }))
-  app.get(
-    '/readyz',
-    (_request, reply) => void (hub.ready ? reply.send({ status: 'ready' }) : sendProblem(reply, problems.closing())),
-  )
+  // What GET answers, without its body.
+  const method = ['GET', 'HEAD']
+  app.route({ method, url: '/healthz', handler: (_request, reply) => void reply.send({ status: 'ok' }) })
+  app.route({
+    method,
+    url: '/readyz',
+    handler: (_request, reply) =>
+      void (hub.ready ? reply.send({ status: 'ready' }) : sendProblem(reply, problems.closing())),
+  })
   app.post('/*', (request, reply) => handlePost(hub, settings, request, reply))
   app.get('/*', (request, reply) => handleGet(hub, settings, request, reply))
   app.setNotFoundHandler((_request, reply) => {
@@ -140,7 +146,7 @@ function isCertified(socket: Socket): boolean {
 }
 
 function isHealth({ method, url }: FastifyRequest): boolean {
-  return method === 'GET' && (url === '/healthz' || url === '/readyz')
+  return (method === 'GET' || method === 'HEAD') && (url === '/healthz' || url === '/readyz')
 }
 
 function problemOfVerdict(verdict: TokenVerdict): Problem | undefined {

@@ -87,6 +87,13 @@ export class Hub {
       : { topic: segments.at(-2) ?? last, group: last, inboxes: [] }
   }
 
+  /** Every path of a group, `/base/topic/group`. */
+  paths(): string[] {
+    return [...this.#topics].flatMap(([topicPath, groups]) =>
+      [...groups.keys()].map((group) => `${topicPath}/${group}`),
+    )
+  }
+
   /** Every loop takes messages. */
   get ready(): boolean {
     return [...this.#topics.values()].every((groups) =>

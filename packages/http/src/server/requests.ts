@@ -1,4 +1,4 @@
-import { isStreamError } from '@streamswitch/core/driver'
+import { isLoopback, isStreamError } from '@streamswitch/core/driver'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { fromRequest, type InboundRecord } from '../message.js'
 import { BATCH_TYPE, BATCH_TYPE_FAMILY, decodeBatch } from '../wire/batch-frames.js'
@@ -10,15 +10,22 @@ import { Gathering, toProblem } from './gathering.js'
 import type { GroupInbox } from './group-inbox.js'
 import type { Destination, Hub } from './hub.js'
 import { exchangeOf, noteRequest } from './reply-exchanges.js'
+import { withoutEmptySegments } from './request-target.js'
 import { inSlices } from './slices.js'
 
 const EMPTY = Buffer.alloc(0)
 
-/** What of a request's limits is needed here. */
+/** What of a server's settings is needed here. */
 export interface RequestLimits {
   readonly maxPayloadBytes: number
   readonly maxRequestBytes: number
+  /** Set where clients must show a token. */
+  readonly token: unknown
+  readonly tls: { readonly asksClients: boolean } | undefined
 }
+
+/** Headers by which proxies say that they speak for somebody else. */
+const FORWARDED = ['forwarded', 'via', 'x-forwarded-for', 'x-real-ip'] as const
 
 /** A message, or a batch of them, for a topic or one group of it. */
 export function handlePost(hub: Hub, limits: RequestLimits, request: FastifyRequest, reply: FastifyReply): void {
@@ -26,7 +33,7 @@ export function handlePost(hub: Hub, limits: RequestLimits, request: FastifyRequ
 }
 
 function takePost(hub: Hub, limits: RequestLimits, request: FastifyRequest, reply: FastifyReply): void {
-  const destination = findDestination(hub, request, reply)
+  const destination = findDestination(hub, limits, request, reply)
   if (destination === undefined) return
   const body = Buffer.isBuffer(request.body) ? request.body : EMPTY
   // Others were refused before the body was read.
@@ -106,7 +113,7 @@ function pathOf(request: FastifyRequest): string {
 }
 
 function takeGet(hub: Hub, limits: RequestLimits, request: FastifyRequest, reply: FastifyReply): void {
-  const destination = findDestination(hub, request, reply)
+  const destination = findDestination(hub, limits, request, reply)
   if (destination === undefined) return
   if (!destination.inboxes.every((inbox) => inbox.members.some((member) => member.takesGet))) {
     reply.header('allow', 'POST')
@@ -131,13 +138,31 @@ function takeGet(hub: Hub, limits: RequestLimits, request: FastifyRequest, reply
   }
 }
 
-function findDestination(hub: Hub, request: FastifyRequest, reply: FastifyReply): Destination | undefined {
-  const destination = hub.find(pathOf(request))
-  if (destination === undefined) sendProblem(reply, problems.noSuchPath())
-  else if (destination.inboxes.length === 0)
-    sendProblem(reply, problems.noSuchGroup(destination.topic, destination.group))
-  else return destination
+function findDestination(
+  hub: Hub,
+  limits: RequestLimits,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Destination | undefined {
+  const path = pathOf(request)
+  const destination = hub.find(path)
+  if (destination !== undefined && destination.inboxes.length > 0) return destination
+  const meant = withoutEmptySegments(path)
+  // An existing path of the same segments: what the caller could find out by asking for it.
+  if (meant !== path && (hub.find(meant)?.inboxes.length ?? 0) > 0) sendProblem(reply, problems.otherPath(meant))
+  else {
+    const paths = maySeePaths(limits, request) ? hub.paths() : undefined
+    if (destination === undefined || path.endsWith('/') || path.startsWith('//'))
+      sendProblem(reply, problems.noSuchPath(paths))
+    else sendProblem(reply, problems.noSuchGroup(destination.topic, destination.group, paths))
+  }
   return undefined
+}
+
+/** The names of topics and groups are for callers who have proved themselves, and for this machine's own processes. */
+function maySeePaths({ token, tls }: RequestLimits, { raw, headers }: FastifyRequest): boolean {
+  if (token !== undefined || tls?.asksClients === true) return true
+  return isLoopback(raw.socket.remoteAddress ?? '') && FORWARDED.every((name) => headers[name] === undefined)
 }
 
 function answerOne(

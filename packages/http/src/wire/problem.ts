@@ -58,18 +58,27 @@ export const problems = {
     retryable: false,
   }),
   /** Retryable: the loop may be starting up. */
-  noSuchGroup: (topic: string, group: string | undefined): Problem => ({
+  noSuchGroup: (topic: string, group: string | undefined, paths?: readonly string[]): Problem => ({
     status: 404,
     title:
       group === undefined ? `No loop here consumes '${topic}'` : `No loop of group '${group}' here consumes '${topic}'`,
+    detail: listed(paths),
     code: 'NOT_FOUND',
     retryable: true,
   }),
-  noSuchPath: (): Problem => ({
+  noSuchPath: (paths?: readonly string[]): Problem => ({
     status: 404,
     title: 'There is nothing at this path: messages go to /topic or /topic/group',
+    detail: listed(paths),
     code: 'NOT_FOUND',
     retryable: true,
+  }),
+  /** Not retryable: the path that was meant is there. */
+  otherPath: (meant: string): Problem => ({
+    status: 404,
+    title: `There is nothing at this path; did you mean ${meant}?`,
+    code: 'NOT_FOUND',
+    retryable: false,
   }),
   wrongMethod: (allowed: string): Problem => ({
     status: 405,
@@ -132,6 +141,17 @@ export const problems = {
   }),
   internal: (): Problem => ({ status: 500, title: 'The server failed', code: 'UNKNOWN', retryable: true }),
 } as const
+
+/** Maximum number of paths that a 404 lists. */
+const MAX_LISTED = 20
+
+/** @param paths - `undefined` where the caller may not see them. */
+function listed(paths: readonly string[] | undefined): string | undefined {
+  if (paths === undefined) return undefined
+  if (paths.length === 0) return 'no loop is open here'
+  const more = paths.length > MAX_LISTED ? ` and ${paths.length - MAX_LISTED} more` : ''
+  return `there is ${paths.slice(0, MAX_LISTED).join(', ')}${more}; a prefix (STREAMSWITCH_PREFIX) is part of the path`
+}
 
 export interface FailedAttempt {
   readonly attempt: number

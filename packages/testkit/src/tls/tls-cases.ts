@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { copyFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { inspect } from 'node:util'
 import { type AdapterDefinition, type ErrorCode, type Logger, Transport } from '@streamswitch/core'
@@ -168,7 +168,9 @@ function credentials(bench: TlsBench, { logins = ONE_LOGIN }: TlsCasesSettings):
     await bench.roundTrip(bench.server.urls[0], { tlsCaFile: caFile, password: { file } })
   })
 
-  test('asks for the password again at each reconnect', { timeout: 2 * RESTART_MS }, async () => {
+  test('reads the password and the certificate files again at each reconnect', {
+    timeout: 2 * RESTART_MS,
+  }, async () => {
     const counted = countedPassword(bench.password)
     const { transport } = bench.open(bench.server.urls[0], {
       tlsCaFile: bench.certificates.caFile,
@@ -182,6 +184,8 @@ function credentials(bench: TlsBench, { logins = ONE_LOGIN }: TlsCasesSettings):
     const running = loop.run()
     const before = counted.asked
     const reconnected = new Promise<void>((resolve) => loop.on('ready', () => resolve()))
+    // The server comes back with a certificate of another authority.
+    await bench.replaceCertificates()
     await bench.server.restart()
     await within(producer.send('again'), 'a message after the restart', RESTART_MS)
     await within(reconnected, 'the loop to connect again', RESTART_MS)
@@ -223,6 +227,13 @@ class TlsBench {
   async start(): Promise<void> {
     this.#certificates = await makeCertificates()
     this.#server = await this.#settings.serve(this.#certificates)
+  }
+
+  /** Other authorities, certificates and keys in the files that there are. */
+  async replaceCertificates(): Promise<void> {
+    await using others = await makeCertificates()
+    for (const name of ['caFile', 'certFile', 'keyFile', 'keyStoreFile'] as const)
+      await copyFile(others[name], this.certificates[name])
   }
 
   async stop(): Promise<void> {
