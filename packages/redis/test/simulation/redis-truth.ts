@@ -8,6 +8,9 @@ import type { ScriptedGroup, ScriptedStream } from './scripted-stream.js'
 /** Calls and turns of a calm member take no longer than this on top of its heartbeats, in milliseconds. */
 const CALM_MS = 1_000
 
+/** When most can go wrong: a member has just been given entries or a lease, or has given one back. */
+export type Moment = 'read' | 'taken' | 'given back'
+
 /** The lease of a partition, as it was after the last command. */
 interface Lease {
   token: string
@@ -20,12 +23,16 @@ interface Lease {
   settled: number
 }
 
-/** A lease that was taken, by its token. */
+/** A lease that was taken. */
 interface Taken {
-  readonly process: SimulatedProcess
-  readonly partition: number
   /** The process has given it back, or the answer that says that it is another's has arrived. */
   told: boolean
+}
+
+interface TruthSettings {
+  readonly group: string
+  readonly heartbeatMs: number
+  readonly moment: (moment: Moment, process: SimulatedProcess, partition: number) => void
 }
 
 /** Who owns what, by the keys of the scripted server; and whether each command may change what it changes. */
@@ -35,7 +42,9 @@ export class RedisTruth implements GroundTruth, BrokerEvents {
   readonly #group: string
   readonly #heartbeatMs: number
   readonly #leases: readonly Lease[]
+  /** By partition and token: a member that takes several at once gets the same token for each. */
   readonly #taken = new Map<string, Taken>()
+  readonly #leaseKeys: ReadonlyMap<string, number>
   /** The last token of a process in each partition. */
   readonly #lastTokens = new Map<SimulatedProcess, Map<number, string>>()
   readonly #owners = new Map<string, SimulatedProcess>()
@@ -44,12 +53,15 @@ export class RedisTruth implements GroundTruth, BrokerEvents {
   readonly #readTooLate = new Map<SimulatedProcess, Set<string>>()
   broker: ScriptedBroker | undefined
   ledger: Ledger | undefined
+  readonly #moment: (moment: Moment, process: SimulatedProcess, partition: number) => void
 
-  constructor(world: World, partitions: readonly Partition[], group: string, heartbeatMs: number) {
+  constructor(world: World, partitions: readonly Partition[], { group, heartbeatMs, moment }: TruthSettings) {
     this.#world = world
     this.#partitions = partitions
     this.#group = group
+    this.#moment = moment
     this.#heartbeatMs = heartbeatMs
+    this.#leaseKeys = new Map(partitions.map(({ lease }, index) => [lease, index]))
     this.#leases = partitions.map(() => ({
       token: '',
       owner: '',
@@ -85,7 +97,8 @@ export class RedisTruth implements GroundTruth, BrokerEvents {
 
   isUnaware(process: SimulatedProcess, partition: number): boolean {
     const token = this.#lastTokens.get(process)?.get(partition)
-    return token !== undefined && this.#taken.get(token)?.told === false && this.#lease(partition).token !== token
+    const told = this.#taken.get(`${partition} ${token}`)?.told
+    return told === false && this.#lease(partition).token !== token
   }
 
   canRead(process: SimulatedProcess): boolean {
@@ -145,8 +158,8 @@ export class RedisTruth implements GroundTruth, BrokerEvents {
   hashChanged(key: string, by: Execution | undefined): void {
     const attempts = this.#partitions.findIndex((partition) => partition.attempts === key)
     if (attempts >= 0 && by !== undefined) this.#mustHold(by, attempts, 'noted attempts in')
-    const partition = this.#partitions.findIndex(({ lease }) => lease === key)
-    if (partition < 0) return
+    const partition = this.#leaseKeys.get(key)
+    if (partition === undefined) return
     const before = this.#lease(partition)
     const hash = this.broker?.store.hash(key)
     const value = (field: string): string => hash?.get(field) ?? ''
@@ -178,21 +191,32 @@ export class RedisTruth implements GroundTruth, BrokerEvents {
     const late = this.#readTooLate.get(by.process) ?? new Set<string>()
     this.#readTooLate.set(by.process, late)
     const owns = this.isOwner(by.process, partition)
+    if (owns && ids.length > 0) this.#moment('read', by.process, partition)
     for (const id of ids) {
       if (owns) late.delete(`${partition} ${id}`)
       else late.add(`${partition} ${id}`)
     }
   }
 
-  answered(by: Execution, reply: Reply): (() => void) | undefined {
-    if (!saysFenced(reply)) return undefined
-    const stale = by.command
-      .map((argument) => [argument, this.#taken.get(argument)] as const)
-      .filter(([token, taken]) => taken !== undefined && this.#lease(taken.partition).token !== token)
+  answered({ command }: Execution, reply: Reply): (() => void) | undefined {
+    const stale = this.#refused(command, reply).flatMap((partition) =>
+      command
+        .filter((word) => word !== this.#lease(partition).token)
+        .map((word) => this.#taken.get(`${partition} ${word}`))
+        .filter((taken) => taken !== undefined),
+    )
     if (stale.length === 0) return undefined
     return () => {
-      for (const [, taken] of stale) if (taken !== undefined) taken.told = true
+      for (const taken of stale) taken.told = true
     }
+  }
+
+  /** The partitions of which a reply says that a token of the command is of no use any more. */
+  #refused(command: readonly string[], reply: Reply): number[] {
+    const list = Array.isArray(reply) ? (reply as readonly Reply[])[0] : [reply]
+    if (!Array.isArray(list) || !list.includes('fenced')) return []
+    const partitions = command.map((word) => this.#leaseKeys.get(word)).filter((partition) => partition !== undefined)
+    return partitions.filter((_, index) => list[index] === 'fenced')
   }
 
   // What a command may do.
@@ -209,18 +233,20 @@ export class RedisTruth implements GroundTruth, BrokerEvents {
     if (Number(epoch) <= lease.highestEpoch)
       this.#world.violate(`the epoch of partition ${partition} fell from ${lease.highestEpoch} to ${epoch}`)
     lease.highestEpoch = Math.max(lease.highestEpoch, Number(epoch))
-    this.#taken.set(token, { process, partition, told: false })
+    this.#taken.set(`${partition} ${token}`, { told: false })
     const tokens = this.#lastTokens.get(process) ?? new Map<number, string>()
     tokens.set(partition, token)
     this.#lastTokens.set(process, tokens)
+    this.#moment('taken', process, partition)
   }
 
   #givenBack(by: Execution, partition: number): void {
     const { token } = this.#lease(partition)
     this.#mustHold(by, partition, 'gave back')
-    const taken = this.#taken.get(token)
+    const taken = this.#taken.get(`${partition} ${token}`)
     if (taken !== undefined) taken.told = true
     this.#world.log(by.process.name, `gives partition ${partition} back`)
+    this.#moment('given back', by.process, partition)
   }
 
   /** Where the group is to begin if it is lost. */
@@ -246,14 +272,6 @@ export class RedisTruth implements GroundTruth, BrokerEvents {
   #lease(partition: number): Lease {
     return this.#leases[partition] as Lease
   }
-}
-
-/** A reply by which a member learns that a token of its is of no use any more. */
-function saysFenced(reply: Reply): boolean {
-  if (reply === 'fenced') return true
-  if (!Array.isArray(reply)) return false
-  const [owners] = reply as readonly Reply[]
-  return Array.isArray(owners) && owners.includes('fenced')
 }
 
 function isUpTo(id: string, position: string): boolean {

@@ -5,7 +5,7 @@ import type { Incarnation } from '../../src/incarnations.js'
 import { type Partition, partitionsOf } from '../../src/keys.js'
 import type { RedisSettings } from '../../src/options.js'
 import type { LuaEngine } from './lua-engine.js'
-import { RedisTruth } from './redis-truth.js'
+import { type Moment, RedisTruth } from './redis-truth.js'
 import { ScriptedBroker } from './scripted-broker.js'
 import type { ScriptedClient } from './scripted-client.js'
 import { parseId } from './scripted-stream.js'
@@ -15,6 +15,8 @@ const GROUP = 'g'
 const TOPIC = 't'
 /** In so many of a hundred cases something else happens to the server when messages are produced. */
 const MISCHIEF_PERCENT = 4
+/** In so many of a hundred cases a fault happens at the moment when most can go wrong. */
+const WORST_PERCENT = 3
 /** The server finds out so late, at most, that a process is gone, in milliseconds. */
 const LATE_MS = 15_000
 
@@ -70,7 +72,11 @@ class RedisRun implements ProtocolRun {
       role: 'topic',
     } as ConsumerSpec['topics'][number]
     this.#streams = partitionsOf(this.#topic, this.partitions, GROUP)
-    this.#truth = new RedisTruth(world, this.#streams, GROUP, this.#settings.heartbeatMs)
+    this.#truth = new RedisTruth(world, this.#streams, {
+      group: GROUP,
+      heartbeatMs: this.#settings.heartbeatMs,
+      moment: (moment, process, at) => this.#worstOf(moment, process, at),
+    })
     this.#broker = new ScriptedBroker(world, engine, this.#truth)
     this.#ledger = keepLedger(this.#truth, this.partitions)
     this.#truth.broker = this.#broker
@@ -128,11 +134,7 @@ class RedisRun implements ProtocolRun {
     if (clients.length === 0) return
     const chosen = random.chance(50) ? clients : [random.pick(clients)]
     if (random.chance(35)) {
-      const ms = random.between(500, LATE_MS)
-      this.#world.log(process.name, `${chosen.length} of its connections hold everything back for ${ms} ms`)
-      process.calmSince = Math.max(process.calmSince, this.#world.now + ms + this.#settings.callTimeoutMs)
-      for (const client of chosen) client.stall(ms)
-      return
+      return this.#stall(process, chosen, random.between(500, LATE_MS))
     }
     const soon = (): number => (random.chance(60) ? random.between(0, 20) : random.between(100, LATE_MS))
     for (const client of chosen) {
@@ -155,6 +157,41 @@ class RedisRun implements ProtocolRun {
     this.#broker.restart(downMs)
   }
 
+  /** A fault at the moment when most can go wrong. */
+  #worstOf(moment: Moment, process: SimulatedProcess, partition: number): void {
+    const { random, clock, outside, faulty } = this.#world
+    if (!faulty || !random.chance(WORST_PERCENT)) return
+    clock.schedule(random.between(0, 20), outside, () => {
+      if (moment === 'given back') {
+        if (this.#rare === 'clock') this.#setClock(random.between(-3_000, -1))
+      } else if (moment === 'taken' || random.chance(70)) {
+        const clients = this.#truth.clientsOf(process).filter((client) => client.usable)
+        const { leaseMs } = this.#settings
+        // Until about when others take over, or for long.
+        this.#stall(process, clients, random.between(leaseMs / 2, random.chance(60) ? leaseMs * 1.25 : LATE_MS))
+      } else {
+        this.#deleteGroup(partition)
+      }
+    })
+  }
+
+  #stall(process: SimulatedProcess, clients: readonly ScriptedClient[], ms: number): void {
+    this.#world.log(process.name, `${clients.length} of its connections hold everything back for ${ms} ms`)
+    process.calmSince = Math.max(process.calmSince, this.#world.now + ms + this.#settings.callTimeoutMs)
+    for (const client of clients) client.stall(ms)
+  }
+
+  #setClock(ms: number): void {
+    this.#world.log('broker', `its clock is set by ${ms} ms`)
+    this.#broker.moveClock(ms)
+  }
+
+  #deleteGroup(partition: number): void {
+    this.#world.log('broker', `the group of partition ${partition} is deleted`)
+    this.#truth.groupLost(partition)
+    this.#broker.store.execute(['XGROUP', 'DESTROY', this.#streamOf(partition), GROUP])
+  }
+
   /** What others do to a server. */
   #mischief(partition: number): void {
     const { random } = this.#world
@@ -167,16 +204,11 @@ class RedisRun implements ProtocolRun {
         store.execute(['DEL', lease])
         break
       case 'group':
-        log(`the group of partition ${partition} is deleted`)
-        this.#truth.groupLost(partition)
-        store.execute(['XGROUP', 'DESTROY', stream, GROUP])
+        this.#deleteGroup(partition)
         break
-      case 'clock': {
-        const ms = random.between(-3_000, 3_000)
-        log(`its clock is set by ${ms} ms`)
-        this.#broker.moveClock(ms)
+      case 'clock':
+        this.#setClock(random.between(-3_000, 3_000))
         break
-      }
       case 'scripts':
         log('its scripts are forgotten')
         this.#broker.forgetScripts()

@@ -14,6 +14,8 @@ const CONNECT_TIMEOUT_MS = 10_000
 const CLOSE_MS = 5_000
 /** Acks get at least this long after the handlers have ended. */
 const SETTLE_MS = 500
+/** So many of a hundred handlings follow one that failed. */
+const NOTED_PERCENT = 10
 
 /** Where a delivery is in its partition. */
 export type OffsetOf = (delivery: Delivery) => number
@@ -175,11 +177,7 @@ export class SimulatedMember {
     const { ledger, process, handlerMs, offsetOf } = this.#settings
     const { partition } = held.assignment
     ledger.started(process, partition)
-    // What may have ended a process is on record before it is tried again; an owner of before may no longer write it.
-    if (delivery.suspect)
-      void driver()
-        .attempts?.starting(held.assignment, delivery, 1)
-        .catch(() => {})
+    this.#noteAttempt(held, delivery, driver())
     const timer = setTimeout(() => {
       held.running = undefined
       ledger.handled(partition, offsetOf(delivery))
@@ -193,6 +191,13 @@ export class SimulatedMember {
       held.room?.()
       held.room = undefined
     }
+  }
+
+  /** A start that may end the process, or that follows a failed one, is put on record. A late record does no harm where it is refused. */
+  #noteAttempt({ assignment }: Held, delivery: Delivery, { attempts }: ConsumerDriver): void {
+    if (attempts === undefined) return
+    if (!delivery.suspect && !this.#settings.world.random.chance(NOTED_PERCENT)) return
+    attempts.starting(assignment, delivery, 1).catch(() => {})
   }
 
   /** Commits or acks what is done, after the driver's interval. */
