@@ -155,6 +155,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'consumer.ts',
     fence: 'if (!this.#over) return connection',
     without: 'if (connection !== undefined) return connection',
-    seed: 444,
+    seed: 618,
   },
 ]
