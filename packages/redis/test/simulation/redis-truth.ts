@@ -48,6 +48,7 @@ export class RedisTruth implements GroundTruth, BrokerEvents {
   /** The last token of a process in each partition. */
   readonly #lastTokens = new Map<SimulatedProcess, Map<number, string>>()
   readonly #owners = new Map<string, SimulatedProcess>()
+  readonly #disturbedUntil = new Map<SimulatedProcess, number>()
   readonly #clients = new Map<SimulatedProcess, Set<ScriptedClient>>()
   /** Entries that a process has read when the partition was another's, as partition and id. */
   readonly #readTooLate = new Map<SimulatedProcess, Set<string>>()
@@ -77,6 +78,12 @@ export class RedisTruth implements GroundTruth, BrokerEvents {
     this.#owners.set(owner, process)
   }
 
+  /** Nothing can be expected of a process for so long. */
+  disturbed(process: SimulatedProcess, ms: number): void {
+    const until = this.#world.now + ms + this.noticeMs()
+    this.#disturbedUntil.set(process, Math.max(this.#disturbedUntil.get(process) ?? 0, until))
+  }
+
   connected(process: SimulatedProcess, client: ScriptedClient): void {
     const clients = this.#clients.get(process) ?? new Set()
     clients.add(client)
@@ -102,6 +109,7 @@ export class RedisTruth implements GroundTruth, BrokerEvents {
   }
 
   canRead(process: SimulatedProcess): boolean {
+    if (this.#world.now < (this.#disturbedUntil.get(process) ?? 0)) return false
     const clients = this.clientsOf(process).filter((client) => !client.ended)
     return clients.length > 0 && clients.every((client) => client.usable)
   }

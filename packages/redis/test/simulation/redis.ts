@@ -177,7 +177,7 @@ class RedisRun implements ProtocolRun {
 
   #stall(process: SimulatedProcess, clients: readonly ScriptedClient[], ms: number): void {
     this.#world.log(process.name, `${clients.length} of its connections hold everything back for ${ms} ms`)
-    process.calmSince = Math.max(process.calmSince, this.#world.now + ms + this.#settings.callTimeoutMs)
+    this.#truth.disturbed(process, ms + this.#settings.callTimeoutMs)
     for (const client of clients) client.stall(ms)
   }
 

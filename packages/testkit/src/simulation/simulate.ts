@@ -112,8 +112,8 @@ class Simulation {
     this.#world.log('simulation', 'no more faults')
     this.#world.faulty = false
     for (const { process } of this.#members) {
-      process.slowUntil = 0
       if (process.frozen) this.#thaw(process)
+      process.slowUntil = 0
     }
     if (this.#remaining === 0) this.join(1)
     for (let partition = 0; partition < this.#run.partitions; partition += 1) this.#run.produce(partition)
