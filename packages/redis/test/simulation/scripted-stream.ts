@@ -29,7 +29,7 @@ export function parseId(text: string, missing = 0): EntryId {
 }
 
 /** Where a range begins or ends, and whether that id is part of it. */
-export function parseBound(text: string): { readonly id: EntryId; readonly exclusive: boolean } {
+function parseBound(text: string): { readonly id: EntryId; readonly exclusive: boolean } {
   if (text === '-') return { id: FIRST_ID, exclusive: false }
   if (text === '+') return { id: LAST_ID, exclusive: false }
   const exclusive = text.startsWith('(')
