@@ -79,8 +79,8 @@ export class RedisConsumerDriver implements ConsumerDriver {
   async open(signal: AbortSignal): Promise<void> {
     const { settings } = this.#connector
     const lost = (error: unknown): void => this.#lose(error)
-    this.#connection = await this.#connector.connectChecked({ role: 'consumer', lost }, signal)
-    this.#blocking = await this.#connector.connect({ role: 'waiter', lost, blockMs: BLOCK_MS }, signal)
+    this.#connection = this.#wanted(await this.#connector.connectChecked({ role: 'consumer', lost }, signal))
+    this.#blocking = this.#wanted(await this.#connector.connect({ role: 'waiter', lost, blockMs: BLOCK_MS }, signal))
     this.#wakeUp = new WakeUp(this.#blocking, this.#connection, this.#spec.brokerGroup)
     await this.#wakeUp.open()
     const setup = new GroupSetup(this.#connection, this.#spec, this.#incarnation, this.#sink)
@@ -100,6 +100,13 @@ export class RedisConsumerDriver implements ConsumerDriver {
       ? new LeaseMembership(context, settings, this.#spec, setup, this.#incarnation.id, this.#partitions, lost)
       : new SharedMembership(context, settings, setup, this.#partitions, lost)
     await this.#membership.join()
+  }
+
+  /** Throws for a connection that was made while this driver was being closed: nobody else would close it. */
+  #wanted(connection: Connection): Connection {
+    if (!this.#over) return connection
+    connection.close()
+    throw new Error('Connection is closed.')
   }
 
   async ack(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {

@@ -67,6 +67,8 @@ else
   if outside then return outside end
 end
 redis.call('XGROUP', 'CREATE', stream, group, start, 'MKSTREAM')
+-- What a present owner has in hand isn't pending any more: it must begin again, and its last entry is no position.
+if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('HSET', KEYS[2], 'stray', '1') end
 return outcome
 `)
 
@@ -111,7 +113,7 @@ end
 for index = 1, count do
   local stream, key, token = KEYS[index * 2 - 1], KEYS[index * 2], ARGV[5 + index]
   foreign[index] = ''
-  local lease = redis.call('HMGET', key, 'owner', 'until', 'token')
+  local lease = redis.call('HMGET', key, 'owner', 'until', 'token', 'stray')
   if token ~= '' and lease[3] ~= token then
     owners[index] = '${FENCED}'
   elseif token ~= '' then
@@ -122,6 +124,8 @@ for index = 1, count do
       if pending[1] > 0 then
         position = predecessor(pending[2])
         foreign[index] = foreignIn(stream, pending[4])
+      elseif lease[4] then
+        position = ''
       end
       if position ~= '' then news[3], news[4] = 'position', position end
     end
@@ -161,7 +165,10 @@ redis.call('HSET', KEYS[2], 'owner', '', 'until', '0', 'token', '')
 return 'ok'
 `)
 
-/** The partition was read by an earlier owner after this one had taken it: what that one got is pending and must come first. */
+/**
+ * The partition was read by an earlier owner after this one had taken it: what that one got is pending and must come first. Or its group
+ * was lost and made anew: what is in hand comes again.
+ */
 export const STRAY = 'stray'
 
 /**
@@ -179,6 +186,11 @@ end
 if not lease[2] then return 'ok' end
 redis.call('HDEL', KEYS[2], 'stray')
 return '${STRAY}'
+`)
+
+/** Goes in front of a read of pending entries, in one transaction with it. KEYS: stream, lease. ARGV: token. */
+export const HOLDS_LEASE = new Script(`${EVEN_WHEN_FULL}${FENCE}
+return 'ok'
 `)
 
 /**

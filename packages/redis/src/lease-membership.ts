@@ -92,6 +92,7 @@ export class LeaseMembership implements Membership {
     if (holding === undefined) throw notHeld(assignment)
     await holding.reader.stop()
     await this.#inTurn(async () => {
+      if (this.#stopped) throw notHeld(assignment)
       await move(holding.reader.token)
       this.#held.delete(holding.partition)
       if (!(await this.#take([holding.partition]))) throw notHeld(assignment)
@@ -208,6 +209,7 @@ export class LeaseMembership implements Membership {
 
   /** Returns whether all of them could be had. */
   async #take(partitions: readonly Partition[]): Promise<boolean> {
+    if (this.#stopped) return false
     const taken = await Promise.all(partitions.map((partition) => this.#takeOne(partition)))
     const starts = taken.filter((one) => one !== undefined)
     for (const { holding } of starts) this.#held.set(holding.partition, holding)
@@ -271,8 +273,8 @@ export class LeaseMembership implements Membership {
       await this.#context.sink.revoked([assignment], 'graceful', HANDOVER_MS)
       await reader.stop()
       await this.#inTurn(async () => {
-        const current = this.#held.get(partition)
-        if (current !== undefined && current !== holding) return
+        // Given back or lost meanwhile: a heartbeat takes it if it is due again.
+        if (this.#held.get(partition) !== holding) return
         this.#held.delete(partition)
         // Where it can't be had now, a heartbeat takes it once it can.
         if (!(await this.#take([partition]))) await this.#calls.release(partition, reader.token)

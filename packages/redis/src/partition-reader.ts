@@ -2,9 +2,10 @@ import type { ConsumerSink, Delivery, FetchBudget, PartitionAssignment } from '@
 import { StreamError } from '@streamswitch/core/driver'
 import type { Argument, Connection } from './connection.js'
 import { isReply } from './errors.js'
-import { ACK, FENCED, GUARD_READ, LAST_DELIVERED, STRAY, TAKE_PENDING } from './group-scripts.js'
+import { ACK, FENCED, GUARD_READ, HOLDS_LEASE, LAST_DELIVERED, STRAY, TAKE_PENDING } from './group-scripts.js'
 import type { Partition } from './keys.js'
 import { type Pending, type RawEntry, readEntries } from './message.js'
+import type { Script } from './script.js'
 import type { WakeUp } from './wake-up.js'
 
 /** What the readers of one member share. */
@@ -162,11 +163,12 @@ export class PartitionReader {
     const fitting = Math.max(1, Math.floor(budget.bytes / this.#averageBytes))
     const count = Math.min(room, maxFetchEntries, fitting)
     const read = ['XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', this.partition.stream, from]
-    const guarded = this.token !== '' && from === '>'
+    const check = from === '>' ? GUARD_READ : HOLDS_LEASE
     const measured = budget.begin(() => connection.arrivedBytes)
-    const answer = guarded
-      ? connection.transaction([guardRead(this.#keys, this.token), read])
-      : connection.call(...(read as [string])).then((only) => [undefined, only])
+    const answer =
+      this.token === ''
+        ? connection.call(...(read as [string])).then((only) => [undefined, only])
+        : connection.transaction([checkBefore(check, this.#keys, this.token), read])
     const [verdict, reply] = await answer.finally(() => measured.ended())
     if (String(verdict) === FENCED) this.#fenced()
     if (String(verdict) === STRAY && !this.#stopped) {
@@ -262,6 +264,6 @@ export class PartitionReader {
   }
 }
 
-function guardRead(keys: readonly string[], token: string): Argument[] {
-  return ['EVAL', GUARD_READ.source, 2, keys[0] as string, keys[1] as string, token]
+function checkBefore(script: Script, keys: readonly string[], token: string): Argument[] {
+  return ['EVAL', script.source, 2, keys[0] as string, keys[1] as string, token]
 }

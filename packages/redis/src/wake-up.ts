@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import { atMost } from '@streamswitch/core/driver'
 import type { Connection } from './connection.js'
 import { CHECK_WAITING } from './group-scripts.js'
 import type { Partition } from './keys.js'
@@ -180,7 +180,7 @@ export class WakeUp {
       if (unblocked === undefined) break
       if (Number(unblocked) === 1) await answer
       // The read is still on its way to the server, by another connection, or its answer is on its way back.
-      else if (this.#answer === answer) await Promise.race([answer, delay(pauseMs)])
+      else if (this.#answer === answer) await atMost(answer, pauseMs)
     }
     this.#interrupting = false
   }

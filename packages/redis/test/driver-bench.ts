@@ -20,6 +20,8 @@ export class DriverMember implements ConsumerSink {
   readonly outside: OutOfRange[] = []
   readonly reports: unknown[] = []
   lostWith: unknown
+  /** What is delivered waits for room until then, and what is revoked for its handlers. */
+  busy: Promise<void> | undefined
 
   private constructor(
     url: string,
@@ -60,8 +62,10 @@ export class DriverMember implements ConsumerSink {
     group: string,
     options: Readonly<Record<string, unknown>> = {},
     spec: Partial<ConsumerSpec> = {},
+    busy?: Promise<void>,
   ): Promise<DriverMember> {
     const member = new DriverMember(url, topic, group, options, spec)
+    member.busy = busy
     await member.driver.open(AbortSignal.timeout(5_000))
     return member
   }
@@ -80,10 +84,12 @@ export class DriverMember implements ConsumerSink {
       this.held.splice(this.held.indexOf(one), 1)
       this.revocations.push({ partition: one.partition, how })
     }
+    if (how === 'graceful') await this.busy
   }
 
-  deliver(_assignment: PartitionAssignment, deliveries: readonly Delivery[]): undefined {
+  deliver(_assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> | undefined {
     this.delivered.push(...deliveries)
+    return this.busy
   }
 
   capacity(assignment: PartitionAssignment): number {

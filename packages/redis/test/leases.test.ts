@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { ENSURE_GROUP, GUARD_READ, HEARTBEAT, STRAY, TAKE } from '../src/group-scripts.js'
+import type { Script } from '../src/script.js'
 import { firstHandlings, openRedis, plainClient, type Seen, seenOf, unique, until } from './bench.js'
 import { brokerUrl } from './broker-url.js'
 import { DriverMember } from './driver-bench.js'
@@ -44,6 +46,72 @@ describe('partition leases', () => {
     const owner = await DriverMember.open(brokerUrl, topic, group, QUICK)
     await until(() => owner.delivered.length === 1)
     expect(stale.delivered).toEqual([])
+  })
+
+  test('a member past its lease is given nothing more of what is pending', async () => {
+    const [topic, group] = [unique('topic'), unique('group')]
+    const client = plainClient(brokerUrl)
+    await client.xgroup('CREATE', topic, group, '0', 'MKSTREAM')
+    for (const id of ['first', 'second']) await client.xadd(topic, '*', 'payload', '1', 'id', id)
+    await client.xreadgroup('GROUP', group, 'streamswitch', 'COUNT', 2, 'STREAMS', topic, '>')
+    let goOn = (): void => {}
+    const busy = new Promise<void>((resolve) => {
+      goOn = resolve
+    })
+    // While nothing is known of their size, messages are fetched one by one.
+    const stale = await DriverMember.open(brokerUrl, topic, group, PAUSED, {}, busy)
+    await until(() => stale.delivered.length === 1)
+    await steal(topic, group)
+    goOn()
+    await until(() => stale.revocations.length + stale.delivered.length >= 2)
+    expect(stale.ids).toEqual(['first'])
+    expect(stale.revocations).toEqual([{ partition: 0, how: 'lost' }])
+  })
+
+  test('a member that is to leave takes no partition again', async () => {
+    const [topic, group] = [unique('topic'), unique('group')]
+    const client = plainClient(brokerUrl)
+    let goOn = (): void => {}
+    const member = await DriverMember.open(brokerUrl, topic, group, PAUSED)
+    member.busy = new Promise<void>((resolve) => {
+      goOn = resolve
+    })
+    const lease = `ss:{${topic}}:lease:${group}`
+    const epoch = await client.hget(lease, 'epoch')
+    await client.multi().hset(lease, 'stray', '1').xadd(topic, '*', 'payload', '1', 'id', 'first').exec()
+    await until(() => member.revocations.length === 1)
+    await member.driver.stop()
+    goOn()
+    await until(async () => (await client.hget(lease, 'owner')) === '' || (await client.hget(lease, 'epoch')) !== epoch)
+    expect(await client.hget(lease, 'epoch')).toBe(epoch)
+  })
+
+  test('a group that others have made anew is at no position that its owner had before', async () => {
+    const client = plainClient(brokerUrl)
+    const [stream, lease] = [unique('stream'), unique('lease')]
+    const run = ({ source }: Script, ...args: (string | number)[]): Promise<unknown> =>
+      client.eval(source, 2, stream, lease, ...args)
+    const read = (): Promise<unknown> =>
+      client.xreadgroup('GROUP', 'g', 'streamswitch', 'COUNT', 2, 'STREAMS', stream, '>')
+    const ensure = (): Promise<unknown> => run(ENSURE_GROUP, 'g', '0-0', 'create', '', 1, '')
+    await ensure()
+    const [epoch] = (await run(TAKE, 'g', 'owner', 60_000, 1)) as [string]
+    const token = `${epoch}:owner`
+    const beat = (): Promise<unknown> => run(HEARTBEAT, 'g', 'owner', 60_000, 'streamswitch', 30_000, token, '2-0')
+    for (const id of ['1-0', '2-0']) await client.xadd(stream, id, 'payload', '1')
+    await read()
+    await beat()
+    await client.xgroup('DESTROY', stream, 'g')
+    expect(await ensure()).toBe('recreated')
+    await beat()
+    // Both are in the owner's hands, and neither is pending.
+    expect(await client.hget(lease, 'position')).toBe('0-18446744073709551615')
+    expect(await run(GUARD_READ, token), 'the owner begins again').toBe(STRAY)
+    await read()
+    await client.xack(stream, 'g', '1-0', '2-0')
+    await beat()
+    expect(await client.hget(lease, 'position')).toBe('2-0')
+    await client.del(stream, lease)
   })
 
   test('the owner goes back for what an earlier one read after losing the lease, before anything newer', async () => {

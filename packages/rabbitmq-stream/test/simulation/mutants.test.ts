@@ -1,6 +1,6 @@
-import { simulate, simulateMany } from '@streamswitch/testkit/simulation'
+import { copyWithout, simulate, simulateMany } from '@streamswitch/testkit/simulation'
 import { describe, expect, test } from 'vitest'
-import { copyWithout, MUTANTS } from './mutants.js'
+import { COPIES, MUTANTS, SOURCES } from './mutants.js'
 import { rabbitmqStream } from './rabbitmq-stream.js'
 import { loadSources } from './sources.js'
 
@@ -8,7 +8,7 @@ const RUNS = 2_000
 
 describe('the simulation finds when', () => {
   test.each(MUTANTS)('$name', { timeout: 0 }, async (mutant) => {
-    const copy = copyWithout(mutant)
+    const copy = copyWithout(mutant, SOURCES, COPIES)
     try {
       const protocol = rabbitmqStream(await loadSources(copy.folder))
       // The seed that found it last, first: any other will do.

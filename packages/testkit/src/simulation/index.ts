@@ -4,6 +4,7 @@
  */
 export type { GroundTruth, Ledger } from './ledger.js'
 export type { OffsetOf } from './member.js'
+export { copyWithout, type Mutant } from './mutant.js'
 export { play } from './play.js'
 export type { ProtocolRun, SimulatedProtocol } from './protocol.js'
 export { type SimulationResult, simulate } from './simulate.js'

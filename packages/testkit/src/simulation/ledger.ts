@@ -9,6 +9,8 @@ interface PartitionLedger {
   /** Offsets of messages, in order. */
   readonly messages: number[]
   readonly handled: Set<number>
+  /** Read by somebody who is no member: their order is not the owner's. */
+  readonly elsewhere: Set<number>
   /** So many of `messages` are handled without a gap. */
   prefix: number
   /** Who owns the partition, as far as it knows. */
@@ -42,6 +44,7 @@ export class Ledger {
     this.#partitions = Array.from({ length: partitions }, () => ({
       messages: [],
       handled: new Set(),
+      elsewhere: new Set(),
       prefix: 0,
       holdings: new Set(),
       epochs: new Map(),
@@ -51,6 +54,11 @@ export class Ledger {
 
   produced(partition: number, offset: number): void {
     this.#of(partition).messages.push(offset)
+  }
+
+  /** Somebody who is no member has read it in the group: the owner may handle others first. */
+  readElsewhere(partition: number, offset: number): void {
+    this.#of(partition).elsewhere.add(offset)
   }
 
   /** A member takes a partition as its own. */
@@ -88,7 +96,9 @@ export class Ledger {
 
   handled(partition: number, offset: number): void {
     const one = this.#of(partition)
-    const next = one.messages[one.prefix]
+    const next = one.messages.find(
+      (message, index) => index >= one.prefix && !one.handled.has(message) && !one.elsewhere.has(message),
+    )
     if (next !== undefined && offset > next)
       this.#world.violate(`offset ${offset} of partition ${partition} was handled before ${next}`)
     one.handled.add(offset)

@@ -14,6 +14,8 @@ const CONNECT_TIMEOUT_MS = 10_000
 const CLOSE_MS = 5_000
 /** Acks get at least this long after the handlers have ended. */
 const SETTLE_MS = 500
+/** So many of a hundred handlings follow one that failed. */
+const NOTED_PERCENT = 10
 
 /** Where a delivery is in its partition. */
 export type OffsetOf = (delivery: Delivery) => number
@@ -32,7 +34,8 @@ interface Held {
   readonly assignment: PartitionAssignment
   readonly waiting: Delivery[]
   running: { readonly timer: NodeJS.Timeout; readonly delivery: Delivery } | undefined
-  done: Delivery | undefined
+  /** Handled and not settled. */
+  done: Delivery[]
   settling: Promise<void> | undefined
   draining: boolean
   closed: boolean
@@ -42,7 +45,7 @@ interface Held {
 
 /**
  * What core is for a driver, by the contract of `ConsumerSink` and no more: hands deliveries to handlers one by one, commits what is done,
- * drains revoked partitions, and replaces a driver that is lost. Takes drivers that settle cumulatively.
+ * drains revoked partitions, and replaces a driver that is lost.
  */
 export class SimulatedMember {
   readonly process: SimulatedProcess
@@ -133,7 +136,7 @@ export class SimulatedMember {
             assignment,
             waiting: [],
             running: undefined,
-            done: undefined,
+            done: [],
             settling: undefined,
             draining: false,
             closed: false,
@@ -174,10 +177,11 @@ export class SimulatedMember {
     const { ledger, process, handlerMs, offsetOf } = this.#settings
     const { partition } = held.assignment
     ledger.started(process, partition)
+    this.#noteAttempt(held, delivery, driver())
     const timer = setTimeout(() => {
       held.running = undefined
       ledger.handled(partition, offsetOf(delivery))
-      held.done = delivery
+      held.done.push(delivery)
       this.#settle(held, driver)
       this.#wake(held)
       this.#pump(held, driver)
@@ -189,7 +193,14 @@ export class SimulatedMember {
     }
   }
 
-  /** Commits what is done, after the driver's interval. */
+  /** A start that may end the process, or that follows a failed one, is put on record. A late record does no harm where it is refused. */
+  #noteAttempt({ assignment }: Held, delivery: Delivery, { attempts }: ConsumerDriver): void {
+    if (attempts === undefined) return
+    if (!delivery.suspect && !this.#settings.world.random.chance(NOTED_PERCENT)) return
+    attempts.starting(assignment, delivery, 1).catch(() => {})
+  }
+
+  /** Commits or acks what is done, after the driver's interval. */
   #settle(held: Held, driver: () => ConsumerDriver): void {
     if (held.settling !== undefined) return
     held.settling = new Promise<void>((resolve) =>
@@ -198,14 +209,14 @@ export class SimulatedMember {
   }
 
   async #commit(held: Held, driver: ConsumerDriver): Promise<void> {
-    for (let attempt = 1; held.done !== undefined && !held.closed; attempt += 1) {
-      const last = held.done
-      held.done = undefined
+    for (let attempt = 1; held.done.length > 0 && !held.closed; attempt += 1) {
+      const done = held.done.splice(0)
       try {
-        await driver.commit?.(held.assignment, last)
+        if (driver.settlement === 'individual') await driver.ack?.(held.assignment, done)
+        else await driver.commit?.(held.assignment, done.at(-1) as Delivery)
       } catch (error) {
         if (!isStreamError(error) || !error.retryable || held.closed) break
-        held.done ??= last
+        held.done.unshift(...done)
         await new Promise<void>((resolve) => setTimeout(resolve, 100 * attempt))
       }
     }

@@ -21,6 +21,8 @@ export interface ProtocolRun {
   position(partition: number): number | undefined
   /** What members have left behind on the broker, judged once all is at rest; `undefined`: nothing. */
   leftover(): string | undefined
+  /** A fault whose consequences a member hasn't met yet: the group isn't at rest. Left out: there are none that last. */
+  aftermath?(): string | undefined
   /** The process is gone, and its connections with it. */
   kill(process: SimulatedProcess): void
   /** Cuts one or all of the process's connections; each side learns of it at some time. */

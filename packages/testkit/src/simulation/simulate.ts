@@ -112,13 +112,14 @@ class Simulation {
     this.#world.log('simulation', 'no more faults')
     this.#world.faulty = false
     for (const { process } of this.#members) {
-      process.slowUntil = 0
       if (process.frozen) this.#thaw(process)
+      process.slowUntil = 0
     }
     if (this.#remaining === 0) this.join(1)
     for (let partition = 0; partition < this.#run.partitions; partition += 1) this.#run.produce(partition)
     const deadline = clock.now + REST_MS
-    const unrest = (): string | undefined => this.#ledger.unrest((partition) => this.#run.position(partition))
+    const unrest = (): string | undefined =>
+      this.#run.aftermath?.() ?? this.#ledger.unrest((partition) => this.#run.position(partition))
     // Twice: calls of before that are still slow may disturb it once more, and what they store too late must not stay.
     for (let round = 1; round <= 2 && !broken(); round += 1) {
       while (clock.now < deadline && !broken() && unrest() !== undefined)

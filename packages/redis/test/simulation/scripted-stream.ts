@@ -1,0 +1,167 @@
+/** The id of an entry. Sequences beyond what a double holds are the highest there are: they compare as they should. */
+export interface EntryId {
+  readonly time: number
+  readonly sequence: number
+  readonly text: string
+}
+
+interface Entry {
+  readonly id: EntryId
+  readonly fields: readonly string[]
+}
+
+/** An entry that a consumer has read and not acked. */
+interface PendingEntry {
+  readonly id: EntryId
+  consumer: string
+  deliveredAt: number
+  deliveries: number
+}
+
+export const FIRST_ID: EntryId = { time: 0, sequence: 0, text: '0-0' }
+const LAST_ID: EntryId = { time: Number.POSITIVE_INFINITY, sequence: 0, text: '+' }
+
+/** @param missing - the sequence where the text has none. */
+export function parseId(text: string, missing = 0): EntryId {
+  const [time, sequence] = text.split('-')
+  const id = { time: Number(time), sequence: sequence === undefined ? missing : Number(sequence) }
+  return { ...id, text: sequence === undefined ? `${id.time}-${id.sequence}` : text }
+}
+
+/** Where a range begins or ends, and whether that id is part of it. */
+function parseBound(text: string): { readonly id: EntryId; readonly exclusive: boolean } {
+  if (text === '-') return { id: FIRST_ID, exclusive: false }
+  if (text === '+') return { id: LAST_ID, exclusive: false }
+  const exclusive = text.startsWith('(')
+  return { id: parseId(exclusive ? text.slice(1) : text), exclusive }
+}
+
+export function compareIds(left: EntryId, right: EntryId): number {
+  return left.time - right.time || left.sequence - right.sequence
+}
+
+/** The index of the first of a sorted list whose id is `id` or higher, or higher only. */
+function firstFrom(list: readonly { readonly id: EntryId }[], id: EntryId, exclusive: boolean): number {
+  let [low, high] = [0, list.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    const compared = compareIds((list[middle] as Entry).id, id)
+    if (compared < 0 || (exclusive && compared === 0)) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+/** A stream, of which nothing is ever deleted, with its groups. */
+export class ScriptedStream {
+  readonly entries: Entry[] = []
+  readonly groups = new Map<string, ScriptedGroup>()
+  lastId: EntryId = FIRST_ID
+
+  /** The next id at a time, in milliseconds. */
+  append(time: number, fields: readonly string[]): EntryId {
+    const sequence = time > this.lastId.time ? 0 : this.lastId.sequence + 1
+    const at = Math.max(time, this.lastId.time)
+    return this.appendAs({ time: at, sequence, text: `${at}-${sequence}` }, fields)
+  }
+
+  /** @param id - a higher one than the last. */
+  appendAs(id: EntryId, fields: readonly string[]): EntryId {
+    this.lastId = id
+    this.entries.push({ id, fields })
+    return id
+  }
+
+  /** `MAXLEN` of 1. */
+  keepLast(): void {
+    this.entries.splice(0, this.entries.length - 1)
+  }
+
+  after(id: EntryId, count: number): readonly Entry[] {
+    const from = firstFrom(this.entries, id, true)
+    return this.entries.slice(from, from + count)
+  }
+
+  range(from: string, to: string, count: number): readonly Entry[] {
+    const [first, last] = [parseBound(from), parseBound(to)]
+    const start = firstFrom(this.entries, first.id, first.exclusive)
+    const end = firstFrom(this.entries, last.id, !last.exclusive)
+    return this.entries.slice(start, Math.min(end, start + count))
+  }
+
+  find(id: EntryId): Entry | undefined {
+    const found = this.entries[firstFrom(this.entries, id, false)]
+    return found !== undefined && compareIds(found.id, id) === 0 ? found : undefined
+  }
+
+  /** How many entries lie before one of this id. */
+  offsetOf(id: EntryId): number {
+    return firstFrom(this.entries, id, false)
+  }
+
+  /** How many entries there are up to this one, where the server knows it without counting: at the first and at the last. */
+  knownOffset(id: EntryId): number | null {
+    const [first] = this.entries
+    if (first !== undefined && compareIds(id, first.id) === 0) return 1
+    return compareIds(id, this.lastId) === 0 ? this.entries.length : null
+  }
+
+  /** How many entries lie before the first that a group hasn't settled. */
+  settledBefore({ pending, lastDelivered }: ScriptedGroup): number {
+    const [first] = pending
+    return first === undefined ? firstFrom(this.entries, lastDelivered, true) : this.offsetOf(first.id)
+  }
+}
+
+/** A group of a stream. */
+export class ScriptedGroup {
+  readonly name: string
+  readonly consumers = new Set<string>()
+  /** By id. */
+  readonly pending: PendingEntry[] = []
+  lastDelivered: EntryId
+  /** Not known until it has read something. */
+  entriesRead: number | null = null
+
+  constructor(name: string, lastDelivered: EntryId) {
+    this.name = name
+    this.lastDelivered = lastDelivered
+  }
+
+  /** Whoever has it now, `consumer` has it from now on. */
+  deliver(id: EntryId, consumer: string, now: number): void {
+    const index = firstFrom(this.pending, id, false)
+    const known = this.pending[index]
+    if (known !== undefined && compareIds(known.id, id) === 0)
+      Object.assign(known, { consumer, deliveredAt: now, deliveries: 1 })
+    else this.pending.splice(index, 0, { id, consumer, deliveredAt: now, deliveries: 1 })
+  }
+
+  /** Returns whether it was pending. */
+  settle(id: EntryId): boolean {
+    const index = firstFrom(this.pending, id, false)
+    const known = this.pending[index]
+    if (known === undefined || compareIds(known.id, id) !== 0) return false
+    this.pending.splice(index, 1)
+    return true
+  }
+
+  /** Pending entries in a range, idle for so long at least, of one consumer or of all. */
+  pendingIn(
+    from: string,
+    to: string,
+    count: number,
+    { idleMs, now, consumer }: { readonly idleMs: number; readonly now: number; readonly consumer: string | undefined },
+  ): PendingEntry[] {
+    const [first, last] = [parseBound(from), parseBound(to)]
+    const found: PendingEntry[] = []
+    const start = firstFrom(this.pending, first.id, first.exclusive)
+    const end = firstFrom(this.pending, last.id, !last.exclusive)
+    for (let index = start; index < end && found.length < count; index += 1) {
+      const entry = this.pending[index] as PendingEntry
+      if (idleMs > 0 && now - entry.deliveredAt < idleMs) continue
+      if (consumer === undefined || entry.consumer === consumer) found.push(entry)
+    }
+    return found
+  }
+}
