@@ -33,6 +33,7 @@ export class Redeliveries {
     this.#era += 1
     this.#read = false
     this.#returned = new Set()
+    this.#store.abandon()
   }
 
   /** Reads what is on record. After a failure too, it counts as read: everything is suspect then, and was never tried. */
@@ -40,6 +41,7 @@ export class Redeliveries {
     const era = this.#era
     try {
       await this.#store.load()
+      if (era !== this.#era) return
       const returned = await this.#store.takeReturned()
       if (era === this.#era) this.#returned = returned
     } finally {

@@ -8,8 +8,9 @@ import type {
   TransportDriver,
 } from '@streamswitch/core/driver'
 import { AmqpAdmin } from './admin.js'
-import { openConnection } from './connection.js'
+import { type AmqpConnection, openConnection } from './connection.js'
 import { AmqpConsumerDriver } from './consumer.js'
+import { type Epochs, processEpochs } from './epochs.js'
 import { HeldMessages } from './held-messages.js'
 import { groupNames, type SharedNames, sharedNames, topicNames } from './names.js'
 import type { AmqpSettings } from './options.js'
@@ -29,6 +30,10 @@ export interface Shared {
   readonly registry: TopicRegistry
   readonly shared: SharedNames
   readonly held: HeldMessages
+  /** Of all that consumes in this process. */
+  readonly epochs: Epochs
+  /** A connection of a loop's own. */
+  readonly connect: (name: string, signal: AbortSignal) => Promise<AmqpConnection>
   /** Loops that had all their topics once. */
   readonly joined: WeakSet<ConsumerSpec>
 }
@@ -45,6 +50,8 @@ export function connectTransport(settings: AmqpSettings, context: TransportConte
     registry: new TopicRegistry(prefix),
     shared: sharedNames(prefix),
     held: new HeldMessages(),
+    epochs: processEpochs,
+    connect: (name, signal) => openConnection(settings, name, signal),
     joined: new WeakSet(),
   }
   return {

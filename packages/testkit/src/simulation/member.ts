@@ -12,6 +12,7 @@ const CAPACITY = 10
 const RECONNECT_MS = 500
 const CONNECT_TIMEOUT_MS = 10_000
 const CLOSE_MS = 5_000
+const RETRY_AFTER_MS = 200
 /** Acks get at least this long after the handlers have ended. */
 const SETTLE_MS = 500
 
@@ -26,13 +27,23 @@ export interface MemberSettings {
   readonly offsetOf: OffsetOf
   /** How long a handler takes, in milliseconds. */
   readonly handlerMs: () => number
+  /** Whether a handler fails, where the driver has failures sent again. */
+  readonly fails: () => boolean
+}
+
+interface Running {
+  readonly delivery: Delivery
+  /** Missing while its start is being noted. */
+  timer: NodeJS.Timeout | undefined
 }
 
 interface Held {
   readonly assignment: PartitionAssignment
   readonly waiting: Delivery[]
-  running: { readonly timer: NodeJS.Timeout; readonly delivery: Delivery } | undefined
-  done: Delivery | undefined
+  /** Handlers at work, or about to be, by key. */
+  readonly running: Map<number, Running>
+  /** Handled, and not settled. */
+  readonly done: Delivery[]
   settling: Promise<void> | undefined
   draining: boolean
   closed: boolean
@@ -41,8 +52,8 @@ interface Held {
 }
 
 /**
- * What core is for a driver, by the contract of `ConsumerSink` and no more: hands deliveries to handlers one by one, commits what is done,
- * drains revoked partitions, and replaces a driver that is lost. Takes drivers that settle cumulatively.
+ * What core is for a driver, by the contract of `ConsumerSink` and no more: hands deliveries to handlers, one by one within each key, settles what is
+ * done, drains revoked partitions, and replaces a driver that is lost.
  */
 export class SimulatedMember {
   readonly process: SimulatedProcess
@@ -132,8 +143,8 @@ export class SimulatedMember {
           this.#held.set(assignment, {
             assignment,
             waiting: [],
-            running: undefined,
-            done: undefined,
+            running: new Map(),
+            done: [],
             settling: undefined,
             draining: false,
             closed: false,
@@ -168,28 +179,59 @@ export class SimulatedMember {
   }
 
   #pump(held: Held, driver: () => ConsumerDriver): void {
-    if (held.running !== undefined || held.draining || held.closed) return
-    const delivery = held.waiting.shift()
-    if (delivery === undefined) return
-    const { ledger, process, handlerMs, offsetOf } = this.#settings
-    const { partition } = held.assignment
-    ledger.started(process, partition)
-    const timer = setTimeout(() => {
-      held.running = undefined
-      ledger.handled(partition, offsetOf(delivery))
-      held.done = delivery
-      this.#settle(held, driver)
-      this.#wake(held)
-      this.#pump(held, driver)
-    }, handlerMs())
-    held.running = { timer, delivery }
+    while (!held.draining && !held.closed) {
+      const index = held.waiting.findIndex((delivery) => !held.running.has(this.#keyOf(delivery)))
+      const delivery = held.waiting[index]
+      if (delivery === undefined) return
+      held.waiting.splice(index, 1)
+      this.#start(held, delivery, driver)
+    }
+  }
+
+  /** The start of a suspect is noted before. */
+  #start(held: Held, delivery: Delivery, driver: () => ConsumerDriver): void {
+    const one: Running = { delivery, timer: undefined }
+    const key = this.#keyOf(delivery)
+    held.running.set(key, one)
     if (held.waiting.length < CAPACITY) {
       held.room?.()
       held.room = undefined
     }
+    const { attempts } = driver()
+    if (attempts === undefined || !delivery.suspect) return this.#handle(held, one, driver)
+    const handle = (): void => {
+      if (held.running.get(key) === one && !held.draining) this.#handle(held, one, driver)
+    }
+    // A start that can't be noted doesn't keep the message waiting.
+    void attempts.starting(held.assignment, delivery, delivery.attempt).then(handle, handle)
   }
 
-  /** Commits what is done, after the driver's interval. */
+  #handle(held: Held, one: Running, driver: () => ConsumerDriver): void {
+    const { ledger, process, handlerMs, fails, offsetOf } = this.#settings
+    const { partition } = held.assignment
+    const offset = offsetOf(one.delivery)
+    ledger.started(process, partition, offset)
+    one.timer = setTimeout(() => {
+      held.running.delete(this.#keyOf(one.delivery))
+      ledger.ended(process, partition, offset)
+      const { reject } = driver()
+      if (reject !== undefined && fails())
+        void reject.call(driver(), held.assignment, one.delivery, new Error('failed'), RETRY_AFTER_MS)
+      else {
+        ledger.handled(partition, offset)
+        held.done.push(one.delivery)
+        this.#settle(held, driver)
+      }
+      if (held.running.size === 0) this.#wake(held)
+      this.#pump(held, driver)
+    }, handlerMs())
+  }
+
+  #keyOf(delivery: Delivery): number {
+    return this.#settings.ledger.keyOf(this.#settings.offsetOf(delivery))
+  }
+
+  /** Commits or acks what is done, after the driver's interval. */
   #settle(held: Held, driver: () => ConsumerDriver): void {
     if (held.settling !== undefined) return
     held.settling = new Promise<void>((resolve) =>
@@ -198,28 +240,34 @@ export class SimulatedMember {
   }
 
   async #commit(held: Held, driver: ConsumerDriver): Promise<void> {
-    for (let attempt = 1; held.done !== undefined && !held.closed; attempt += 1) {
-      const last = held.done
-      held.done = undefined
+    for (let attempt = 1; held.done.length > 0 && !held.closed; attempt += 1) {
+      const done = held.done.splice(0)
       try {
-        await driver.commit?.(held.assignment, last)
+        await driver.ack?.(held.assignment, done)
+        await driver.commit?.(held.assignment, done.at(-1) as Delivery)
       } catch (error) {
         if (!isStreamError(error) || !error.retryable || held.closed) break
-        held.done ??= last
+        held.done.unshift(...done)
         await new Promise<void>((resolve) => setTimeout(resolve, 100 * attempt))
       }
     }
     held.settling = undefined
   }
 
-  /** Lets the running handler end, or ends it after the deadline, and commits. */
+  /** Lets the running handlers end, or ends them after the deadline, gives back what wasn't started, and settles. */
   async #drain(held: Held, driver: ConsumerDriver | undefined, deadlineMs: number): Promise<void> {
     held.draining = true
-    held.waiting.length = 0
+    const waiting = held.waiting.splice(0)
+    for (const [key, { delivery, timer }] of [...held.running]) {
+      if (timer !== undefined) continue
+      held.running.delete(key)
+      waiting.unshift(delivery)
+    }
+    if (waiting.length > 0) await driver?.release?.(held.assignment, waiting)
     held.room?.()
     const { world } = this.#settings
     const deadline = world.now + deadlineMs
-    if (held.running !== undefined) await this.#within(new Promise<void>((wake) => held.quiet.push(wake)), deadlineMs)
+    if (held.running.size > 0) await this.#within(new Promise<void>((wake) => held.quiet.push(wake)), deadlineMs)
     this.#abort(held)
     const rest = Math.max(SETTLE_MS, deadline - world.now)
     if (driver !== undefined)
@@ -230,8 +278,13 @@ export class SimulatedMember {
   }
 
   #abort(held: Held): void {
-    clearTimeout(held.running?.timer)
-    held.running = undefined
+    const { ledger, process, offsetOf } = this.#settings
+    for (const { timer, delivery } of held.running.values()) {
+      if (timer === undefined) continue
+      clearTimeout(timer)
+      ledger.ended(process, held.assignment.partition, offsetOf(delivery))
+    }
+    held.running.clear()
   }
 
   #close(held: Held): void {
