@@ -79,7 +79,11 @@ export class HttpConnection implements TransportDriver {
   async discover(search: TopicSearch, signal: AbortSignal): Promise<TopicDiscovery> {
     const { prefix, logger } = this.#context
     const opening = this.#listen((error) => logger.error(error.message))
-    const { hub, release } = await withSignal(opening, signal)
+    const { hub, release } = await withSignal(opening, signal).catch((error: unknown) => {
+      // Given up: it would listen forever.
+      opening.then((late) => late.release()).catch(() => {})
+      throw error
+    })
     const found = new FoundTopics({
       search,
       inboxOf: (topic) => hub.inbox(`${this.#listenPath}/${prefix}${topic}`, search.brokerGroup),

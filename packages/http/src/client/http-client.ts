@@ -10,6 +10,7 @@ const SWEEP_MS = 250
 export class HttpClient {
   readonly #options: HttpOptionValues
   readonly #logger: Logger
+  readonly #createPool: (origin: string) => Pool
   readonly #subscribers = new Map<string, Subscriber>()
   #opening: Promise<void> | undefined
   #tls: TlsSettings = { rejectUnauthorized: true }
@@ -17,9 +18,11 @@ export class HttpClient {
   #renewing: Promise<boolean> | undefined
   #sweeper: NodeJS.Timeout | undefined
 
-  constructor(options: HttpOptionValues, logger: Logger) {
+  /** @param createPool - makes the connections to one origin. Default: a pool of undici's. */
+  constructor(options: HttpOptionValues, logger: Logger, createPool?: (origin: string) => Pool) {
     this.#options = options
     this.#logger = logger
+    this.#createPool = createPool ?? ((origin) => this.#undiciPool(origin))
   }
 
   /** Reads certificates and credentials. Rejects with INVALID_ARGUMENT or UNAUTHENTICATED where they can't be had. */
@@ -60,14 +63,14 @@ export class HttpClient {
     return {
       logger: this.#logger,
       limits: this.#options,
-      pool: (origin) => this.#pool(origin),
+      pool: this.#createPool,
       authorization: () => (own ? this.#authorization : token === undefined ? undefined : `Bearer ${token}`),
       renewAuthorization: (used) => (own ? this.#renew(used) : Promise.resolve(false)),
     }
   }
 
   // One pool per subscriber, not per origin: a group whose handlers are slow holds its connections, never those of others.
-  #pool(origin: string): Pool {
+  #undiciPool(origin: string): Pool {
     const { connections, connectionTimeoutMs } = this.#options
     return new Pool(origin, { connections, pipelining: 1, connect: { timeout: connectionTimeoutMs, ...this.#tls } })
   }
