@@ -179,6 +179,8 @@ export class AttemptStore {
     if (performance.now() < this.#awayUntil) throw unanswered(`read ${queue}`, AWAY_MS)
     if (shared || this.#unread) await this.#merge()
     await this.#declare()
+    await control.open()
+    // All that has waited until here may have taken long: the partition may be another member's.
     if (era !== this.#era) return
     this.#unwritten = false
     const changes = this.#changes

@@ -76,6 +76,13 @@ export const MUTANTS: readonly Mutant[] = [
     seed: 1961,
   },
   {
+    name: 'what waits for a connection is written however late',
+    file: 'attempt-store.ts',
+    fence: '    await control.open()\n',
+    without: '',
+    seed: 100_569,
+  },
+  {
     name: 'silent members never count as gone',
     file: 'membership.ts',
     fence: '      this.#peers.delete(instance)\n      gone = true\n',
