@@ -49,6 +49,10 @@ export class AttemptStore {
   #awayUntil = 0
   /** There may be something on record that has not been read. */
   #unread = false
+  /** Something is to be written that no write has taken along yet. */
+  #unwritten = false
+  /** Counts the times that the partition was given up: what was to be written before such a time isn't written after it. */
+  #era = 0
   #writing: Promise<void> | undefined
   #again: Promise<void> | undefined
 
@@ -114,9 +118,21 @@ export class AttemptStore {
     return this.#tryWrite()
   }
 
-  /** Writes what was forgotten meanwhile. Never rejects. */
+  /** Writes what was forgotten meanwhile. Nothing need be unacked, so that another member may own the partition by now: its notes are kept. Never rejects. */
   flush(): Promise<void> {
-    return this.#changes.size === 0 ? Promise.resolve() : this.#tryWrite()
+    if (this.#changes.size === 0) return Promise.resolve()
+    this.#unread = true
+    return this.#tryWrite()
+  }
+
+  /** The partition is given up, or lost: from now on its record is another member's. Without effect where several write. */
+  abandon(): void {
+    if (this.#settings.shared) return
+    this.#era += 1
+    this.#unwritten = false
+    this.#changes = new Map()
+    this.#returned = new Set()
+    this.#unread = true
   }
 
   #apply(id: string, attempts: number | undefined): void {
@@ -138,27 +154,35 @@ export class AttemptStore {
 
   /** One write at a time; calls during one share the next. */
   #write(): Promise<void> {
-    if (this.#writing === undefined) {
-      this.#writing = this.#writeNow().finally(() => {
-        this.#writing = undefined
-      })
-      return this.#writing
-    }
+    this.#unwritten = true
+    if (this.#writing === undefined) return this.#begin()
     this.#again ??= this.#writing
       .catch(() => {})
       .then(() => {
         this.#again = undefined
-        return this.#write()
+        return this.#unwritten ? this.#begin() : undefined
       })
     return this.#again
+  }
+
+  #begin(): Promise<void> {
+    this.#writing = this.#writeNow().finally(() => {
+      this.#writing = undefined
+    })
+    return this.#writing
   }
 
   async #writeNow(): Promise<void> {
     if (this.#refused) return
     const { queue, control, shared } = this.#settings
+    const era = this.#era
     if (performance.now() < this.#awayUntil) throw unanswered(`read ${queue}`, AWAY_MS)
     if (shared || this.#unread) await this.#merge()
     await this.#declare()
+    await control.open()
+    // All that has waited until here may have taken long: the partition may be another member's.
+    if (era !== this.#era) return
+    this.#unwritten = false
     const changes = this.#changes
     this.#changes = new Map()
     const state = { format: FORMAT, attempts: Object.fromEntries(this.#attempts), returned: [...this.#returned] }
@@ -169,6 +193,7 @@ export class AttemptStore {
       })
     } catch (error) {
       this.#declared = false
+      if (era !== this.#era) throw error
       for (const [id, attempts] of this.#changes) changes.set(id, attempts)
       this.#changes = changes
       throw error
@@ -176,7 +201,9 @@ export class AttemptStore {
   }
 
   async #merge(): Promise<void> {
+    const era = this.#era
     const stored = await this.#read()
+    if (era !== this.#era) return
     const mine = this.#returned
     this.#attempts = new Map(stored.attempts)
     this.#returned = new Set([...stored.returned, ...mine])

@@ -1,5 +1,3 @@
-import { randomBytes } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import {
   type AttemptJournal,
   atMost,
@@ -12,7 +10,7 @@ import {
   type TopicSpec,
   topicMissing,
 } from '@streamswitch/core/driver'
-import { type AmqpConnection, openConnection } from './connection.js'
+import type { AmqpConnection } from './connection.js'
 import { ControlChannel } from './control-channel.js'
 import { DroppedWatch } from './dropped-watch.js'
 import { classifyError, notConnected } from './errors.js'
@@ -23,6 +21,7 @@ import { commonOf, type Shared } from './shared.js'
 
 /** Longest wait for the first partition, in milliseconds: others may have handlers to finish before they hand one over. */
 const FIRST_ASSIGNMENT_MS = 1_000
+const ASSIGNMENT_POLL_MS = 5
 /** Goodbyes must not hold up a close for longer, in milliseconds. */
 const GOODBYE_MS = 5_000
 /** The protocol's largest prefetch. */
@@ -51,7 +50,8 @@ export class AmqpConsumerDriver implements ConsumerDriver {
     this.#shared = shared
     this.#spec = spec
     this.#sink = sink
-    this.#instance = `${spec.member.slice(0, 100)}-${randomBytes(6).toString('hex')}`
+    // Another one for each connection. No secret: it only has to differ.
+    this.#instance = `${spec.member.slice(0, 100)}-${Math.random().toString(36).slice(2)}`
     this.#control = new ControlChannel(shared.publishing)
     this.attempts = {
       starting: async (...what) => this.#groupOf(what[0])?.starting(...what),
@@ -69,8 +69,8 @@ export class AmqpConsumerDriver implements ConsumerDriver {
   }
 
   async open(signal: AbortSignal): Promise<void> {
-    const { settings, clientId } = this.#shared
-    const connection = await openConnection(settings, `${clientId} consumer ${this.#spec.group}`, signal)
+    const { connect, clientId } = this.#shared
+    const connection = await connect(`${clientId} consumer ${this.#spec.group}`, signal)
     this.#connection = connection
     connection.listen({ lost: (error) => this.#connectionLost(error) })
     for (const topic of this.#spec.topics) {
@@ -120,7 +120,8 @@ export class AmqpConsumerDriver implements ConsumerDriver {
     const none = (): boolean => this.#groups.every((group) => group.owns().length === 0)
     if (this.#groups.every((group) => !group.wantsAny)) return none() ? this.#sink.assigned([]) : undefined
     const deadline = performance.now() + FIRST_ASSIGNMENT_MS
-    while (none() && performance.now() < deadline && !signal.aborted) await delay(5)
+    while (none() && performance.now() < deadline && !signal.aborted)
+      await new Promise<void>((resolve) => setTimeout(resolve, ASSIGNMENT_POLL_MS))
   }
 
   async ack(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
@@ -192,7 +193,7 @@ export class AmqpConsumerDriver implements ConsumerDriver {
   }
 
   #groupSettings(connection: AmqpConnection, topic: TopicSpec): GroupConsumerSettings {
-    const { settings, logger, held, prefix } = this.#shared
+    const { settings, logger, held, epochs, prefix } = this.#shared
     const { registry, shared } = commonOf(this.#shared, topic)
     const { group, groupOrigin, brokerGroup, options } = this.#spec
     return {
@@ -202,6 +203,7 @@ export class AmqpConsumerDriver implements ConsumerDriver {
       shared,
       logger,
       held,
+      epochs,
       instance: this.#instance,
       group,
       part: groupPart(topic, brokerGroup, prefix),

@@ -37,6 +37,11 @@ export class ControlChannel {
       throw new Error(`NO_ROUTE - nothing is bound for '${routingKey}' to '${exchange}'`)
   }
 
+  /** Resolves when a message would go out at once. Rejects as {@link ControlChannel.publish} does. */
+  async open(): Promise<void> {
+    await this.#ensure()
+  }
+
   /** The connection it publishes on, for whether that is blocked. `undefined` while there is none. */
   get connection(): AmqpConnection | undefined {
     return this.#current?.lease.connection

@@ -1,4 +1,3 @@
-import { setImmediate as immediate } from 'node:timers/promises'
 import {
   atMost,
   type ConsumerSink,
@@ -15,6 +14,7 @@ import { AttemptStore } from './attempt-store.js'
 import type { AmqpConnection } from './connection.js'
 import type { ControlChannel } from './control-channel.js'
 import type { DropTarget } from './dropped-watch.js'
+import type { Epochs } from './epochs.js'
 import { classifyError, queuesDeleted } from './errors.js'
 import type { Binding } from './existing-exchange.js'
 import { GroupTopology } from './group-topology.js'
@@ -37,6 +37,7 @@ export interface GroupConsumerSettings {
   readonly shared: SharedNames
   readonly logger: Logger
   readonly held: HeldMessages
+  readonly epochs: Epochs
   readonly instance: string
   /** As the user names it. */
   readonly group: string
@@ -77,7 +78,6 @@ export class GroupConsumer implements DropTarget {
   readonly #stores: AttemptStore[] = []
   #consumers: PartitionConsumer[] = []
   #membership: Membership | undefined
-  readonly #moving = new Set<PartitionConsumer>()
   /** Those that are registered as the ones that should have their partition. */
   readonly #wanted = new Set<PartitionConsumer>()
   #ready = false
@@ -170,12 +170,14 @@ export class GroupConsumer implements DropTarget {
    */
   async starting(assignment: PartitionAssignment, delivery: Delivery, attempt: number): Promise<void> {
     // Core writes the acks of this turn of the event loop at its end.
-    await immediate()
+    await new Promise<void>((resolve) => setImmediate(resolve))
     await this.#consumers[assignment.partition]?.acksTaken()
     await this.note(assignment, delivery, attempt)
   }
 
   async note(assignment: PartitionAssignment, delivery: Delivery, attempt: number): Promise<void> {
+    // Lost meanwhile: the record is another member's.
+    if (this.#consumers[assignment.partition]?.holds(assignment, delivery) !== true) return
     await this.#stores[assignment.partition]?.note(fingerprintOf(delivery.native as ConsumeMessage), attempt)
   }
 
@@ -288,7 +290,7 @@ export class GroupConsumer implements DropTarget {
   }
 
   #consumer(partition: number): PartitionConsumer {
-    const { connection, control, logger, ordering, held, prefetch, sink } = this.#settings
+    const { connection, control, logger, ordering, held, epochs, prefetch, sink } = this.#settings
     const shared = ordering === 'none'
     const store = new AttemptStore({
       queue: this.names.attempts(partition),
@@ -307,6 +309,7 @@ export class GroupConsumer implements DropTarget {
       prefetch,
       connection,
       sink,
+      epochs,
       redeliveries: new Redeliveries(this.names.queue(partition), store, held),
       shared,
       promoted: (consumer) => this.#membership?.passedOver(consumer.partition),
@@ -354,18 +357,23 @@ export class GroupConsumer implements DropTarget {
     const owners = this.#owners()
     let taken = false
     for (const consumer of this.#consumers) {
-      if (this.#moving.has(consumer) || !consumer.isOpen) continue
+      if (consumer.isChanging || !consumer.isOpen) continue
       const owner = owners[consumer.partition] as string
       const wanted = owner === this.#settings.instance
-      if (consumer.assignment !== undefined) {
-        if (!wanted && membership.takes(owner, consumer.partition)) void this.#handOver(consumer)
-      } else if (wanted !== this.#wanted.has(consumer)) void this.#changeRank(consumer)
+      if (consumer.assignment !== undefined) this.#reconsiderOwned(consumer, owner, membership)
+      else if (wanted !== this.#wanted.has(consumer)) void this.#changeRank(consumer)
       else if (wanted && !membership.isHeld(consumer.partition)) {
         consumer.assign()
         taken = true
       }
     }
     if (taken) membership.announce()
+  }
+
+  #reconsiderOwned(consumer: PartitionConsumer, owner: string, membership: Membership): void {
+    if (owner !== this.#settings.instance) {
+      if (membership.takes(owner, consumer.partition)) void this.#handOver(consumer)
+    } else if (!this.#wanted.has(consumer) && consumer.unacked === 0) void this.#raiseRank(consumer)
   }
 
   async #open(consumer: PartitionConsumer, wanted: boolean): Promise<void> {
@@ -397,6 +405,19 @@ export class GroupConsumer implements DropTarget {
     })
   }
 
+  /**
+   * A standby has become the owner, and should be. With a standby's priority it would lose the partition to any newcomer, without a word from
+   * the broker, and one that gives it up again would leave it to whichever standby is next.
+   */
+  async #raiseRank(consumer: PartitionConsumer): Promise<void> {
+    await this.#change(consumer, async () => {
+      if (this.#ended || consumer.assignment === undefined || consumer.unacked > 0) return
+      if (this.#owners()[consumer.partition] !== this.#settings.instance) return
+      await consumer.openAgain(this.#priority(consumer, true))
+      this.#membership?.announce()
+    })
+  }
+
   /** The broker closed a partition's channel, or its queue is gone: the rest of the group goes on. */
   async #restore(consumer: PartitionConsumer, error: unknown, cancelled: boolean): Promise<void> {
     if (this.#ended) return
@@ -409,13 +430,10 @@ export class GroupConsumer implements DropTarget {
   }
 
   async #change(consumer: PartitionConsumer, change: () => Promise<void>): Promise<void> {
-    this.#moving.add(consumer)
     try {
       await consumer.serialize(change)
     } catch (error) {
       if (!this.#ended && !this.leaveOut(error)) this.#settings.lost(error)
-    } finally {
-      this.#moving.delete(consumer)
     }
     this.#reconsider()
   }

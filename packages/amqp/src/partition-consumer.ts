@@ -2,6 +2,7 @@ import { type ConsumerSink, type Delivery, type PartitionAssignment, StreamError
 import type { Channel, ConsumeMessage } from 'amqplib'
 import { AckTracker } from './ack-tracker.js'
 import type { AmqpConnection } from './connection.js'
+import type { Epochs } from './epochs.js'
 import { toDelivery } from './message.js'
 import type { DeliveryHistory } from './redeliveries.js'
 import { ReturnGate } from './return-gate.js'
@@ -17,6 +18,7 @@ export interface PartitionSettings {
   readonly prefetch: number
   readonly connection: AmqpConnection
   readonly sink: ConsumerSink
+  readonly epochs: Epochs
   readonly redeliveries: DeliveryHistory
   /** Several members consume at the same time, so that what was given back may come at any time. */
   readonly shared: boolean
@@ -26,14 +28,6 @@ export interface PartitionSettings {
   readonly promoted: (consumer: PartitionConsumer) => void
   /** The broker has ended the channel, or the queue is gone (`cancelled`). The assignment has been revoked. */
   readonly interrupted: (consumer: PartitionConsumer, error: unknown, cancelled: boolean) => void
-}
-
-let lastEpoch = 0
-
-/** Rises within the process, and across processes as far as their clocks agree: the protocol has no fencing token. */
-function nextEpoch(): number {
-  lastEpoch = Math.max(lastEpoch + 1, Date.now())
-  return lastEpoch
 }
 
 /**
@@ -59,6 +53,7 @@ export class PartitionConsumer {
   #leaving = false
   readonly #returning = new ReturnGate()
   #changes: Promise<void> = Promise.resolve()
+  #pending = 0
   /** Given back by core: no handler of theirs has run. */
   #released: Delivery[] = []
 
@@ -74,6 +69,11 @@ export class PartitionConsumer {
 
   get unacked(): number {
     return this.#unacked.size
+  }
+
+  /** The delivery is in this member's hands: the broker gives nothing of the partition to another one. */
+  holds(assignment: PartitionAssignment, delivery: Delivery): boolean {
+    return assignment === this.#assignment && this.#unacked.has(delivery.position as number)
   }
 
   get isOpen(): boolean {
@@ -115,6 +115,21 @@ export class PartitionConsumer {
     )
   }
 
+  /** Registers the consumer again under another priority. Core keeps its assignment: call it while nothing is unacked. */
+  async openAgain(priority: number): Promise<void> {
+    const assignment = this.#assignment
+    await this.end()
+    try {
+      const channel = await this.prepare()
+      this.#assignment = assignment
+      await this.consume(channel, priority)
+    } catch (error) {
+      this.#assignment = undefined
+      if (assignment !== undefined && !this.#stopped) void this.#settings.sink.revoked([assignment], 'lost')
+      throw error
+    }
+  }
+
   async #whileOpening(channel: Channel, call: Promise<unknown>): Promise<void> {
     this.#opening = true
     try {
@@ -131,8 +146,8 @@ export class PartitionConsumer {
   /** Tells core that the partition is this member's. */
   assign(): PartitionAssignment {
     if (this.#assignment !== undefined) return this.#assignment
-    const { topic, origin, partition, sink } = this.#settings
-    const assignment = { topic, origin, partition, epoch: nextEpoch() }
+    const { topic, origin, partition, sink, epochs } = this.#settings
+    const assignment = { topic, origin, partition, epoch: epochs.next() }
     this.#assignment = assignment
     sink.assigned([assignment])
     return assignment
@@ -152,9 +167,21 @@ export class PartitionConsumer {
   }
 
   /** Runs one change after the other: closing, opening and restoring must not overlap. */
-  serialize(change: () => Promise<void>): Promise<void> {
-    this.#changes = this.#changes.then(change)
-    return this.#changes
+  async serialize(change: () => Promise<void>): Promise<void> {
+    this.#pending += 1
+    const run = this.#changes.then(change)
+    // One that fails doesn't keep the next from running.
+    this.#changes = run.catch(() => {})
+    try {
+      await run
+    } finally {
+      this.#pending -= 1
+    }
+  }
+
+  /** A change runs, or waits for another. */
+  get isChanging(): boolean {
+    return this.#pending > 0
   }
 
   /** Writes acks, in as few frames as the order of completion allows. */
@@ -203,7 +230,9 @@ export class PartitionConsumer {
   /** Gives back what is unacked, in order, by closing the channel; acks written before are kept. Never rejects. */
   async end(): Promise<void> {
     this.#leaving = true
-    await this.#noteUnstarted()
+    // What arrives while it is being noted goes back as well.
+    do await this.#noteUnstarted()
+    while (this.#arrived.length > 0)
     await this.#closeChannel()
   }
 
@@ -224,6 +253,8 @@ export class PartitionConsumer {
     this.stop()
     this.#channel = undefined
     this.#assignment = undefined
+    // What is still to be noted would be written over the notes of the next owner.
+    this.#settings.redeliveries.reset()
   }
 
   /** The connection is gone: core has been told. What this process held does no harm when it comes back to it. */

@@ -11,7 +11,7 @@ import {
   type TopicSpec,
   topicLabel,
 } from '@streamswitch/core/driver'
-import { type AmqpConnection, openConnection } from './connection.js'
+import type { AmqpConnection } from './connection.js'
 import { MAX_PREFETCH } from './consumer.js'
 import { classifyError, notConnected, replyCodeOf } from './errors.js'
 import { checkExistingQueue } from './existing-queue.js'
@@ -74,8 +74,8 @@ export class AmqpQueueDriver implements ConsumerDriver {
   }
 
   async open(signal: AbortSignal): Promise<void> {
-    const { settings, clientId } = this.#shared
-    const connection = await openConnection(settings, `${clientId} consumer ${this.#spec.group}`, signal)
+    const { connect, clientId } = this.#shared
+    const connection = await connect(`${clientId} consumer ${this.#spec.group}`, signal)
     this.#connection = connection
     connection.listen({ lost: (error) => this.#connectionLost(error) })
     for (const topic of this.#spec.topics) {
@@ -167,6 +167,7 @@ export class AmqpQueueDriver implements ConsumerDriver {
       prefetch: this.#prefetch,
       connection,
       sink: this.#sink,
+      epochs: this.#shared.epochs,
       redeliveries: new UnrecordedDeliveries(),
       shared: true,
       exclusive: this.#spec.options.exclusive,

@@ -50,6 +50,7 @@ export class Redeliveries implements DeliveryHistory {
     this.#era += 1
     this.#read = false
     this.#returned = new Set()
+    this.#store.abandon()
   }
 
   /** Reads what is on record. After a failure too, it counts as read: everything is suspect then, and was never tried. */
@@ -57,6 +58,7 @@ export class Redeliveries implements DeliveryHistory {
     const era = this.#era
     try {
       await this.#store.load()
+      if (era !== this.#era) return
       const returned = await this.#store.takeReturned()
       if (era === this.#era) this.#returned = returned
     } finally {

@@ -1,4 +1,6 @@
 import type { CapabilityName, ConsumerSpec, Logger, TopicSpec } from '@streamswitch/core/driver'
+import type { AmqpConnection } from './connection.js'
+import type { Epochs } from './epochs.js'
 import type { HeldMessages } from './held-messages.js'
 import type { SharedNames } from './names.js'
 import type { AmqpSettings } from './options.js'
@@ -24,6 +26,10 @@ export interface Shared extends Common {
   /** Capabilities that the service can't do without. */
   readonly requires: readonly CapabilityName[]
   readonly held: HeldMessages
+  /** Of all that consumes in this process. */
+  readonly epochs: Epochs
+  /** A connection of a loop's own. */
+  readonly connect: (name: string, signal: AbortSignal) => Promise<AmqpConnection>
   /** Loops that had all their topics once. */
   readonly joined: WeakSet<ConsumerSpec>
 }

@@ -11,6 +11,7 @@ import {
 import { AmqpAdmin } from './admin.js'
 import { openConnection } from './connection.js'
 import { AmqpConsumerDriver } from './consumer.js'
+import { processEpochs } from './epochs.js'
 import { HeldMessages } from './held-messages.js'
 import { groupNames, groupPart, requireOwnName, sharedNames } from './names.js'
 import {
@@ -43,6 +44,8 @@ export function connectTransport(settings: AmqpSettings, context: TransportConte
     unprefixed: prefix === '' ? common : { registry: new TopicRegistry(''), shared: sharedNames('') },
     requires,
     held: new HeldMessages(),
+    epochs: processEpochs,
+    connect: (name, signal) => openConnection(settings, name, signal),
     joined: new WeakSet(),
   }
   return {

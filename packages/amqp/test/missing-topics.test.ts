@@ -76,6 +76,38 @@ test.each(['none', 'verify'] as const)(
 )
 
 test(
+  'one queue of a group is deleted: its partition is taken up again when the queue is back, and the loop closes in good order',
+  async () => {
+    const [a, b] = [uniqueName('list-a'), uniqueName('list-b')]
+    await createTopic(a)
+    await createTopic(b, 1)
+    const creating = opened('create')
+    onTestFinished(async () => {
+      for (const topic of [a, b]) await creating.admin.deleteTopic(creating.topicSpec(topic))
+    })
+    const handled = new Set<string>()
+    const errors: { readonly code: string; readonly message: string }[] = []
+    const transport = opened('none')
+    const loop = transport.consumer<string>([a, b], { group: 'g', probeIntervalMs: 300 })
+    loop.handle(({ key }) => void handled.add(key ?? ''))
+    loop.on('error', (error) => errors.push(error))
+    const running = loop.run()
+    await loop.init()
+    await callApi('DELETE', `queues/%2F/${encodeURIComponent(`${a}:g:1`)}`)
+    await expect.poll(() => errors, WAIT).toContainEqual(expect.objectContaining({ code: 'NOT_FOUND' }))
+    await createTopic(a)
+    // Some of the keys are of the partition whose queue was away.
+    const keys = Array.from({ length: 8 }, (_, index) => `key-${index}`)
+    const producer = creating.producer<string>(a)
+    for (const key of keys) await producer.send('value', { key })
+    await expect.poll(() => [...handled].sort(), WAIT).toEqual(keys)
+    await loop.close()
+    await running
+  },
+  LONG,
+)
+
+test(
   "provision: 'create': a deleted topic of a list is created again",
   async () => {
     const [a, b] = [uniqueName('list-a'), uniqueName('list-b')]

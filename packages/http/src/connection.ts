@@ -78,7 +78,11 @@ export class HttpConnection implements TransportDriver {
     const { prefix, nativeTopics, logger } = this.#context
     const portable = new Map(Object.entries(nativeTopics).map(([topic, { name }]) => [name, topic]))
     const opening = this.#listen((error) => logger.error(error.message))
-    const { hub, release } = await withSignal(opening, signal)
+    const { hub, release } = await withSignal(opening, signal).catch((error: unknown) => {
+      // Given up: it would listen forever.
+      opening.then((late) => late.release()).catch(() => {})
+      throw error
+    })
     const found = new FoundTopics({
       search,
       inboxOf: (topic) =>

@@ -4,6 +4,7 @@ import {
   type ConsumerSpec,
   type Delivery,
   type PartitionAssignment,
+  StreamError,
   withSignal,
 } from '@streamswitch/core/driver'
 import type { HttpConsumerOptionValues } from './options.js'
@@ -26,6 +27,7 @@ export class HttpConsumerDriver implements ConsumerDriver {
   readonly #members = new Map<PartitionAssignment, Member>()
   #leave: (() => void)[] = []
   #opening: Promise<Lease> | undefined
+  #stopped = false
 
   constructor(
     spec: ConsumerSpec<HttpConsumerOptionValues>,
@@ -41,7 +43,10 @@ export class HttpConsumerDriver implements ConsumerDriver {
 
   async open(signal: AbortSignal): Promise<void> {
     this.#opening = this.#listen((error) => this.#sink.report(error))
-    const { hub } = await withSignal(this.#opening, signal)
+    const opening = this.#opening
+    const { hub } = await withSignal(opening, signal)
+    // Closed meanwhile: what joined now would take messages that nobody handles.
+    if (this.#stopped || this.#opening !== opening) throw closedWhileOpening()
     epochs += 1
     const { topics, brokerGroup, member, ordering, options } = this.#spec
     const { maxWaitingRecords, maxWaitingBytes } = options
@@ -87,6 +92,7 @@ export class HttpConsumerDriver implements ConsumerDriver {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true
     for (const member of this.#members.values()) member.stop()
   }
 
@@ -99,4 +105,13 @@ export class HttpConsumerDriver implements ConsumerDriver {
     const lease = await opening?.catch(() => undefined)
     await lease?.release()
   }
+}
+
+function closedWhileOpening(): StreamError {
+  return new StreamError('the loop was closed while it opened', {
+    code: 'CLOSED',
+    retryable: false,
+    transport: 'http',
+    operation: 'open',
+  })
 }

@@ -11,6 +11,7 @@ const SWEEP_MS = 250
 export class HttpClient {
   readonly #options: HttpOptionValues
   readonly #logger: Logger
+  readonly #createPool: (origin: string) => Pool
   readonly #subscribers = new Map<string, Subscriber>()
   #opening: Promise<void> | undefined
   readonly #connector: TlsConnector
@@ -18,10 +19,12 @@ export class HttpClient {
   #renewing: Promise<boolean> | undefined
   #sweeper: NodeJS.Timeout | undefined
 
-  constructor(options: HttpOptionValues, logger: Logger) {
+  /** @param createPool - makes the connections to one origin. Default: a pool of undici's. */
+  constructor(options: HttpOptionValues, logger: Logger, createPool?: (origin: string) => Pool) {
     this.#options = options
     this.#logger = logger
     this.#connector = new TlsConnector(options, logger)
+    this.#createPool = createPool ?? ((origin) => this.#undiciPool(origin))
   }
 
   /** Reads certificates and credentials. Rejects with INVALID_ARGUMENT or UNAUTHENTICATED where they can't be had. */
@@ -62,7 +65,7 @@ export class HttpClient {
     return {
       logger: this.#logger,
       limits: this.#options,
-      pool: (origin) => this.#pool(origin),
+      pool: this.#createPool,
       authorization: () => (own ? this.#authorization : token === undefined ? undefined : `Bearer ${token}`),
       certificates: () => this.#connector.version,
       renewCertificates: (used) => this.#connector.renew(used),
@@ -71,7 +74,7 @@ export class HttpClient {
   }
 
   // One pool per subscriber, not per origin: a group whose handlers are slow holds its connections, never those of others.
-  #pool(origin: string): Pool {
+  #undiciPool(origin: string): Pool {
     return new Pool(origin, {
       connections: this.#options.connections,
       pipelining: 1,

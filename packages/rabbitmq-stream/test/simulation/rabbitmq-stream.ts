@@ -173,6 +173,9 @@ function positionOf(broker: ScriptedBroker, name: string): number | undefined {
 
 /** Who owns what, by the scripted broker. */
 class StreamTruth implements GroundTruth {
+  readonly fencing = 'epochs'
+  readonly keys = 1
+  readonly senders = 1
   broker: ScriptedBroker | undefined
   commitIntervalMs = 0
   readonly #world: World

@@ -37,6 +37,10 @@ interface TruthSettings {
 
 /** Who owns what, by the keys of the scripted server; and whether each command may change what it changes. */
 export class RedisTruth implements GroundTruth, BrokerEvents {
+  readonly fencing = 'epochs'
+  readonly keys = 1
+  readonly senders = 1
+  readonly repeatedPercent = 10
   readonly #world: World
   readonly #partitions: readonly Partition[]
   readonly #group: string

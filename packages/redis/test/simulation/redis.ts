@@ -232,6 +232,8 @@ class RedisRun implements ProtocolRun {
       topics: [this.#topic],
       group: GROUP,
       brokerGroup: GROUP,
+      derivedGroup: GROUP,
+      groupOrigin: GROUP,
       member: process.name,
       ordering: 'key',
       from: undefined,

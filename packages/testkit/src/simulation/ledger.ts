@@ -5,14 +5,22 @@ interface Holding {
   readonly epoch: number
 }
 
-interface PartitionLedger {
-  /** Offsets of messages, in order. */
+/** Messages of one key and sender, which are to be handled in order. */
+interface KeyLedger {
+  /** Their offsets, in order. */
   readonly messages: number[]
+  /** So many of them are handled without a gap. */
+  prefix: number
+}
+
+interface PartitionLedger {
+  /** By key and sender. */
+  readonly keys: readonly KeyLedger[]
   readonly handled: Set<number>
   /** Read by somebody who is no member: their order is not the owner's. */
   readonly elsewhere: Set<number>
-  /** So many of `messages` are handled without a gap. */
-  prefix: number
+  /** Handlers at work, by offset. */
+  readonly running: Map<number, Set<SimulatedProcess>>
   /** Who owns the partition, as far as it knows. */
   readonly holdings: Set<Holding>
   readonly epochs: Map<number, SimulatedProcess>
@@ -22,6 +30,18 @@ interface PartitionLedger {
 
 /** What the ledger must be told of the scripted broker, which alone knows who the owner is. */
 export interface GroundTruth {
+  /**
+   * What keeps former owners out. `epochs`: an owner takes a partition once the broker has named it, under an epoch of its own that is higher
+   * than all before. `deliveries`: the broker hands messages to one owner only and refuses the acks of others; members may take a partition before, and their
+   * epochs rise within each process. `sender`: all members share a partition, and the sender decides who gets a message.
+   */
+  readonly fencing: 'epochs' | 'deliveries' | 'sender'
+  /** How many keys the messages of a partition have, in turns. Those of one key are handled one at a time. */
+  readonly keys: number
+  /** How many senders write each key, in turns. Messages of a key are handled in order within each sender. */
+  readonly senders: number
+  /** So many of a hundred handlings follow one that failed, so that their start is put on record. Default 0. */
+  readonly repeatedPercent?: number
   /** The process is the partition's owner, by what the broker has told and heard. */
   isOwner(process: SimulatedProcess, partition: number): boolean
   /** It has lost the ownership by a fault that it can't have noticed yet. */
@@ -42,18 +62,28 @@ export class Ledger {
     this.#world = world
     this.#truth = truth
     this.#partitions = Array.from({ length: partitions }, () => ({
-      messages: [],
+      keys: Array.from({ length: truth.keys * truth.senders }, () => ({ messages: [], prefix: 0 })),
       handled: new Set(),
       elsewhere: new Set(),
-      prefix: 0,
+      running: new Map(),
       holdings: new Set(),
       epochs: new Map(),
       highest: 0,
     }))
   }
 
+  get repeatedPercent(): number {
+    return this.#truth.repeatedPercent ?? 0
+  }
+
   produced(partition: number, offset: number): void {
-    this.#of(partition).messages.push(offset)
+    this.#orderOf(partition, offset).messages.push(offset)
+  }
+
+  /** Messages with the same number are handled one at a time. */
+  keyOf(offset: number): number {
+    const { keys, senders } = this.#truth
+    return Math.floor((offset % (keys * senders)) / senders)
   }
 
   /** Somebody who is no member has read it in the group: the owner may handle others first. */
@@ -66,9 +96,18 @@ export class Ledger {
     const one = this.#of(partition)
     this.#world.log(process.name, `owns partition ${partition}, epoch ${epoch}`)
     if (stopped) this.#world.violate(`${process.name} took partition ${partition} after it had left`)
-    const rightful = this.#act(process, partition, 'took')
+    if (this.#truth.fencing === 'sender') return void one.holdings.add({ process, epoch })
     if ([...one.holdings].some((holding) => holding.process === process))
       this.#world.violate(`${process.name} took partition ${partition} twice`)
+    if (this.#truth.fencing === 'deliveries') {
+      for (const [earlier, owner] of one.epochs)
+        if (owner === process && earlier >= epoch)
+          this.#world.violate(`the epoch of partition ${partition} fell from ${earlier} to ${epoch} in ${process.name}`)
+      one.epochs.set(epoch, process)
+      one.holdings.add({ process, epoch })
+      return
+    }
+    const rightful = this.#act(process, partition, 'took')
     if (one.epochs.has(epoch)) this.#world.violate(`epoch ${epoch} of partition ${partition} has two owners`)
     one.epochs.set(epoch, process)
     if (rightful && epoch <= one.highest)
@@ -86,23 +125,52 @@ export class Ledger {
 
   /** Whatever the process held is gone with it. */
   died(process: SimulatedProcess): void {
-    for (const { holdings } of this.#partitions)
+    for (const { holdings, running } of this.#partitions) {
       for (const holding of holdings) if (holding.process === process) holdings.delete(holding)
+      for (const processes of running.values()) processes.delete(process)
+    }
   }
 
-  started(process: SimulatedProcess, partition: number): void {
-    this.#act(process, partition, 'started a handler in')
+  /** A handler begins. None of the same key may be at work elsewhere, in a process that could know better. */
+  started(process: SimulatedProcess, partition: number, offset: number): void {
+    const rightful = this.#act(process, partition, 'started a handler in')
+    const { running } = this.#of(partition)
+    for (const [at, processes] of running)
+      for (const other of processes)
+        if (rightful && this.keyOf(at) === this.keyOf(offset) && this.#excludes(process, other, partition))
+          this.#world.violate(
+            `${process.name} started offset ${offset} of partition ${partition} while ${other.name} was still at ${at}`,
+          )
+    running.set(offset, (running.get(offset) ?? new Set()).add(process))
+  }
+
+  /** A handler has ended, or its signal was aborted. */
+  ended(process: SimulatedProcess, partition: number, offset: number): void {
+    const { running } = this.#of(partition)
+    running.get(offset)?.delete(process)
+    if (running.get(offset)?.size === 0) running.delete(offset)
   }
 
   handled(partition: number, offset: number): void {
-    const one = this.#of(partition)
-    const next = one.messages.find(
-      (message, index) => index >= one.prefix && !one.handled.has(message) && !one.elsewhere.has(message),
+    const { handled, elsewhere } = this.#of(partition)
+    const key = this.#orderOf(partition, offset)
+    const next = key.messages.find(
+      (message, index) => index >= key.prefix && !handled.has(message) && !elsewhere.has(message),
     )
     if (next !== undefined && offset > next)
       this.#world.violate(`offset ${offset} of partition ${partition} was handled before ${next}`)
-    one.handled.add(offset)
-    while (one.handled.has(one.messages[one.prefix] ?? -1)) one.prefix += 1
+    handled.add(offset)
+    while (handled.has(key.messages[key.prefix] ?? -1)) key.prefix += 1
+  }
+
+  isHandled(partition: number, offset: number): boolean {
+    return this.#of(partition).handled.has(offset)
+  }
+
+  /** The broker has forgotten a message: it is done. */
+  acked(process: SimulatedProcess, partition: number, offset: number): void {
+    if (!this.#of(partition).handled.has(offset))
+      this.#world.violate(`${process.name} acked offset ${offset} of partition ${partition}, which was never handled`)
   }
 
   /** Storing a position is no mistake now, even if it arrives when the process isn't the owner any more. */
@@ -116,7 +184,7 @@ export class Ledger {
    * @param sentRightly - what `mayCommit` was when the process sent it.
    */
   committed(process: SimulatedProcess, partition: number, next: number, sentRightly: boolean): void {
-    const skipped = this.#of(partition).messages[this.#of(partition).prefix]
+    const skipped = this.#unhandled(partition)
     if (skipped !== undefined && skipped < next)
       this.#world.violate(`${process.name} stored ${next} in partition ${partition}, but ${skipped} was never handled`)
     if (this.#truth.isOwner(process, partition)) return
@@ -143,14 +211,23 @@ export class Ledger {
   /** What is missing for the group to be at rest; `undefined`: nothing. */
   unrest(position: (partition: number) => number | undefined): string | undefined {
     for (const [partition, one] of this.#partitions.entries()) {
-      const { messages, prefix, holdings } = one
-      if (this.holder(partition) === undefined) return `partition ${partition} has no owner`
-      if (holdings.size > 1) return `partition ${partition} has ${holdings.size} owners`
-      if (prefix < messages.length) return `offset ${messages[prefix]} of partition ${partition} isn't handled`
-      const last = messages.at(-1) ?? -1
+      const { holdings, keys } = one
+      if (this.#truth.fencing !== 'sender') {
+        if (this.holder(partition) === undefined) return `partition ${partition} has no owner`
+        if (holdings.size > 1) return `partition ${partition} has ${holdings.size} owners`
+      }
+      const unhandled = this.#unhandled(partition)
+      if (unhandled !== undefined) return `offset ${unhandled} of partition ${partition} isn't handled`
+      const last = Math.max(-1, ...keys.map(({ messages }) => messages.at(-1) ?? -1))
       if ((position(partition) ?? 0) <= last) return `offset ${last} of partition ${partition} isn't committed`
     }
     return undefined
+  }
+
+  /** Both may not handle a key at the same time. A sender that has lost a connection may have turned to another process meanwhile. */
+  #excludes(process: SimulatedProcess, other: SimulatedProcess, partition: number): boolean {
+    if (this.#truth.fencing === 'sender') return process === other
+    return process !== other && !this.#truth.isUnaware(other, partition)
   }
 
   /** False where the process isn't the owner, and can't know it yet. */
@@ -172,6 +249,18 @@ export class Ledger {
 
   #wasCalm(process: SimulatedProcess, since: number): boolean {
     return !process.dead && !process.frozen && process.calmSince <= since && this.#truth.canRead(process)
+  }
+
+  /** The lowest offset that was never handled. */
+  #unhandled(partition: number): number | undefined {
+    const next = this.#of(partition).keys.map(({ messages, prefix }) => messages[prefix])
+    const offsets = next.filter((offset) => offset !== undefined)
+    return offsets.length === 0 ? undefined : Math.min(...offsets)
+  }
+
+  #orderOf(partition: number, offset: number): KeyLedger {
+    const { keys, senders } = this.#truth
+    return this.#of(partition).keys[offset % (keys * senders)] as KeyLedger
   }
 
   #of(partition: number): PartitionLedger {

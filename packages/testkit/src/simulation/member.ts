@@ -1,4 +1,5 @@
 import {
+  type AttemptJournal,
   type ConsumerDriver,
   type ConsumerSink,
   type Delivery,
@@ -12,10 +13,9 @@ const CAPACITY = 10
 const RECONNECT_MS = 500
 const CONNECT_TIMEOUT_MS = 10_000
 const CLOSE_MS = 5_000
+const RETRY_AFTER_MS = 200
 /** Acks get at least this long after the handlers have ended. */
 const SETTLE_MS = 500
-/** So many of a hundred handlings follow one that failed. */
-const NOTED_PERCENT = 10
 
 /** Where a delivery is in its partition. */
 export type OffsetOf = (delivery: Delivery) => number
@@ -28,14 +28,23 @@ export interface MemberSettings {
   readonly offsetOf: OffsetOf
   /** How long a handler takes, in milliseconds. */
   readonly handlerMs: () => number
+  /** Whether a handler fails, where the driver has failures sent again. */
+  readonly fails: () => boolean
+}
+
+interface Running {
+  readonly delivery: Delivery
+  /** Missing while its start is being noted. */
+  timer: NodeJS.Timeout | undefined
 }
 
 interface Held {
   readonly assignment: PartitionAssignment
   readonly waiting: Delivery[]
-  running: { readonly timer: NodeJS.Timeout; readonly delivery: Delivery } | undefined
-  /** Handled and not settled. */
-  done: Delivery[]
+  /** Handlers at work, or about to be, by key. */
+  readonly running: Map<number, Running>
+  /** Handled, and not settled. */
+  readonly done: Delivery[]
   settling: Promise<void> | undefined
   draining: boolean
   closed: boolean
@@ -44,8 +53,8 @@ interface Held {
 }
 
 /**
- * What core is for a driver, by the contract of `ConsumerSink` and no more: hands deliveries to handlers one by one, commits what is done,
- * drains revoked partitions, and replaces a driver that is lost.
+ * What core is for a driver, by the contract of `ConsumerSink` and no more: hands deliveries to handlers, one by one within each key, settles what is
+ * done, drains revoked partitions, and replaces a driver that is lost.
  */
 export class SimulatedMember {
   readonly process: SimulatedProcess
@@ -135,7 +144,7 @@ export class SimulatedMember {
           this.#held.set(assignment, {
             assignment,
             waiting: [],
-            running: undefined,
+            running: new Map(),
             done: [],
             settling: undefined,
             draining: false,
@@ -171,33 +180,66 @@ export class SimulatedMember {
   }
 
   #pump(held: Held, driver: () => ConsumerDriver): void {
-    if (held.running !== undefined || held.draining || held.closed) return
-    const delivery = held.waiting.shift()
-    if (delivery === undefined) return
-    const { ledger, process, handlerMs, offsetOf } = this.#settings
-    const { partition } = held.assignment
-    ledger.started(process, partition)
-    this.#noteAttempt(held, delivery, driver())
-    const timer = setTimeout(() => {
-      held.running = undefined
-      ledger.handled(partition, offsetOf(delivery))
-      held.done.push(delivery)
-      this.#settle(held, driver)
-      this.#wake(held)
-      this.#pump(held, driver)
-    }, handlerMs())
-    held.running = { timer, delivery }
+    while (!held.draining && !held.closed) {
+      const index = held.waiting.findIndex((delivery) => !held.running.has(this.#keyOf(delivery)))
+      const delivery = held.waiting[index]
+      if (delivery === undefined) return
+      held.waiting.splice(index, 1)
+      this.#start(held, delivery, driver)
+    }
+  }
+
+  /** The start of a suspect is noted before. */
+  #start(held: Held, delivery: Delivery, driver: () => ConsumerDriver): void {
+    const one: Running = { delivery, timer: undefined }
+    const key = this.#keyOf(delivery)
+    held.running.set(key, one)
     if (held.waiting.length < CAPACITY) {
       held.room?.()
       held.room = undefined
     }
+    const { attempts } = driver()
+    if (attempts === undefined || !delivery.suspect) {
+      if (attempts !== undefined) this.#noteRepeated(held, delivery, attempts)
+      return this.#handle(held, one, driver)
+    }
+    const handle = (): void => {
+      if (held.running.get(key) === one && !held.draining) this.#handle(held, one, driver)
+    }
+    // A start that can't be noted doesn't keep the message waiting.
+    void attempts.starting(held.assignment, delivery, delivery.attempt).then(handle, handle)
   }
 
-  /** A start that may end the process, or that follows a failed one, is put on record. A late record does no harm where it is refused. */
-  #noteAttempt({ assignment }: Held, delivery: Delivery, { attempts }: ConsumerDriver): void {
-    if (attempts === undefined) return
-    if (!delivery.suspect && !this.#settings.world.random.chance(NOTED_PERCENT)) return
+  /** Some handlings follow one that failed, and their start is put on record. A late record does no harm where it is refused. */
+  #noteRepeated({ assignment }: Held, delivery: Delivery, attempts: AttemptJournal): void {
+    const { ledger, world } = this.#settings
+    if (ledger.repeatedPercent === 0 || !world.random.chance(ledger.repeatedPercent)) return
     attempts.starting(assignment, delivery, 1).catch(() => {})
+  }
+
+  #handle(held: Held, one: Running, driver: () => ConsumerDriver): void {
+    const { ledger, process, handlerMs, fails, offsetOf } = this.#settings
+    const { partition } = held.assignment
+    const offset = offsetOf(one.delivery)
+    ledger.started(process, partition, offset)
+    one.timer = setTimeout(() => {
+      held.running.delete(this.#keyOf(one.delivery))
+      ledger.ended(process, partition, offset)
+      const { reject } = driver()
+      if (reject !== undefined && fails())
+        void reject.call(driver(), held.assignment, one.delivery, new Error('failed'), RETRY_AFTER_MS)
+      else {
+        ledger.handled(partition, offset)
+        held.done.push(one.delivery)
+        this.#settle(held, driver)
+      }
+      if (held.running.size === 0) this.#wake(held)
+      this.#pump(held, driver)
+    }, handlerMs())
+  }
+
+  #keyOf(delivery: Delivery): number {
+    return this.#settings.ledger.keyOf(this.#settings.offsetOf(delivery))
   }
 
   /** Commits or acks what is done, after the driver's interval. */
@@ -223,14 +265,20 @@ export class SimulatedMember {
     held.settling = undefined
   }
 
-  /** Lets the running handler end, or ends it after the deadline, and commits. */
+  /** Lets the running handlers end, or ends them after the deadline, gives back what wasn't started, and settles. */
   async #drain(held: Held, driver: ConsumerDriver | undefined, deadlineMs: number): Promise<void> {
     held.draining = true
-    held.waiting.length = 0
+    const waiting = held.waiting.splice(0)
+    for (const [key, { delivery, timer }] of [...held.running]) {
+      if (timer !== undefined) continue
+      held.running.delete(key)
+      waiting.unshift(delivery)
+    }
+    if (waiting.length > 0) await driver?.release?.(held.assignment, waiting)
     held.room?.()
     const { world } = this.#settings
     const deadline = world.now + deadlineMs
-    if (held.running !== undefined) await this.#within(new Promise<void>((wake) => held.quiet.push(wake)), deadlineMs)
+    if (held.running.size > 0) await this.#within(new Promise<void>((wake) => held.quiet.push(wake)), deadlineMs)
     this.#abort(held)
     const rest = Math.max(SETTLE_MS, deadline - world.now)
     if (driver !== undefined)
@@ -241,8 +289,13 @@ export class SimulatedMember {
   }
 
   #abort(held: Held): void {
-    clearTimeout(held.running?.timer)
-    held.running = undefined
+    const { ledger, process, offsetOf } = this.#settings
+    for (const { timer, delivery } of held.running.values()) {
+      if (timer === undefined) continue
+      clearTimeout(timer)
+      ledger.ended(process, held.assignment.partition, offsetOf(delivery))
+    }
+    held.running.clear()
   }
 
   #close(held: Held): void {

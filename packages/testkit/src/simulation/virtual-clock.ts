@@ -74,7 +74,16 @@ class VirtualTimer {
 /** Where virtual wall clocks begin, in milliseconds since the epoch. */
 const EPOCH_MS = 1_800_000_000_000
 
-const REPLACED = ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date', 'performance'] as const
+const REPLACED = [
+  'setTimeout',
+  'clearTimeout',
+  'setInterval',
+  'clearInterval',
+  'setImmediate',
+  'clearImmediate',
+  'Date',
+  'performance',
+] as const
 
 /**
  * Virtual time for several processes in one. Every event belongs to an actor; what it sets off (timers, frames, promises) belongs to the same
@@ -162,6 +171,12 @@ export class VirtualClock {
       next(this.#current)
       return timer
     })
+    set('setImmediate', (run: (...args: unknown[]) => void, ...args: unknown[]) => {
+      const timer = new VirtualTimer()
+      timer.event = this.schedule(0, this.#current, () => run(...args))
+      return timer
+    })
+    set('clearImmediate', clear)
     set('clearTimeout', clear)
     set('clearInterval', clear)
     set('Date', this.#date(Date))
