@@ -181,7 +181,7 @@ function sharedBy(process: SimulatedProcess, sources: Sources, broker: ScriptedB
   // Topic and group exist.
   const common = { registry: undefined as unknown as TopicRegistry, shared: sharedNames('') }
   return {
-    settings: { memberIntervalMs: MEMBER_INTERVAL_MS } as AmqpSettings,
+    settings: { memberIntervalMs: MEMBER_INTERVAL_MS, bindings: {}, queues: [] } as unknown as AmqpSettings,
     logger,
     clientId: process.name,
     prefix: '',

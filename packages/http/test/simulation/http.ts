@@ -172,7 +172,7 @@ function startSender(world: World, sources: Sources, network: ScriptedNetwork, n
     // Receivers may be away for longer than a producer usually bears.
     options: { notFoundGraceMs: 600_000 },
   } as unknown as ProducerSpec<HttpProducerOptionValues>
-  const driver = new sources.HttpProducerDriver(spec, options, '', client)
+  const driver = new sources.HttpProducerDriver(spec, options, { prefix: '', nativeGroups: {} }, client)
   const sender = new SimulatedSender(world, process, driver, (offset) => settings.accepted(process, offset))
   const opened = driver.open()
   return {

@@ -86,9 +86,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a response that breaks off counts as accepted',
     file: 'client/request.ts',
-    fence: '    } else if (this.#open > 0) {\n      this.#refuseAll(',
+    fence: '    } else if (this.#open > 0) {\n      const refusal =\n',
     without:
-      '    } else if (this.#open > 0) {\n      for (const index of this.parcels.keys()) this.#settle(index, undefined)\n      this.#refuseAll(',
+      '    } else if (this.#open > 0) {\n      for (const index of this.parcels.keys()) this.#settle(index, undefined)\n      const refusal =\n',
     seed: 1,
   },
   {
@@ -109,9 +109,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a response that is late counts as an answer',
     file: 'client/exchange.ts',
-    fence: '    this.#abortedBy = reason\n    this.#controller?.abort(reason)\n    this.#fail(reason)\n',
+    fence: '    this.#abortedBy = reason\n    this.#fail(reason)\n    this.#controller?.abort(reason)\n',
     without:
-      '    this.#abortedBy = reason\n    this.#controller?.abort(reason)\n    this.#events.end(204, {}, undefined)\n',
+      '    this.#abortedBy = reason\n    this.#events.end(204, {}, undefined)\n    this.#controller?.abort(reason)\n',
     seed: 10,
   },
 ]

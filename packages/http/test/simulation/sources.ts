@@ -1,4 +1,11 @@
-import type { ConsumerDriver, ConsumerSink, ConsumerSpec, Logger, ProducerSpec } from '@streamswitch/core/driver'
+import type {
+  ConsumerDriver,
+  ConsumerSink,
+  ConsumerSpec,
+  Logger,
+  ProducerSpec,
+  TransportContext,
+} from '@streamswitch/core/driver'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Pool } from 'undici'
 import type { HttpClient } from '../../src/client/http-client.js'
@@ -25,7 +32,7 @@ export interface Sources {
   readonly HttpProducerDriver: new (
     spec: ProducerSpec<HttpProducerOptionValues>,
     options: HttpOptionValues,
-    prefix: string,
+    context: Pick<TransportContext, 'prefix' | 'nativeGroups'>,
     client: HttpClient,
   ) => HttpProducerDriver
   readonly handlePost: (hub: Hub, limits: RequestLimits, request: FastifyRequest, reply: FastifyReply) => void
