@@ -17,6 +17,11 @@ const MAX_WAITING = 500
 const HANDOVER_MS = 10_000
 /** How long nothing may come before the broker is asked whether there is anything left, in milliseconds. */
 const QUIET_MS = 500
+/**
+ * What was there and has not come: for so long it may be in flight, where some brokers count it neither as waiting nor as delivered, in milliseconds. After that
+ * somebody else has removed it.
+ */
+const IN_FLIGHT_MS = 3_000
 /** Unsettled deliveries that a broker which pushes hands out at once: as far as can be looked without settling anything. */
 const MAX_UNSETTLED = 10_000
 
@@ -104,8 +109,10 @@ export class DeadLetterReader {
       if (this.#read < this.total && (await this.#comes())) continue
       const left = await this.#unfinished()
       if (this.#waiting.length > 0) continue
-      if (left <= this.#read - this.#settled) return
-      this.#complain(left, performance.now() - silentSince)
+      const silentMs = performance.now() - silentSince
+      const seenAll = left <= this.#read - this.#settled
+      if (seenAll && (this.#read >= this.total || silentMs >= IN_FLIGHT_MS)) return
+      if (!seenAll) this.#complain(left, silentMs)
     }
   }
 
