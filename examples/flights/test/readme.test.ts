@@ -32,7 +32,9 @@ describe('the table of capabilities in the README', () => {
 
   it('has every capability and every transport', () => {
     expect(rows.map(([name]) => name)).toEqual(CAPABILITY_NAMES)
-    expect(header.slice(1).toSorted()).toEqual(OFFICIAL_ADAPTERS.map(({ name }) => name).toSorted())
+    // `amqp, existing queue`: what an adapter has for what it didn't create itself.
+    const adapters = header.slice(1).filter((name) => !name.includes(','))
+    expect(adapters.toSorted()).toEqual(OFFICIAL_ADAPTERS.map(({ name }) => name).toSorted())
   })
 
   it.each(OFFICIAL_ADAPTERS)('says of $name what its adapter declares', ({ name, capabilities }) => {

@@ -23,6 +23,9 @@ const HOST_TIMEOUT_MS = 5_000
 /** Fetches take a quarter of a deadline: what waits behind one may do so a few times, and a link may get slower between two of them. */
 const SHARE_OF_FETCHES = 4
 
+/** Probes of one moment share what the other hosts say, in milliseconds. */
+const PROBE_SHARED_MS = 500
+
 export type Argument = string | Buffer | number
 
 interface ConnectionRequest {
@@ -72,6 +75,7 @@ export class Connector {
    * say that they are the primary; gives up when the signal aborts.
    */
   async connect(request: ConnectionRequest, signal: AbortSignal): Promise<Connection> {
+    const began = performance.now()
     const connection = await this.#seeds.find(async (address) => {
       const { connection, role } = await this.#connectTo(address, request, signal)
       try {
@@ -84,7 +88,7 @@ export class Connector {
       }
     }, signal)
     try {
-      await this.#primaries.requireOne()
+      await this.#primaries.requireOne(began)
       return connection
     } catch (error) {
       connection.close()
@@ -96,7 +100,7 @@ export class Connector {
   async probe(connection: Connection | undefined): Promise<void> {
     if (connection === undefined) return
     // Not waited for: hosts that don't answer are none of this connection's business.
-    void this.#primaries.requireOne().catch((error: unknown) => {
+    void this.#primaries.requireOne(performance.now() - PROBE_SHARED_MS).catch((error: unknown) => {
       if (classifyError(error, 'probe').retryable) connection.fail(error)
     })
     await connection.probe()

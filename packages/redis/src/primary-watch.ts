@@ -6,9 +6,6 @@ import { textOf } from './handshake.js'
 /** How long the other hosts are waited for, in milliseconds: one that doesn't answer takes no writes either. */
 const ANSWER_MS = 1_000
 
-/** How long an answer about the other hosts is good for, in milliseconds: connections of one moment share it. */
-const FRESH_MS = 500
-
 /** A host that says it is the primary. */
 interface Primary {
   readonly address: HostAddress
@@ -33,24 +30,32 @@ export class PrimaryWatch {
     this.#ask = ask
   }
 
-  /** Rejects with UNAVAILABLE while more than one host says that it is the primary, UNSUPPORTED where one is a Sentinel or a cluster's node. */
-  async requireOne(): Promise<void> {
+  /**
+   * Rejects with UNAVAILABLE while more than one host says that it is the primary, UNSUPPORTED where one is a Sentinel or a cluster's node.
+   *
+   * @param since - answers to questions of before are out of date: a moment of `performance.now()`.
+   */
+  async requireOne(since: number): Promise<void> {
     if (this.#addresses.length < 2) return
-    const now = performance.now()
-    if (this.#known === undefined || now - this.#known.at > FRESH_MS)
-      this.#known = {
-        at: now,
-        primaries: Promise.all(this.#addresses.map((address) => this.#find(address))).then(known),
-      }
+    const primaries = await this.#primaries(since)
     const distinct: Primary[] = []
-    for (const primary of await this.#known.primaries)
-      if (!distinct.some((one) => isSame(one, primary))) distinct.push(primary)
+    for (const primary of primaries) if (!distinct.some((one) => isSame(one, primary))) distinct.push(primary)
     if (distinct.length < 2) return
     const names = distinct.map(({ address }) => textOf(address)).join(' and ')
     throw new StreamError(
       `${names} both say that they are the primary: nothing is sent or read until only one does. Make the other one a replica (REPLICAOF), or take it out of the URL`,
       { code: 'UNAVAILABLE', transport: 'redis', operation: 'open' },
     )
+  }
+
+  /** All who say so. Connections that are opened at the same time share the answers. */
+  #primaries(since: number): Promise<readonly Primary[]> {
+    if (this.#known === undefined || this.#known.at < since)
+      this.#known = {
+        at: performance.now(),
+        primaries: Promise.all(this.#addresses.map((address) => this.#find(address))).then(known),
+      }
+    return this.#known.primaries
   }
 
   async #find(address: HostAddress): Promise<Primary | undefined> {

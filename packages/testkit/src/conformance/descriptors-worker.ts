@@ -1,10 +1,12 @@
 import { closeSync, openSync } from 'node:fs'
-import { isStreamError, openTransport } from '@streamswitch/core'
+import { isStreamError, Transport } from '@streamswitch/core'
 import type { DescriptorTask } from './descriptors.js'
+import { loadAdapter } from './worker-adapter.js'
 
 const { url, topic, options, connectTimeoutMs } = JSON.parse(process.argv[2] ?? '') as DescriptorTask
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
-const open = () => openTransport(url, { environment: {}, logger: quiet, options })
+const adapter = await loadAdapter()
+const open = () => new Transport(adapter, url, { environment: {}, logger: quiet, options })
 
 /** Opens files until the system refuses. */
 function useUpDescriptors(): number[] {
@@ -19,9 +21,9 @@ function useUpDescriptors(): number[] {
 }
 
 // Loads what is loaded at the first connection, which needs files as well.
-await using first = await open()
+await using first = open()
 await first.producer(topic).init()
-await using second = await open()
+await using second = open()
 const producer = second.producer(topic, { connectTimeoutMs })
 const loop = second.consumer(topic, { group: 'descriptors', connectTimeoutMs })
 const opened = useUpDescriptors()

@@ -1,9 +1,6 @@
 // A service for tests that send it signals: the adapter is the package in the working directory, as built.
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
-import { type AdapterDefinition, ConsumerRunner, registerAdapter, Transport } from '@streamswitch/core'
+import { ConsumerRunner, Transport } from '@streamswitch/core'
+import { loadAdapter } from './worker-adapter.js'
 
 interface Task {
   readonly url: string
@@ -16,14 +13,6 @@ interface Task {
 
 function say(line: string): void {
   process.send?.(line)
-}
-
-async function loadAdapter(): Promise<AdapterDefinition> {
-  const { name } = JSON.parse(readFileSync('package.json', 'utf8')) as { readonly name: string }
-  const file = createRequire(pathToFileURL(resolve('index.js'))).resolve(name)
-  const { default: adapter } = (await import(pathToFileURL(file).href)) as { readonly default: AdapterDefinition }
-  registerAdapter(adapter)
-  return adapter
 }
 
 const { url, topic, group, partitions, options } = JSON.parse(process.argv[2] ?? '{}') as Task

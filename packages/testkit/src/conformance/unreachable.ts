@@ -17,7 +17,8 @@ export function unreachable(suite: Suite): void {
   if (!suite.has('multiProcess')) return
   suite.describe('a server that is absent or refuses', () => {
     absent(suite)
-    if (suite.settings.adapter.reconnects === 'core') late(suite)
+    // Where there is a server, it listens at a port.
+    if (suite.settings.adapter.reconnects === 'core' && suite.settings.absentUrl === undefined) late(suite)
     descriptors(suite)
     const { badCredentialsUrl } = suite.settings
     if (badCredentialsUrl !== undefined) badCredentials(suite, badCredentialsUrl)
