@@ -109,11 +109,15 @@ export class DeadLetterReader {
       if (this.#read < this.total && (await this.#comes())) continue
       const left = await this.#unfinished()
       if (this.#waiting.length > 0) continue
-      const silentMs = performance.now() - silentSince
-      const seenAll = left <= this.#read - this.#settled
-      if (seenAll && (this.#read >= this.total || silentMs >= IN_FLIGHT_MS)) return
-      if (!seenAll) this.#complain(left, silentMs)
+      if (this.#isOver(left, performance.now() - silentSince)) return
     }
+  }
+
+  /** Whether all that was there has been seen, `left` of it unsettled. Throws where that can't come to an end. */
+  #isOver(left: number, silentMs: number): boolean {
+    if (left <= this.#read - this.#settled) return this.#read >= this.total || silentMs >= IN_FLIGHT_MS
+    this.#complain(left, silentMs)
+    return false
   }
 
   /** These were settled: the group no longer counts them as unfinished. */
