@@ -57,6 +57,8 @@ describe('transport URLs', () => {
         fc.constantFrom('redis', 'kafka', 'nonsense'),
         fc.constantFrom('', ':1', ':x', '/p', '?a=1'),
         (password, scheme, tail) => {
+          // A stack names files and functions: what stands in any of them says nothing.
+          fc.pre(!String(new Error('none').stack).includes(password))
           const url = `${scheme}://user:${password}@host${tail}`
           expect(redactUrl(url)).not.toContain(password)
           try {
