@@ -1,21 +1,9 @@
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { Mutant } from '@streamswitch/testkit/simulation'
 
-const SOURCES = fileURLToPath(new URL('../../src', import.meta.url))
+export const SOURCES = fileURLToPath(new URL('../../src', import.meta.url))
 /** Within the package, so that its dependencies are found. */
-const COPIES = fileURLToPath(new URL('../../test-results', import.meta.url))
-
-/** The sources with one fence removed. */
-export interface Mutant {
-  readonly name: string
-  readonly file: string
-  /** Stands in the file once. */
-  readonly fence: string
-  readonly without: string
-  /** Of a run that found it. */
-  readonly seed: number
-}
+export const COPIES = fileURLToPath(new URL('../../test-results', import.meta.url))
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -115,16 +103,3 @@ export const MUTANTS: readonly Mutant[] = [
     seed: 10,
   },
 ]
-
-/** Writes a copy of the sources without the fence. Returns its folder; `remove` it when it has been tried. */
-export function copyWithout({ name, file, fence, without }: Mutant): { readonly folder: string; remove(): void } {
-  mkdirSync(COPIES, { recursive: true })
-  const folder = mkdtempSync(join(COPIES, 'mutant-'))
-  cpSync(SOURCES, folder, { recursive: true })
-  const path = join(folder, file)
-  const [before, after, more] = readFileSync(path, 'utf8').split(fence)
-  if (before === undefined || after === undefined || more !== undefined)
-    throw new Error(`the fence of '${name}' must stand once in ${file}: the sources have changed, so must the mutant`)
-  writeFileSync(path, `${before}${without}${after}`)
-  return { folder, remove: () => rmSync(folder, { recursive: true }) }
-}

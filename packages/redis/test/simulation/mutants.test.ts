@@ -1,25 +1,14 @@
-import { copyWithout, simulate, simulateMany } from '@streamswitch/testkit/simulation'
-import { describe, expect, test } from 'vitest'
+import { mutantsAreFound } from '@streamswitch/testkit/simulation'
 import { LuaEngine } from './lua-engine.js'
 import { COPIES, MUTANTS, SOURCES } from './mutants.js'
 import { redis } from './redis.js'
 import { loadSources } from './sources.js'
 
-const RUNS = 2_000
 const engine = await LuaEngine.create()
 
-describe('the simulation finds when', () => {
-  test.each(MUTANTS)('$name', { timeout: 0 }, async (mutant) => {
-    const copy = copyWithout(mutant, SOURCES, COPIES)
-    try {
-      const protocol = redis(await loadSources(copy.folder), engine)
-      // The seed that found it last, first: any other will do.
-      const { violations } = await simulate(protocol, mutant.seed)
-      if (violations.length > 0) return
-      const { failed } = await simulateMany(protocol, 1, RUNS)
-      expect(failed?.violations, `${RUNS} runs without a finding`).not.toBeUndefined()
-    } finally {
-      copy.remove()
-    }
-  })
+mutantsAreFound({
+  mutants: MUTANTS,
+  sources: SOURCES,
+  copies: COPIES,
+  load: async (folder) => redis(await loadSources(folder), engine),
 })

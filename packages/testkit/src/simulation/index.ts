@@ -4,10 +4,10 @@
  */
 export type { GroundTruth, Ledger } from './ledger.js'
 export type { OffsetOf } from './member.js'
-export { copyWithout, type Mutant } from './mutant.js'
+export type { Mutant } from './mutant.js'
 export { play } from './play.js'
 export type { ProtocolRun, SimulatedProtocol } from './protocol.js'
 export { type SimulationResult, simulate } from './simulate.js'
-export { formatHistory, formatSummary, type SimulationSummary, simulateMany } from './simulate-many.js'
+export { type MutantSettings, mutantsAreFound, simulations } from './suites.js'
 export type { Actor } from './virtual-clock.js'
 export { Pipe, SimulatedProcess, World } from './world.js'
