@@ -167,7 +167,7 @@ return 'ok'
 
 /**
  * The partition was read by an earlier owner after this one had taken it: what that one got is pending and must come first. Or its group
- * was lost and made anew: what is in hand comes again.
+ * was lost and recreated: what is in hand is delivered again.
  */
 export const STRAY = 'stray'
 

@@ -86,7 +86,7 @@ describe('partition leases', () => {
     expect(await client.hget(lease, 'epoch')).toBe(epoch)
   })
 
-  test('a group that others have made anew is at no position that its owner had before', async () => {
+  test('a group that others have recreated is at no position that its owner had before', async () => {
     const client = plainClient(brokerUrl)
     const [stream, lease] = [unique('stream'), unique('lease')]
     const run = ({ source }: Script, ...args: (string | number)[]): Promise<unknown> =>

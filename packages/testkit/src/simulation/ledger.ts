@@ -19,7 +19,7 @@ interface PartitionLedger {
   readonly handled: Set<number>
   /** Read by somebody who is no member: their order is not the owner's. */
   readonly elsewhere: Set<number>
-  /** Handlers at work, by offset. */
+  /** Running handlers, by offset. */
   readonly running: Map<number, Set<SimulatedProcess>>
   /** Who owns the partition, as far as it knows. */
   readonly holdings: Set<Holding>
@@ -131,7 +131,7 @@ export class Ledger {
     }
   }
 
-  /** A handler begins. None of the same key may be at work elsewhere, in a process that could know better. */
+  /** A handler begins. None of the same key may be running elsewhere, in a process that could know better. */
   started(process: SimulatedProcess, partition: number, offset: number): void {
     const rightful = this.#act(process, partition, 'started a handler in')
     const { running } = this.#of(partition)

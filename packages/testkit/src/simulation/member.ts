@@ -41,7 +41,7 @@ interface Running {
 interface Held {
   readonly assignment: PartitionAssignment
   readonly waiting: Delivery[]
-  /** Handlers at work, or about to be, by key. */
+  /** Handlers that run, or are about to, by key. */
   readonly running: Map<number, Running>
   /** Handled, and not settled. */
   readonly done: Delivery[]
