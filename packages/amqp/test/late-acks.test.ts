@@ -92,22 +92,27 @@ test(
     channel.on('cancel', () => {
       cancels += 1
     })
-    const queue = uniqueName('cancelled')
-    await channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
-    onTestFinished(() => connection.withChannel('clean up', async (other) => void (await other.deleteQueue(queue))))
-    const taken: (string | undefined)[] = []
     await channel.prefetch(10)
-    await channel.consume(queue, (message) => void taken.push(message?.content.toString()), {
-      arguments: { 'x-consumer-timeout': 1_000 },
-    })
-    for (const content of ['a', 'b', 'c']) {
-      channel.sendToQueue(queue, Buffer.from(content), { persistent: true })
-      await expect.poll(() => taken, WAIT).toContain(content)
-      const apart = performance.now() + 100
-      await expect.poll(() => performance.now(), WAIT).toBeGreaterThan(apart)
+    // A busy broker may cancel once and leave the rest of the messages where they are, until the channel closes: then the case hasn't occurred yet.
+    while (cancels < 2) {
+      cancels = 0
+      const queue = uniqueName('cancelled')
+      await channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum' } })
+      const taken: (string | undefined)[] = []
+      await channel.consume(queue, (message) => void taken.push(message?.content.toString()), {
+        arguments: { 'x-consumer-timeout': 1_000 },
+      })
+      for (const content of ['a', 'b', 'c']) {
+        channel.sendToQueue(queue, Buffer.from(content), { persistent: true })
+        await expect.poll(() => taken, WAIT).toContain(content)
+        const apart = performance.now() + 100
+        await expect.poll(() => performance.now(), WAIT).toBeGreaterThan(apart)
+      }
+      await expect.poll(() => taken, WAIT).toEqual(['a', 'b', 'c', undefined])
+      const deadline = performance.now() + 2_000
+      await expect.poll(() => cancels > 1 || performance.now() > deadline, WAIT).toBe(true)
+      await connection.withChannel('clean up', async (other) => void (await other.deleteQueue(queue)))
     }
-    await expect.poll(() => cancels, WAIT).toBeGreaterThan(1)
-    expect(taken).toEqual(['a', 'b', 'c', undefined])
     expect(closed).toEqual([])
     expect(connection.gone).toBe(false)
   },

@@ -10,6 +10,11 @@ import { numbers, openStream, sourceOf, unique, until } from './support/bench.js
 import { BROKER_URL } from './support/broker.js'
 
 const GROUPS = 50
+/**
+ * For each number that is stored beside a stream, the broker's process of a connection sleeps a millisecond for every subscription
+ * to that stream: 50 owners of one stream would keep it from answering for seconds.
+ */
+const GROUPS_PER_STREAM = 5
 const OPTIONS = { commitIntervalMs: 200, chunksAhead: 1, handoverTimeoutMs: 10_000 } as StreamConsumerSettings
 
 const clients: StreamClient[] = []
@@ -73,13 +78,14 @@ function memberOf(client: StreamClient, stream: string, group: string, owned: Se
 
 test(`a step-back that falls into an activation leaves one owner, ${GROUPS} times`, { timeout: 60_000 }, async () => {
   const transport = openStream()
-  const stream = unique('topic')
-  await transport.producer<number>(stream).send(1)
+  const streams = numbers(GROUPS / GROUPS_PER_STREAM).map(() => unique('topic'))
+  await Promise.all(streams.map((stream) => transport.producer<number>(stream).send(1)))
   const [first, second, observer] = [await connect(), await connect(), await connect()]
   const held = holdAnswers(first, (reference) => reference.includes(':try.'))
   const groups = await Promise.all(
-    numbers(GROUPS).map(async () => {
+    numbers(GROUPS).map(async (number) => {
       const group = unique('group')
+      const stream = streams[number % streams.length] as string
       const owned = new Set<string>()
       const members = {
         group,
