@@ -61,14 +61,23 @@ interface Node {
   readonly port: number
 }
 
+/** What a connection is opened for, in the library's words. */
+type Purpose = 'publisher' | 'consumer'
+
 class FixedCredit extends ConsumerCreditPolicy {}
 
 /**
- * The library's client on {@link StreamConnection}s, one per node for all streams: its own pool keeps dead connections, opens one
- * per stream, and takes two nodes of one host for the same. Disposable: one that has lost a connection is closed and replaced.
+ * The library's client on {@link StreamConnection}s, two per node for all streams: one for requests and publishers, one for subscriptions.
+ * Before it answers what came later, the broker's process of a connection sleeps a millisecond for every chunk after which a subscription
+ * with credits has nothing more to read (RabbitMQ 4.0.5), and each number that a group stores is such a chunk: on one connection, 64
+ * partitions with their offsets keep it from answering. The library's own pool keeps dead connections, opens one per stream, and takes
+ * two nodes of one host for the same. Disposable: a client that has lost a connection is closed and replaced.
  */
 export class StreamClient extends LibraryClient {
-  readonly #byNode = new Map<string, Promise<StreamConnection>[]>()
+  readonly #pools: Record<Purpose, Map<string, Promise<StreamConnection>[]>> = {
+    publisher: new Map(),
+    consumer: new Map(),
+  }
   readonly #logger: LibraryLogger
   #closed = false
 
@@ -89,13 +98,13 @@ export class StreamClient extends LibraryClient {
   /** Connects to the address of the parameters. Rejects with what the broker or the socket said. */
   async connect(): Promise<this> {
     await this.locator.start()
-    this.#byNode.set(nodeKey(this.locator.serverEndpoint), [Promise.resolve(this.locator)])
+    this.#pools.publisher.set(nodeKey(this.locator.serverEndpoint), [Promise.resolve(this.locator)])
     return this
   }
 
   /** Every connection that is open. */
   async connections(): Promise<StreamConnection[]> {
-    const settled = await Promise.allSettled([...this.#byNode.values()].flat())
+    const settled = await Promise.allSettled(this.#opened())
     return settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
   }
 
@@ -171,25 +180,32 @@ export class StreamClient extends LibraryClient {
     return new StreamConnection(connectionParams(this, this.params as StreamClientParams), SILENT)
   }
 
-  override async getConnection(stream: string, purpose: 'publisher' | 'consumer'): Promise<StreamConnection> {
+  override async getConnection(stream: string, purpose: Purpose): Promise<StreamConnection> {
     const [metadata] = await this.queryMetadata({ streams: [stream] })
     const leader = metadata?.leader
     if (leader === undefined) throw new NoLeader(`stream '${stream}' has no leader at the moment`)
-    if (purpose === 'publisher') return this.#nodeConnection(leader)
+    if (purpose === 'publisher') return this.#nodeConnection(leader, purpose)
     const holders = [...(metadata?.replicas ?? []), leader]
-    const connected = holders.find((node) => this.#byNode.has(nodeKey(node)))
-    return this.#nodeConnection(connected ?? holders[Math.floor(Math.random() * holders.length)] ?? leader)
+    const { consumer, publisher } = this.#pools
+    const connected = [consumer, publisher].flatMap((pool) => holders.filter((node) => pool.has(nodeKey(node))))[0]
+    const node = connected ?? holders[Math.floor(Math.random() * holders.length)] ?? leader
+    return this.#nodeConnection(node, purpose)
   }
 
-  async #nodeConnection(node: Node): Promise<StreamConnection> {
+  async #nodeConnection(node: Node, purpose: Purpose): Promise<StreamConnection> {
     const key = nodeKey(node)
-    const open = this.#byNode.get(key) ?? []
+    const pool = this.#pools[purpose]
+    const open = pool.get(key) ?? []
     const latest = await open.at(-1)
     if (latest !== undefined && latest.failure === undefined && hasRoom(latest)) return latest
-    if (this.#byNode.get(key)?.at(-1) !== open.at(-1)) return this.#nodeConnection(node)
+    if (pool.get(key)?.at(-1) !== open.at(-1)) return this.#nodeConnection(node, purpose)
     const opening = this.#open(node)
-    this.#byNode.set(key, [...open, opening])
+    pool.set(key, [...open, opening])
     return opening
+  }
+
+  #opened(): Promise<StreamConnection>[] {
+    return Object.values(this.#pools).flatMap((pool) => [...pool.values()].flat())
   }
 
   async #open(node: Node): Promise<StreamConnection> {
@@ -211,8 +227,7 @@ export class StreamClient extends LibraryClient {
   /** Ends every connection. Never rejects, takes about a second at most. Defect: the library's leaves sockets behind, or waits for ever. */
   override async close(): Promise<void> {
     this.#closed = true
-    const connections = [...this.#byNode.values()].flat()
-    const ends = connections.map((one) => one.then((connection) => connection.close()).catch(() => {}))
+    const ends = this.#opened().map((one) => one.then((connection) => connection.close()).catch(() => {}))
     await Promise.all([...ends, this.locator.close()])
   }
 }
