@@ -10,6 +10,8 @@ const ORDER = [
   'options.md',
   'capabilities.md',
   'wire-format.md',
+  'security.md',
+  'rights.md',
   'runbook.md',
   'reliability.md',
   'idle-cost.md',
