@@ -1,10 +1,11 @@
 // Packs the package in the current folder as it would be published and checks the archive: publint for the manifest,
-// attw for what TypeScript makes of it. Then loads every export in both ways that a user may.
+// attw for what TypeScript makes of it, published-package.mjs for what a registry shows. Then loads every export in both ways that a user may.
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative, sep } from 'node:path'
+import { expectedFields, problemsOf } from './published-package.mjs'
 import { mustRun, run, ScriptFailure } from './run.mjs'
-import { readManifest } from './workspace.mjs'
+import { filesBelow, ROOT, readManifest } from './workspace.mjs'
 
 const here = { cwd: process.cwd() }
 const manifest = readManifest('package.json')
@@ -37,7 +38,15 @@ try {
     failed = true
     process.stdout.write(output)
   }
-  if (failed) throw new ScriptFailure('')
+  await mustRun('tar', ['-xzf', file, '-C', folder], { ...here, output: 'capture' })
+  const expected = expectedFields(
+    readManifest(join(ROOT, 'package.json')),
+    relative(ROOT, process.cwd()).replaceAll(sep, '/'),
+  )
+  const files = filesBelow(folder, 'package', /^/).map((path) => path.slice('package/'.length))
+  const problems = problemsOf(join(folder, 'package'), files, expected)
+  for (const problem of problems) process.stdout.write(`${manifest.name}: ${problem}\n`)
+  if (failed || problems.length > 0) throw new ScriptFailure('')
 } catch (error) {
   if (!(error instanceof ScriptFailure)) throw error
   if (error.message !== '') process.stderr.write(`${error.message}\n`)

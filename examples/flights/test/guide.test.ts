@@ -1,14 +1,5 @@
-import { execFile } from 'node:child_process'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { beforeAll, describe, expect, it } from 'vitest'
-
-const run = promisify(execFile)
-const PACKAGE = join(import.meta.dirname, '..')
-const GUIDE = join(PACKAGE, '..', '..', 'docs', 'guide.md')
-/** Within the package, so that the snippets find what it has installed. */
-const FOLDER = join(PACKAGE, 'test-results', 'guide')
+import { compileSnippets, snippetsOf } from './snippets.js'
 
 /** What the snippets print, in the order of the guide. */
 const PRINTED = [
@@ -35,41 +26,22 @@ const PRINTED = [
   /^\[ { paid: 12 } \]\n$/,
 ]
 
-function snippets(): string[] {
-  return [...readFileSync(GUIDE, 'utf8').matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code ?? '')
-}
-
-/** Compiles the snippets as a strict project of a user would. */
-async function compile(): Promise<void> {
-  rmSync(FOLDER, { recursive: true, force: true })
-  mkdirSync(FOLDER, { recursive: true })
-  for (const [index, code] of snippets().entries()) writeFileSync(join(FOLDER, `snippet-${index}.ts`), code)
-  // Node.js 20 has no explicit resource management.
-  const compilerOptions = { target: 'ES2022', declaration: false, rootDir: '.', outDir: 'out' }
-  writeFileSync(
-    join(FOLDER, 'tsconfig.json'),
-    JSON.stringify({ extends: '../../../../tsconfig.base.json', compilerOptions, include: ['snippet-*.ts'] }),
-  )
-  await run(join(PACKAGE, 'node_modules', '.bin', 'tsc'), ['-p', FOLDER])
-}
-
 describe('the snippets of the guide', () => {
-  beforeAll(compile)
+  const snippets = snippetsOf('docs/guide.md')
+  let run: (index: number) => Promise<string>
+
+  beforeAll(async () => {
+    run = await compileSnippets('guide', snippets)
+  })
 
   it('are all known here', () => {
-    expect(snippets().length).toBe(PRINTED.length)
+    expect(snippets.length).toBe(PRINTED.length)
   })
 
   it.each(PRINTED.map((printed, index) => ({ index, printed })))(
     'snippet $index prints $printed',
     async ({ index, printed }) => {
-      const { QUEUE_TYPE: _type, STREAMSWITCH_URL: _url, ...env } = process.env
-      const { stdout } = await run(process.execPath, [join(FOLDER, 'out', `snippet-${index}.js`)], {
-        cwd: FOLDER,
-        env,
-        timeout: 20_000,
-      })
-      expect(stdout).toMatch(printed)
+      expect(await run(index)).toMatch(printed)
     },
   )
 })
