@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import { gzipSync } from 'node:zlib'
 import type { ConsumerLoop, StreamError } from '@streamswitch/core'
 import type { OutgoingRecord } from '@streamswitch/core/driver'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { encodePortable, maxPortableBytes } from '../src/message.js'
 import { openStream, unique, until } from './support/bench.js'
 import { publishEntries, type RawEntry } from './support/raw-publisher.js'
@@ -119,13 +119,13 @@ describe('batches of sub-entries of foreign producers', () => {
   test('that need a codec which is not installed stop their partition until it is; others go on, and nothing is started again', async () => {
     // Before the codec is needed for the first time: it stays once it is there.
     missing.add('snappy-wasm')
+    onTestFinished(() => void missing.delete('snappy-wasm'))
     const topic = await topicOf([batch(0, [0], (bytes) => bytes), batch(2, [1, 2, 3], framedSnappy)], 2)
     await publishEntries(`${topic}-1`, [batch(0, [10, 11], (bytes) => bytes)])
-    const { loop, seen, errors, stalls } = await read(topic, { partitions: 2, stallTimeoutMs: 200 })
+    const { loop, seen, errors, stalls } = await read(topic, { partitions: 2, stallTimeoutMs: 2_000 })
     await until(() => seen.length === 3 && loop.stats().stoppedPartitions.length === 1)
     expect(seen.toSorted((a, b) => a - b)).toEqual([0, 10, 11])
-    const since = performance.now()
-    await until(() => performance.now() - since > 1_000)
+    await until(() => stalls.length > 0)
     expect(loop.stats()).toMatchObject({ deadLettered: 0, reconnects: 0, stoppedPartitions: [{ partition: 0 }] })
     expect(errors).toMatchObject([
       { code: 'UNSUPPORTED', message: expect.stringMatching(/offsets 1 to 3.*snappy.*npm install snappy-wasm/) },

@@ -43,9 +43,15 @@ async function callsPerSecond(): Promise<{ readonly rate: number; readonly names
   return { rate: count / (last - first), names }
 }
 
+/** A start, traffic or a hand-over may cause calls for a while, on a busy machine for longer. */
+const SETTLE_MS = 15_000
+
 async function expectIdle(loops: number, partitions: number): Promise<void> {
-  const { rate, names } = await callsPerSecond()
-  expect(rate, `calls per second, in all: ${JSON.stringify(names)}`).toBeLessThan(perSecond(loops, partitions))
+  const deadline = performance.now() + SETTLE_MS
+  const most = perSecond(loops, partitions)
+  let counted = await callsPerSecond()
+  while (counted.rate >= most && performance.now() < deadline) counted = await callsPerSecond()
+  expect(counted.rate, `calls per second, in all: ${JSON.stringify(counted.names)}`).toBeLessThan(most)
 }
 
 async function openLoop(
