@@ -57,7 +57,7 @@ export function passesForeignMessages<Native>(settings: ForeignMessageSettings<N
   const asked = Number(process.env.STREAMSWITCH_FOREIGN_MESSAGES ?? Number.NaN)
   const count = Number.isInteger(asked) ? asked : (settings.count ?? 300)
   const seed = Number(process.env.STREAMSWITCH_FOREIGN_SEED ?? randomInt(2 ** 31))
-  const timeoutMs = 28_000 + count * 20
+  const timeoutMs = 60_000 + count * 20
   describe('messages of foreign clients', () => {
     test(`stay as they came through dead letters, replays and forwarding (seed ${seed})`, {
       timeout: timeoutMs,
