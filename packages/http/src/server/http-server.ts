@@ -109,7 +109,7 @@ function makeNodeServer(
   const server: Server =
     tls === undefined
       ? createServer(options, take)
-      : makeTlsServer({ ...options, handshakeTimeout: headersTimeout }, tls, take)
+      : makeTlsServer({ ...options, handshakeTimeout: headersTimeout }, tls, take, () => connections.replaceAll())
   // One more than are taken, so that it shows when there are too many.
   server.maxHeadersCount = MAX_REQUEST_HEADERS + 1
   connections.watch(server)
@@ -122,13 +122,14 @@ function makeTlsServer(
   options: HttpsServerOptions,
   tls: ListenCertificates,
   take: (request: IncomingMessage, response: ServerResponse) => void,
+  authoritiesChanged: () => void,
 ) {
   const secureOptions = secureOptionsOf(tls.asksClients)
   const server = createTlsServer(
     { ...options, ...tls.current, requestCert: tls.asksClients, rejectUnauthorized: false, secureOptions },
     take,
   )
-  tls.attach(server, secureOptions)
+  tls.attach(server, secureOptions, authoritiesChanged)
   return server
 }
 
