@@ -6,6 +6,7 @@ import { TLSSocket } from 'node:tls'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { BATCH_TYPE_FAMILY } from '../wire/batch-frames.js'
 import { ACCEPTED_ENCODINGS, encodingsOf } from '../wire/content-encoding.js'
+import type { ForeignHeaders } from '../wire/foreign-headers.js'
 import { MAX_HEADERS } from '../wire/limits.js'
 import { PROBLEM_TYPE, type Problem, problems } from '../wire/problem.js'
 import { sendProblem } from './answers.js'
@@ -19,6 +20,7 @@ import { handleGet, handlePost } from './requests.js'
 export interface ServerSettings {
   readonly maxPayloadBytes: number
   readonly maxRequestBytes: number
+  readonly foreignHeaders: ForeignHeaders
   readonly maxConnections: number
   readonly requestTimeoutMs: number
   readonly headersTimeoutMs: number

@@ -74,6 +74,7 @@ export function tlsCases(settings: TlsCasesSettings): void {
     refused(bench, settings)
     brokenFiles(bench)
     serverNames(bench)
+    cleartext(bench)
     certified(bench)
     mismatched(bench, settings)
     credentials(bench, settings)
@@ -214,6 +215,25 @@ function mismatched(bench: TlsBench, { plainPort, tlsPort }: TlsCasesSettings): 
     const { errors, log } = await bench.refusals(url(), given, SHORT_CONNECT_MS)
     for (const error of errors) expect(error).toMatchObject({ name: 'StreamError', code })
     expect(`${errors.map(String).join('\n')}\n${log}`).toContain(says)
+  })
+}
+
+function cleartext(bench: TlsBench): void {
+  test('warns once of a password that would go to another machine without TLS, and of none else', async () => {
+    const at = (url: string, host: string): string => url.replace(/:\/\/[^/?]*/, `://${host}:1`)
+    const { urls, tlsPortUrl } = bench.server
+    const warned = async (url: string, options: Options = { password: WRONG_PASSWORD }): Promise<readonly string[]> => {
+      const { transport, lines } = bench.open(url, options)
+      await Promise.allSettled([1, 2].map(() => transport.producer('orders', { connectTimeoutMs: 1 }).init()))
+      expect(lines.join('\n')).not.toContain(WRONG_PASSWORD)
+      return lines.filter((line) => line.includes('without TLS'))
+    }
+    for (const host of ['broker.invalid', '[2001:db8::1]'])
+      expect(await warned(at(tlsPortUrl, host))).toEqual([
+        expect.stringContaining(`the password goes to ${host} without TLS, readable on the way: `),
+      ])
+    for (const host of ['127.0.0.1', 'localhost', '[::1]']) expect(await warned(at(tlsPortUrl, host))).toEqual([])
+    expect(await warned(at(urls[0], 'broker.invalid'))).toEqual([])
   })
 }
 
