@@ -13,7 +13,15 @@ import { BROKERS_COMMAND } from './test-brokers.mjs'
 import { build, turbo } from './turbo.mjs'
 import { ROOT } from './workspace.mjs'
 
-const CHECKS = ['typecheck', 'check', 'check:format', 'check:boundaries', 'check:adapters', 'check:unused']
+const CHECKS = [
+  'typecheck',
+  'check',
+  'check:format',
+  'check:boundaries',
+  'check:adapters',
+  'check:ranges',
+  'check:unused',
+]
 
 /** @type {Record<string, (args: string[]) => Promise<void>>} */
 const TASKS = {
