@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { runBrokersMatrix } from './brokers-matrix.mjs'
 import { runOperator } from './operator.mjs'
 import { testOnOtherNodes } from './other-nodes.mjs'
+import { packRelease } from './pack-release.mjs'
 import { runReliability } from './reliability.mjs'
 import { mustRun, ScriptFailure } from './run.mjs'
 import { runTests } from './run-tests.mjs'
@@ -13,7 +14,15 @@ import { BROKERS_COMMAND } from './test-brokers.mjs'
 import { build, turbo } from './turbo.mjs'
 import { ROOT } from './workspace.mjs'
 
-const CHECKS = ['typecheck', 'check', 'check:format', 'check:boundaries', 'check:adapters', 'check:unused']
+const CHECKS = [
+  'typecheck',
+  'check',
+  'check:format',
+  'check:boundaries',
+  'check:adapters',
+  'check:ranges',
+  'check:unused',
+]
 
 /** @type {Record<string, (args: string[]) => Promise<void>>} */
 const TASKS = {
@@ -50,6 +59,7 @@ const TASKS = {
     await build({ packages: ['@streamswitch/testkit'], quiet: true })
     await mustRun(process.execPath, [...BROKERS_COMMAND, ...args])
   },
+  'release:pack': () => packRelease(),
   async 'generate:docs'() {
     await build({ packages: ['./packages/*'], quiet: true })
     await generateDocs([])

@@ -12,6 +12,11 @@ export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)))
  * @property {string} [packageManager]
  * @property {Record<string, string>} [scripts]
  * @property {Record<string, unknown>} [exports]
+ * @property {string} [version]
+ * @property {string | { url?: string }} [repository]
+ * @property {Record<string, string>} [dependencies]
+ * @property {Record<string, string>} [optionalDependencies]
+ * @property {Record<string, string>} [peerDependencies]
  */
 
 /**

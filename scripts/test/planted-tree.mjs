@@ -15,7 +15,9 @@ const EXPORTS = { '.': { types: './dist/index.d.ts', default: './dist/index.js' 
 export function plantTree(files) {
   const root = mkdtempSync(join(tmpdir(), 'streamswitch-planted-'))
   onTestFinished(() => rmSync(root, { recursive: true }))
-  const directories = new Set(Object.keys(files).map((file) => file.split('/').slice(0, 2).join('/')))
+  const directories = new Set(
+    Object.keys(files).flatMap((file) => /^(?:packages|examples)\/[^/]+/.exec(file)?.[0] ?? []),
+  )
   for (const directory of directories) {
     const name = `@streamswitch/${directory.split('/')[1]}`
     const exports = name === '@streamswitch/core' ? { ...EXPORTS, './driver': {} } : EXPORTS

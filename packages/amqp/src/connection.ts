@@ -252,9 +252,9 @@ async function openHost(
   signal: AbortSignal | undefined,
 ): Promise<AmqpConnection> {
   const password = await readSecret(settings.password, 'amqp')
-  const tls = settings.tls ? await readTls(settings, 'amqp') : {}
-  signal?.throwIfAborted()
   const { host, port } = address
+  const tls = settings.tls ? await readTls(settings, 'amqp', host) : {}
+  signal?.throwIfAborted()
   const { username, vhost } = settings
   const request = { host, port, username, password: password ?? (username === 'guest' ? 'guest' : ''), vhost }
   const opening = connect(

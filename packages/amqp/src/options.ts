@@ -1,5 +1,6 @@
 import {
   environmentText,
+  hostsOption,
   hostTexts,
   type OptionInput,
   type OptionValues,
@@ -65,7 +66,7 @@ export function isRoutingKey(raw: unknown): raw is string {
 export const amqpFields = {
   ...tlsFields,
   /** Brokers of one cluster, as `host` or `host:port`, tried in turn. Stand in the URL. */
-  hosts: option.texts({ default: ['127.0.0.1'] }),
+  hosts: hostsOption({ default: ['127.0.0.1'] }),
   /** Whether to connect by TLS. Set by `amqps://`. */
   tls: option.flag({ default: false }),
   /** User name. */

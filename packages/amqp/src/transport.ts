@@ -7,6 +7,7 @@ import {
   type TopicSpec,
   type TransportContext,
   type TransportDriver,
+  warnOfCleartext,
 } from '@streamswitch/core/driver'
 import { AmqpAdmin } from './admin.js'
 import { openConnection } from './connection.js'
@@ -31,6 +32,9 @@ import { TopicRegistry } from './topic-registry.js'
 /** Makes a transport. No I/O: connections are opened by drivers and admin calls. */
 export function connectTransport(settings: AmqpSettings, context: TransportContext): TransportDriver {
   const { clientId, logger, prefix, requires } = context
+  const { tls, password, hosts } = settings
+  if (!tls && password !== undefined)
+    warnOfCleartext({ transport: 'amqp', logger, what: 'the password', hosts, advice: 'use amqps://' })
   const registry = new TopicRegistry(prefix)
   const names = sharedNames(prefix)
   const common = { registry, shared: names }

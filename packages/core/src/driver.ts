@@ -6,6 +6,7 @@ export { answerDeadline } from './answer-deadline.js'
 export { arrivedHeaders, arrivedId, arrivedKey, arrivedReplyTo, arrivedTimestamp } from './arrival/arrived.js'
 export { atMost } from './at-most.js'
 export { type Backoff, backoffDelayMs, RECONNECT_BACKOFF } from './backoff.js'
+export { type CleartextSecret, warnOfCleartext } from './cleartext.js'
 export { type CompressionName, Compressions } from './compression/codecs.js'
 export { type AttemptHistory, historyOf } from './consumer/attempt-notes.js'
 export { ConsumerLoop, type ConsumerLoopClass } from './consumer/consumer-loop.js'
@@ -87,7 +88,15 @@ export {
   readDescriptor,
   toHeaderText,
 } from './formats/amqp10.js'
-export { bracketed, environmentText, type HostAddress, hostTexts, isLoopback, parseHostText } from './host-address.js'
+export {
+  bracketed,
+  environmentText,
+  type HostAddress,
+  hostsOption,
+  hostTexts,
+  isLoopback,
+  parseHostText,
+} from './host-address.js'
 export type { Logger } from './logger.js'
 export type { Handler, Headers, Listener, Message } from './message.js'
 export { isPortableName } from './names.js'
@@ -111,7 +120,7 @@ export { readSecret, type Secret, secretOption } from './secret.js'
 export { withSignal } from './session.js'
 export { signOfLife } from './sign-of-life.js'
 export { type ErrorMeaning, exhaustion, systemErrorMeaning } from './system-errors.js'
-export { readTls, type TlsSettings, tlsFields } from './tls.js'
+export { checkTogether, readPem, readTls, type TlsSettings, tlsFields } from './tls.js'
 export { partitionConflict, topicLabel, topicMissing } from './topic-errors.js'
 export type { TopicSelection } from './topic-pattern.js'
 export { Transport, type TransportOptions } from './transport/transport.js'

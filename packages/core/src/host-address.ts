@@ -1,8 +1,26 @@
+import { isIP } from 'node:net'
+import { option } from './options/fields.js'
 import type { TransportUrl } from './transport/url.js'
 
 export interface HostAddress {
   readonly host: string
   readonly port: number
+}
+
+/** An option that holds hosts. What isn't one is refused without being shown: it may have user and password before it. */
+export function hostsOption(settings: { readonly default: readonly string[] }) {
+  return option.custom<readonly string[]>('list of texts', checkHosts, settings)
+}
+
+function checkHosts(raw: unknown): { readonly value: readonly string[] } | string {
+  const list: unknown = typeof raw === 'string' ? raw.split(',').map((part) => part.trim()) : raw
+  if (Array.isArray(list) && list.length > 0 && list.every(isHost)) return { value: list }
+  return 'must be a list of hosts, each as host or host:port, IPv6 addresses in brackets; user, password and path are options of their own'
+}
+
+function isHost(raw: unknown): raw is string {
+  if (typeof raw !== 'string') return false
+  return isIP(raw) !== 0 || /^(?:\[[0-9a-f:.]+\]|[^:@/?#\s[\]]+)(?::\d{1,5})?$/i.test(raw)
 }
 
 /** The hosts of a URL as `host` or `host:port`, IPv6 addresses in brackets; `undefined` where it names none. */
@@ -28,7 +46,7 @@ export function environmentText(environment: NodeJS.ProcessEnv, variable: string
   return environment[variable]?.trim() || undefined
 }
 
-/** Whether an IP address, of a peer or of a listening server, is one of this machine's own loopback addresses. */
+/** Whether a host, as an IP address or `localhost`, is this machine by its loopback interface. */
 export function isLoopback(address: string): boolean {
-  return address === '::1' || /^(?:::ffff:)?127\./.test(address)
+  return address === '::1' || address === 'localhost' || /^(?:::ffff:)?127\.\d+\.\d+\.\d+$/.test(address)
 }

@@ -1,4 +1,7 @@
+import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { isIP } from 'node:net'
+import { checkServerIdentity, createSecureContext, type PeerCertificate } from 'node:tls'
 import { messageOf, StreamError } from './errors.js'
 import type { OptionValues } from './options/fields.js'
 import { option } from './options/fields.js'
@@ -23,32 +26,115 @@ export interface TlsSettings {
   readonly ca?: string
   readonly cert?: string
   readonly key?: string
+  /** Sent to the server (SNI), which may choose its certificate by it. */
   readonly servername?: string
+  /** Set where the name to expect is an IP address, which can't be sent. */
+  readonly checkServerIdentity?: (host: string, certificate: PeerCertificate) => Error | undefined
   readonly rejectUnauthorized: boolean
 }
 
-/** Reads the files, anew at each connect. Rejects with INVALID_ARGUMENT naming the option whose file can't be read. */
-export async function readTls(options: OptionValues<typeof tlsFields>, transport: string): Promise<TlsSettings> {
-  const read = async (name: 'tlsCaFile' | 'tlsCertFile' | 'tlsKeyFile'): Promise<string | undefined> => {
-    const file = options[name]
-    if (file === undefined) return undefined
-    try {
-      return await readFile(file, 'utf8')
-    } catch (cause) {
-      throw new StreamError(`${name}: ${file} can't be read: ${messageOf(cause)}`, {
-        code: exhaustion(cause) ?? 'INVALID_ARGUMENT',
-        transport,
-        operation: 'open',
-        cause,
-      })
-    }
-  }
+/**
+ * Reads the files again at each connect. Rejects with INVALID_ARGUMENT naming the option whose file can't be read or doesn't hold what it should,
+ * as in the middle of a replacement: Node.js takes an incomplete file of authorities for an empty one, and an empty one for the system's authorities.
+ *
+ * @param host - to connect to. Its name is sent to the server (SNI) where `tlsServerName` isn't set; addresses never are (RFC 6066, section 3)
+ */
+export async function readTls(
+  options: OptionValues<typeof tlsFields>,
+  transport: string,
+  host?: string,
+): Promise<TlsSettings> {
+  const at = { transport, operation: 'open' }
+  const read = (name: 'tlsCaFile' | 'tlsCertFile' | 'tlsKeyFile') => readPem(name, options[name], at)
   const [ca, cert, key] = await Promise.all([read('tlsCaFile'), read('tlsCertFile'), read('tlsKeyFile')])
+  const { tlsCertFile, tlsKeyFile } = options
+  checkTogether(
+    { cert, key },
+    `tlsCertFile (${tlsCertFile ?? 'not set'}) and tlsKeyFile (${tlsKeyFile ?? 'not set'})`,
+    at,
+  )
   return {
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
-    ...(options.tlsServerName === undefined ? {} : { servername: options.tlsServerName }),
+    ...namesOf(options.tlsServerName, host),
     rejectUnauthorized: options.tlsVerify,
   }
+}
+
+function namesOf(expected: string | undefined, host: string | undefined) {
+  const sent = [expected, host].find((name) => name !== undefined && isIP(name) === 0)
+  return {
+    ...(sent === undefined ? {} : { servername: sent }),
+    ...(expected === undefined || isIP(expected) === 0
+      ? {}
+      : { checkServerIdentity: (_: string, found: PeerCertificate) => checkServerIdentity(expected, found) }),
+  }
+}
+
+/** Where a file is read, for errors. */
+interface Place {
+  readonly transport: string
+  readonly operation: string
+}
+
+/**
+ * Reads a PEM file. `option` is the name of the option that holds it; one that ends with `KeyFile` must hold a private key, any other whole
+ * certificates. Rejects with INVALID_ARGUMENT naming both, with RESOURCE_EXHAUSTED where no file can be opened.
+ */
+export async function readPem(name: string, file: string, place: Place): Promise<string>
+export async function readPem(name: string, file: string | undefined, place: Place): Promise<string | undefined>
+export async function readPem(name: string, file: string | undefined, place: Place): Promise<string | undefined> {
+  if (file === undefined) return undefined
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch (cause) {
+    const code = exhaustion(cause) ?? 'INVALID_ARGUMENT'
+    throw new StreamError(`${name}: ${file} can't be read: ${messageOf(cause)}`, { code, ...place, cause })
+  }
+  const problem = name.endsWith('KeyFile') ? keyProblem(text) : certificateProblem(text)
+  if (problem === undefined) return text
+  throw new StreamError(`${name}: ${file} ${problem}`, { code: 'INVALID_ARGUMENT', ...place })
+}
+
+/** Throws INVALID_ARGUMENT where a certificate and a private key aren't a pair, or one of them is missing. */
+export function checkTogether(
+  { cert, key }: { readonly cert?: string | undefined; readonly key?: string | undefined },
+  names: string,
+  place: Place,
+): void {
+  if (cert === undefined && key === undefined) return
+  try {
+    if (cert === undefined || key === undefined) throw new Error('each needs the other')
+    createSecureContext({ cert, key })
+  } catch (cause) {
+    const message = `${names} can't be used together: ${messageOf(cause)}`
+    throw new StreamError(message, { code: 'INVALID_ARGUMENT', ...place, cause })
+  }
+}
+
+const BEGIN_CERTIFICATE = /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----/g
+const CERTIFICATE = /-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----[^-]*-----END \1?CERTIFICATE-----/g
+const KEY = /-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----[^-]*-----END \1-----/
+
+function certificateProblem(text: string): string | undefined {
+  const begun = text.match(BEGIN_CERTIFICATE)?.length ?? 0
+  if (begun === 0) return text.trim() === '' ? 'is empty' : 'holds no certificate in PEM form'
+  const whole = [...text.matchAll(CERTIFICATE)]
+  if (whole.length < begun) return 'holds a certificate that is incomplete'
+  for (const [index, [pem, kind]] of whole.entries()) {
+    if (kind?.startsWith('TRUSTED') === true) continue
+    try {
+      new X509Certificate(pem)
+    } catch (cause) {
+      return `holds a certificate that can't be decoded (number ${index + 1}): ${messageOf(cause)}`
+    }
+  }
+  return undefined
+}
+
+function keyProblem(text: string): string | undefined {
+  if (text.trim() === '') return 'is empty'
+  return KEY.test(text) ? undefined : 'holds no complete private key in PEM form'
 }

@@ -2,6 +2,7 @@ import {
   type ConsumerDriver,
   type ConsumerSink,
   type ConsumerSpec,
+  type Logger,
   type ProducerDriver,
   type ProducerSpec,
   type ReplyChannel,
@@ -10,6 +11,7 @@ import {
   type TopicSearch,
   type TransportContext,
   type TransportDriver,
+  warnOfCleartext,
   withSignal,
 } from '@streamswitch/core/driver'
 import type { FastifyInstance } from 'fastify'
@@ -50,6 +52,7 @@ export class HttpConnection implements TransportDriver {
     this.#listenAddress =
       options.listen ?? (options.port === undefined ? defaultListen(baseUrl) : { host: '0.0.0.0', port: options.port })
     this.#listenPath = normalizePath(options.listenPath ?? new URL(baseUrl).pathname)
+    warnOfCredentials(options, context.logger)
     this.admin = new HttpAdmin(options)
     this.replies = httpReplies(options.maxPayloadBytes)
   }
@@ -118,6 +121,7 @@ export class HttpConnection implements TransportDriver {
       requestTimeoutMs,
       headersTimeoutMs,
       keepAliveTimeoutMs,
+      foreignHeaders,
       listenToken,
     } = this.#options
     const limits = {
@@ -127,6 +131,7 @@ export class HttpConnection implements TransportDriver {
       requestTimeoutMs,
       headersTimeoutMs,
       keepAliveTimeoutMs,
+      foreignHeaders,
     }
     const certificates = certificateFiles(this.#options)
     const held = await lease({ address: this.#listenAddress, limits, certificates, token: listenToken, report })
@@ -145,6 +150,23 @@ export class HttpConnection implements TransportDriver {
       },
     }
   }
+}
+
+function warnOfCredentials(
+  { token, password, baseUrls = [], routes, endpoints }: HttpOptionValues,
+  logger: Logger,
+): void {
+  const routed = Object.values(routes).flatMap((groups) => Object.values(groups).flat())
+  const own = token === undefined && password === undefined ? [] : [...baseUrls, ...routed]
+  const foreign = Object.values(endpoints).flatMap((list) => list.filter((one) => one.token !== undefined))
+  const plain = [...own, ...foreign.map(({ url }) => url)].map((url) => new URL(url)).filter(isPlain)
+  const what = token === undefined && foreign.length === 0 ? 'the password' : 'the token'
+  const hosts = plain.map(({ host }) => host)
+  warnOfCleartext({ transport: 'http', logger, what, hosts, advice: 'use https:// URLs' })
+}
+
+function isPlain({ protocol }: URL): boolean {
+  return protocol === 'http:'
 }
 
 function certificateFiles({ listenTlsCertFile, listenTlsKeyFile, listenTlsCaFile }: HttpOptionValues) {

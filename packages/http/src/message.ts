@@ -8,6 +8,7 @@ import {
   StreamError,
   WIRE_HEADERS,
 } from '@streamswitch/core/driver'
+import type { ForeignHeaders } from './wire/foreign-headers.js'
 import { belongsToHttp, HTTP_HEADERS, travelsPlain } from './wire/header-names.js'
 import {
   checkHeaders,
@@ -120,7 +121,7 @@ export function toQuery(record: OutgoingRecord): URLSearchParams {
  * A plain request as a record. What Streamswitch's own headers say must obey the rules of sending; what others say is brought within
  * them. Throws INVALID_ARGUMENT where a reserved header is malformed, TOO_LARGE for too many headers or groups.
  */
-export function fromRequest(headers: IncomingHttpHeaders, body: Buffer): InboundRecord {
+export function fromRequest(headers: IncomingHttpHeaders, body: Buffer, foreign: ForeignHeaders): InboundRecord {
   const tombstone = text(headers, HTTP_HEADERS.tombstone) !== undefined && body.length === 0
   const ownId = text(headers, HTTP_HEADERS.id)
   const key = text(headers, HTTP_HEADERS.key)
@@ -128,7 +129,7 @@ export function fromRequest(headers: IncomingHttpHeaders, body: Buffer): Inbound
     id: ownId === undefined ? arrivedId(text(headers, HTTP_HEADERS.idempotencyKey)) : checkedId(ownId),
     key: key === undefined ? undefined : checkedKey(key),
     payload: tombstone ? undefined : body,
-    headers: userHeaders(headers),
+    headers: userHeaders(headers, foreign),
     timestamp: readTimestamp(headers),
     attempt: parseAttempts(text(headers, HTTP_HEADERS.attempt)),
     unanswered: readInteger(headers, HTTP_HEADERS.unanswered) ?? 0,
@@ -179,13 +180,14 @@ export function attemptFor(attempt: AttemptNumbers, group: string): number {
   return typeof attempt === 'number' ? attempt : (attempt.get(group) ?? 1)
 }
 
-function userHeaders(all: IncomingHttpHeaders): Headers {
+function userHeaders(all: IncomingHttpHeaders, foreign: ForeignHeaders): Headers {
   const list = text(all, HTTP_HEADERS.plain)
   const headers: Record<string, string> = {}
   const names =
     list === undefined
-      ? Object.keys(all).filter(isForeignHeader)
-      : splitList(list, MAX_HEADERS, 'headers', HTTP_HEADERS.plain)
+      ? foreignNames(all, foreign)
+      : // Senders of ours encode those that proxies could add or replace.
+        splitList(list, MAX_HEADERS, 'headers', HTTP_HEADERS.plain).filter((name) => !belongsToHttp(name))
   for (const name of names) {
     const value = text(all, name)
     if (value !== undefined) setHeader(headers, name, value)
@@ -204,8 +206,12 @@ function userHeaders(all: IncomingHttpHeaders): Headers {
   return headers
 }
 
-function isForeignHeader(name: string): boolean {
-  return name === 'content-type' || !(belongsToHttp(name) || name.startsWith(RESERVED_PREFIX))
+function foreignNames(all: IncomingHttpHeaders, foreign: ForeignHeaders): string[] {
+  // What `Connection` names is for the next one in the chain only (RFC 9110, section 7.6.1).
+  const ofConnection = new Set((text(all, 'connection') ?? '').toLowerCase().split(/[\s,]+/))
+  return Object.keys(all).filter(
+    (name) => !name.startsWith(RESERVED_PREFIX) && !ofConnection.has(name) && foreign.takes(name),
+  )
 }
 
 /** Sets a property of any name: `__proto__` must be one like any other. */

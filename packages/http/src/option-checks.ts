@@ -22,7 +22,8 @@ type Checked<Value> = { readonly value: Value } | string
 
 /** What the `routes` option accepts; returns what it must be where it isn't. */
 export function checkRoutes(raw: unknown): Checked<Routes> {
-  const expected = 'must be an object (or its JSON): topic -> group -> list of http:// or https:// base URLs'
+  const expected =
+    'must be an object (or its JSON): topic -> group -> list of http:// or https:// base URLs, without credentials, query and fragment'
   const routes: Record<string, Record<string, readonly string[]>> = Object.create(null)
   const source = fromJson(raw)
   if (!isObject(source)) return expected
@@ -31,12 +32,19 @@ export function checkRoutes(raw: unknown): Checked<Routes> {
     const byGroup: Record<string, readonly string[]> = Object.create(null)
     for (const [group, urls] of Object.entries(groups)) {
       const list = typeof urls === 'string' ? [urls] : urls
-      if (!Array.isArray(list) || list.length === 0 || !list.every((url) => isHttpUrl(url))) return expected
+      if (!Array.isArray(list) || list.length === 0 || !list.every((url) => isBaseUrl(url))) return expected
       byGroup[group] = list.map((url: string) => trimSlash(url))
     }
     routes[topic] = byGroup
   }
   return { value: routes }
+}
+
+/** What the `baseUrls` option accepts; returns what it must be where it isn't. */
+export function checkBaseUrls(raw: unknown): Checked<readonly string[]> {
+  const list: unknown = typeof raw === 'string' ? raw.split(',').map((part) => part.trim()) : raw
+  if (Array.isArray(list) && list.length > 0 && list.every((url) => isBaseUrl(url))) return { value: list }
+  return 'must be a list of http:// or https:// URLs, without credentials (username, password), query and fragment'
 }
 
 /** What the `endpoints` option accepts; returns what it must be where it isn't. */
@@ -99,6 +107,10 @@ export function isHttpUrl(raw: unknown): raw is string {
   if (typeof raw !== 'string' || !URL.canParse(raw)) return false
   const { protocol, username, password } = new URL(raw)
   return (protocol === 'http:' || protocol === 'https:') && username === '' && password === ''
+}
+
+function isBaseUrl(raw: unknown): raw is string {
+  return isHttpUrl(raw) && !/[?#]/.test(raw)
 }
 
 function trimSlash(url: string): string {

@@ -8,13 +8,14 @@ import {
   tlsFields,
 } from '@streamswitch/core/driver'
 import type { Endpoints, ListenAddress, Routes } from './option-checks.js'
-import { checkEndpoints, checkListen, checkRoutes } from './option-checks.js'
+import { checkBaseUrls, checkEndpoints, checkListen, checkRoutes } from './option-checks.js'
+import { foreignHeadersOption } from './wire/foreign-headers.js'
 
 /** Options of the HTTP transport: `http://host:port/base?connections=…`. */
 export const httpFields = {
   ...tlsFields,
   /** Base addresses of the other side. They stand in the URL as its hosts and path; several are replicas of one service. */
-  baseUrls: option.texts(),
+  baseUrls: option.custom<readonly string[]>('list of texts', checkBaseUrls),
   /** User for `Authorization: Basic` towards the base URL and the routes. Stands in the URL. */
   username: option.text(),
   /** Password of `username`. Stands in the URL; or a file or function, read again after a 401. */
@@ -49,6 +50,8 @@ export const httpFields = {
   listenTlsCaFile: option.text({ environment: 'HTTP_LISTEN_TLS_CA_FILE' }),
   /** Token that senders must show as `Authorization: Bearer`; a file or function is read again while requests come in. Default: none, everybody who can connect may send, which is warned about beyond loopback addresses. */
   listenToken: secretOption({ environment: 'HTTP_LISTEN_TOKEN' }),
+  /** Names of the headers of foreign requests that become headers of messages, with `*` for any characters. Default: all but those of HTTP, browsers and proxies (`forwarded`, `via`, `x-forwarded-*`, …) and those that may be credentials (`authorization`, `cookie`, `x-api-key`, …), which are taken only where their whole names are listed. They are stored with a dead letter. */
+  foreignHeaders: foreignHeadersOption('HTTP_FOREIGN_HEADERS'),
   /** Most connections per subscriber; as many requests are in flight at most. */
   connections: option.integer({ default: 50, min: 1, max: 10_000 }),
   /** Longest time for a connection to be made, in milliseconds. */
@@ -91,8 +94,8 @@ export const httpConsumerFields = {
   maxWaitingRecords: option.integer({ default: 2_000, min: 0 }),
   /** Most bytes of such records. */
   maxWaitingBytes: option.integer({ default: 16 * 1024 * 1024, min: 0 }),
-  /** Whether a failed handler's message is told to the sender. */
-  errorDetail: option.choice(['message', 'none'], { default: 'message' }),
+  /** Whether the sender of a message gets the text of a handler's error: `authenticated` only with a token or client certificate, or from this machine without a proxy, `message` always, `none` never. The error of a reply always has it. */
+  errorDetail: option.choice(['authenticated', 'message', 'none'], { default: 'authenticated' }),
 }
 
 export type HttpOptions = OptionInput<typeof httpFields>

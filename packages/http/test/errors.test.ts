@@ -2,9 +2,9 @@ import { StreamError } from '@streamswitch/core'
 import { describe, expect, it } from 'vitest'
 import { refusalOfError, refusalOfResponse } from '../src/client/refusal.js'
 import { classifyError, codeOfStatus, NATIVE_ERRORS, readRetryAfter, wasUnsent } from '../src/errors.js'
-import { handlerProblem, worst } from '../src/wire/problem.js'
+import { handlerProblem, shownTo, worst } from '../src/wire/problem.js'
 
-const SENT = { url: 'http://a/t', topic: 't', reply: false }
+const SENT = { url: 'http://a/t', topic: 't', reply: false, hide: (said: string) => said }
 
 const native = (code: string, message = 'native text'): Error => Object.assign(new Error(message), { code })
 
@@ -168,11 +168,8 @@ describe('responses', () => {
       attempt: 2,
       detail: 'the database is away',
     })
-    expect(handlerProblem(failed, { attempt: 5, retryAfterMs: undefined, errorDetail: 'none' })).toMatchObject({
-      status: 422,
-      retryable: false,
-      detail: undefined,
-    })
+    const silent = handlerProblem(failed, { attempt: 5, retryAfterMs: undefined, errorDetail: 'none' })
+    expect(shownTo('authenticated', silent)).toMatchObject({ status: 422, retryable: false, detail: undefined })
   })
 
   it('lets what can not be mended stand for several groups', () => {

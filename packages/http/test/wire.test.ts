@@ -2,6 +2,7 @@ import type { OutgoingRecord } from '@streamswitch/core/driver'
 import { describe, expect, it } from 'vitest'
 import { fromRequest, toDeliveryFields, toQuery, toRequestHeaders } from '../src/message.js'
 import { decodeBatch, encodeBatch } from '../src/wire/batch-frames.js'
+import { ForeignHeaders } from '../src/wire/foreign-headers.js'
 import { travelsPlain } from '../src/wire/header-names.js'
 
 function record(fields: Partial<OutgoingRecord> = {}): OutgoingRecord {
@@ -55,7 +56,7 @@ function overTheWire(
   }
   for (let index = 0; index < flat.length; index += 2)
     received[(flat[index] as string).toLowerCase()] = flat[index + 1] as string
-  return { flat, inbound: fromRequest(received, outgoing.payload ?? Buffer.alloc(0)) }
+  return { flat, inbound: fromRequest(received, outgoing.payload ?? Buffer.alloc(0), new ForeignHeaders()) }
 }
 
 describe('the single-message form', () => {
@@ -129,6 +130,7 @@ describe('the single-message form', () => {
         'idempotency-key': 'theirs',
       },
       Buffer.from('1'),
+      new ForeignHeaders(),
     )
     expect(inbound).toMatchObject({
       id: 'theirs',
@@ -151,7 +153,7 @@ describe('the single-message form', () => {
     ['streamswitch-resend', '1e3'],
     ['streamswitch-encoded-headers', 'a=%'],
   ])('refuses %s: %s', (name, value) => {
-    expect(() => fromRequest({ [name]: value }, Buffer.alloc(0))).toThrow(name)
+    expect(() => fromRequest({ [name]: value }, Buffer.alloc(0), new ForeignHeaders())).toThrow(name)
   })
 
   it('lets only tokens and printable values travel as themselves', () => {

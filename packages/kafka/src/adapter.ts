@@ -12,6 +12,7 @@ import {
   type TopicSelection,
   type TransportContext,
   type TransportDriver,
+  warnOfCleartext,
 } from '@streamswitch/core/driver'
 import { KafkaAdmin } from './admin.js'
 import { requireCompression } from './compression.js'
@@ -62,6 +63,11 @@ function connect(options: KafkaValues, context: TransportContext): TransportDriv
   checkOptions(options)
   requireCompression(options.compression)
   const { logger } = context
+  // SCRAM proves the password without sending it.
+  if (!options.tls && options.password !== undefined && options.saslMechanism === 'plain') {
+    const advice = 'set tls (KAFKA_TLS=true)'
+    warnOfCleartext({ transport: 'kafka', logger, what: 'the password', hosts: options.brokers, advice })
+  }
   const connection = new KafkaConnection(options, context.clientId, logger)
   const admin = new KafkaAdmin(connection, context.prefix, options.replicationFactor, logger)
   return {

@@ -1,6 +1,6 @@
 import net from 'node:net'
 import tls from 'node:tls'
-import { type Logger, readSecret, readTls } from '@streamswitch/core/driver'
+import { type Logger, readSecret, type TlsSettings } from '@streamswitch/core/driver'
 import kafkajs, { type Kafka, type KafkaConfig, type SASLOptions } from 'kafkajs'
 import type { BootstrapServers } from './bootstrap.js'
 import { FETCH, fetchDecoding, type Throttling } from './fetch-decoding.js'
@@ -9,6 +9,7 @@ import { applyKafkajsPatches } from './kafkajs-patches.js'
 import type { KafkaValues } from './options.js'
 import { keepLeadersApart } from './partial-metadata.js'
 import { hookRequests } from './request-hooks.js'
+import { TlsFiles } from './tls-files.js'
 import { CREATE_TOPICS, topicRefusals } from './topic-refusals.js'
 
 /** Idle time after which the operating system starts to probe a connection, in milliseconds. */
@@ -38,7 +39,7 @@ export class KafkajsClient {
   ): Promise<KafkajsClient> {
     applyKafkajsPatches()
     const password = await readSecret(options.password, 'kafka')
-    const ssl = options.tls ? await readTls(options, 'kafka') : undefined
+    const files = options.tls ? await TlsFiles.read(options, logger) : undefined
     const sockets: Sockets = { open: new Set(), cut: false, closedBytes: 0 }
     const config: KafkaConfig = {
       clientId,
@@ -48,8 +49,8 @@ export class KafkajsClient {
       retry: CONNECTION_RETRY,
       logLevel: kafkajs.logLevel.WARN,
       logCreator: () => (entry) => logger.debug(`kafkajs ${entry.namespace}: ${entry.log.message}`),
-      socketFactory: (request) => openSocket(request, sockets),
-      ...(ssl === undefined ? {} : { ssl: { ...ssl } }),
+      socketFactory: (request) => openSocket(request, files?.take(), sockets),
+      ssl: files !== undefined,
       ...(options.username === undefined || password === undefined
         ? {}
         : { sasl: { mechanism: options.saslMechanism, username: options.username, password } as SASLOptions }),
@@ -104,17 +105,20 @@ function cutError(): Error {
 interface SocketRequest {
   readonly host: string
   readonly port: number
-  readonly ssl: tls.ConnectionOptions | null
   readonly onConnect: () => void
 }
 
 /** kafkajs's own factory leaves Nagle's algorithm on, which holds small requests back. */
-function openSocket({ host, port, ssl, onConnect }: SocketRequest, sockets: Sockets): net.Socket {
+function openSocket(
+  { host, port, onConnect }: SocketRequest,
+  settings: TlsSettings | undefined,
+  sockets: Sockets,
+): net.Socket {
   const name = net.isIP(host) === 0 ? { servername: host } : {}
   const socket =
-    ssl === null || ssl === undefined
+    settings === undefined
       ? net.connect({ host, port }, onConnect)
-      : tls.connect({ host, port, ...name, ...ssl }, onConnect)
+      : tls.connect({ host, port, ...name, ...settings }, onConnect)
   socket.setNoDelay(true)
   socket.setKeepAlive(true, KEEP_ALIVE_MS)
   sockets.open.add(socket)

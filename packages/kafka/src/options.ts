@@ -1,6 +1,7 @@
 import {
   bracketed,
   environmentText,
+  hostsOption,
   type OptionInput,
   type OptionValues,
   option,
@@ -15,7 +16,7 @@ const COMPRESSIONS = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const
 /** Options of the Kafka transport: `kafka://user:password@b1:9092,b2:9092?compression=gzip`. */
 export const kafkaFields = {
   /** Where to find the cluster: `host:port` of one or more brokers (`bootstrap.servers`). Stand in the URL as its hosts. */
-  brokers: option.texts({ default: ['127.0.0.1:9092'] }),
+  brokers: hostsOption({ default: ['127.0.0.1:9092'] }),
   /** User for SASL. Left out: no authentication. */
   username: option.text({ environment: 'KAFKA_USERNAME' }),
   /** Password for SASL: a text, `{ file }` or a function, asked for at each connect. */

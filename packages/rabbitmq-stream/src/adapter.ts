@@ -16,6 +16,7 @@ import {
   type TopicSpec,
   type TransportContext,
   type TransportDriver,
+  warnOfCleartext,
 } from '@streamswitch/core/driver'
 import { StreamAdmin } from './admin.js'
 import type { ConnectionSource } from './connection.js'
@@ -60,6 +61,11 @@ export const adapter: AdapterDefinition = {
 }
 
 function connect(settings: StreamSettings, context: TransportContext): TransportDriver {
+  const { tls, password, hosts } = settings
+  if (!tls && password !== undefined) {
+    const advice = 'use rabbitmq-stream+tls://'
+    warnOfCleartext({ transport: 'rabbitmq-stream', logger: context.logger, what: 'the password', hosts, advice })
+  }
   const source: ConnectionSource = { settings, context }
   const ownEpochs = new Map<string, number>()
   return {

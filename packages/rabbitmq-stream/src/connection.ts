@@ -29,7 +29,7 @@ export async function openClient(
   const { settings, context } = source
   const password =
     (await readSecret(settings.password, 'rabbitmq-stream')) ?? (settings.username === 'guest' ? 'guest' : '')
-  const ssl = settings.tls ? await readTls(settings, 'rabbitmq-stream') : false
+  const readSsl = async (host: string) => (settings.tls ? readTls(settings, 'rabbitmq-stream', host) : false)
   let last: unknown
   for (const text of settings.hosts) {
     signal?.throwIfAborted()
@@ -42,7 +42,8 @@ export async function openClient(
       vhost: settings.vhost,
       heartbeat: settings.heartbeatSeconds,
       connectionName: context.clientId,
-      ssl,
+      ssl: await readSsl(host),
+      readSsl,
       requestTimeoutMs: settings.callTimeoutMs,
       loadBalancer: settings.loadBalancer,
       events,

@@ -1,5 +1,6 @@
 import {
   environmentText,
+  hostsOption,
   hostTexts,
   type OptionInput,
   type OptionValues,
@@ -18,7 +19,7 @@ export const MAX_DECOMPRESSED_BYTES = 64 * 1024 * 1024
 export const streamFields = {
   ...tlsFields,
   /** Brokers of one cluster, as `host` or `host:port`, tried in turn. Stand in the URL. */
-  hosts: option.texts({ default: ['127.0.0.1'] }),
+  hosts: hostsOption({ default: ['127.0.0.1'] }),
   /** Whether to connect by TLS. Set by `rabbitmq-stream+tls://`. */
   tls: option.flag({ default: false }),
   /** User name. */

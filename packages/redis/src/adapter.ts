@@ -13,6 +13,7 @@ import {
   type TopicSelection,
   type TransportContext,
   type TransportDriver,
+  warnOfCleartext,
 } from '@streamswitch/core/driver'
 import { RedisAdmin } from './admin.js'
 import { Connector } from './connection.js'
@@ -54,6 +55,15 @@ export const adapter: AdapterDefinition = {
 
 function connect(settings: RedisSettings, context: TransportContext): TransportDriver {
   checkTogether(settings)
+  const { tls, password, hosts } = settings
+  if (!tls && password !== undefined)
+    warnOfCleartext({
+      transport: 'redis',
+      logger: context.logger,
+      what: 'the password',
+      hosts,
+      advice: 'use rediss://',
+    })
   const connector = new Connector(settings, context)
   const sessions = new ProducerSessions()
   const incarnations = new Incarnations()

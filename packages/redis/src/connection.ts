@@ -1,4 +1,3 @@
-import { isIP } from 'node:net'
 import {
   FetchBudget,
   type HostAddress,
@@ -166,7 +165,7 @@ export class Connector {
   async #clientOptions({ host, port }: HostAddress, request: ConnectionRequest): Promise<ClientOptions> {
     const { username, password, tls, callTimeoutMs, durability, durabilityTimeoutMs } = this.settings
     const secret = await readSecret(password, 'redis')
-    const certificates = tls ? await readTls(this.settings, 'redis') : undefined
+    const certificates = tls ? await readTls(this.settings, 'redis', host) : undefined
     const blockMs = request.blockMs ?? (durability === 'reply' ? 0 : durabilityTimeoutMs)
     return {
       host,
@@ -185,10 +184,7 @@ export class Connector {
       enableReadyCheck: false,
       ...(username === undefined ? {} : { username }),
       ...(secret === undefined ? {} : { password: secret }),
-      ...(certificates === undefined
-        ? {}
-        : // The name that a server picks its certificate by (RFC 6066, section 3, which rules addresses out).
-          { tls: isIP(host) === 0 ? { servername: host, ...certificates } : certificates }),
+      ...(certificates === undefined ? {} : { tls: certificates }),
     }
   }
 

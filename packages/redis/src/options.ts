@@ -1,4 +1,5 @@
 import {
+  hostsOption,
   hostTexts,
   type OptionInput,
   type OptionValues,
@@ -18,7 +19,7 @@ export type Durability = 'reply' | 'fsync' | { readonly replicas: number }
 /** Options of the Redis transport: `redis://user:password@host:port,replica:port/database?durability=fsync`. */
 export const redisFields = {
   /** A server and its replicas, as `host` or `host:port`; whichever is the primary is used. Stand in the URL. */
-  hosts: option.texts({ default: ['127.0.0.1'] }),
+  hosts: hostsOption({ default: ['127.0.0.1'] }),
   /** Number of the database; the URL's path. */
   database: option.integer({ default: 0, min: 0, max: 1_000_000 }),
   /** Whether to connect by TLS; `rediss://` does. */

@@ -73,7 +73,7 @@ function parseHost(text: string, invalid: (reason: string) => StreamError): { ho
   return { host: host.replace(/^\[|\]$/g, ''), port: port === undefined ? undefined : Number(port) }
 }
 
-const SECRET_NAME = /pass|secret|token|credential|key/i
+const SECRET_NAME = /pass|secret|token|credential|key|auth|signature|^sig$|jwt|bearer|cookie/i
 
 function parseQuery(text: string, invalid: (reason: string) => StreamError): Record<string, string> {
   const query: Record<string, string> = {}

@@ -85,10 +85,16 @@ export function refusalBehind(error: StreamError): Refusal {
   return { ...NOTHING, error, predecessor: true }
 }
 
-/** What a response was awaited for. */
-export interface Awaited {
+/** Where a problem comes from. */
+export interface Source {
   readonly url: string
   readonly topic: string
+  /** Takes out of a text of the other side what may not be shown. */
+  hide(said: string): string
+}
+
+/** What a response was awaited for. */
+export interface Awaited extends Source {
   /** The response is the reply to a request: what it says is the answer. */
   readonly reply: boolean
 }
@@ -98,12 +104,13 @@ export function refusalOfResponse(
   status: number,
   headers: IncomingHttpHeaders,
   body: unknown,
-  { url, topic, reply }: Awaited,
+  awaited: Awaited,
 ): Refusal {
+  const { url, topic, reply } = awaited
   const target = status >= 300 && status < 400 ? redirectTarget(headers, url) : undefined
   const redirect = target === undefined ? {} : { title: `redirects to ${target}, which is not followed: send there` }
   const problem = { ...(isObject(body) ? body : {}), ...foreignDetail(body), ...redirect, status }
-  const refusal = refusalOfProblem(problem, url, topic, readRetryAfter(headers))
+  const refusal = refusalOfProblem(problem, awaited, readRetryAfter(headers))
   const ours = 'retryable' in problem && typeof problem.retryable === 'boolean'
   if (!reply || ours || LATER.has(status)) return refusal
   const { code, message } = refusal.error
@@ -133,10 +140,10 @@ function redirectTarget({ location }: IncomingHttpHeaders, url: string): string 
 /** A problem: the body of a response, or a line of a batch's. What isn't of ours is filled in by its status. */
 export function refusalOfProblem(
   problem: Readonly<Record<string, unknown>>,
-  url: string,
-  topic: string,
+  source: Source,
   retryAfterHeaderMs?: number,
 ): Refusal {
+  const { url, topic } = source
   const status = typeof problem.status === 'number' ? problem.status : 500
   const byStatus = codeOfStatus(status)
   const code =
@@ -146,7 +153,7 @@ export function refusalOfProblem(
   const retryAfterMs = ownRetryAfterMs ?? retryAfterHeaderMs
   const starts = isCount(problem.attempt) ? problem.attempt : undefined
   const parts = [problem.title, problem.detail].filter((part) => typeof part === 'string' && part !== '')
-  const said = printable(parts.join(': ').slice(0, MAX_SAID))
+  const said = printable(source.hide(parts.join(': ')).slice(0, MAX_SAID))
   const error = new StreamError(
     `${url}: ${said === '' ? `status ${status}` : `${said} (status ${status})`}`.slice(0, 2_000),
     {
@@ -165,18 +172,21 @@ export function refusalOfProblem(
     ambiguous: false,
     isPaced: ownRetryAfterMs !== undefined && (starts !== undefined || ownRetryAfterMs >= RECONNECT_BACKOFF.minDelayMs),
     predecessor: status === 424,
-    ...byGroup(problem.groups, url, topic),
+    ...byGroup(problem.groups, source),
   }
 }
 
-function byGroup(groups: unknown, url: string, topic: string): Pick<Refusal, 'groups' | 'accepted'> {
+function byGroup(groups: unknown, source: Source): Pick<Refusal, 'groups' | 'accepted'> {
   if (!isObject(groups)) return { groups: undefined, accepted: [] }
   const refused = new Map<string, Refusal>()
   const accepted: string[] = []
   for (const [group, outcome] of Object.entries(groups)) {
     if (!isObject(outcome) || typeof outcome.status !== 'number') continue
     if (outcome.status >= 200 && outcome.status < 300) accepted.push(group)
-    else refused.set(group, refusalOfProblem({ ...outcome, groups: undefined }, `${url} (${group})`, topic))
+    else {
+      const one = { topic: source.topic, url: `${source.url} (${group})`, hide: (said: string) => source.hide(said) }
+      refused.set(group, refusalOfProblem({ ...outcome, groups: undefined }, one))
+    }
   }
   return { groups: refused, accepted }
 }

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { StreamError } from '@streamswitch/core/driver'
 import { Exchange, type ExchangeEvents } from './exchange.js'
+import type { ReceiverName } from './receiver-name.js'
 import {
   type Awaited,
   type Refusal,
@@ -14,7 +15,7 @@ import type { Parcel, Slice } from './run.js'
 
 /** What a request asks of the subscriber it goes to. */
 export interface RequestHost {
-  readonly url: string
+  readonly name: ReceiverName
   readonly maxReplyBytes: number
   /** The subscriber doesn't take batches: single messages from now on. */
   refusesBatches(reason: string): void
@@ -87,7 +88,7 @@ export class OpenRequest implements ExchangeEvents {
     if ('accepted' in line && Array.isArray(line.accepted)) {
       for (const index of line.accepted) this.#settle(Number(index), undefined)
     } else if ('index' in line && typeof line.index === 'number') {
-      this.#settle(line.index, refusalOfProblem(line as Record<string, unknown>, this.#host.url, this.#topic))
+      this.#settle(line.index, refusalOfProblem(line as Record<string, unknown>, this.#awaited))
     }
   }
 
@@ -103,7 +104,7 @@ export class OpenRequest implements ExchangeEvents {
   }
 
   error(error: unknown): void {
-    const { url } = this.#host
+    const { url } = this.#host.name
     if (this.#reply?.started === true && this.#open > 0) {
       this.#reply.broken(error)
       this.#settle(0, undefined)
@@ -129,7 +130,13 @@ export class OpenRequest implements ExchangeEvents {
   }
 
   get #awaited(): Awaited {
-    return { url: this.#host.url, topic: this.#topic, reply: this.#reply !== undefined }
+    const { name } = this.#host
+    return {
+      url: name.url,
+      topic: this.#topic,
+      reply: this.#reply !== undefined,
+      hide: (said) => name.hide(said, this.authorization),
+    }
   }
 
   get #topic(): string {
@@ -140,9 +147,9 @@ export class OpenRequest implements ExchangeEvents {
     if (this.#open === 0) return
     const understood = String(headers['content-type'] ?? '').startsWith('application/x-ndjson')
     if (!understood) this.#host.refusesBatches(`a batch of ${this.parcels.length} messages was answered ${status}`)
-    const message = `${this.#host.url}: ${understood ? 'the response ended without an outcome of this message' : 'batches are not taken there, sending single messages'}`
+    const message = `${this.#host.name.url}: ${understood ? 'the response ended without an outcome of this message' : 'batches are not taken there, sending single messages'}`
     this.#refuseAll({
-      ...refusalOfProblem({ status: 502 }, '', ''),
+      ...refusalOfProblem({ status: 502 }, this.#awaited),
       elsewhere: false,
       ambiguous: understood,
       error: new StreamError(message, {

@@ -3,6 +3,7 @@ import type { Pool } from 'undici'
 import { toQuery, toRequestHeaders } from '../message.js'
 import { BATCH_TYPE, encodeBatch, frameEntries, frameOverhead } from '../wire/batch-frames.js'
 import { MAX_BATCH_ENTRIES } from '../wire/limits.js'
+import { ReceiverName } from './receiver-name.js'
 import { type Refusal, refusalBehind, refusalUnsent } from './refusal.js'
 import { hashText } from './rendezvous.js'
 import { partsOf } from './reply-inboxes.js'
@@ -45,7 +46,7 @@ const AVOID_MS = 1_000
  * way at once, what comes meanwhile gathers.
  */
 export class Subscriber implements RequestHost {
-  readonly url: string
+  readonly name: ReceiverName
   readonly hash: number
   readonly #settings: SubscriberSettings
   readonly #host: SubscriberHost
@@ -59,7 +60,7 @@ export class Subscriber implements RequestHost {
 
   constructor(settings: SubscriberSettings, host: SubscriberHost) {
     const url = new URL(settings.url)
-    this.url = settings.url
+    this.name = new ReceiverName(settings.url)
     this.hash = hashText(settings.url)
     this.#settings = settings
     this.#host = host
@@ -125,7 +126,7 @@ export class Subscriber implements RequestHost {
   refusesBatches(reason: string): void {
     if (!this.#batches) return
     this.#batches = false
-    this.#host.logger.warn(`${this.url}: ${reason}: it gets single messages from now on`)
+    this.#host.logger.warn(`${this.name.url}: ${reason}: it gets single messages from now on`)
   }
 
   renewCredentials(used: string | undefined): Promise<boolean> {
@@ -236,7 +237,7 @@ export class Subscriber implements RequestHost {
   }
 
   #error(code: 'UNAVAILABLE' | 'CLOSED', message: string): StreamError {
-    return new StreamError(`${this.url}: ${message}`, { code, transport: 'http', operation: 'send' })
+    return new StreamError(`${this.name.url}: ${message}`, { code, transport: 'http', operation: 'send' })
   }
 }
 

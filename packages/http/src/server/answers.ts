@@ -1,17 +1,17 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyReply } from 'fastify'
 import { OUTCOMES_TYPE } from '../wire/batch-frames.js'
-import { type OutcomeLine, PROBLEM_TYPE, type Problem } from '../wire/problem.js'
+import { type OutcomeLine, PROBLEM_TYPE, type Problem, type Reader, shownTo } from '../wire/problem.js'
 
 /** Answers a request with a problem. */
-export function sendProblem(reply: FastifyReply, problem: Problem): void {
+export function sendProblem(reply: FastifyReply, problem: Problem, reader: Reader = 'anybody'): void {
   if (problem.retryAfterMs !== undefined) reply.header('retry-after', retryAfterSeconds(problem.retryAfterMs))
   if (problem.status === 401) reply.header('www-authenticate', 'Bearer')
   // As bytes: to a text, fastify would add a charset, which this media type doesn't have.
   reply
     .code(problem.status)
     .header('content-type', PROBLEM_TYPE)
-    .send(Buffer.from(JSON.stringify(problem)))
+    .send(Buffer.from(JSON.stringify(shownTo(reader, problem))))
 }
 
 /** Whole seconds, as Retry-After counts, never less than was meant. */
@@ -22,13 +22,15 @@ function retryAfterSeconds(retryAfterMs: number): string {
 /** The response to a batch: outcomes go out line by line, as they come, those of one turn of the event loop together. */
 export class OutcomeStream {
   readonly #response: ServerResponse
+  readonly #reader: Reader
   #left: number
   #accepted: number[] = []
   #lines = ''
   #scheduled = false
 
-  constructor(response: ServerResponse, total: number) {
+  constructor(response: ServerResponse, total: number, reader: Reader) {
     this.#response = response
+    this.#reader = reader
     this.#left = total
   }
 
@@ -38,7 +40,7 @@ export class OutcomeStream {
   }
 
   refuse(index: number, problem: Problem): void {
-    this.#lines += toLine({ index, ...problem })
+    this.#lines += toLine({ index, ...shownTo(this.#reader, problem) })
     this.#count()
   }
 

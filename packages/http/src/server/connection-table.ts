@@ -11,6 +11,8 @@ interface Connection {
   readonly socket: Socket
   /** Requests whose headers have arrived, by the responses that aren't sent completely. */
   readonly requests: Map<ServerResponse, IncomingMessage>
+  /** It takes no other request and ends with the last response that it owes. */
+  ending: boolean
 }
 
 /**
@@ -36,11 +38,13 @@ export class ConnectionTable {
     server.on('connection', (socket) => this.#opened(socket))
   }
 
-  /** Notes a request. False where its connection has had too many at once: the connection is destroyed, the request needs no answer. */
+  /** Notes a request. False where the request gets no answer: its connection is ending, or has had too many at once and is destroyed. */
   admits(request: IncomingMessage, response: ServerResponse): boolean {
     const connection = this.#of(request.socket)
     // Destroyed a moment ago, within the same piece of data.
     if (connection === undefined || connection.socket.destroyed) return false
+    // Its client may send it again on another one.
+    if (connection.ending) return false
     if (connection.requests.size >= MAX_PIPELINED) {
       connection.socket.destroy()
       return false
@@ -50,9 +54,21 @@ export class ConnectionTable {
     response.once('close', () => {
       connection.requests.delete(response)
       const isOpen = this.#connections.get(connection.name) === connection
-      if (isOpen && connection.requests.size === 0) this.#idle.add(connection)
+      if (connection.requests.size > 0) return
+      if (connection.ending) connection.socket.destroySoon()
+      else if (isOpen) this.#idle.add(connection)
     })
     return true
+  }
+
+  /** Ends every connection: those that wait for responses once they have them, the others at once. Clients connect again. */
+  replaceAll(): void {
+    for (const connection of [...this.#connections.values()]) {
+      connection.ending = true
+      if (connection.requests.size === 0) connection.socket.destroy()
+      for (const response of connection.requests.keys())
+        if (!response.headersSent) response.setHeader('connection', 'close')
+    }
   }
 
   /** Whether a response is owed on this socket, or part of one is written: anything else that is written would be taken for it. */
@@ -72,7 +88,7 @@ export class ConnectionTable {
       this.#forget(dropped)
       dropped.socket.destroy()
     }
-    const connection: Connection = { name: nameOf(socket), socket, requests: new Map() }
+    const connection: Connection = { name: nameOf(socket), socket, requests: new Map(), ending: false }
     this.#connections.set(connection.name, connection)
     this.#bySocket.set(socket, connection)
     this.#idle.add(connection)

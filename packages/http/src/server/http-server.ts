@@ -6,6 +6,7 @@ import { TLSSocket } from 'node:tls'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { BATCH_TYPE_FAMILY } from '../wire/batch-frames.js'
 import { ACCEPTED_ENCODINGS, encodingsOf } from '../wire/content-encoding.js'
+import type { ForeignHeaders } from '../wire/foreign-headers.js'
 import { MAX_HEADERS } from '../wire/limits.js'
 import { PROBLEM_TYPE, type Problem, problems } from '../wire/problem.js'
 import { sendProblem } from './answers.js'
@@ -19,6 +20,7 @@ import { handleGet, handlePost } from './requests.js'
 export interface ServerSettings {
   readonly maxPayloadBytes: number
   readonly maxRequestBytes: number
+  readonly foreignHeaders: ForeignHeaders
   readonly maxConnections: number
   readonly requestTimeoutMs: number
   readonly headersTimeoutMs: number
@@ -109,7 +111,7 @@ function makeNodeServer(
   const server: Server =
     tls === undefined
       ? createServer(options, take)
-      : makeTlsServer({ ...options, handshakeTimeout: headersTimeout }, tls, take)
+      : makeTlsServer({ ...options, handshakeTimeout: headersTimeout }, tls, take, () => connections.replaceAll())
   // One more than are taken, so that it shows when there are too many.
   server.maxHeadersCount = MAX_REQUEST_HEADERS + 1
   connections.watch(server)
@@ -122,13 +124,14 @@ function makeTlsServer(
   options: HttpsServerOptions,
   tls: ListenCertificates,
   take: (request: IncomingMessage, response: ServerResponse) => void,
+  authoritiesChanged: () => void,
 ) {
   const secureOptions = secureOptionsOf(tls.asksClients)
   const server = createTlsServer(
     { ...options, ...tls.current, requestCert: tls.asksClients, rejectUnauthorized: false, secureOptions },
     take,
   )
-  tls.attach(server, secureOptions)
+  tls.attach(server, secureOptions, authoritiesChanged)
   return server
 }
 

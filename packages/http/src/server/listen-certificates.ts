@@ -1,12 +1,13 @@
-import { readFile } from 'node:fs/promises'
 import type { Server } from 'node:https'
-import { createSecureContext } from 'node:tls'
-import { exhaustion, messageOf, StreamError } from '@streamswitch/core/driver'
+import { checkTogether, exhaustion, messageOf, readPem, StreamError } from '@streamswitch/core/driver'
 
 /** How often the files are looked at while the server listens, in milliseconds. */
 const REREAD_MS = 5_000
 /** Shortest time between two reads after failed handshakes, in milliseconds: clients can't cause more. */
 const MIN_REREAD_MS = 1_000
+
+/** For errors. */
+const PLACE = { transport: 'http', operation: 'listen' }
 
 /** Where a server's certificates are. */
 export interface CertificateFiles {
@@ -54,10 +55,13 @@ export class ListenCertificates {
     return this.#files.listenTlsCaFile !== undefined
   }
 
-  /** Keeps a server's certificates up to date until it closes. */
-  attach(server: Server, secureOptions: number): void {
+  /**
+   * Keeps a server's certificates up to date until it closes. `authoritiesChanged` is called once new connections are judged by other authorities
+   * than those that are open.
+   */
+  attach(server: Server, secureOptions: number, authoritiesChanged: () => void): void {
     const reread = (): void => {
-      this.#reading ??= this.#reread(server, secureOptions).finally(() => {
+      this.#reading ??= this.#reread(server, secureOptions, authoritiesChanged).finally(() => {
         this.#reading = undefined
       })
     }
@@ -73,14 +77,16 @@ export class ListenCertificates {
     server.once('close', () => clearInterval(timer))
   }
 
-  async #reread(server: Server, secureOptions: number): Promise<void> {
+  async #reread(server: Server, secureOptions: number, authoritiesChanged: () => void): Promise<void> {
     this.#readAt = performance.now()
     try {
       const found = await readAll(this.#files)
       this.#failing = false
       if (JSON.stringify(found) === JSON.stringify(this.#current)) return
+      const { ca } = this.#current
       this.#current = found
       server.setSecureContext({ ...found, secureOptions })
+      if (found.ca !== ca) authoritiesChanged()
     } catch (cause) {
       if (!this.#failing) this.#report(invalid(`${messageOf(cause)}; the certificates in use stay`, cause))
       this.#failing = true
@@ -94,32 +100,19 @@ async function readAll({
   listenTlsCaFile,
 }: CertificateFiles): Promise<Certificates> {
   const [cert, key, ca] = await Promise.all([
-    readPem('listenTlsCertFile', listenTlsCertFile),
-    readPem('listenTlsKeyFile', listenTlsKeyFile),
-    listenTlsCaFile === undefined ? undefined : readPem('listenTlsCaFile', listenTlsCaFile),
+    readPem('listenTlsCertFile', listenTlsCertFile, PLACE),
+    readPem('listenTlsKeyFile', listenTlsKeyFile, PLACE),
+    readPem('listenTlsCaFile', listenTlsCaFile, PLACE),
   ])
   const certificates: Certificates = { cert, key, ...(ca === undefined ? {} : { ca }) }
-  try {
-    createSecureContext(certificates)
-  } catch (cause) {
-    throw invalid(`${listenTlsCertFile} and ${listenTlsKeyFile} can't be used together: ${messageOf(cause)}`, cause)
-  }
+  checkTogether(certificates, `${listenTlsCertFile} and ${listenTlsKeyFile}`, PLACE)
   return certificates
-}
-
-async function readPem(name: string, file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (cause) {
-    throw invalid(`${name}: ${file} can't be read: ${messageOf(cause)}`, cause)
-  }
 }
 
 function invalid(message: string, cause: unknown): StreamError {
   return new StreamError(message, {
     code: exhaustion(cause) ?? 'INVALID_ARGUMENT',
-    transport: 'http',
-    operation: 'listen',
+    ...PLACE,
     cause,
   })
 }

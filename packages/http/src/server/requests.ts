@@ -3,8 +3,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { fromRequest, type InboundRecord } from '../message.js'
 import { BATCH_TYPE, BATCH_TYPE_FAMILY, decodeBatch } from '../wire/batch-frames.js'
 import { decodeBody, encodingsOf } from '../wire/content-encoding.js'
+import type { ForeignHeaders } from '../wire/foreign-headers.js'
 import { checkLimit, countParts, MAX_HEADERS } from '../wire/limits.js'
-import { type Problem, problems } from '../wire/problem.js'
+import { type Problem, problems, type Reader } from '../wire/problem.js'
 import { OutcomeStream, sendProblem } from './answers.js'
 import { Gathering, toProblem } from './gathering.js'
 import type { GroupInbox } from './group-inbox.js'
@@ -19,6 +20,7 @@ const EMPTY = Buffer.alloc(0)
 export interface RequestLimits {
   readonly maxPayloadBytes: number
   readonly maxRequestBytes: number
+  readonly foreignHeaders: ForeignHeaders
   /** Set where clients must show a token. */
   readonly token: unknown
   readonly tls: { readonly asksClients: boolean } | undefined
@@ -59,9 +61,10 @@ function takeBody(
   reply: FastifyReply,
 ): void {
   try {
-    if (!isBatch(request)) return answerOne(destination, limits, fromRequest(request.headers, body), request, reply)
+    if (!isBatch(request))
+      return answerOne(destination, limits, fromRequest(request.headers, body, limits.foreignHeaders), request, reply)
     if (mediaType(contentTypeOf(request)) !== BATCH_TYPE) return sendProblem(reply, problems.unknownBatch(BATCH_TYPE))
-    takeBatch(destination, limits, body, reply)
+    takeBatch(destination, limits, body, request, reply)
   } catch (error) {
     sendProblem(reply, unreadable(error))
   }
@@ -75,13 +78,19 @@ function contentTypeOf(request: FastifyRequest): string {
   return String(request.headers['content-type'] ?? '')
 }
 
-function takeBatch(destination: Destination, limits: RequestLimits, body: Buffer, reply: FastifyReply): void {
+function takeBatch(
+  destination: Destination,
+  limits: RequestLimits,
+  body: Buffer,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
   const records: InboundRecord[] = []
   const decoding = inSlices(decodeInto(records, body))
-  if (decoding === undefined) return answerBatch(destination, limits, records, reply)
+  if (decoding === undefined) return answerBatch(destination, limits, records, request, reply)
   decoding
     .then(
-      () => answerBatch(destination, limits, records, reply),
+      () => answerBatch(destination, limits, records, request, reply),
       (error: unknown) => sendProblem(reply, unreadable(error)),
     )
     .catch(() => reply.raw.destroy())
@@ -129,6 +138,7 @@ function takeGet(hub: Hub, limits: RequestLimits, request: FastifyRequest, reply
       fromRequest(
         request.headers,
         request.headers['streamswitch-tombstone'] === '1' && query.size === 0 ? EMPTY : body,
+        limits.foreignHeaders,
       ),
       request,
       reply,
@@ -151,7 +161,7 @@ function findDestination(
   // An existing path of the same segments: what the caller could find out by asking for it.
   if (meant !== path && (hub.find(meant)?.inboxes.length ?? 0) > 0) sendProblem(reply, problems.otherPath(meant))
   else {
-    const paths = maySeePaths(limits, request) ? hub.paths() : undefined
+    const paths = isTrusted(limits, request) ? hub.paths() : undefined
     if (destination === undefined || path.endsWith('/') || path.startsWith('//'))
       sendProblem(reply, problems.noSuchPath(paths))
     else sendProblem(reply, problems.noSuchGroup(destination.topic, destination.group, paths))
@@ -159,10 +169,14 @@ function findDestination(
   return undefined
 }
 
-/** The names of topics and groups are for callers who have proved themselves, and for this machine's own processes. */
-function maySeePaths({ token, tls }: RequestLimits, { raw, headers }: FastifyRequest): boolean {
+/** Names of topics and groups, and what handlers say of failures, are for callers who have proved themselves, and for this machine's own processes. */
+function isTrusted({ token, tls }: RequestLimits, { raw, headers }: FastifyRequest): boolean {
   if (token !== undefined || tls?.asksClients === true) return true
   return isLoopback(raw.socket.remoteAddress ?? '') && FORWARDED.every((name) => headers[name] === undefined)
+}
+
+function readerOf(limits: RequestLimits, request: FastifyRequest): Reader {
+  return isTrusted(limits, request) ? 'authenticated' : 'anybody'
 }
 
 function answerOne(
@@ -180,7 +194,8 @@ function answerOne(
   if (exchange?.isOver === true) return
   const gathering = new Gathering([exchange?.record ?? record], (_index, refused) => {
     if (exchange?.finish() === true) return
-    if (refused.size > 0) sendProblem(reply, toProblem(refused, record, groupsToTell(destination)))
+    const reader = exchange === undefined ? readerOf(limits, request) : 'requester'
+    if (refused.size > 0) sendProblem(reply, toProblem(refused, record, groupsToTell(destination)), reader)
     else reply.code(204).send()
   })
   inSlices(gathering.start(destination.inboxes))?.catch(() => reply.raw.destroy())
@@ -190,12 +205,13 @@ function answerBatch(
   destination: Destination,
   limits: RequestLimits,
   records: readonly InboundRecord[],
+  request: FastifyRequest,
   reply: FastifyReply,
 ): void {
   // While it was decoded.
   if (reply.raw.destroyed) return
   reply.hijack()
-  const stream = new OutcomeStream(reply.raw, records.length)
+  const stream = new OutcomeStream(reply.raw, records.length, readerOf(limits, request))
   const fitting: InboundRecord[] = []
   const positions: number[] = []
   const tooLarge = new Set<string>()

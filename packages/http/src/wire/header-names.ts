@@ -23,38 +23,67 @@ export const HTTP_HEADERS = {
   except: 'streamswitch-except',
 } as const
 
-/**
- * Names that HTTP, proxies or the libraries give a meaning to. A user's header of that name travels encoded; of a foreign
- * request they don't become headers of the message, `content-type` apart.
- */
+/** Fields of one connection, or of the body as it travels on it: never part of a message (RFC 9110, sections 7.6.1 and 8). */
+const OF_CONNECTION = new Set([
+  'connection',
+  'content-encoding',
+  'content-length',
+  'expect',
+  'host',
+  'http2-settings',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+])
+
+/** Names that HTTP, browsers or the libraries give a meaning to. */
 const OF_HTTP = new Set([
   'accept',
   'accept-charset',
   'accept-encoding',
   'accept-language',
-  'authorization',
-  'connection',
-  'content-encoding',
-  'content-length',
+  'cache-control',
   'content-type',
-  'cookie',
   'date',
-  'expect',
-  'host',
-  'http2-settings',
   'idempotency-key',
-  'keep-alive',
-  'set-cookie',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
+  'origin',
+  'pragma',
+  'priority',
+  'range',
+  // A URL, with the query of a page.
+  'referer',
+  'upgrade-insecure-requests',
   'user-agent',
-  'via',
 ])
 
+/** What proxies say of the client: its addresses, its certificate, the target that it asked for. */
+const OF_PROXIES =
+  /^(?:forwarded|via|true-client-ip|remote-user|cf-.*|fastly-.*|x-forwarded(?:-.*)?|x-real-.*|x-(?:cluster-)?client-.*|x-original-.*|x-envoy-.*|x-remote-.*|x-(?:ssl|tls)-.*|(?:ssl|tls)-client-.*)$/
+
+/** What proves who the client is, under the names that services give it: `authorization`, `cookie`, `x-api-key`, `x-auth-token`, … */
+const CREDENTIAL =
+  /^(?:.*[-_])?(?:(?:access|account|api|functions?|private|rapidapi|service|shared|subscription)[-_]?key|auth|authentication|authorization|bearer|cookie2?|credentials?|csrf|jwt|passw(?:or)?d|secret|session|session-?id|token|xsrf)(?:[-_].*)?$/
+
+/** Whether a header says something of one connection only. */
+export function isOfConnection(name: string): boolean {
+  return OF_CONNECTION.has(name)
+}
+
+/**
+ * Whether a header is HTTP's own, of a proxy, or may be a credential. A user's header of that name travels encoded; of a foreign request it
+ * becomes no header of the message unless that is asked for, `content-type` apart.
+ */
 export function belongsToHttp(name: string): boolean {
-  return OF_HTTP.has(name) || name.startsWith('proxy-') || name.startsWith('sec-') || name.startsWith('if-')
+  return (
+    OF_CONNECTION.has(name) ||
+    OF_HTTP.has(name) ||
+    /^(?:proxy|sec|if|access-control)-/.test(name) ||
+    OF_PROXIES.test(name) ||
+    CREDENTIAL.test(name)
+  )
 }
 
 /** Lower-case token characters of RFC 9110, section 5.6.2. */

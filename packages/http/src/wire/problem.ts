@@ -8,6 +8,8 @@ export interface Problem {
   readonly status: number
   readonly title: string
   readonly detail?: string | undefined
+  /** Who gets `detail`, by default everybody. Isn't sent. */
+  readonly detailFor?: 'authenticated' | 'requester' | undefined
   readonly code: ErrorCode
   readonly retryable: boolean
   /** Finer than the Retry-After header, which counts in seconds. */
@@ -157,7 +159,29 @@ export interface FailedAttempt {
   readonly attempt: number
   /** `undefined`: the message must not come again. */
   readonly retryAfterMs: number | undefined
-  readonly errorDetail: 'message' | 'none'
+  readonly errorDetail: 'authenticated' | 'message' | 'none'
+}
+
+const DETAIL_FOR = { authenticated: 'authenticated', message: undefined, none: 'requester' } as const
+
+/** Who gets an answer: somebody, a sender that has proved itself, or one that waits for the reply, whose error is the answer. */
+export type Reader = 'anybody' | 'authenticated' | 'requester'
+
+/** A problem as it may be sent: without what its reader isn't to know. */
+export function shownTo<P extends Problem & { readonly groups?: object }>(
+  reader: Reader,
+  problem: P,
+): Omit<P, 'detailFor'> {
+  const { detailFor, ...shown } = problem
+  const isShown = detailFor === undefined || reader === 'requester' || reader === detailFor
+  const groups = problem.groups as Readonly<Record<string, Problem>> | undefined
+  return {
+    ...shown,
+    ...(isShown ? {} : { detail: undefined }),
+    ...(groups === undefined
+      ? {}
+      : { groups: Object.fromEntries(Object.entries(groups).map(([group, one]) => [group, shownTo(reader, one)])) }),
+  }
 }
 
 /** The problem of a handler that failed: 500 where the message should come again, 422 where it shouldn't. */
@@ -166,7 +190,8 @@ export function handlerProblem(error: unknown, { attempt, retryAfterMs, errorDet
   return {
     status: retryable ? 500 : 422,
     title: retryable ? 'The handler failed' : 'The message was refused',
-    detail: errorDetail === 'message' ? messageOf(error).slice(0, 1_000) : undefined,
+    detail: messageOf(error).slice(0, 1_000),
+    detailFor: DETAIL_FOR[errorDetail],
     code: isStreamError(error) ? error.code : 'UNKNOWN',
     retryable,
     retryAfterMs: retryAfterMs === undefined ? undefined : Math.ceil(retryAfterMs),

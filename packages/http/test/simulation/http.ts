@@ -20,6 +20,7 @@ import type { InboundRecord } from '../../src/message.js'
 import type { HttpConsumerOptionValues, HttpOptionValues, HttpProducerOptionValues } from '../../src/options.js'
 import type { Hub } from '../../src/server/hub.js'
 import type { Lease } from '../../src/server/listener.js'
+import { ForeignHeaders } from '../../src/wire/foreign-headers.js'
 import { ScriptedPool } from './scripted-client.js'
 import { ScriptedNetwork } from './scripted-server.js'
 import { SimulatedSender } from './simulated-sender.js'
@@ -41,7 +42,13 @@ const TOPIC: TopicSpec = {
   role: 'topic',
 }
 const MIB = 1024 * 1024
-const LIMITS = { maxPayloadBytes: MIB, maxRequestBytes: MIB, token: undefined, tls: undefined }
+const LIMITS = {
+  maxPayloadBytes: MIB,
+  maxRequestBytes: MIB,
+  token: undefined,
+  tls: undefined,
+  foreignHeaders: new ForeignHeaders(),
+}
 const RESPONSE_TIMEOUT_MS = 5_000
 /** A machine that is gone says nothing any more. */
 const NEVER_MS = 1_000_000_000

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { TlsSettings } from '@streamswitch/core/driver'
 import type { ClientParams, DeclareConsumerParams } from 'rabbitmq-stream-js-client'
 import { ConsumerCreditPolicy } from 'rabbitmq-stream-js-client/dist/consumer_credit_policy.js'
 import { ConsumerUpdateResponse } from 'rabbitmq-stream-js-client/dist/requests/consumer_update_response.js'
@@ -23,6 +24,8 @@ export interface ClientEvents extends Pick<ConnectionEvents, 'closed' | 'confirm
 export interface StreamClientParams extends ClientParams {
   readonly events: ClientEvents
   readonly requestTimeoutMs: number
+  /** Reads certificates for a connection to a host; `false` without TLS. */
+  readonly readSsl: (host: string) => Promise<TlsSettings | false>
   /** Connect to the given address only, again and again, until the wanted node answers. */
   readonly loadBalancer: boolean
 }
@@ -221,7 +224,8 @@ export class StreamClient extends LibraryClient {
 
   async #start(params: StreamClientParams): Promise<StreamConnection> {
     if (this.#closed) throw new ConnectionGone('the client is closed')
-    return new StreamConnection(connectionParams(this, params), this.#logger).start()
+    const ssl = await params.readSsl(params.hostname)
+    return new StreamConnection(connectionParams(this, { ...params, ssl }), this.#logger).start()
   }
 
   /** Ends every connection. Never rejects, takes about a second at most. Defect: the library's leaves sockets behind, or waits for ever. */

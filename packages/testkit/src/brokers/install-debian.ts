@@ -114,6 +114,11 @@ async function privateAptEnvironment(apt: string, suite: DebianSuite): Promise<N
     'Dir::Cache': join(apt, 'cache'),
     'Acquire::Languages': 'none',
     'APT::Install-Recommends': 'false',
+    // What Debian hasn't signed is never taken, nor a file that isn't what the signed index says (its SHA-256), whatever apt's defaults become.
+    'APT::Get::AllowUnauthenticated': 'false',
+    'Acquire::AllowInsecureRepositories': 'false',
+    'Acquire::AllowWeakRepositories': 'false',
+    'Acquire::AllowDowngradeToInsecureRepositories': 'false',
     // A mirror may be a snapshot that is not renewed; what it holds is signed all the same.
     'Acquire::Check-Valid-Until': 'false',
     // apt drops to its own user for downloads, who can't enter this folder.

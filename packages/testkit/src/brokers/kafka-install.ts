@@ -19,11 +19,12 @@ export function kafkaRecipe(wanted?: string, environment: NodeJS.ProcessEnv = pr
     async build(folder, log) {
       await requireJava()
       log(`kafka: fetching the archives of ${version} with Maven`)
-      await fetchFromMaven(folder, `Kafka ${version}`, [
+      const artifacts = [
         `org.apache.kafka:kafka_2.13:${version}`,
         `org.apache.kafka:kafka-tools:${version}`,
         `org.apache.logging.log4j:log4j-slf4j-impl:${LOG4J_VERSION}`,
-      ])
+      ]
+      await fetchFromMaven(folder, `Kafka ${version}`, artifacts, log)
       await writeFile(join(folder, 'log4j2.properties'), LOGGING)
       for (const [name, main] of Object.entries(TOOLS)) await writeJavaScript(folder, name, main)
       return version

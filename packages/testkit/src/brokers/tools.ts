@@ -37,7 +37,8 @@ const perfTestRecipe: InstallRecipe = {
   async build(folder, log) {
     await requireJava()
     log(`perf-test: fetching ${PERF_TEST_VERSION} with Maven`)
-    await fetchFromMaven(folder, `PerfTest ${PERF_TEST_VERSION}`, [`com.rabbitmq:perf-test:${PERF_TEST_VERSION}`])
+    const artifacts = [`com.rabbitmq:perf-test:${PERF_TEST_VERSION}`]
+    await fetchFromMaven(folder, `PerfTest ${PERF_TEST_VERSION}`, artifacts, log)
     await writeJavaScript(folder, 'perf-test', 'com.rabbitmq.perf.PerfTest')
     return PERF_TEST_VERSION
   },

@@ -1,5 +1,8 @@
-import { copyFile, writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { copyFile, readFile, writeFile } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
+import { createServer } from 'node:tls'
 import { inspect } from 'node:util'
 import { type AdapterDefinition, type ErrorCode, type Logger, Transport } from '@streamswitch/core'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
@@ -59,8 +62,8 @@ const RESTART_MS = 30_000
 
 /**
  * Declares the cases of TLS and of credentials for one adapter: call it at the top level of a vitest file. Trust by file, by
- * environment and not at all, certificates that must be refused, wrong passwords, ports with and without TLS, and passwords that
- * are read anew at each connect.
+ * environment and not at all, certificates that must be refused, files that are empty or incomplete, the name that is sent to the server, wrong
+ * passwords, ports with and without TLS, and passwords that are read anew at each connect.
  */
 export function tlsCases(settings: TlsCasesSettings): void {
   describe(`${settings.adapter.name} by TLS`, () => {
@@ -69,6 +72,9 @@ export function tlsCases(settings: TlsCasesSettings): void {
     afterAll(() => bench.stop())
     trusted(bench)
     refused(bench, settings)
+    brokenFiles(bench)
+    serverNames(bench)
+    cleartext(bench)
     certified(bench)
     mismatched(bench, settings)
     credentials(bench, settings)
@@ -125,6 +131,62 @@ function refused(bench: TlsBench, { logins = ONE_LOGIN, wrongPasswordSays }: Tls
   )
 }
 
+/** What Node.js takes for no file at all, so that the system's authorities are trusted or no certificate is shown. */
+function brokenFiles(bench: TlsBench): void {
+  test.each([
+    ['empty', () => '', /is empty/],
+    ['no certificate', () => 'nothing', /no certificate/],
+    ['half written', (whole: string) => whole.slice(0, Math.floor(whole.length / 2)), /incomplete/],
+    ['spoilt', (whole: string) => whole.replaceAll(/^[A-Za-z0-9+/=]{20,}$/gm, (line) => line.toLowerCase()), /decoded/],
+  ])('a file of authorities that is %s is refused, naming the option', async (name, spoil, says) => {
+    const whole = await readFile(bench.certificates.caFile, 'utf8')
+    const file = join(dirname(bench.certificates.caFile), `${name.replaceAll(' ', '-')}.crt`)
+    await writeFile(file, spoil(whole))
+    const { errors } = await bench.refusals(bench.server.urls[0], { tlsCaFile: file })
+    for (const error of errors) {
+      expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', message: expect.stringMatching(/^tlsCaFile: /) })
+      expect(String(error)).toMatch(says)
+    }
+  })
+
+  test('a client certificate with the key of another is refused, naming both', async () => {
+    const { caFile, certFile, strangerCaFile } = bench.certificates
+    const pair = { tlsCertFile: certFile, tlsKeyFile: strangerCaFile.replace(/crt$/, 'key') }
+    const { errors } = await bench.refusals(bench.server.urls[0], { tlsCaFile: caFile, ...pair })
+    for (const error of errors) {
+      expect(error).toMatchObject({
+        code: 'INVALID_ARGUMENT',
+        message: expect.stringMatching(/tlsCertFile.*tlsKeyFile.*together/),
+      })
+    }
+  })
+}
+
+function serverNames(bench: TlsBench): void {
+  test.each([
+    ['the name of the host', 'localhost', {}, 'localhost'],
+    ['no address of a host', '127.0.0.1', {}, false],
+    ['the expected name in place of an address', '127.0.0.1', { tlsServerName: 'localhost' }, 'localhost'],
+    ['the name of the host where an address is expected', 'localhost', { tlsServerName: '127.0.0.1' }, 'localhost'],
+  ])('sends the server %s', async (_, host, options, expected) => {
+    const { caFile, certFile, keyFile } = bench.certificates
+    const names: unknown[] = []
+    const [cert, key] = await Promise.all([readFile(certFile), readFile(keyFile)])
+    const server = createServer({ cert, key }, (socket) => {
+      names.push(socket.servername)
+      socket.destroy()
+    }).listen(0, '127.0.0.1')
+    onTestFinished(() => void server.close())
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const url = bench.server.urls[0].replace(/:\/\/[^/?]*/, `://${host}:${port}`)
+    const { transport } = bench.open(url, { tlsCaFile: caFile, password: bench.password, ...options })
+    const init = transport.producer('orders', { connectTimeoutMs: SHORT_CONNECT_MS }).init()
+    await expect(init).rejects.toMatchObject({ name: 'StreamError' })
+    expect(new Set(names)).toEqual(new Set([expected]))
+  })
+}
+
 function certified(bench: TlsBench): void {
   test('a server that wants a client certificate takes ours, and refuses none and a foreign one, naming the options', async () => {
     const { caFile, strangerCaFile } = bench.certificates
@@ -153,6 +215,25 @@ function mismatched(bench: TlsBench, { plainPort, tlsPort }: TlsCasesSettings): 
     const { errors, log } = await bench.refusals(url(), given, SHORT_CONNECT_MS)
     for (const error of errors) expect(error).toMatchObject({ name: 'StreamError', code })
     expect(`${errors.map(String).join('\n')}\n${log}`).toContain(says)
+  })
+}
+
+function cleartext(bench: TlsBench): void {
+  test('warns once of a password that would go to another machine without TLS, and of none else', async () => {
+    const at = (url: string, host: string): string => url.replace(/:\/\/[^/?]*/, `://${host}:1`)
+    const { urls, tlsPortUrl } = bench.server
+    const warned = async (url: string, options: Options = { password: WRONG_PASSWORD }): Promise<readonly string[]> => {
+      const { transport, lines } = bench.open(url, options)
+      await Promise.allSettled([1, 2].map(() => transport.producer('orders', { connectTimeoutMs: 1 }).init()))
+      expect(lines.join('\n')).not.toContain(WRONG_PASSWORD)
+      return lines.filter((line) => line.includes('without TLS'))
+    }
+    for (const host of ['broker.invalid', '[2001:db8::1]'])
+      expect(await warned(at(tlsPortUrl, host))).toEqual([
+        expect.stringContaining(`the password goes to ${host} without TLS, readable on the way: `),
+      ])
+    for (const host of ['127.0.0.1', 'localhost', '[::1]']) expect(await warned(at(tlsPortUrl, host))).toEqual([])
+    expect(await warned(at(urls[0], 'broker.invalid'))).toEqual([])
   })
 }
 
