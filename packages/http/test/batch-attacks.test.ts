@@ -166,7 +166,7 @@ describe('batches at the limit', () => {
   it('whose client goes away in the middle leave no work behind', async () => {
     await using bed = await serving()
     const bytes = batchOf(many(10_000, (index) => `{"id":"i${index}"}`))
-    const head = `POST /orders/billing HTTP/1.1\r\nhost: h\r\ncontent-type: application/vnd.streamswitch.batch.v1\r\ncontent-length: ${bytes.length}\r\n\r\n`
+    const head = `POST /orders/billing HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/vnd.streamswitch.batch.v1\r\ncontent-length: ${bytes.length}\r\n\r\n`
     for (let count = 0; count < 5; count += 1) {
       const socket = connect(bed.server.port, '127.0.0.1')
       await new Promise<void>((resolve) => socket.write(Buffer.concat([Buffer.from(head), bytes]), () => resolve()))
