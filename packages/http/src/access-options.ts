@@ -94,7 +94,7 @@ function listOf(raw: unknown): readonly string[] | undefined {
 }
 
 function originOf(given: string): string | undefined {
-  if (!/^https?:\/\/[^/?#@\\\s]+\/?$/i.test(given) || !URL.canParse(given)) return undefined
+  if (!/^https?:\/\/[^/?#@*\\\s]+\/?$/i.test(given) || !URL.canParse(given)) return undefined
   return new URL(given).origin
 }
 
