@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 
@@ -21,6 +22,9 @@ export interface HttpCertificate {
 
 /** Those who have proved nothing. */
 export const ANYBODY: HttpPrincipal = Object.freeze({ token: undefined, certificate: undefined })
+
+/** Longest identity that stands as itself, in characters. */
+const MAX_IDENTITY = 128
 
 const certificates = new WeakMap<Socket, HttpCertificate>()
 
@@ -51,5 +55,8 @@ export function isAuthenticated({ token, certificate }: HttpPrincipal): boolean 
 
 /** Tells principals apart; the same for all who have proved nothing. */
 export function identityOfPrincipal({ token, certificate }: HttpPrincipal): string {
-  return token === undefined && certificate === undefined ? '' : JSON.stringify([token, certificate?.subject])
+  if (token === undefined && certificate === undefined) return ''
+  const text = JSON.stringify([token, certificate?.subject])
+  // It is remembered with ids, and a subject may have any length.
+  return text.length <= MAX_IDENTITY ? text : createHash('sha256').update(text).digest('hex')
 }
