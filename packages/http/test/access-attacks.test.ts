@@ -369,7 +369,7 @@ describe('authorize', () => {
     }
   })
 
-  it('must decide in time: a request is answered 503, and those that come later are decided anew', async () => {
+  it('must decide in time: a request is answered 503, and those that come later are decided again', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
     try {
       const reports: Error[] = []

@@ -7,7 +7,14 @@ import { clientAddress } from './client-address.js'
 import type { HostCheck } from './host-check.js'
 import type { Hub } from './hub.js'
 import type { ListenTokens, TokenJudgement } from './listen-tokens.js'
-import { ANYBODY, certificateOf, type HttpPrincipal, identityOfPrincipal, isAuthenticated } from './principal.js'
+import {
+  ANYBODY,
+  certificateOf,
+  type HttpCertificate,
+  type HttpPrincipal,
+  identityOfPrincipal,
+  isAuthenticated,
+} from './principal.js'
 
 /** The sender of a request, while it is answered. */
 export interface Sender {
@@ -36,8 +43,8 @@ interface Findings {
   /** Of a page that isn't named: only loops that take such requests may get it. */
   readonly ofOtherPage: boolean
   sender: Sender
-  /** Groups that it may reach, as `topic/group`. */
-  readonly authorized: Set<string>
+  /** Groups that it may reach, as `topic/group`, as far as that was asked. */
+  authorized: Set<string> | undefined
 }
 
 /** Who may send what: hosts, browsers, tokens, certificates and the user's `authorize`, in this order and before a body is read. */
@@ -46,11 +53,15 @@ export class Access {
   readonly #settings: AccessSettings
   readonly #browsers: BrowserCheck
   readonly #authorization: Authorization | undefined
+  readonly #anybody: Sender
+  /** Senders by the names of their tokens, of which there are few. */
+  readonly #byToken = new Map<string, Sender>()
   readonly #findings = new WeakMap<FastifyRequest, Findings>()
 
   constructor(hub: Hub, settings: AccessSettings) {
     this.#hub = hub
     this.#settings = settings
+    this.#anybody = this.#senderOf(ANYBODY)
     this.#browsers = new BrowserCheck(settings.allowedOrigins)
     this.#authorization =
       settings.authorize === undefined ? undefined : new Authorization(settings.authorize, settings.report)
@@ -83,7 +94,7 @@ export class Access {
     }
     const ofOtherPage = verdict === 'refused'
     if (ofOtherPage && !this.#hub.takesBrowsers(pathOf(request))) return problemOfPage(request)
-    this.#findings.set(request, { ofOtherPage, sender: this.#senderOf(ANYBODY), authorized: new Set() })
+    this.#findings.set(request, { ofOtherPage, sender: this.#anybody, authorized: undefined })
     return undefined
   }
 
@@ -100,7 +111,7 @@ export class Access {
       if (judgement === 'refused') return problems.unauthenticated()
       if (judgement === 'unreadable') return problems.tokenUnreadable()
       const findings = this.#findings.get(request)
-      if (findings !== undefined) findings.sender = this.#senderOf({ token: judgement?.name, certificate })
+      if (findings !== undefined) findings.sender = this.#known(judgement?.name, certificate)
       return undefined
     }
     const judgement = tokens?.judge(request.headers.authorization)
@@ -114,10 +125,10 @@ export class Access {
     const path = pathOf(request)
     if (findings.ofOtherPage && !this.#hub.takesBrowsers(path)) return problemOfPage(request)
     if (this.#authorization === undefined) return undefined
-    const missing = this.#hub.destinationsAt(path).filter((one) => !findings.authorized.has(nameOf(one)))
+    const missing = this.#hub.destinationsAt(path).filter((one) => findings.authorized?.has(nameOf(one)) !== true)
     if (missing.length === 0) return undefined
     const proceed = (problem: Problem | undefined): Problem | undefined => {
-      if (problem === undefined) for (const one of missing) findings.authorized.add(nameOf(one))
+      if (problem === undefined) findings.authorized = new Set([...(findings.authorized ?? []), ...missing.map(nameOf)])
       return problem
     }
     const { method, headers } = request
@@ -128,7 +139,18 @@ export class Access {
 
   /** The sender of a request that has passed the checks. */
   senderOf(request: FastifyRequest): Sender {
-    return this.#findings.get(request)?.sender ?? this.#senderOf(ANYBODY)
+    return this.#findings.get(request)?.sender ?? this.#anybody
+  }
+
+  #known(token: string | undefined, certificate: HttpCertificate | undefined): Sender {
+    if (certificate !== undefined) return this.#senderOf({ token, certificate })
+    if (token === undefined) return this.#anybody
+    let sender = this.#byToken.get(token)
+    if (sender === undefined) {
+      sender = this.#senderOf(Object.freeze({ token, certificate }))
+      this.#byToken.set(token, sender)
+    }
+    return sender
   }
 
   #senderOf(principal: HttpPrincipal): Sender {

@@ -14,7 +14,7 @@ export type BrowserVerdict =
 
 /**
  * Tells requests that browsers send for a page from all others. Any page can make a browser send them, to addresses that only its user's
- * machine reaches and with what the browser adds by itself. So they are refused, unless the page's origin is named; then they get the CORS headers
+ * machine reaches and with what the browser adds automatically. So they are refused, unless the page's origin is named; then they get the CORS headers
  * (https://fetch.spec.whatwg.org/#http-cors-protocol) by which the page may read the answers.
  */
 export class BrowserCheck {
@@ -41,7 +41,7 @@ export class BrowserCheck {
     response.setHeader('access-control-expose-headers', 'retry-after')
   }
 
-  /** Adds what the answer to a preflight says besides. No credentials are allowed: browsers add those by themselves, and a token is no such. */
+  /** Adds what the answer to a preflight says besides. No credentials are allowed: browsers add those automatically, and a token is no such. */
   addPreflightHeaders(headers: IncomingHttpHeaders, response: ServerResponse): void {
     response.setHeader('vary', 'Origin, Access-Control-Request-Headers')
     response.setHeader('access-control-allow-methods', 'GET, POST')

@@ -10,8 +10,9 @@ const FORWARDED = ['forwarded', 'via', 'x-forwarded-for', 'x-real-ip'] as const
  * `x-forwarded-for` has before the named proxies. `undefined` where that is no address.
  */
 export function clientAddress(request: FastifyRequest): string | undefined {
-  const { ip } = request
-  return isIP(ip) === 0 ? undefined : ip
+  // A server that listens to both versions shows IPv4 addresses within IPv6.
+  const address = request.ip.replace(/^::ffff:(?=\d+\.)/i, '')
+  return isIP(address) === 0 ? undefined : address
 }
 
 /**

@@ -17,7 +17,7 @@ interface NamedToken {
   readonly token: ListenToken
 }
 
-/** The tokens of a server. Each is read again by itself, see {@link ListenToken}; a client shows one of them. */
+/** The tokens of a server. Each is read again separately, see {@link ListenToken}; a client shows one of them. */
 export class ListenTokens {
   readonly #tokens: readonly NamedToken[]
 
