@@ -12,6 +12,7 @@ import {
   type TopicSelection,
   type TransportContext,
 } from '@streamswitch/core/driver'
+import { DEFAULT_TOKEN_NAME } from './access-options.js'
 import { HttpConnection } from './connection.js'
 import { classifyError } from './errors.js'
 import { type HttpOptionValues, httpConsumerFields, httpFields, httpProducerFields, optionsFromUrl } from './options.js'
@@ -47,6 +48,8 @@ function connect(options: OptionValues<OptionFields> & HttpOptionValues, context
   if (options.listenTlsCaFile !== undefined && !listensByTls) problems.add('listenTlsCaFile', 'needs listenTlsCertFile')
   if (options.maxRequestBytes < options.maxPayloadBytes)
     problems.add('maxRequestBytes', `must not be less than maxPayloadBytes (${options.maxPayloadBytes})`)
+  if (options.listenToken !== undefined && Object.hasOwn(options.listenTokens ?? {}, DEFAULT_TOKEN_NAME))
+    problems.add('listenTokens', `'${DEFAULT_TOKEN_NAME}' is the name of listenToken: give both there, as a list`)
   problems.throwIfAny('invalid options of the http transport', { transport: 'http', operation: 'configure' })
   return new HttpConnection(options, context)
 }

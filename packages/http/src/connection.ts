@@ -1,7 +1,9 @@
+import { isIP } from 'node:net'
 import {
   type ConsumerDriver,
   type ConsumerSink,
   type ConsumerSpec,
+  isLoopback,
   type Logger,
   type ProducerDriver,
   type ProducerSpec,
@@ -15,14 +17,17 @@ import {
   withSignal,
 } from '@streamswitch/core/driver'
 import type { FastifyInstance } from 'fastify'
+import { DEFAULT_TOKEN_NAME } from './access-options.js'
 import { HttpAdmin } from './admin.js'
 import { HttpClient } from './client/http-client.js'
 import { HttpConsumerDriver } from './consumer.js'
+import { type OpeningLoop, requireGuardedGet } from './guarded-get.js'
 import { defaultListen, type ListenAddress } from './option-checks.js'
 import type { HttpConsumerOptionValues, HttpOptionValues, HttpProducerOptionValues } from './options.js'
 import { HttpProducerDriver } from './producer.js'
 import { httpReplies } from './replies.js'
 import { FoundTopics } from './server/found-topics.js'
+import type { NamedSecret } from './server/listen-tokens.js'
 import { type Lease, lease } from './server/listener.js'
 
 /** What `transport.native` is: the listening side, while a loop of the transport is open. */
@@ -71,16 +76,19 @@ export class HttpConnection implements TransportDriver {
   }
 
   consumer(spec: ConsumerSpec, sink: ConsumerSink): ConsumerDriver {
-    return new HttpConsumerDriver(spec as ConsumerSpec<HttpConsumerOptionValues>, sink, this.#listenPath, (report) =>
-      this.#listen(report),
-    )
+    const own = spec as ConsumerSpec<HttpConsumerOptionValues>
+    const { group, options } = own
+    const loop = { topic: own.topics.map(({ topic }) => topic).join(','), group, options }
+    return new HttpConsumerDriver(own, sink, this.#listenPath, (report) => this.#listenFor(loop, report))
   }
 
   /** Topics are known by what senders name. */
   async discover(search: TopicSearch, signal: AbortSignal): Promise<TopicDiscovery> {
     const { prefix, nativeTopics, logger } = this.#context
     const portable = new Map(Object.entries(nativeTopics).map(([topic, { name }]) => [name, topic]))
-    const opening = this.#listen((error) => logger.error(error.message))
+    const options = search.options as HttpConsumerOptionValues
+    const loop = { topic: 'by pattern', group: search.group, options }
+    const opening = this.#listenFor(loop, (error) => logger.error(error.message))
     const { hub, release } = await withSignal(opening, signal).catch((error: unknown) => {
       // Given up: it would listen forever.
       opening.then((late) => late.release()).catch(() => {})
@@ -92,13 +100,19 @@ export class HttpConnection implements TransportDriver {
         hub.inbox(`${this.#listenPath}/${nativeTopics[topic]?.name ?? prefix + topic}`, search.brokerGroup),
       warn: (message) => logger.warn(`http: group ${search.brokerGroup}: ${message}`),
     })
+    const topicOf = (brokerTopic: string): string => {
+      const own = brokerTopic.startsWith(prefix) ? brokerTopic.slice(prefix.length) : ''
+      return portable.get(brokerTopic) ?? (nativeTopics[own] === undefined ? own : '')
+    }
     const leave = hub.search({
       group: search.brokerGroup,
       basePath: this.#listenPath,
-      find: (brokerTopic) => {
-        const own = brokerTopic.startsWith(prefix) ? brokerTopic.slice(prefix.length) : ''
-        return found.find(portable.get(brokerTopic) ?? (nativeTopics[own] === undefined ? own : ''))
+      takesBrowsers: options.allowBrowsers,
+      destination: (brokerTopic) => {
+        const topic = topicOf(brokerTopic)
+        return search.accepts(topic) ? { topic, group: search.group } : undefined
       },
+      find: (brokerTopic) => found.find(topicOf(brokerTopic)),
     })
     return {
       close: async () => {
@@ -113,6 +127,26 @@ export class HttpConnection implements TransportDriver {
     await this.#client.close()
   }
 
+  /** Whether a server at this address lets everybody in who can connect, and not only from this machine. */
+  #isOpenAt(host: string): boolean {
+    const { listenTlsCaFile } = this.#options
+    return listenTlsCaFile === undefined && namedSecrets(this.#options).length === 0 && !isLoopback(host)
+  }
+
+  async #listenFor(loop: OpeningLoop, report: (error: StreamError) => void): Promise<Lease> {
+    const { host } = this.#listenAddress
+    // Of an address that is known before it listens, of a name once it was looked up.
+    if (isIP(host) > 0 && this.#isOpenAt(host)) requireGuardedGet(loop)
+    const held = await this.#listen(report)
+    try {
+      if (held.exposed) requireGuardedGet(loop)
+    } catch (error) {
+      await held.release()
+      throw error
+    }
+    return held
+  }
+
   async #listen(report: (error: StreamError) => void): Promise<Lease> {
     const {
       maxPayloadBytes,
@@ -121,8 +155,12 @@ export class HttpConnection implements TransportDriver {
       requestTimeoutMs,
       headersTimeoutMs,
       keepAliveTimeoutMs,
+      allowedOrigins,
+      allowedHosts,
+      trustedProxies,
+      routingHeaders,
+      authorize,
       foreignHeaders,
-      listenToken,
     } = this.#options
     const limits = {
       maxPayloadBytes,
@@ -132,14 +170,19 @@ export class HttpConnection implements TransportDriver {
       headersTimeoutMs,
       keepAliveTimeoutMs,
       foreignHeaders,
+      allowedOrigins,
+      allowedHosts,
+      trustedProxies,
+      routingHeaders,
     }
     const certificates = certificateFiles(this.#options)
-    const held = await lease({ address: this.#listenAddress, limits, certificates, token: listenToken, report })
+    const tokens = namedSecrets(this.#options)
+    const held = await lease({ address: this.#listenAddress, limits, certificates, tokens, authorize, report })
     this.#lease = held
-    if (held.exposed && !this.#warned) {
+    if (held.exposed && authorize === undefined && !this.#warned) {
       this.#warned = true
       this.#context.logger.warn(
-        `http: anybody who can connect to ${this.#listenAddress.host}:${held.address.port} may send: set listenToken (HTTP_LISTEN_TOKEN) or listenTlsCaFile, or listen on a loopback address`,
+        `http: anybody who can connect to ${this.#listenAddress.host}:${held.address.port} may send: set listenToken (HTTP_LISTEN_TOKEN), listenTokens or listenTlsCaFile, or listen on a loopback address`,
       )
     }
     return {
@@ -167,6 +210,17 @@ function warnOfCredentials(
 
 function isPlain({ protocol }: URL): boolean {
   return protocol === 'http:'
+}
+
+function namedSecrets({ listenToken, listenTokens = {} }: HttpOptionValues): readonly NamedSecret[] {
+  const named = Object.entries(listenTokens).flatMap(([name, given]) =>
+    (isList(given) ? given : [given]).map((secret) => ({ name, secret })),
+  )
+  return listenToken === undefined ? named : [{ name: DEFAULT_TOKEN_NAME, secret: listenToken }, ...named]
+}
+
+function isList<One>(given: One | readonly One[]): given is readonly One[] {
+  return Array.isArray(given)
 }
 
 function certificateFiles({ listenTlsCertFile, listenTlsKeyFile, listenTlsCaFile }: HttpOptionValues) {

@@ -48,13 +48,16 @@ export class HttpConsumerDriver implements ConsumerDriver {
     // Closed meanwhile: what joined now would take messages that nobody handles.
     if (this.#stopped || this.#opening !== opening) throw closedWhileOpening()
     epochs += 1
-    const { topics, brokerGroup, member, ordering, options } = this.#spec
+    const { topics, group, brokerGroup, member, ordering, options, maxAttempts = Number.MAX_SAFE_INTEGER } = this.#spec
     const { maxWaitingRecords, maxWaitingBytes } = options
     const settings = {
       name: member,
       group: brokerGroup,
+      ownGroup: group,
       ordering,
       takesGet: options.method === 'GET',
+      takesBrowsers: options.allowBrowsers,
+      maxAttempts,
       maxWaitingRecords,
       maxWaitingBytes,
     }

@@ -1,3 +1,6 @@
+export type { NamedTokens } from './access-options.js'
 export { adapter, adapter as default, HttpConsumerLoop, HttpProducer } from './adapter.js'
 export type { HttpNative } from './connection.js'
 export type { HttpConsumerOptions, HttpOptions, HttpProducerOptions } from './options.js'
+export type { Authorize, HttpDestination, HttpRequestInfo } from './server/authorization.js'
+export type { HttpCertificate, HttpPrincipal } from './server/principal.js'

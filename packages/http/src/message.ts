@@ -47,6 +47,8 @@ export interface InboundRecord {
   /** `undefined` where the sender doesn't count. */
   readonly resend: number | undefined
   readonly except: readonly string[]
+  /** Tells senders apart by what they have proved; `undefined` for all who have proved nothing. */
+  readonly sender?: string | undefined
 }
 
 /** Headers of the plain, single-message form, as name and value in turn. */

@@ -7,8 +7,10 @@ import {
   type TransportUrl,
   tlsFields,
 } from '@streamswitch/core/driver'
+import { checkAuthorize, checkHosts, checkOrigins, checkProxies, listenTokensOption } from './access-options.js'
 import type { Endpoints, ListenAddress, Routes } from './option-checks.js'
 import { checkBaseUrls, checkEndpoints, checkListen, checkRoutes } from './option-checks.js'
+import type { Authorize } from './server/authorization.js'
 import { foreignHeadersOption } from './wire/foreign-headers.js'
 
 /** Options of the HTTP transport: `http://host:port/base?connections=…`. */
@@ -50,6 +52,27 @@ export const httpFields = {
   listenTlsCaFile: option.text({ environment: 'HTTP_LISTEN_TLS_CA_FILE' }),
   /** Token that senders must show as `Authorization: Bearer`; a file or function is read again while requests come in. Default: none, everybody who can connect may send, which is warned about beyond loopback addresses. */
   listenToken: secretOption({ environment: 'HTTP_LISTEN_TOKEN' }),
+  /** Tokens by name, one of which senders must show as `Authorization: Bearer`: `{ billing: 'x', audit: [{ file: '/run/old' }, { file: '/run/new' }] }`, in a variable as JSON. All of a list are valid, so that one can be replaced step by step; `authorize` gets the name. `listenToken` is one more, called `default`. */
+  listenTokens: listenTokensOption({ environment: 'HTTP_LISTEN_TOKENS' }),
+  /** Decides whether a request may reach a group of a topic: a function `(request, { topic, group }) => boolean` or a promise of it, called before the body is read. `request` has `principal` (the token's name, the certificate), `address`, `method`, `path` and `headers`. Anything but `true` is answered 403. Default: whoever gets past token and certificate may send to all. */
+  authorize: option.custom<Authorize>('function', checkAuthorize),
+  /** Origins of web pages whose browsers may send requests, and read the answers (CORS): `https://app.example`. Default: none; requests with another `Origin`, or a `Sec-Fetch-Site` other than `none`, are answered 403. */
+  allowedOrigins: option.custom<readonly string[]>('list of origins', checkOrigins, {
+    default: [],
+    environment: 'HTTP_ALLOWED_ORIGINS',
+  }),
+  /** Hosts that requests may be for (`Host`), with a port where only that one counts: `billing.internal`, `*.example.org`, `[::1]:8080`; `*`: any. Others are answered 403. Default: on a loopback address `localhost`, names below it, IP addresses and the host of `listen`; elsewhere any. */
+  allowedHosts: option.custom<readonly string[]>('list of hosts', checkHosts, { environment: 'HTTP_ALLOWED_HOSTS' }),
+  /** Proxies whose `x-forwarded-for` says who the client is: IP addresses, ranges (`10.0.0.0/8`), `loopback`, `linklocal`, `uniquelocal`. Default: none, and such headers are ignored. */
+  trustedProxies: option.custom<readonly string[]>('list of IP addresses and ranges', checkProxies, {
+    default: [],
+    environment: 'HTTP_TRUSTED_PROXIES',
+  }),
+  /** Whose `streamswitch-only-group`, `streamswitch-except` and `streamswitch-attempt` count: of senders that have shown a token or certificate, or of all. Those of others are ignored. */
+  routingHeaders: option.choice(['authenticated', 'all'], {
+    default: 'authenticated',
+    environment: 'HTTP_ROUTING_HEADERS',
+  }),
   /** Names of the headers of foreign requests that become headers of messages, with `*` for any characters. Default: all but those of HTTP, browsers and proxies (`forwarded`, `via`, `x-forwarded-*`, …) and those that may be credentials (`authorization`, `cookie`, `x-api-key`, …), which are taken only where their whole names are listed. They are stored with a dead letter. */
   foreignHeaders: foreignHeadersOption('HTTP_FOREIGN_HEADERS'),
   /** Most connections per subscriber; as many requests are in flight at most. */
@@ -90,6 +113,8 @@ export const httpProducerFields = {
 export const httpConsumerFields = {
   /** `GET` also takes GET requests: their query parameters become a JSON object. */
   method: option.choice(['POST', 'GET'], { default: 'POST' }),
+  /** Takes requests that browsers send for any web page, as its links, images and forms do. Without it they are answered 403, and a loop with `method: 'GET'` that can be reached from other machines needs a token or client certificates. */
+  allowBrowsers: option.flag({ default: false }),
   /** Most records that wait for room in the loop, their requests unanswered; more are answered 429 with Retry-After. */
   maxWaitingRecords: option.integer({ default: 2_000, min: 0 }),
   /** Most bytes of such records. */

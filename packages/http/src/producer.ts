@@ -51,9 +51,11 @@ export class HttpProducerDriver implements ProducerDriver, DispatchHost {
 
   async open(): Promise<ProducerReady> {
     await this.#client.open()
+    const { onlyGroup } = this.#spec
     const { topic, brokerTopic, partitions } = this.#spec.topic
+    const { prefix, nativeGroups } = this.#context
     this.targets = targetsOf(
-      { topic, brokerTopic, prefix: this.#context.prefix, nativeGroups: this.#context.nativeGroups },
+      { topic, brokerTopic, prefix, nativeGroups, onlyGroup },
       this.#options,
       this.#spec.options,
       this.#client,

@@ -10,8 +10,8 @@ const many = <T>(count: number, one: (index: number) => T): T[] =>
 const listOf = (count: number) => `[${many(count, (index) => `"g${index}"`).join(',')}]`
 const objectOf = (count: number, value: string) => `{${many(count, (index) => `"n${index}":${value}`).join(',')}}`
 
-async function serving(loops?: ServerSpec['loops']) {
-  const server = await ServerProcess.start({ loops: loops ?? [{ topic: 'orders', group: 'billing' }] })
+async function serving(loops: ServerSpec['loops'] = [{ topic: 'orders', group: 'billing' }], options: object = {}) {
+  const server = await ServerProcess.start({ loops, options: { ...options } })
   const bed = new Bed()
   const sending = await bed.open({}, server.url)
   await sending.producer('orders').send('warm')
@@ -154,7 +154,7 @@ describe('batches at the limit', () => {
 
   it('for a topic with 20 groups are handed to each of them, and others get their turns meanwhile', async () => {
     const groups = many(20, (index) => ({ topic: 'events', group: `g${index}`, http: { maxWaitingRecords: 20_000 } }))
-    await using bed = await serving([{ topic: 'orders', group: 'billing' }, ...groups])
+    await using bed = await serving([{ topic: 'orders', group: 'billing' }, ...groups], { routingHeaders: 'all' })
     const bytes = batchOf(many(2_000, (index) => `{"id":"i${index}","except":${listOf(19)}}`))
     const taken = await bed.under(async () => [await post(bed.server.url, bytes, undefined, '/events')])
     expect(acceptedIn(taken.answers[0]?.body ?? '')).toBe(2_000)
@@ -166,7 +166,7 @@ describe('batches at the limit', () => {
   it('whose client goes away in the middle leave no work behind', async () => {
     await using bed = await serving()
     const bytes = batchOf(many(10_000, (index) => `{"id":"i${index}"}`))
-    const head = `POST /orders/billing HTTP/1.1\r\nhost: h\r\ncontent-type: application/vnd.streamswitch.batch.v1\r\ncontent-length: ${bytes.length}\r\n\r\n`
+    const head = `POST /orders/billing HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/vnd.streamswitch.batch.v1\r\ncontent-length: ${bytes.length}\r\n\r\n`
     for (let count = 0; count < 5; count += 1) {
       const socket = connect(bed.server.port, '127.0.0.1')
       await new Promise<void>((resolve) => socket.write(Buffer.concat([Buffer.from(head), bytes]), () => resolve()))

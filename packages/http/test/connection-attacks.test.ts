@@ -5,7 +5,7 @@ import { RawClients } from './support/raw-clients.js'
 import { ServerProcess, type ServerSpec } from './support/server-process.js'
 
 const MAX = 100
-const HEAD = 'POST /orders/billing HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n'
+const HEAD = 'POST /orders/billing HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n'
 
 let certificates: Certificates
 
@@ -75,7 +75,7 @@ describe('clients that hold connections', () => {
     await bed.expectServed()
     await bed.clients.connect(MAX, `${HEAD}content-length: 10\r\n\r\n12`)
     await bed.expectServed()
-    await bed.clients.connect(MAX, 'GET /healthz HTTP/1.1\r\nhost: h\r\n\r\n')
+    await bed.clients.connect(MAX, 'GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n')
     await bed.expectServed()
     expect((await bed.server.stats()).connections).toBeLessThanOrEqual(MAX)
   })
@@ -83,7 +83,7 @@ describe('clients that hold connections', () => {
   it('by asking without end and reading nothing are passed over for others', async () => {
     const maxConnections = 20
     await using bed = await serving({ maxConnections, headersTimeoutMs: 600_000, requestTimeoutMs: 600_000 })
-    const requests = 'GET /nothing HTTP/1.1\r\nhost: h\r\n\r\n'.repeat(2_000)
+    const requests = 'GET /nothing HTTP/1.1\r\nhost: localhost\r\n\r\n'.repeat(2_000)
     await bed.clients.connect(maxConnections, requests, { reads: false })
     await bed.expectServed()
     const { peakMib, connections, longestTurnMs } = await bed.server.stats()

@@ -54,10 +54,10 @@ async function invent(server: ServerProcess, count: number): Promise<void> {
 /** A body that can't be decoded, to all groups or to one; a malformed batch; a method that the loop doesn't take. */
 function inventedRequest(number: number): Buffer {
   const path = `/invented-${number}`
-  if (number % 4 === 0) return Buffer.from(`GET ${path} HTTP/1.1\r\nhost: h\r\n\r\n`)
+  if (number % 4 === 0) return Buffer.from(`GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`)
   const type = number % 4 === 1 ? BATCH_TYPE : 'application/json'
   const body = number % 4 === 1 ? batchOf(['no head']) : Buffer.from('no JSON')
-  const head = `POST ${path}${number % 4 === 2 ? '/audit' : ''} HTTP/1.1\r\nhost: h\r\ncontent-type: ${type}\r\ncontent-length: ${body.length}\r\n\r\n`
+  const head = `POST ${path}${number % 4 === 2 ? '/audit' : ''} HTTP/1.1\r\nhost: localhost\r\ncontent-type: ${type}\r\ncontent-length: ${body.length}\r\n\r\n`
   return Buffer.concat([Buffer.from(head), body])
 }
 
@@ -83,6 +83,8 @@ describe('a topic that was found', () => {
     const left: string[] = []
     const found = new FoundTopics({
       search: {
+        group: 'audit',
+        options: {},
         brokerGroup: 'g',
         accepts: () => true,
         found: async (topic) => void inboxes.set(topic, new GroupInbox(topic, 'g')),

@@ -163,6 +163,48 @@ describe('what the health port tells', () => {
     })
   })
 
+  it('the state alone to web pages, whose requests the browser on this machine sends', async () => {
+    service = await Service.start()
+    const { port } = service
+    const told = async (host: string, ...headers: readonly string[]) =>
+      (
+        await service?.raw(
+          `GET /healthz HTTP/1.1\r\n${[`Host: ${host}`, ...headers, 'Connection: close'].join('\r\n')}\r\n\r\n`,
+        )
+      )?.includes('"loops"')
+    for (const host of [
+      'localhost',
+      `LocalHost:${port}`,
+      'a.localhost.',
+      `127.0.0.1:${port}`,
+      '[::1]',
+      '[::ffff:127.0.0.1]:1',
+    ])
+      expect(await told(host), host).toBe(true)
+    expect(await told('localhost', 'Sec-Fetch-Site: none')).toBe(true)
+    for (const host of [
+      'evil.example',
+      `evil.example:${port}`,
+      'localhost.evil.example',
+      '127.0.0.1.evil.example',
+      'evil-localhost',
+      '2130706433',
+      'localhost@evil.example',
+      '[::1',
+      '',
+    ])
+      expect(await told(host), host).toBe(false)
+    for (const header of [
+      'Origin: http://evil.example',
+      'ORIGIN: null',
+      'Sec-Fetch-Site: cross-site',
+      'sec-fetch-site: same-origin',
+      'Sec-Fetch-Site: none, cross-site',
+    ])
+      expect(await told('localhost', header), header).toBe(false)
+    expect((await service.probe()).status).toBe(200)
+  })
+
   it.runIf(outside !== undefined)('the state alone to others, unless it is told to', async () => {
     service = await Service.start()
     expect(await service.probe('/healthz?lag', outside)).toEqual({

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, isIP } from 'node:net'
 import { StreamError } from '../errors.js'
 import { isLoopback } from '../host-address.js'
 import type { RunnerHealth } from './health.js'
@@ -81,7 +81,7 @@ export class HealthServer {
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return send(response, 405, { error: 'only GET and HEAD' }, { allow: 'GET, HEAD' })
     try {
-      const isDetailed = this.#options.details ?? isLoopback(request.socket.remoteAddress ?? '')
+      const isDetailed = this.#options.details ?? isOfThisMachine(request)
       const report = await this.#currentReport(isDetailed && query.has('lag'))
       const { state, live, ready, degraded } = report
       send(
@@ -101,6 +101,17 @@ export class HealthServer {
     this.#reports.set(withLag, made)
     return made
   }
+}
+
+/**
+ * Whether a process of this machine asks, and not a web page by the browser on it: neither one of another origin, nor one whose name leads here (DNS rebinding),
+ * which is of the same origin for its browser. No name leads to an IP address.
+ */
+function isOfThisMachine({ socket, headers }: IncomingMessage): boolean {
+  if (!isLoopback(socket.remoteAddress ?? '')) return false
+  if (headers.origin !== undefined || (headers['sec-fetch-site'] ?? 'none') !== 'none') return false
+  const [, address, name = ''] = /^(?:\[([\da-f:.]+)\]|([^\s:[\]/@]+))(?::\d*)?$/i.exec(headers.host ?? '') ?? []
+  return address === undefined ? isIP(name) === 4 || /^(?:.+\.)?localhost\.?$/i.test(name) : isIP(address) === 6
 }
 
 /**

@@ -157,7 +157,8 @@ export class Delivery<T = unknown> implements Message<T> {
     if (!areWithinLimits(headers)) ({ headers, leftOut } = boundedHeaders(headers))
     this.headersLeftOut = leftOut
     this.onlyGroup = headers[ROUTING_HEADERS.onlyGroup]
-    this.headers = this.onlyGroup === undefined ? headers : withoutRouting(headers)
+    const isRouted = this.onlyGroup !== undefined || headers[ROUTING_HEADERS.replayed] !== undefined
+    this.headers = isRouted ? withoutRouting(headers) : headers
     this.timestamp = arrivedTimestamp(fields.timestamp, fields.brokerTimestamp)
     this.position = fields.position
     this.replyTo = arrivedReplyTo(fields.replyTo)

@@ -169,6 +169,7 @@ function specOf({ names, options }: Surroundings, own: unknown): ConsumerSpec {
     from: options.from,
     prefetch: options.prefetch,
     maxHandlingMs: (handlerTimeoutMs + handlerGraceMs + retry.maxDelayMs) * retry.attempts,
+    maxAttempts: retry.attempts,
     options: own,
   }
 }

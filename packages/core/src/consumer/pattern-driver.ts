@@ -83,7 +83,9 @@ export class PatternDriver implements ConsumerDriver {
       this.#schedule()
     } else {
       const search: TopicSearch = {
+        group: spec.group,
         brokerGroup: spec.brokerGroup,
+        options: spec.options,
         accepts: (topic) => this.#subscription.accepts(topic),
         found: (topic) => this.#found(topic),
         left: (topic) => this.#left(topic),

@@ -88,6 +88,8 @@ export interface ConsumerSpec<Extra = unknown> {
   readonly prefetch: number
   /** How long one handling may take, retries and their waiting included, in milliseconds: the lower bound of a broker's ack timeout. */
   readonly maxHandlingMs: number
+  /** How many handler starts a message may have. `undefined`: any number. */
+  readonly maxAttempts?: number | undefined
   readonly options: Extra
 }
 
@@ -147,8 +149,12 @@ export interface Admin {
 
 /** A loop by pattern, on a transport that knows topics only once somebody sends to them. */
 export interface TopicSearch {
-  /** The loop's group, as it is called on the broker. */
+  /** The loop's group, as the user names it. */
+  readonly group: string
+  /** What it is called on the broker. */
   readonly brokerGroup: string
+  /** The adapter's options of the loop. */
+  readonly options: unknown
   /** Whether the loop takes a topic of this name, given without prefix. */
   accepts(topic: string): boolean
   /** Has the loop join a topic. Resolves when it has; rejects when it can't or is being closed. May be called again. */

@@ -1,4 +1,4 @@
-import type { OutgoingRecord, TransportContext } from '@streamswitch/core/driver'
+import type { GroupNames, OutgoingRecord, TransportContext } from '@streamswitch/core/driver'
 import { invalidEndpoint, routeWithoutGroup } from '../errors.js'
 import { type Endpoint, isHttpUrl } from '../option-checks.js'
 import type { HttpOptionValues, HttpProducerOptionValues } from '../options.js'
@@ -46,6 +46,8 @@ export interface TopicNames {
   readonly brokerTopic: string
   readonly prefix: string
   readonly nativeGroups: TransportContext['nativeGroups']
+  /** The one group that is to get it. */
+  readonly onlyGroup: GroupNames | undefined
 }
 
 /**
@@ -64,6 +66,7 @@ export function targetsOf(
       endpointTarget({ url: own.endpoint, method: own.method, contentType: own.contentType, token: undefined }, client),
     ]
   }
+  if (names.onlyGroup !== undefined) return [groupTarget(names, names.onlyGroup, options, client)]
   const route = options.routes[names.topic]
   if (route !== undefined && Object.keys(route).length === 0) throw routeWithoutGroup(names.topic)
   const routes = Object.entries(route ?? {}).map(([group, urls]) => {
@@ -76,6 +79,18 @@ export function targetsOf(
   if (routes.length + endpoints.length > 0) return [...routes, ...endpoints]
   const bases = (options.baseUrls ?? []).map((url) => subscriberAt(`${url}/${names.brokerTopic}`, client))
   return [new Target('*', bases)]
+}
+
+/** A group by its own path, where its replicas are: a server that doesn't know its senders ignores the header that names it. */
+function groupTarget(
+  { topic, brokerTopic }: TopicNames,
+  { group, brokerGroup }: GroupNames,
+  { routes, baseUrls = [] }: HttpOptionValues,
+  client: HttpClient,
+): Target {
+  const urls = routes[topic]?.[group] ?? baseUrls
+  const replicas = [...new Set(urls)].map((url) => subscriberAt(`${url}/${brokerTopic}/${brokerGroup}`, client))
+  return new Target(group, replicas)
 }
 
 function subscriberAt(url: string, client: HttpClient): Subscriber {

@@ -2,6 +2,7 @@ import { arrivedId, ROUTING_HEADERS } from '@streamswitch/core/driver'
 import { hashText, rendezvous } from '../client/rendezvous.js'
 import { attemptFor, type InboundRecord } from '../message.js'
 import { type Outcome, problems } from '../wire/problem.js'
+import type { HttpDestination } from './authorization.js'
 import { Recent } from './recent.js'
 
 /** Messages per group whose outcome is remembered at least, the latest: of failed ones and of accepted ones. */
@@ -48,6 +49,10 @@ export interface GroupMember {
   /** False while it stops. */
   readonly open: boolean
   readonly takesGet: boolean
+  /** Takes requests that browsers send for any page. */
+  readonly takesBrowsers: boolean
+  /** What topic and group are called by the loop. */
+  readonly destination: HttpDestination
   /** Takes the entry and settles it at some time. */
   take(entry: Entry): void
 }
@@ -161,11 +166,13 @@ export class GroupInbox {
   }
 }
 
-/** Tells messages apart. One that is replayed from dead letters has been accepted before under its id, and is another one now. */
-function identityOf({ id, headers }: InboundRecord): string | undefined {
+/** Tells messages apart: nobody can use up another sender's ids. One that is replayed from dead letters has been accepted before under its id, and is another one now. */
+function identityOf({ id, headers, sender }: InboundRecord): string | undefined {
+  if (id === undefined) return undefined
   const replayed = headers[ROUTING_HEADERS.replayed]
   // Bounded like the id: it is remembered with it.
-  return id === undefined || replayed === undefined ? id : `${id}\n${arrivedId(replayed)}`
+  const own = replayed === undefined ? id : `${id}\n${arrivedId(replayed)}`
+  return sender === undefined ? own : `${own}\n${sender}`
 }
 
 /**

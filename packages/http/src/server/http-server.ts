@@ -2,18 +2,21 @@ import { constants } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer, type ServerOptions as HttpsServerOptions } from 'node:https'
 import type { Socket } from 'node:net'
-import { TLSSocket } from 'node:tls'
+import { isLoopback, type StreamError } from '@streamswitch/core/driver'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { BATCH_TYPE_FAMILY } from '../wire/batch-frames.js'
 import { ACCEPTED_ENCODINGS, encodingsOf } from '../wire/content-encoding.js'
 import type { ForeignHeaders } from '../wire/foreign-headers.js'
 import { MAX_HEADERS } from '../wire/limits.js'
 import { PROBLEM_TYPE, type Problem, problems } from '../wire/problem.js'
+import { Access } from './access.js'
 import { sendProblem } from './answers.js'
+import type { Authorize } from './authorization.js'
 import { ConnectionTable } from './connection-table.js'
+import { HostCheck } from './host-check.js'
 import type { Hub } from './hub.js'
 import type { ListenCertificates } from './listen-certificates.js'
-import type { ListenToken, TokenVerdict } from './listen-token.js'
+import type { ListenTokens } from './listen-tokens.js'
 import { normalTarget } from './request-target.js'
 import { handleGet, handlePost } from './requests.js'
 
@@ -25,8 +28,18 @@ export interface ServerSettings {
   readonly requestTimeoutMs: number
   readonly headersTimeoutMs: number
   readonly keepAliveTimeoutMs: number
+  readonly allowedOrigins: readonly string[]
+  /** `undefined`: on loopback its usual names, elsewhere any. */
+  readonly allowedHosts: readonly string[] | undefined
+  readonly trustedProxies: readonly string[]
+  readonly routingHeaders: 'authenticated' | 'all'
   readonly tls: ListenCertificates | undefined
-  readonly token: ListenToken | undefined
+  readonly tokens: ListenTokens | undefined
+  readonly authorize: Authorize | undefined
+  /** Where it will listen, as it was configured. */
+  readonly host: string
+  /** Called with errors of `authorize`. */
+  readonly report: (error: StreamError) => void
 }
 
 /** Largest header section: 32 KiB of headers, percent-encoded at worst, and the reserved ones. */
@@ -41,33 +54,45 @@ const ANSWER_MS = 500
 /** The server of one listening address: messages by POST (and GET, where a loop takes it), `/healthz`, `/readyz`. Not listening yet. */
 export function makeServer(hub: Hub, settings: ServerSettings): FastifyInstance {
   const connections = new ConnectionTable(settings.maxConnections)
-  const app = fastify({
+  const access = new Access(hub, {
+    ...settings,
+    hosts: new HostCheck(settings.allowedHosts, settings.host, () => isLoopback(boundHost(app.server))),
+    asksClients: settings.tls?.asksClients === true,
+  })
+  const limits = { ...settings, access }
+  const app: FastifyInstance = fastify({
     serverFactory: (handler) => makeNodeServer(settings, connections, handler),
     bodyLimit: settings.maxRequestBytes,
     clientErrorHandler: (error, socket) => answerBrokenRequest(error, socket, connections),
     exposeHeadRoutes: false,
     rewriteUrl: (request) => normalTarget(request.url ?? ''),
+    // Of others, what forwarding headers say is ignored.
+    trustProxy: settings.trustedProxies.length > 0 && [...settings.trustedProxies],
     logger: false,
   })
   // Bodies are the payloads, byte for byte, whatever their type.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
   app.addHook('onRequest', (request, reply, done) => {
-    const proceed = (verdict: TokenVerdict): void => {
-      const problem = problemOfVerdict(verdict) ?? refuseEarly(request, reply, settings)
-      if (problem === undefined) done()
-      else refuse(request, reply, problem)
+    const settle = (problem: Problem | undefined): void =>
+      problem === undefined ? done() : refuse(request, reply, problem)
+    const failed = (): void => refuse(request, reply, problems.internal())
+    const verdict = access.checkOrigin(request, reply)
+    if (verdict === 'preflight') {
+      if (!request.raw.complete) reply.header('connection', 'close')
+      return void reply.code(204).send()
     }
-    if (isHealth(request)) return proceed('accepted')
+    if (verdict !== undefined) return refuse(request, reply, verdict)
+    if (isHealth(request)) return settle(refuseEarly(request, reply, settings))
+    const proceed = (refusal: Problem | undefined): void => {
+      const problem = refusal ?? refuseEarly(request, reply, settings) ?? access.authorize(request)
+      if (problem instanceof Promise) problem.then(settle, failed)
+      else settle(problem)
+    }
     // Judged here, not in the handshake: a client is told what it lacks instead of finding its connection cut.
-    if (settings.tls?.asksClients === true && !isCertified(request.raw.socket)) {
-      // The next connection may show another certificate.
-      reply.header('connection', 'close')
-      return refuse(request, reply, problems.uncertified())
-    }
-    const verdict = settings.token?.judge(request.headers.authorization) ?? 'accepted'
-    if (typeof verdict === 'string') proceed(verdict)
-    else verdict.then(proceed, () => refuse(request, reply, problems.internal()))
+    const refusal = access.authenticate(request, reply)
+    if (refusal instanceof Promise) refusal.then(proceed, failed)
+    else proceed(refusal)
   })
   // What GET answers, without its body.
   const method = ['GET', 'HEAD']
@@ -78,8 +103,8 @@ export function makeServer(hub: Hub, settings: ServerSettings): FastifyInstance 
     handler: (_request, reply) =>
       void (hub.ready ? reply.send({ status: 'ready' }) : sendProblem(reply, problems.closing())),
   })
-  app.post('/*', (request, reply) => handlePost(hub, settings, request, reply))
-  app.get('/*', (request, reply) => handleGet(hub, settings, request, reply))
+  app.post('/*', (request, reply) => handlePost(hub, limits, request, reply))
+  app.get('/*', (request, reply) => handleGet(hub, limits, request, reply))
   app.setNotFoundHandler((_request, reply) => {
     reply.header('allow', 'POST')
     sendProblem(reply, problems.wrongMethod('POST'))
@@ -88,6 +113,12 @@ export function makeServer(hub: Hub, settings: ServerSettings): FastifyInstance 
     refuse(request, reply, problemOf(error, settings)),
   )
   return app
+}
+
+/** The address that a server listens at; empty where it doesn't. */
+export function boundHost(server: Server): string {
+  const bound = server.address()
+  return typeof bound === 'object' && bound !== null ? bound.address : ''
 }
 
 function makeNodeServer(
@@ -143,18 +174,8 @@ function secureOptionsOf(asksClients: boolean): number {
   return constants.SSL_OP_NO_RENEGOTIATION | (asksClients ? constants.SSL_OP_NO_TICKET : 0)
 }
 
-/** Whether the client has shown a certificate of a known authority. Both are asked: `authorized` alone is true for some that showed none. */
-function isCertified(socket: Socket): boolean {
-  return socket instanceof TLSSocket && socket.authorized && socket.getPeerX509Certificate() !== undefined
-}
-
 function isHealth({ method, url }: FastifyRequest): boolean {
   return (method === 'GET' || method === 'HEAD') && (url === '/healthz' || url === '/readyz')
-}
-
-function problemOfVerdict(verdict: TokenVerdict): Problem | undefined {
-  if (verdict === 'accepted') return undefined
-  return verdict === 'refused' ? problems.unauthenticated() : problems.tokenUnreadable()
 }
 
 /** What can be said before the body is read. */

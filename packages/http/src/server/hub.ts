@@ -1,3 +1,4 @@
+import type { HttpDestination } from './authorization.js'
 import { GroupInbox, type GroupMember } from './group-inbox.js'
 
 /** Where a path leads: one group of a topic, or all that the topic has here. */
@@ -13,6 +14,10 @@ export interface TopicFinder {
   readonly group: string
   /** Below which its topics stand, without a slash at the end. */
   readonly basePath: string
+  /** See `GroupMember`. */
+  readonly takesBrowsers: boolean
+  /** What a topic and its group are called by the loop; `undefined` where it doesn't take the topic. */
+  destination(brokerTopic: string): HttpDestination | undefined
   /** `undefined` where it doesn't take the topic, or has it already; else resolves when it has joined. */
   find(brokerTopic: string): Promise<void> | undefined
 }
@@ -64,12 +69,47 @@ export class Hub {
     return joining.length === 0 ? undefined : Promise.all(joining)
   }
 
+  /** Whether every loop at a path takes requests that browsers send for any page; false where there is none. */
+  takesBrowsers(path: string): boolean {
+    const members = this.#membersAt(path)
+    const finders = this.#findersOf(path).filter(({ finder, topic }) => finder.destination(topic) !== undefined)
+    if (members.length + finders.length === 0) return false
+    return members.every((member) => member.takesBrowsers) && finders.every(({ finder }) => finder.takesBrowsers)
+  }
+
+  /** The groups that a request for a path would reach, as their loops call them; those by pattern that would join its topic too. */
+  destinationsAt(path: string): readonly HttpDestination[] {
+    const joined = this.#membersAt(path).map((member) => member.destination)
+    const found = this.#findersOf(path).map(({ finder, topic }) => finder.destination(topic))
+    const byName = new Map<string, HttpDestination>()
+    for (const one of [...joined, ...found]) if (one !== undefined) byName.set(`${one.topic}/${one.group}`, one)
+    return [...byName.values()]
+  }
+
+  #membersAt(path: string): readonly GroupMember[] {
+    return (this.find(path)?.inboxes ?? []).flatMap((inbox) => inbox.members)
+  }
+
+  #findersOf(path: string): readonly { readonly finder: TopicFinder; readonly topic: string }[] {
+    if (this.#finders.size === 0) return []
+    return [...this.#finders].flatMap((finder) => {
+      const topic = this.#newTopic(finder, path)
+      return topic === undefined ? [] : [{ finder, topic }]
+    })
+  }
+
   #ask(finder: TopicFinder, path: string): Promise<void> | undefined {
+    const topic = this.#newTopic(finder, path)
+    return topic === undefined ? undefined : finder.find(topic)
+  }
+
+  /** The topic that a path names below a loop by pattern, unless it has joined it. */
+  #newTopic(finder: TopicFinder, path: string): string | undefined {
     if (!path.startsWith(`${finder.basePath}/`)) return undefined
     const [topic = '', group, ...more] = path.slice(finder.basePath.length + 1).split('/')
     if (more.length > 0 || (group !== undefined && group !== finder.group)) return undefined
     if (this.#topics.get(`${finder.basePath}/${topic}`)?.has(finder.group) === true) return undefined
-    return finder.find(topic)
+    return topic
   }
 
   /** What a path means; `undefined` where it can't be one of a topic or group. No `inboxes`: nobody consumes that here. */

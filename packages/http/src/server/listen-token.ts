@@ -45,12 +45,33 @@ export class ListenToken {
 
   /** Judges the value of an Authorization header: at once, or when the token was read again. */
   judge(header: string | undefined): TokenVerdict | Promise<TokenVerdict> {
-    const now = performance.now()
-    if (typeof this.#secret !== 'string' && now - this.#readAt >= REREAD_MS) this.#read()
-    const verdict = this.#compare(header)
+    const shown = shownDigest(header)
+    const verdict = this.compare(shown)
     // Without a token there is nothing that a newer one could change.
-    if (verdict === 'accepted' || typeof this.#secret === 'string' || shownIn(header) === undefined) return verdict
-    return this.#readSoon().then(() => this.#compare(header))
+    if (verdict === 'accepted' || !this.isDynamic || shown === undefined) return verdict
+    return this.compareReread(shown)
+  }
+
+  /** It is a file or a function, and may be another one by now. */
+  get isDynamic(): boolean {
+    return typeof this.#secret !== 'string'
+  }
+
+  /** Compares what was shown with the token as it was read last; one that was read long ago is read again meanwhile. In constant time. */
+  compare(shown: Buffer | undefined): TokenVerdict {
+    if (this.isDynamic && performance.now() - this.#readAt >= REREAD_MS) this.#read()
+    return this.#compare(shown)
+  }
+
+  /** Compares what was shown with the token as it is now, or was a second ago. */
+  async compareReread(shown: Buffer): Promise<TokenVerdict> {
+    if (this.isDynamic) await this.#readSoon()
+    return this.#compare(shown)
+  }
+
+  /** Whether another token is the same text at present. */
+  isSameAs(other: ListenToken): boolean {
+    return timingSafeEqual(this.#digest, other.#digest)
   }
 
   /** Whether a secret is this token: the same source, or another with the same text. Rejects as {@link ListenToken.read} does. */
@@ -60,10 +81,9 @@ export class ListenToken {
     return (await this.judge(`Bearer ${await readListenToken(secret)}`)) === 'accepted'
   }
 
-  #compare(header: string | undefined): TokenVerdict {
+  #compare(shown: Buffer | undefined): TokenVerdict {
     if (this.#failing && performance.now() - this.#goodAt >= TOKEN_GRACE_MS) return 'unreadable'
-    const shown = shownIn(header)
-    return shown !== undefined && timingSafeEqual(digest(shown), this.#digest) ? 'accepted' : 'refused'
+    return shown !== undefined && timingSafeEqual(shown, this.#digest) ? 'accepted' : 'refused'
   }
 
   /** Resolves after a read that began after this call, or at most {@link MIN_REREAD_MS} before it and is the last one. */
@@ -112,9 +132,10 @@ function fileOf(secret: Secret): string | undefined {
   return typeof secret === 'object' ? secret.file : undefined
 }
 
-/** The token in an Authorization header: at least one character. */
-function shownIn(header: string | undefined): string | undefined {
-  return header === undefined ? undefined : /^bearer +(\S.*)$/i.exec(header)?.[1]
+/** What stands for the token in an Authorization header; `undefined` where there is none, which has at least one character. */
+export function shownDigest(header: string | undefined): Buffer | undefined {
+  const shown = header === undefined ? undefined : /^bearer +(\S.*)$/i.exec(header)?.[1]
+  return shown === undefined ? undefined : digest(shown)
 }
 
 function digest(text: string): Buffer {

@@ -1,12 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { isLoopback, type Secret, StreamError } from '@streamswitch/core/driver'
+import { isLoopback, StreamError } from '@streamswitch/core/driver'
 import type { FastifyInstance } from 'fastify'
 import { classifyError } from '../errors.js'
 import type { ListenAddress } from '../option-checks.js'
-import { makeServer, type ServerSettings } from './http-server.js'
+import type { Authorize } from './authorization.js'
+import { boundHost, makeServer, type ServerSettings } from './http-server.js'
 import { Hub } from './hub.js'
 import { type CertificateFiles, ListenCertificates } from './listen-certificates.js'
-import { ListenToken } from './listen-token.js'
+import { ListenTokens, type NamedSecret } from './listen-tokens.js'
 
 /** One listening address per process, also where several copies of this package are loaded. */
 const LISTENERS = Symbol.for('streamswitch.http.listeners')
@@ -19,7 +20,8 @@ interface Listener {
   readonly server: FastifyInstance
   /** What it was made with: whoever shares it must want the same. */
   readonly limits: string
-  readonly token: ListenToken | undefined
+  readonly tokens: ListenTokens | undefined
+  readonly authorize: Authorize | undefined
   readonly address: ListenAddress
   readonly exposed: boolean
   /** One per lease. The first is told of errors that concern the listener. */
@@ -28,14 +30,16 @@ interface Listener {
 
 type Report = (error: StreamError) => void
 
-type ListenLimits = Omit<ServerSettings, 'token' | 'tls'>
+type ListenLimits = Omit<ServerSettings, 'tokens' | 'tls' | 'authorize' | 'report' | 'host'>
 
 export interface LeaseRequest {
   readonly address: ListenAddress
   readonly limits: ListenLimits
   /** `undefined`: without TLS. */
   readonly certificates: CertificateFiles | undefined
-  readonly token: Secret | undefined
+  /** Empty: anybody may send. */
+  readonly tokens: readonly NamedSecret[]
+  readonly authorize: Authorize | undefined
   /** Told of what goes wrong with the listener later: a token that can't be read any more. */
   readonly report: Report
 }
@@ -64,7 +68,7 @@ interface Slot {
  * with UNAUTHENTICATED where the token can't be read or is empty.
  */
 export function lease(request: LeaseRequest): Promise<Lease> {
-  const { address, token, report } = request
+  const { address, tokens, authorize, report } = request
   const name = `${address.host}:${address.port}`
   const slots = allSlots()
   let slot = slots.get(name)
@@ -76,19 +80,19 @@ export function lease(request: LeaseRequest): Promise<Lease> {
   return inTurn(own, async () => {
     own.listener ??= await listen(request)
     const { listener } = own
-    if (listener.limits !== wishesOf(request) || !(await hasToken(listener, token))) throw conflict(name)
+    const isAlike = listener.limits === wishesOf(request) && listener.authorize === authorize
+    if (!isAlike || !(await hasTokens(listener, tokens))) throw conflict(name)
     return leaseOf(own, listener, report)
   })
 }
 
-/** What all who share a listener must want alike, apart from the token. Certificates count by their files: what these hold may change. */
+/** What all who share a listener must want alike, apart from tokens and functions. Certificates count by their files: what these hold may change. */
 function wishesOf({ limits, certificates }: LeaseRequest): string {
   return JSON.stringify({ ...limits, ...certificates })
 }
 
-async function hasToken({ token }: Listener, wanted: Secret | undefined): Promise<boolean> {
-  if (token === undefined || wanted === undefined) return token === wanted
-  return token.equals(wanted)
+async function hasTokens({ tokens }: Listener, wanted: readonly NamedSecret[]): Promise<boolean> {
+  return tokens === undefined ? wanted.length === 0 : tokens.equal(wanted)
 }
 
 function leaseOf(slot: Slot, listener: Listener, report: Report): Lease {
@@ -116,15 +120,15 @@ function leaseOf(slot: Slot, listener: Listener, report: Report): Lease {
 }
 
 async function listen(request: LeaseRequest): Promise<Listener> {
-  const { address, limits, certificates, token: secret } = request
+  const { address, limits, certificates, authorize } = request
   const hub = new Hub()
   const reporters = new Set<Report>()
   const report: Report = (error) => {
     for (const first of reporters) return first(error)
   }
-  const token = secret === undefined ? undefined : await ListenToken.read(secret, report)
+  const tokens = request.tokens.length === 0 ? undefined : await ListenTokens.read(request.tokens, report)
   const tls = certificates === undefined ? undefined : await ListenCertificates.read(certificates, report)
-  const server = makeServer(hub, { ...limits, tls, token })
+  const server = makeServer(hub, { ...limits, tls, tokens, authorize, host: address.host, report })
   try {
     await server.listen({ host: address.host, port: address.port })
   } catch (error) {
@@ -132,15 +136,16 @@ async function listen(request: LeaseRequest): Promise<Listener> {
     throw classifyError(error, 'listen')
   }
   const bound = server.server.address()
-  const { port, host } =
-    typeof bound === 'object' && bound !== null ? { port: bound.port, host: bound.address } : address
+  const port = typeof bound === 'object' && bound !== null ? bound.port : address.port
   return {
     hub,
     server,
     limits: wishesOf(request),
-    token,
+    tokens,
+    authorize,
     address: { host: address.host, port },
-    exposed: token === undefined && certificates?.listenTlsCaFile === undefined && !isLoopback(host),
+    exposed:
+      tokens === undefined && certificates?.listenTlsCaFile === undefined && !isLoopback(boundHost(server.server)),
     reporters,
   }
 }
@@ -179,7 +184,7 @@ function allSlots(): Map<string, Slot> {
 
 function conflict(name: string): StreamError {
   return new StreamError(
-    `another transport of this process listens on ${name} with other limits, certificates or token: give both the same, or another address (listen)`,
+    `another transport of this process listens on ${name} with other limits, access options, certificates or tokens: give both the same, or another address (listen)`,
     {
       code: 'CONFLICT',
       retryable: false,

@@ -2,13 +2,20 @@ import { type ConsumerSink, Delivery, Deque, type PartitionAssignment } from '@s
 import { hashText } from '../client/rendezvous.js'
 import { toDeliveryFields } from '../message.js'
 import { type Outcome, problems } from '../wire/problem.js'
+import type { HttpDestination } from './authorization.js'
 import type { Entry, GroupMember } from './group-inbox.js'
 
 export interface MemberSettings {
   readonly name: string
+  /** As it is called in paths. */
   readonly group: string
+  /** As the loop calls it. */
+  readonly ownGroup: string
   readonly ordering: 'key' | 'none'
   readonly takesGet: boolean
+  readonly takesBrowsers: boolean
+  /** Maximum number of handler starts of a message. */
+  readonly maxAttempts: number
   readonly maxWaitingRecords: number
   readonly maxWaitingBytes: number
 }
@@ -22,6 +29,8 @@ export class Member implements GroupMember {
   readonly hash: number
   readonly ordering: 'key' | 'none'
   readonly takesGet: boolean
+  readonly takesBrowsers: boolean
+  readonly destination: HttpDestination
   open = true
   readonly assignment: PartitionAssignment
   readonly #settings: MemberSettings
@@ -38,6 +47,8 @@ export class Member implements GroupMember {
     this.hash = hashText(settings.name)
     this.ordering = settings.ordering
     this.takesGet = settings.takesGet
+    this.takesBrowsers = settings.takesBrowsers
+    this.destination = { topic: assignment.topic, group: settings.ownGroup }
     this.#settings = settings
     this.#sink = sink
   }
@@ -131,10 +142,14 @@ export class Member implements GroupMember {
 
   #toDelivery(entry: Entry): Delivery {
     positions += 1
-    const delivery = new Delivery(
-      this.assignment,
-      toDeliveryFields(entry.record, this.#settings.group, `${BOOT}-${positions.toString(36)}`, entry.record),
-    )
+    const { group, maxAttempts } = this.#settings
+    const fields = toDeliveryFields(entry.record, group, `${BOOT}-${positions.toString(36)}`, entry.record)
+    const { priorAttempts = 0 } = fields
+    // Whatever a sender counts: the handler is started, as the last time at most.
+    const delivery = new Delivery(this.assignment, {
+      ...fields,
+      priorAttempts: Math.min(priorAttempts, maxAttempts - 1),
+    })
     this.#delivered.set(delivery, entry)
     return delivery
   }

@@ -81,6 +81,8 @@ class Exchanges {
 /** The response to a request that asks for a reply: parts go out as they are made. A resend of the request takes it over. */
 export class ReplyExchange {
   readonly inbox: string
+  /** Who asked: nobody else gets the reply. */
+  readonly sender: string | undefined
   /** The request, with the address that its reply goes to; `undefined` once it has ended. */
   record: InboundRecord | undefined
   readonly #isResendable: boolean
@@ -96,6 +98,7 @@ export class ReplyExchange {
   /** @param isResendable - its caller can name it again */
   constructor(inbox: string, record: InboundRecord, isResendable: boolean) {
     this.inbox = inbox
+    this.sender = record.sender
     this.record = record
     this.#isResendable = isResendable
     this.#frames = isResendable ? [] : undefined
@@ -210,7 +213,7 @@ export function exchangeOf(
     const headers = { ...record.headers, [WIRE_HEADERS.replyTo]: formatReplyAddress('http', inbox, requestId) }
     exchange = new ReplyExchange(inbox, { ...record, headers }, requestId !== '')
     exchanges().add(exchange)
-  }
+  } else if (exchange.sender !== record.sender) return 'lost'
   return exchange.attach(reply) ? exchange : 'lost'
 }
 

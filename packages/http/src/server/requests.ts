@@ -1,4 +1,4 @@
-import { isLoopback, isStreamError } from '@streamswitch/core/driver'
+import { isStreamError } from '@streamswitch/core/driver'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { fromRequest, type InboundRecord } from '../message.js'
 import { BATCH_TYPE, BATCH_TYPE_FAMILY, decodeBatch } from '../wire/batch-frames.js'
@@ -6,12 +6,15 @@ import { decodeBody, encodingsOf } from '../wire/content-encoding.js'
 import type { ForeignHeaders } from '../wire/foreign-headers.js'
 import { checkLimit, countParts, MAX_HEADERS } from '../wire/limits.js'
 import { type Problem, problems, type Reader } from '../wire/problem.js'
+import type { Access, Sender } from './access.js'
 import { OutcomeStream, sendProblem } from './answers.js'
+import { isLocal } from './client-address.js'
 import { Gathering, toProblem } from './gathering.js'
 import type { GroupInbox } from './group-inbox.js'
 import type { Destination, Hub } from './hub.js'
 import { exchangeOf, noteRequest } from './reply-exchanges.js'
 import { withoutEmptySegments } from './request-target.js'
+import { asSentBy } from './sender-rights.js'
 import { inSlices } from './slices.js'
 
 const EMPTY = Buffer.alloc(0)
@@ -21,17 +24,12 @@ export interface RequestLimits {
   readonly maxPayloadBytes: number
   readonly maxRequestBytes: number
   readonly foreignHeaders: ForeignHeaders
-  /** Set where clients must show a token. */
-  readonly token: unknown
-  readonly tls: { readonly asksClients: boolean } | undefined
+  readonly access: Pick<Access, 'senderOf' | 'authorize' | 'isClosed' | 'decides'>
 }
-
-/** Headers by which proxies say that they speak for somebody else. */
-const FORWARDED = ['forwarded', 'via', 'x-forwarded-for', 'x-real-ip'] as const
 
 /** A message, or a batch of them, for a topic or one group of it. */
 export function handlePost(hub: Hub, limits: RequestLimits, request: FastifyRequest, reply: FastifyReply): void {
-  whenDiscovered(hub, request, reply, () => takePost(hub, limits, request, reply))
+  whenDiscovered(hub, limits, request, reply, () => takePost(hub, limits, request, reply))
 }
 
 function takePost(hub: Hub, limits: RequestLimits, request: FastifyRequest, reply: FastifyReply): void {
@@ -61,13 +59,19 @@ function takeBody(
   reply: FastifyReply,
 ): void {
   try {
-    if (!isBatch(request))
-      return answerOne(destination, limits, fromRequest(request.headers, body, limits.foreignHeaders), request, reply)
+    if (!isBatch(request)) {
+      const record = recordOf(request, body, limits)
+      return answerOne(destination, limits, record, request, reply)
+    }
     if (mediaType(contentTypeOf(request)) !== BATCH_TYPE) return sendProblem(reply, problems.unknownBatch(BATCH_TYPE))
     takeBatch(destination, limits, body, request, reply)
   } catch (error) {
     sendProblem(reply, unreadable(error))
   }
+}
+
+function recordOf(request: FastifyRequest, body: Buffer, { foreignHeaders, access }: RequestLimits): InboundRecord {
+  return asSentBy(fromRequest(request.headers, body, foreignHeaders), access.senderOf(request))
 }
 
 function isBatch(request: FastifyRequest): boolean {
@@ -86,7 +90,7 @@ function takeBatch(
   reply: FastifyReply,
 ): void {
   const records: InboundRecord[] = []
-  const decoding = inSlices(decodeInto(records, body))
+  const decoding = inSlices(decodeInto(records, body, limits.access.senderOf(request)))
   if (decoding === undefined) return answerBatch(destination, limits, records, request, reply)
   decoding
     .then(
@@ -96,8 +100,8 @@ function takeBatch(
     .catch(() => reply.raw.destroy())
 }
 
-function* decodeInto(records: InboundRecord[], body: Buffer): Generator<void, void, undefined> {
-  for (const record of decodeBatch(body)) yield void records.push(record)
+function* decodeInto(records: InboundRecord[], body: Buffer, sender: Sender): Generator<void, void, undefined> {
+  for (const record of decodeBatch(body)) yield void records.push(asSentBy(record, sender))
 }
 
 function unreadable(error: unknown): Problem {
@@ -107,14 +111,27 @@ function unreadable(error: unknown): Problem {
 
 /** A message whose payload is the JSON object of the query parameters, for loops that take GET. */
 export function handleGet(hub: Hub, limits: RequestLimits, request: FastifyRequest, reply: FastifyReply): void {
-  whenDiscovered(hub, request, reply, () => takeGet(hub, limits, request, reply))
+  whenDiscovered(hub, limits, request, reply, () => takeGet(hub, limits, request, reply))
 }
 
 /** A topic that a loop by pattern takes is joined before its first message is looked at. */
-function whenDiscovered(hub: Hub, request: FastifyRequest, reply: FastifyReply, take: () => void): void {
+function whenDiscovered(
+  hub: Hub,
+  { access }: RequestLimits,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  take: () => void,
+): void {
+  // Groups that have joined since the request began were not asked about.
+  const proceed = (problem: Problem | undefined): void => (problem === undefined ? take() : sendProblem(reply, problem))
+  const judge = (): void => {
+    const problem = access.authorize(request)
+    if (problem instanceof Promise) problem.then(proceed, () => sendProblem(reply, problems.internal()))
+    else proceed(problem)
+  }
   const joining = hub.discover(pathOf(request))
-  if (joining === undefined) return take()
-  joining.then(take, () => sendProblem(reply, problems.closing()))
+  if (joining === undefined) return judge()
+  joining.then(judge, () => sendProblem(reply, problems.closing()))
 }
 
 function pathOf(request: FastifyRequest): string {
@@ -131,18 +148,10 @@ function takeGet(hub: Hub, limits: RequestLimits, request: FastifyRequest, reply
   try {
     checkLimit(countParts(request.url, '&'), MAX_HEADERS, 'the query has too many parameters')
     const query = new URL(request.url, 'http://localhost').searchParams
-    const body = Buffer.from(JSON.stringify(Object.fromEntries(query)))
-    answerOne(
-      destination,
-      limits,
-      fromRequest(
-        request.headers,
-        request.headers['streamswitch-tombstone'] === '1' && query.size === 0 ? EMPTY : body,
-        limits.foreignHeaders,
-      ),
-      request,
-      reply,
-    )
+    const isTombstone = request.headers['streamswitch-tombstone'] === '1' && query.size === 0
+    const body = isTombstone ? EMPTY : Buffer.from(JSON.stringify(Object.fromEntries(query)))
+    const record = recordOf(request, body, limits)
+    answerOne(destination, limits, record, request, reply)
   } catch (error) {
     sendProblem(reply, unreadable(error))
   }
@@ -161,7 +170,7 @@ function findDestination(
   // An existing path of the same segments: what the caller could find out by asking for it.
   if (meant !== path && (hub.find(meant)?.inboxes.length ?? 0) > 0) sendProblem(reply, problems.otherPath(meant))
   else {
-    const paths = isTrusted(limits, request) ? hub.paths() : undefined
+    const paths = maySeePaths(limits, request) ? hub.paths() : undefined
     if (destination === undefined || path.endsWith('/') || path.startsWith('//'))
       sendProblem(reply, problems.noSuchPath(paths))
     else sendProblem(reply, problems.noSuchGroup(destination.topic, destination.group, paths))
@@ -169,10 +178,14 @@ function findDestination(
   return undefined
 }
 
-/** Names of topics and groups, and what handlers say of failures, are for callers who have proved themselves, and for this machine's own processes. */
-function isTrusted({ token, tls }: RequestLimits, { raw, headers }: FastifyRequest): boolean {
-  if (token !== undefined || tls?.asksClients === true) return true
-  return isLoopback(raw.socket.remoteAddress ?? '') && FORWARDED.every((name) => headers[name] === undefined)
+/** Callers who have proved themselves, and this machine's own processes. */
+function isTrusted({ access }: RequestLimits, request: FastifyRequest): boolean {
+  return access.isClosed || isLocal(request)
+}
+
+/** The names of topics and groups are for those who may send to all of them. */
+function maySeePaths(limits: RequestLimits, request: FastifyRequest): boolean {
+  return !limits.access.decides && isTrusted(limits, request)
 }
 
 function readerOf(limits: RequestLimits, request: FastifyRequest): Reader {

@@ -59,6 +59,34 @@ export const problems = {
     code: 'UNAUTHENTICATED',
     retryable: false,
   }),
+  /** `detail`: which part of the request says so. */
+  ofBrowser: (detail: string): Problem => ({
+    status: 403,
+    title: 'Requests that browsers send for other pages are refused (allowedOrigins, http.allowBrowsers)',
+    detail,
+    code: 'PERMISSION_DENIED',
+    retryable: false,
+  }),
+  otherHost: (): Problem => ({
+    status: 403,
+    title: 'The request is for another host (allowedHosts)',
+    code: 'PERMISSION_DENIED',
+    retryable: false,
+  }),
+  forbidden: (): Problem => ({
+    status: 403,
+    title: 'The sender may not send here',
+    code: 'PERMISSION_DENIED',
+    retryable: false,
+  }),
+  /** `authorize` has not decided in time. */
+  undecided: (): Problem => ({
+    status: 503,
+    title: 'The server can not check permissions now',
+    code: 'UNAVAILABLE',
+    retryable: true,
+    retryAfterMs: 1_000,
+  }),
   /** Retryable: the loop may be starting up. */
   noSuchGroup: (topic: string, group: string | undefined, paths?: readonly string[]): Problem => ({
     status: 404,

@@ -20,6 +20,8 @@ import type { InboundRecord } from '../../src/message.js'
 import type { HttpConsumerOptionValues, HttpOptionValues, HttpProducerOptionValues } from '../../src/options.js'
 import type { Hub } from '../../src/server/hub.js'
 import type { Lease } from '../../src/server/listener.js'
+import { ANYBODY } from '../../src/server/principal.js'
+import type { RequestLimits } from '../../src/server/requests.js'
 import { ForeignHeaders } from '../../src/wire/foreign-headers.js'
 import { ScriptedPool } from './scripted-client.js'
 import { ScriptedNetwork } from './scripted-server.js'
@@ -42,13 +44,14 @@ const TOPIC: TopicSpec = {
   role: 'topic',
 }
 const MIB = 1024 * 1024
-const LIMITS = {
-  maxPayloadBytes: MIB,
-  maxRequestBytes: MIB,
-  token: undefined,
-  tls: undefined,
-  foreignHeaders: new ForeignHeaders(),
+/** Every sender is known, so that its attempts count. */
+const ACCESS: RequestLimits['access'] = {
+  isClosed: true,
+  decides: false,
+  authorize: () => undefined,
+  senderOf: () => ({ principal: ANYBODY, identity: '', routes: true }),
 }
+const LIMITS = { maxPayloadBytes: MIB, maxRequestBytes: MIB, foreignHeaders: new ForeignHeaders(), access: ACCESS }
 const RESPONSE_TIMEOUT_MS = 5_000
 /** A machine that is gone says nothing any more. */
 const NEVER_MS = 1_000_000_000

@@ -11,7 +11,7 @@ export interface TlsClientOptions {
 }
 
 const REQUEST =
-  'POST /orders/billing HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ncontent-length: 1\r\n\r\n1'
+  'POST /orders/billing HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 1\r\n\r\n1'
 
 /** One TLS connection with its own session: what undici would hide. */
 export class TlsClient implements Disposable {

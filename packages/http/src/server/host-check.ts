@@ -1,0 +1,68 @@
+import { isIP } from 'node:net'
+
+/** A host as a request names it. */
+interface NamedHost {
+  readonly name: string
+  readonly port: string | undefined
+}
+
+/**
+ * Checks the host that a request names against those that are allowed. A page whose name is made to lead to this server (DNS
+ * rebinding) is sent with its own name, and is of the same origin as the server for its browser.
+ */
+export class HostCheck {
+  readonly #given: readonly string[] | undefined
+  readonly #listenHost: string
+  readonly #isLoopbackOnly: () => boolean
+  /** `'any'`: any host. `undefined`: not known yet. */
+  #allowed: readonly string[] | 'any' | undefined
+
+  /**
+   * @param given - the `allowedHosts` option
+   * @param listenHost - where the server listens, as it was configured
+   * @param isLoopbackOnly - only processes of this machine reach it. Without `given`, its usual names and IP addresses alone are allowed then.
+   *   Called once the server listens.
+   */
+  constructor(given: readonly string[] | undefined, listenHost: string, isLoopbackOnly: () => boolean) {
+    this.#given = given
+    this.#listenHost = listenHost
+    this.#isLoopbackOnly = isLoopbackOnly
+  }
+
+  /** @param target - the request target as it came: its absolute form names a host as well, which is the one that counts (RFC 9112, section 3.2.2). */
+  allows(host: string | undefined, target: string): boolean {
+    this.#allowed ??= this.#whatIsAllowed()
+    const allowed = this.#allowed
+    if (allowed === 'any') return true
+    const authority = /^[a-z][a-z\d+.-]*:\/\/([^/?#]*)/i.exec(target)?.[1]
+    return [host, ...(authority === undefined ? [] : [authority])].every((one) => {
+      const named = parseHost(one)
+      return named !== undefined && allowed.some((pattern) => matches(named, pattern))
+    })
+  }
+
+  #whatIsAllowed(): readonly string[] | 'any' {
+    if (this.#given !== undefined) return this.#given.includes('*') ? 'any' : this.#given
+    return this.#isLoopbackOnly() ? ['localhost', '*.localhost', this.#listenHost.toLowerCase(), ANY_ADDRESS] : 'any'
+  }
+}
+
+/** Any IP address: no name leads there, so that none can be made to. */
+const ANY_ADDRESS = 'ip'
+
+/** `undefined` for what is no host (RFC 9110, section 7.2), such as one with a user. */
+function parseHost(text: string | undefined): NamedHost | undefined {
+  const match = /^(\[[\da-f:.]+\]|[^\s:[\]/\\@?#,]+)(?::(\d{0,5}))?$/i.exec(text ?? '')
+  if (match?.[1] === undefined) return undefined
+  // With a dot at its end it is the same name.
+  return { name: match[1].toLowerCase().replace(/\.$/, ''), port: match[2] === '' ? undefined : match[2] }
+}
+
+function matches({ name, port }: NamedHost, pattern: string): boolean {
+  if (pattern === ANY_ADDRESS) return isIP(name) === 4 || isIP(name.replace(/^\[(.*)\]$/, '$1')) === 6
+  const [, wantedName = pattern, wantedPort] = /^(\[.*\]|[^:]*)(?::(\d+))?$/.exec(pattern) ?? []
+  if (wantedPort !== undefined && wantedPort !== port) return false
+  return wantedName.startsWith('*.')
+    ? name.endsWith(wantedName.slice(1)) && name.length >= wantedName.length
+    : name === wantedName
+}
