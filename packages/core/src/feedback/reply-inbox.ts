@@ -6,6 +6,7 @@ import { Session } from '../session.js'
 import type { Transport } from '../transport/transport.js'
 import { formatReplyAddress } from './reply-address.js'
 import { answeredRequest, type ReplyPart, readPart } from './reply-part.js'
+import { newRequestId } from './request-ids.js'
 import { REPLIES } from './topic-replies.js'
 
 const CONNECT_TIMEOUT_MS = 10_000
@@ -27,7 +28,6 @@ export class ReplyInbox {
   readonly #spec: ReplyInboxSpec
   readonly #session: Session<ReplyInboxDriver & { close(): Promise<void> }, string>
   readonly #waiting = new Map<string, Waiting>()
-  #count = 0
   #address: string | undefined
   #closed = false
 
@@ -76,8 +76,7 @@ export class ReplyInbox {
 
   /** Waits for the reply to a new request. Returns the request's id. */
   expect(waiting: Waiting): string {
-    this.#count += 1
-    const id = this.#count.toString(36)
+    const id = newRequestId()
     this.#waiting.set(id, waiting)
     if (this.#closed) queueMicrotask(() => waiting.end(this.#closedError()))
     return id
@@ -115,8 +114,9 @@ export class ReplyInbox {
 
   #take(reply: IncomingReply): void {
     const request = answeredRequest(reply)
-    if (request === undefined || !request.startsWith(this.#spec.instance)) return
-    const waiting = this.#waiting.get(request.slice(this.#spec.instance.length + 1))
+    const own = `${this.#spec.instance}.`
+    if (request === undefined || !request.startsWith(own)) return
+    const waiting = this.#waiting.get(request.slice(own.length))
     if (waiting === undefined || Date.now() - reply.timestamp > this.#spec.ttlMs) return
     try {
       waiting.take(readPart(reply))
