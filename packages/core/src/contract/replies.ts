@@ -29,8 +29,11 @@ export interface ReplyInboxSpec {
 
 /** Core's side of a reply inbox. Cheap, never throws; ignored after `close`. */
 export interface ReplyInboxSink {
-  /** A reply has come. Replies of one request come in the order of sending; what comes twice is recognised by core. */
-  reply(reply: IncomingReply): void
+  /**
+   * A reply has come. Replies of one request come in the order of sending; what comes twice is recognised by core. Returns whether anything more of the same
+   * request's reply is wanted: a driver that receives it apart from others may stop otherwise.
+   */
+  reply(reply: IncomingReply): boolean
   /** The connection is gone for good. As in {@link ProducerSink.lost}. */
   lost(error: unknown): void
 }

@@ -100,7 +100,7 @@ export class ReplyInbox {
 
   #create(lost: (error: unknown) => void): ReplyInboxDriver & { close(): Promise<void> } {
     let open = true
-    const sink = { reply: (reply: IncomingReply) => (open ? this.#take(reply) : undefined), lost }
+    const sink = { reply: (reply: IncomingReply) => open && this.#take(reply), lost }
     const driver = this.#channel.inbox(this.#spec, sink)
     return {
       open: (signal) => driver.open(signal),
@@ -112,17 +112,19 @@ export class ReplyInbox {
     }
   }
 
-  #take(reply: IncomingReply): void {
+  #take(reply: IncomingReply): boolean {
     const request = answeredRequest(reply)
     const own = `${this.#spec.instance}.`
-    if (request === undefined || !request.startsWith(own)) return
-    const waiting = this.#waiting.get(request.slice(own.length))
-    if (waiting === undefined || Date.now() - reply.timestamp > this.#spec.ttlMs) return
+    if (request === undefined || !request.startsWith(own)) return false
+    const id = request.slice(own.length)
+    const waiting = this.#waiting.get(id)
+    if (waiting === undefined || Date.now() - reply.timestamp > this.#spec.ttlMs) return false
     try {
       waiting.take(readPart(reply))
     } catch (error) {
       waiting.end(toStreamError(error, { code: 'UNKNOWN', transport: this.#transport.name, operation: 'request' }))
     }
+    return this.#waiting.has(id)
   }
 
   #closedError(): StreamError {
