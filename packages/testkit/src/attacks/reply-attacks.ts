@@ -47,8 +47,8 @@ export function replyAttacks(settings: ReplyAttackSettings): void {
       const audited = await bed.audited()
       const inboxes = [...MALFORMED, ...settings.inboxes(bed.names)]
       for (const inbox of inboxes) await bed.write(`streamswitch:1:${name}:${inbox}#1`)
-      const done = (): number => loop.stats().acked + loop.stats().deadLettered
-      await bed.until(() => done() >= inboxes.length, 'all of them to be handled')
+      const done = (): number => (kind === 'failure' ? loop.stats().deadLettered : loop.stats().acked)
+      await bed.until(() => done() === inboxes.length, 'all of them to be handled')
       // What came before it on its way would have been there before it.
       await bed.transport.producer(bed.names.topic).send('honest')
       await bed.until(() => audited.length > 0, 'the honest message')
