@@ -14,7 +14,12 @@ async function freshUrl(): Promise<string> {
   return `http://127.0.0.1:${await findFreePort()}`
 }
 
-function open(adapter: AdapterDefinition, url: string, options: object = {}, feedback?: Transport): Transport {
+function open(
+  adapter: AdapterDefinition,
+  url: string,
+  options: Readonly<Record<string, unknown>> = {},
+  feedback?: Transport,
+): Transport {
   const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
   const more = feedback === undefined ? {} : { feedback }
   const transport = new Transport(adapter, url, { environment: {}, logger: silent, options, ...more })

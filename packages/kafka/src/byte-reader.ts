@@ -1,5 +1,5 @@
 /** An offset or length that a JavaScript number can't hold exactly. None of a real log is. */
-export class BeyondNumbers extends RangeError {
+class BeyondNumbers extends RangeError {
   constructor() {
     super('a number beyond 2^53')
   }
