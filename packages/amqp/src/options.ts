@@ -42,6 +42,23 @@ function checkBindingMap(raw: unknown): { readonly value: BindingMap } | string 
   return { value: map }
 }
 
+function checkReplyQueues(raw: unknown): { readonly value: readonly string[] } | string {
+  const expected =
+    "must be a list of queues' names or patterns of them, with '*' for any characters, of 1 to 255 bytes each"
+  const list = typeof raw === 'string' ? splitList(raw) : raw
+  if (!Array.isArray(list)) return expected
+  const isPattern = (one: unknown): one is string => isRoutingKey(one) && one !== ''
+  return list.every(isPattern) ? { value: list } : expected
+}
+
+/** In variables and URLs lists are separated by commas. */
+function splitList(text: string): readonly string[] {
+  return text
+    .split(',')
+    .map((one) => one.trim())
+    .filter((one) => one !== '')
+}
+
 function fromJson(text: string): unknown {
   try {
     return JSON.parse(text)
@@ -94,6 +111,11 @@ export const amqpFields = {
       environment: 'AMQP_BINDINGS',
     },
   ),
+  /** Queues of other systems that replies are sent to where a message's `reply-to` names them; `*` stands for any characters. A message that names another one is handled and not answered. Queues named like Streamswitch's own, and topics of this service, are never replied to. The default takes direct reply-to and server-named queues; a list replaces it. */
+  replyQueues: option.custom<readonly string[]>('list of patterns', checkReplyQueues, {
+    default: ['amq.rabbitmq.reply-to.*', 'amq.gen-*'],
+    environment: 'AMQP_REPLY_QUEUES',
+  }),
   /** How often the members of a group tell each other that they are there, in milliseconds. Silent for four times as long, a member counts as gone. */
   memberIntervalMs: option.integer({ default: 1_000, min: 50, max: 60_000 }),
 }

@@ -15,6 +15,7 @@ import { type AmqpConnection, openConnection } from './connection.js'
 import { replyQueueGone } from './errors.js'
 import { replyOf } from './message.js'
 import { Publisher } from './publisher.js'
+import { replyQueueRefusal } from './reply-queues.js'
 import type { Shared } from './shared.js'
 import type { Lease } from './shared-connection.js'
 
@@ -31,6 +32,7 @@ export function amqpReplies(shared: Shared): ReplyChannel {
     inbox: (spec, sink) => new AmqpInbox(shared, spec, sink),
     sender: (_spec, sink) => new AmqpReplySender(shared, sink),
     takesForeignAddresses: true,
+    refusalOf: (target) => replyQueueRefusal(shared, target),
   }
 }
 

@@ -19,6 +19,8 @@ export interface Shared extends Common {
   readonly logger: Logger
   readonly clientId: string
   readonly prefix: string
+  /** Names on the broker of the exchanges and queues of others that are topics here. */
+  readonly nativeNames: Set<string>
   /** The connection that is published on. */
   readonly publishing: SharedConnection
   /** What native topics have in common, whatever the prefix. */

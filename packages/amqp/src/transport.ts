@@ -31,7 +31,7 @@ import { TopicRegistry } from './topic-registry.js'
 
 /** Makes a transport. No I/O: connections are opened by drivers and admin calls. */
 export function connectTransport(settings: AmqpSettings, context: TransportContext): TransportDriver {
-  const { clientId, logger, prefix, requires } = context
+  const { clientId, logger, prefix, requires, nativeTopics } = context
   const { tls, password, hosts } = settings
   if (!tls && password !== undefined)
     warnOfCleartext({ transport: 'amqp', logger, what: 'the password', hosts, advice: 'use amqps://' })
@@ -43,6 +43,7 @@ export function connectTransport(settings: AmqpSettings, context: TransportConte
     logger,
     clientId,
     prefix,
+    nativeNames: new Set(Object.values(nativeTopics).map(({ name }) => name)),
     publishing: new SharedConnection(() => openConnection(settings, `${clientId} producer`)),
     ...common,
     unprefixed: prefix === '' ? common : { registry: new TopicRegistry(''), shared: sharedNames('') },
@@ -60,10 +61,12 @@ export function connectTransport(settings: AmqpSettings, context: TransportConte
     producer: (spec: ProducerSpec, sink: ProducerSink) => {
       requireOwnName(spec.topic)
       requireNativeQueue(settings, spec.topic)
+      noteNativeNames(shared, [spec.topic])
       return new AmqpProducerDriver(shared, spec as ProducerSpec<AmqpProducerSettings>, sink)
     },
     consumer: (spec: ConsumerSpec, sink: ConsumerSink) => {
       const own = spec as ConsumerSpec<AmqpConsumerSettings>
+      noteNativeNames(shared, spec.topics)
       return isOverQueues(shared, own)
         ? new AmqpQueueDriver(shared, own, sink)
         : new AmqpConsumerDriver(shared, own, sink)
@@ -72,6 +75,11 @@ export function connectTransport(settings: AmqpSettings, context: TransportConte
     // The last producer or loop to close closes the connections.
     close: async () => {},
   }
+}
+
+/** Loops and producers may have native names that the transport's `topics` don't. */
+function noteNativeNames({ nativeNames }: Shared, topics: readonly TopicSpec[]): void {
+  for (const { native, brokerTopic } of topics) if (native) nativeNames.add(brokerTopic)
 }
 
 /** Whether a loop is over queues of others. Throws INVALID_ARGUMENT or UNSUPPORTED for what can't be. */

@@ -19,8 +19,8 @@ async function collect(channel: Channel, queue: string): Promise<ConsumeMessage[
   return came
 }
 
-function ownTransport() {
-  const transport = openTransport(brokerUrl)
+function ownTransport(options: Readonly<Record<string, unknown>> = {}) {
+  const transport = openTransport(brokerUrl, options)
   onTestFinished(() => transport.close())
   return transport
 }
@@ -73,7 +73,7 @@ describe('a foreign requester', () => {
 
   it('that is gone costs the group no message, and who awaits the answer learns of its queue', async () => {
     const topic = uniqueName('asked')
-    const loop = ownTransport().consumer<number>(topic, { group: 'g' })
+    const loop = ownTransport({ replyQueues: ['no-such-queue-*'] }).consumer<number>(topic, { group: 'g' })
     const handled: number[] = []
     const refusals: unknown[] = []
     loop.handle(async (message) => {

@@ -56,6 +56,7 @@ export type {
   ReplyInboxSink,
   ReplyInboxSpec,
   ReplySenderSpec,
+  ReplyTarget,
 } from './contract/replies.js'
 export { DEAD_LETTER_GROUP } from './dead-letters/dead-letter-group.js'
 export { deadLetterTopic } from './dead-letters/dead-letter-target.js'
@@ -76,7 +77,7 @@ export {
   type StreamErrorOptions,
   toStreamError,
 } from './errors.js'
-export { formatReplyAddress, requestIdOf } from './feedback/reply-address.js'
+export { formatReplyAddress, isInboxBelow, requestIdOf } from './feedback/reply-address.js'
 export { FetchBudget, type MeasuredFetch } from './fetch-budget.js'
 export {
   AmqpBody,
@@ -122,7 +123,7 @@ export { signOfLife } from './sign-of-life.js'
 export { type ErrorMeaning, exhaustion, systemErrorMeaning } from './system-errors.js'
 export { checkTogether, readPem, readTls, type TlsSettings, tlsFields } from './tls.js'
 export { partitionConflict, topicLabel, topicMissing } from './topic-errors.js'
-export type { TopicSelection } from './topic-pattern.js'
+export { matchesPattern, type TopicSelection } from './topic-pattern.js'
 export { Transport, type TransportOptions } from './transport/transport.js'
 export type { TransportUrl } from './transport/url.js'
 export { MAX_HEADERS_BYTES, MAX_ID_BYTES, MAX_KEY_BYTES, MAX_TIMESTAMP } from './wire/limits.js'

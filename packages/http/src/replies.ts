@@ -18,6 +18,9 @@ export function httpReplies(maxPayloadBytes: number): ReplyChannel {
   return {
     inbox: (spec, sink) => new HttpInbox(spec, sink),
     sender: () => new HttpReplySender(maxPayloadBytes),
+    // It is a name in this process, and nothing else can be reached by it.
+    refusalOf: ({ inbox }) =>
+      inbox.startsWith(`${RESPONSE}.`) ? undefined : 'replies go into the responses to requests only',
     ownRequestsOnly: true,
   }
 }

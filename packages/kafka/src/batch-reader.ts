@@ -1,21 +1,29 @@
 import { isStreamError, StreamError } from '@streamswitch/core/driver'
-import { BeyondNumbers, ByteReader } from './byte-reader.js'
+import { ByteReader } from './byte-reader.js'
 import { compressionName, decompress } from './compression.js'
 import { crc32c } from './crc32c.js'
 import type { FetchedBatch, FetchedRecord } from './kafkajs-internals.js'
+import { readOldMessages } from './old-message-set.js'
 import { ReceivedRecord } from './received-record.js'
 
 /** Bytes of a batch before its records. */
 const HEAD_BYTES = 61
+/** Bytes of a batch, or of an older message, up to and with its magic. Offset and length are before what the length counts. */
+const MAGIC_AT = 16
+const LENGTH_AT = 8
+const LENGTH_FROM = 12
 
 const MAGIC = 2
+/** The fewest bytes of a record. */
+const MIN_RECORD_BYTES = 7
+/** What a record takes in memory besides its bytes, about. */
+const RECORD_BYTES = 128
+/** Records of a response: behind the batch that exceeds it the rest comes with the next one. */
+const MAX_RECORDS = 250_000
 const CODEC_MASK = 0x07
 const LOG_APPEND_TIME = 0x08
 const TRANSACTIONAL = 0x10
 const CONTROL = 0x20
-
-/** Something that only kafkajs's own decoder can deal with: older formats. */
-export class Unusual extends Error {}
 
 /** Something in a partition that can't be read. Reading stays before it. */
 export interface Unreadable {
@@ -30,10 +38,53 @@ interface OffsetRange {
   readonly last: number
 }
 
-/** What is left of a response's limit. What doesn't fit any more counts as cut off: it comes with the next one. */
-export interface Decoding {
-  readonly maxDecompressedBytes: number
-  decompressedBytes: number
+/** What the batches of a response take, against its limits. What comes behind them is left out: it comes with the next response. */
+export class Decoding {
+  readonly #maxBytes: number
+  /** What has been decompressed; each record counts as {@link RECORD_BYTES} more. */
+  #bytes = 0
+  #records = 0
+  /** Of the batch at hand. */
+  #batchBytes = 0
+
+  /** @param maxDecompressedBytes - of one batch; also what ends the response, together with the batch that exceeds it. */
+  constructor({ maxDecompressedBytes }: { readonly maxDecompressedBytes: number }) {
+    this.#maxBytes = maxDecompressedBytes
+  }
+
+  get isUsedUp(): boolean {
+    return this.#bytes >= this.#maxBytes || this.#records >= MAX_RECORDS
+  }
+
+  begin(): void {
+    this.#batchBytes = 0
+  }
+
+  /** The batch at hand can't be read: nothing of it is kept. */
+  undo(): void {
+    this.#bytes -= this.#batchBytes
+  }
+
+  /** Decompresses the batch at hand. Rejects with UNSUPPORTED, TOO_LARGE or SERIALIZATION. */
+  async decompress(codec: number, bytes: Buffer): Promise<Buffer> {
+    const decompressed = await decompress(codec, bytes, this.#maxBytes)
+    this.#bytes += decompressed.length
+    this.#batchBytes += decompressed.length
+    return decompressed
+  }
+
+  /** Counts records of the batch at hand before they are read. Throws TOO_LARGE where those of a compressed one take too much memory. */
+  count(records: number, isCompressed: boolean): void {
+    this.#records += records
+    if (!isCompressed) return
+    this.#bytes += records * RECORD_BYTES
+    this.#batchBytes += records * RECORD_BYTES
+    if (this.#batchBytes <= this.#maxBytes) return
+    throw new StreamError(
+      `its bytes and ${RECORD_BYTES} more for each of its records are over ${this.#maxBytes} (maxDecompressedBytes)`,
+      { code: 'TOO_LARGE', retryable: false, transport: 'kafka', operation: 'consume' },
+    )
+  }
 }
 
 interface Batches {
@@ -47,21 +98,37 @@ interface Batches {
 export async function readBatches(reader: ByteReader, decoding: Decoding): Promise<Batches> {
   const records: FetchedRecord[] = []
   let nextOffset: number | undefined
-  while (reader.left >= HEAD_BYTES) {
-    const batch = readBatch(reader)
-    if (batch === undefined) break
-    if (batch.codec !== 0 && decoding.decompressedBytes >= decoding.maxDecompressedBytes) break
+  while (isWhole(reader) && !decoding.isUsedUp) {
     const known = records.length
+    decoding.begin()
+    let batch: ReadableBatch | undefined
     try {
-      await readRecords(batch, records, decoding)
+      batch = reader.peekInt8(MAGIC_AT) < MAGIC ? readOldMessages(reader) : readBatch(reader)
+      await batch.read(records, decoding)
     } catch (error) {
-      if (error instanceof BeyondNumbers && isIntact(batch)) throw error
       records.length = known
-      return { records, nextOffset, unreadable: { range: batch.range, error: unreadableError(batch, error) } }
+      decoding.undo()
+      return { records, nextOffset, unreadable: { range: batch?.range, error: unreadableError(batch, error) } }
     }
     nextOffset = batch.range.last + 1
   }
   return { records, nextOffset, unreadable: undefined }
+}
+
+/** Whether a whole batch, or older message, comes next. */
+function isWhole(reader: ByteReader): boolean {
+  if (reader.left <= MAGIC_AT) return false
+  const bytes = LENGTH_FROM + reader.peekInt32(LENGTH_AT)
+  const least = reader.peekInt8(MAGIC_AT) < MAGIC ? MAGIC_AT + 1 : HEAD_BYTES
+  return reader.left >= Math.max(bytes, least)
+}
+
+/** A batch, or an older message with those in it, that can be read. */
+export interface ReadableBatch {
+  readonly range: OffsetRange
+  readonly codec: number
+  /** Adds its records. Rejects with a StreamError for what can't be decompressed, with anything else where it is damaged. */
+  read(records: FetchedRecord[], decoding: Decoding): Promise<void>
 }
 
 /** A batch whose head was read. */
@@ -79,20 +146,28 @@ interface Batch {
   readonly checksum: number
 }
 
-/** `undefined` for a batch that is cut off. */
-function readBatch(reader: ByteReader): Batch | undefined {
+function readBatch(reader: ByteReader): ReadableBatch {
+  const batch = readHead(reader)
+  return {
+    range: batch.range,
+    codec: batch.codec,
+    read: (records, decoding) => readRecords(batch, records, decoding),
+  }
+}
+
+function readHead(reader: ByteReader): Batch {
   const firstOffset = reader.int64()
   const length = reader.int32()
-  if (reader.left < length) return undefined
+  if (length < HEAD_BYTES - LENGTH_FROM) throw new RangeError('it is shorter than its head')
   const end = reader.at + length
   const whole = reader.rest(length)
   const partitionLeaderEpoch = reader.int32()
-  if (reader.int8() !== MAGIC) throw new Unusual()
+  const magicByte = reader.int8()
   const checksum = reader.int32()
   const attributes = reader.int16()
   const lastOffsetDelta = reader.int32()
-  const firstTimestamp = reader.int64()
-  const maxTimestamp = reader.int64()
+  const firstTimestamp = reader.roundedInt64()
+  const maxTimestamp = reader.roundedInt64()
   const isStamped = (attributes & LOG_APPEND_TIME) > 0
   const head: FetchedBatch = {
     firstOffset: String(firstOffset),
@@ -101,12 +176,12 @@ function readBatch(reader: ByteReader): Batch | undefined {
     inTransaction: (attributes & TRANSACTIONAL) > 0,
     isControlBatch: (attributes & CONTROL) > 0,
     lastOffsetDelta,
-    producerId: String(reader.int64()),
+    producerId: reader.int64Text(),
     producerEpoch: reader.int16(),
     firstSequence: reader.int32(),
     maxTimestamp: String(maxTimestamp),
     timestampType: isStamped ? 1 : 0,
-    magicByte: MAGIC,
+    magicByte,
   }
   return {
     range: { first: firstOffset, last: firstOffset + Math.max(0, lastOffsetDelta) },
@@ -123,10 +198,12 @@ function readBatch(reader: ByteReader): Batch | undefined {
 
 async function readRecords(batch: Batch, records: FetchedRecord[], decoding: Decoding): Promise<void> {
   const { codec, body, head, count, range, firstTimestamp, stamp } = batch
+  if (head.magicByte !== MAGIC) throw new RangeError(`format ${head.magicByte} is not known to this version`)
   // Only compressed ones are checked before: damaged records that aren't compressed show by their lengths, or are the codec's to find.
   if (codec !== 0 && !isIntact(batch)) throw new RangeError('its checksum is wrong')
-  const source = codec === 0 ? body : await decompress(codec, body, decoding.maxDecompressedBytes)
-  if (codec !== 0) decoding.decompressedBytes += source.length
+  const source = codec === 0 ? body : await decoding.decompress(codec, body)
+  if (count * MIN_RECORD_BYTES > source.length) throw new RangeError('it has fewer records than it says')
+  decoding.count(count, codec !== 0)
   const reader = new ByteReader(source)
   for (let index = 0; index < count; index += 1)
     records.push(readRecord(reader, source, head, range.first, firstTimestamp, stamp))
@@ -139,10 +216,13 @@ function isIntact({ whole, checksum }: Batch): boolean {
   return crc32c(whole, CHECKED_FROM) === checksum >>> 0
 }
 
-function unreadableError({ range: { first, last }, codec }: Batch, cause: unknown): StreamError {
+/** @param batch - `undefined` where not even its head could be read. */
+function unreadableError(batch: ReadableBatch | undefined, cause: unknown): StreamError {
+  const { range, codec = 0 } = batch ?? {}
+  const offsets = range === undefined ? '' : ` at offsets ${range.first} to ${range.last}`
   const compression = codec === 0 ? '' : `, compressed by ${compressionName(codec) ?? `type ${codec}`},`
   const detail = isStreamError(cause) ? cause.message : `the batch is damaged (${String(cause)})`
-  return new StreamError(`the batch at offsets ${first} to ${last}${compression} can't be read: ${detail}`, {
+  return new StreamError(`the batch${offsets}${compression} can't be read: ${detail}`, {
     code: isStreamError(cause) ? cause.code : 'SERIALIZATION',
     retryable: false,
     transport: 'kafka',
@@ -161,7 +241,7 @@ function readRecord(
 ): ReceivedRecord {
   const end = reader.varint() + reader.at
   const attributes = reader.int8()
-  const time = firstTimestamp + reader.varint()
+  const time = firstTimestamp + reader.roundedVarint()
   const position = firstOffset + reader.varint()
   const key = reader.nullableBytes()
   const value = reader.nullableBytes()

@@ -1,5 +1,12 @@
-/** A number that a JavaScript number can't hold exactly. */
-export class BeyondNumbers extends Error {}
+/** An offset or length that a JavaScript number can't hold exactly. None of a real log is. */
+class BeyondNumbers extends RangeError {
+  constructor() {
+    super('a number beyond 2^53')
+  }
+}
+
+/** Of the tenth byte. */
+const MAX_VARINT_FACTOR = 2 ** 63
 
 /** Reads the numbers, texts and bytes of Kafka's protocol one after the other (Kafka protocol guide, protocol primitive types). */
 export class ByteReader {
@@ -14,6 +21,15 @@ export class ByteReader {
 
   get left(): number {
     return this.#buffer.length - this.at
+  }
+
+  /** @param ahead - how far behind the next read. */
+  peekInt8(ahead: number): number {
+    return this.#buffer.readInt8(this.at + ahead)
+  }
+
+  peekInt32(ahead: number): number {
+    return this.#buffer.readInt32BE(this.at + ahead)
   }
 
   skip(bytes: number): void {
@@ -35,26 +51,46 @@ export class ByteReader {
     return this.#buffer.readInt32BE(this.at - 4)
   }
 
+  /** Throws {@link BeyondNumbers}. */
   int64(): number {
-    const value = this.int32() * 0x1_0000_0000 + this.#buffer.readUInt32BE(this.at)
-    this.at += 4
+    const value = this.roundedInt64()
     if (!Number.isSafeInteger(value)) throw new BeyondNumbers()
     return value
   }
 
-  /** A zigzag varint of up to 64 bits. */
+  /** The nearest number, for times, which are checked where they arrive. */
+  roundedInt64(): number {
+    const value = this.int32() * 0x1_0000_0000 + this.#buffer.readUInt32BE(this.at)
+    this.at += 4
+    return value
+  }
+
+  /** Its decimal digits, for numbers that only name something. */
+  int64Text(): string {
+    this.at += 8
+    return this.#buffer.readBigInt64BE(this.at - 8).toString()
+  }
+
+  /** A zigzag varint of up to 64 bits. Throws {@link BeyondNumbers}. */
   varint(): number {
+    const value = this.roundedVarint()
+    if (!Number.isSafeInteger(value)) throw new BeyondNumbers()
+    return value
+  }
+
+  /** The nearest number, for times. Throws a RangeError where it has more than 64 bits, or is cut off. */
+  roundedVarint(): number {
     const first = this.#buffer[this.at] as number
     this.at += 1
     if (first < 0x80) return (first >>> 1) ^ -(first & 1)
     let value = first & 0x7f
     let factor = 0x80
     for (let byte = 0x80; byte >= 0x80; factor *= 0x80) {
-      byte = this.#buffer[this.at] as number
+      if (factor > MAX_VARINT_FACTOR) throw new RangeError('a number of more than 64 bits')
+      byte = this.#buffer.readUInt8(this.at)
       this.at += 1
       value += (byte & 0x7f) * factor
     }
-    if (!Number.isSafeInteger(value)) throw new BeyondNumbers()
     return value % 2 === 0 ? value / 2 : -(value + 1) / 2
   }
 

@@ -26,7 +26,7 @@ export function fetchDecoding(limits: { readonly maxDecompressedBytes: number },
     if (made.request.apiVersion !== FETCH_VERSION) return made
     const { response } = made
     const decode = async (raw: Buffer): Promise<FetchResponse> => {
-      const decoded = (await decodeFetchResponse(raw, limits)) ?? (await response.decode(raw))
+      const decoded = await decodeFetchResponse(raw, limits)
       const { clientSideThrottleTime } = decoded
       if (clientSideThrottleTime > 0)
         throttling.until = performance.now() + clientSideThrottleTime + AFTER_THROTTLING_MS

@@ -1,6 +1,6 @@
 import { StreamError } from '@streamswitch/core/driver'
-import { type Decoding, readBatches, type Unreadable, Unusual } from './batch-reader.js'
-import { BeyondNumbers, ByteReader } from './byte-reader.js'
+import { Decoding, readBatches, type Unreadable } from './batch-reader.js'
+import { ByteReader } from './byte-reader.js'
 import type { FetchedPartition, FetchedRecord, FetchResponse } from './kafkajs-internals.js'
 
 /** What a response says of a partition besides its records. */
@@ -17,7 +17,7 @@ export interface FetchExtent {
 
 const EXTENTS = new WeakMap<readonly FetchedRecord[], FetchExtent>()
 
-/** What the response said of the partition that these records came in; `undefined` where kafkajs has decoded it. */
+/** What the response said of the partition that these records came in; `undefined` for others. */
 export function extentOf(records: readonly FetchedRecord[]): FetchExtent | undefined {
   return EXTENTS.get(records)
 }
@@ -31,39 +31,34 @@ const LOG_ERRORS: ReadonlyMap<number, string> = new Map([
 ])
 
 /**
- * Decodes a Fetch response of version 11 (Kafka protocol guide) into what kafkajs makes of it. `undefined` where it holds
- * something unusual: then kafkajs's own decoder is to be asked. A batch that can't be read ends what comes of its partition, and nothing else.
+ * Decodes a Fetch response of version 11 (Kafka protocol guide) into what kafkajs makes of it. A batch that can't be read ends what comes of its
+ * partition, and nothing else. Rejects where the response itself is damaged.
  *
- * @param limits - what may be decompressed, of one batch; and of the response, but for the batch that exceeds it.
+ * @param limits - what may be decompressed, of one batch and of the response.
  */
 export async function decodeFetchResponse(
   raw: Buffer,
   limits: { readonly maxDecompressedBytes: number },
-): Promise<FetchResponse | undefined> {
-  const decoding: Decoding = { ...limits, decompressedBytes: 0 }
-  try {
-    const reader = new ByteReader(raw)
-    const clientSideThrottleTime = reader.int32()
-    const errorCode = reader.int16()
-    const sessionId = reader.int32()
-    const responses: { topicName: string; partitions: FetchedPartition[] }[] = []
-    let isEmpty = clientSideThrottleTime === 0
-    for (let topics = reader.int32(); topics > 0; topics -= 1) {
-      const topicName = reader.text(reader.int16())
-      const partitions: FetchedPartition[] = []
-      for (let count = reader.int32(); count > 0; count -= 1) {
-        const { partition, size } = await readPartition(reader, decoding)
-        partitions.push(partition)
-        if (size > 0) isEmpty = false
-      }
-      responses.push({ topicName, partitions })
+): Promise<FetchResponse> {
+  const decoding = new Decoding(limits)
+  const reader = new ByteReader(raw)
+  const clientSideThrottleTime = reader.int32()
+  const errorCode = reader.int16()
+  const sessionId = reader.int32()
+  const responses: { topicName: string; partitions: FetchedPartition[] }[] = []
+  let isEmpty = clientSideThrottleTime === 0
+  for (let topics = reader.int32(); topics > 0; topics -= 1) {
+    const topicName = reader.text(reader.int16())
+    const partitions: FetchedPartition[] = []
+    for (let count = reader.int32(); count > 0; count -= 1) {
+      const { partition, size } = await readPartition(reader, decoding)
+      partitions.push(partition)
+      if (size > 0) isEmpty = false
     }
-    if (isEmpty) markExhausted(responses)
-    return { throttleTime: 0, clientSideThrottleTime, errorCode, sessionId, responses }
-  } catch (error) {
-    if (error instanceof Unusual || error instanceof BeyondNumbers) return undefined
-    throw error
+    responses.push({ topicName, partitions })
   }
+  if (isEmpty) markExhausted(responses)
+  return { throttleTime: 0, clientSideThrottleTime, errorCode, sessionId, responses }
 }
 
 function markExhausted(responses: FetchResponse['responses']): void {
@@ -84,7 +79,7 @@ async function readPartition(
   const lastStartOffset = String(reader.int64())
   const abortedTransactions: { producerId: string; firstOffset: string }[] = []
   for (let count = reader.int32(); count > 0; count -= 1) {
-    abortedTransactions.push({ producerId: String(reader.int64()), firstOffset: String(reader.int64()) })
+    abortedTransactions.push({ producerId: reader.int64Text(), firstOffset: String(reader.int64()) })
   }
   const preferredReadReplica = reader.int32()
   const size = reader.int32()

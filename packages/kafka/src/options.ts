@@ -31,7 +31,7 @@ export const kafkaFields = {
   ...tlsFields,
   /** How batches are compressed. What is received is decompressed whatever it is compressed by. */
   compression: option.choice(COMPRESSIONS, { default: 'none', environment: 'KAFKA_COMPRESSION' }),
-  /** Maximum size of a batch when it is decompressed, in bytes. A larger one stops its partition. */
+  /** Maximum size of a batch when it is decompressed, in bytes; each of its records counts as 128 bytes more. A larger one stops its partition. One response of a broker brings at most so much, and the batch that exceeds it. */
   maxDecompressedBytes: option.integer({ default: 64 * 1024 * 1024, min: 1024 }),
   /** Lets the broker recognise a batch that the client repeats within a producer's session (`enable.idempotence`). */
   idempotent: option.flag({ default: true }),

@@ -20,6 +20,9 @@ import { KafkaProducerDriver, type ProducerParts } from './producer.js'
 /** Partitions of the topic of replies where it is made here: callers spread over them, so that each reads its share of all replies. */
 const PARTITIONS = 8
 
+/** A partition and the instance of an inbox. Whatever it says, replies go to the topic of replies. */
+const ADDRESS = /^\d{1,5}\/[a-z0-9]{1,40}$/
+
 const HISTORY = { priorAttempts: 0, wasAtWork: false, suspect: false }
 
 type TopicSource = Pick<ReplySenderSpec, 'brokerName' | 'ttlMs' | 'provision'>
@@ -32,6 +35,8 @@ export function kafkaReplies(parts: ProducerParts): ReplyChannel {
   return {
     inbox: (spec, sink) => new KafkaInbox(parts, spec, sink),
     sender: (spec, sink) => new KafkaReplySender(parts, spec, sink),
+    refusalOf: ({ inbox, brokerName }) =>
+      ADDRESS.test(inbox) ? undefined : `replies go to partitions of the topic '${brokerName}' only`,
   }
 }
 
@@ -120,8 +125,7 @@ class KafkaReplySender implements ProducerDriver {
   }
 
   laneOf({ key = '' }: OutgoingRecord): number {
-    const partition = Number(key.slice(0, key.indexOf('/')))
-    return Number.isSafeInteger(partition) && partition >= 0 ? partition : 0
+    return Number(key.slice(0, key.indexOf('/')))
   }
 
   async publish(batch: PublishBatch): Promise<void> {

@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import { createRequire } from 'node:module'
+import * as zlib from 'node:zlib'
+import { Compressions } from '@streamswitch/core/driver'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { compress, compressionType, decompress, requireCompression } from '../src/compression.js'
@@ -104,4 +107,82 @@ it('a compression that is not known is refused, with its number', async () => {
     code: 'UNSUPPORTED',
     message: expect.stringContaining('6'),
   })
+})
+
+const NOTHING: Buffer = Buffer.alloc(0)
+
+/** A Zstandard frame of blocks that repeat one byte 128 KiB times (RFC 8878, 3.1.1.2.2). */
+function repeating(blocks: number, { descriptor = 0, window = [0x58], size = NOTHING } = {}): Buffer {
+  const all = Array.from({ length: blocks }, (_, index) => {
+    const block = Buffer.alloc(4, ' ')
+    block.writeUIntLE((131_072 << 3) | (1 << 1) | (index === blocks - 1 ? 1 : 0), 0, 3)
+    return block
+  })
+  return Buffer.concat([Buffer.from([0x28, 0xb5, 0x2f, 0xfd, descriptor, ...window]), size, ...all])
+}
+
+function size64(size: bigint): Buffer {
+  const bytes = Buffer.alloc(8)
+  bytes.writeBigUInt64LE(size)
+  return bytes
+}
+
+/** An LZ4 frame that says another size than it has, with a right checksum of its head. */
+async function lz4Claiming(size: bigint, read: (frame: Buffer) => Promise<unknown>): Promise<unknown[]> {
+  const frame = Buffer.from(await compress(compressionType('lz4'), Buffer.from('abcabc')))
+  const outcomes: unknown[] = []
+  for (let checksum = 0; checksum < 256; checksum += 1) {
+    const head = Buffer.from([...frame.subarray(0, 4), (frame[4] as number) | 8, frame[5] as number])
+    const claiming = Buffer.concat([head, size64(size), Buffer.from([checksum]), frame.subarray(7)])
+    outcomes.push(await read(claiming).catch((error: unknown) => error))
+  }
+  return outcomes
+}
+
+describe('data made to take memory', () => {
+  const declared = (size: bigint) => ({ descriptor: 0xe0, window: [], size: size64(size) })
+
+  it.each<[string, Buffer, 'zstd' | 'gzip']>([
+    ['one that repeats a byte 4 GiB times', repeating(32_768), 'zstd'],
+    ['one that says it is small', repeating(1_024, declared(5n)), 'zstd'],
+    ['one that says it is as large as no memory', repeating(4, declared(2n ** 62n)), 'zstd'],
+    ['a small one before a large one', Buffer.concat([repeating(1), repeating(1_024)]), 'zstd'],
+    [
+      'one that says what it has before a large one',
+      Buffer.concat([repeating(1, declared(131_072n)), repeating(1_024)]),
+      'zstd',
+    ],
+    ['twenty members', Buffer.concat(new Array<Buffer>(20).fill(zlib.gzipSync(Buffer.alloc(10_000_000)))), 'gzip'],
+  ])('is refused: %s', async (_title, bytes, name) => {
+    const before = process.memoryUsage().arrayBuffers
+    await expect(decompress(compressionType(name), bytes, ENOUGH)).rejects.toMatchObject({ code: 'TOO_LARGE' })
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(3 * ENOUGH)
+    // And nothing is damaged by it.
+    const packed = Buffer.from(await compress(compressionType(name), Buffer.from('next')))
+    expect((await decompress(compressionType(name), packed, ENOUGH)).toString()).toBe('next')
+  })
+
+  it('is read as what it is where it says that it is larger: lz4', async () => {
+    const outcomes = await lz4Claiming(2n ** 40n, (frame) => decompress(compressionType('lz4'), frame, ENOUGH))
+    for (const outcome of outcomes)
+      if (Buffer.isBuffer(outcome)) expect(outcome.toString()).toBe('abcabc')
+      else expect(outcome).toMatchObject({ code: 'SERIALIZATION' })
+  })
+})
+
+it('zstd is started once, also where several adapters of a process use it', async () => {
+  const load = createRequire(import.meta.url)
+  let starts = 0
+  const real = load('@bokuweb/zstd-wasm') as { init(): Promise<void> }
+  const counting = {
+    ...real,
+    init: (): Promise<void> => {
+      starts += 1
+      return real.init()
+    },
+  }
+  const adapters = ['one', 'another'].map((transport) => new Compressions({ transport, load: () => counting }))
+  for (const adapter of adapters) await adapter.compress('zstd', Buffer.from('x'))
+  // Newer versions of Node.js have it themselves.
+  expect(starts).toBe('zstdDecompress' in zlib ? 0 : 1)
 })

@@ -17,7 +17,7 @@ const NOW = 1_767_225_600_000
 
 const LIMITS = { maxDecompressedBytes: 64 * 1024 * 1024 }
 
-const decodeFetchResponse = (raw: Buffer): Promise<FetchResponse | undefined> => decode(raw, LIMITS)
+const decodeFetchResponse = (raw: Buffer): Promise<FetchResponse> => decode(raw, LIMITS)
 
 function record(fields: Partial<OutgoingRecord> = {}): NativeRecord {
   const base = { id: 'id-1', key: undefined, payload: Buffer.from('value'), headers: undefined, timestamp: NOW }
@@ -88,12 +88,12 @@ function response(parts: readonly Part[], throttleMs = 3): Buffer {
 }
 
 /** As the consumers of a user see it. */
-function plain(decoded: FetchResponse | undefined): FetchResponse | undefined {
-  const responses = decoded?.responses.map(({ topicName, partitions }) => ({
+function plain(decoded: FetchResponse): FetchResponse {
+  const responses = decoded.responses.map(({ topicName, partitions }) => ({
     topicName,
     partitions: partitions.map((one) => ({ ...one, messages: one.messages.map(plainRecord) })),
   }))
-  return decoded === undefined || responses === undefined ? undefined : { ...decoded, responses }
+  return { ...decoded, responses }
 }
 
 describe('a Fetch response', () => {
@@ -138,20 +138,17 @@ describe('a Fetch response', () => {
       const found = responses[0]?.partitions[0]?.messages[0]?.headers ?? {}
       return names.map((name) => Object.getOwnPropertyDescriptor(found, name)?.value)
     }
-    expect(read((await decodeFetchResponse(raw)) as FetchResponse)).toEqual(names.map(() => Buffer.from('x')))
+    expect(read(await decodeFetchResponse(raw))).toEqual(names.map(() => Buffer.from('x')))
     expect(read(await kafkajsDecoder.decode(raw))).not.toEqual(names.map(() => Buffer.from('x')))
   })
 
-  it('with numbers beyond 2^53 is left to kafkajs', async () => {
+  it('may have times that no number holds exactly, which arrive rounded', async () => {
     const far = batch(0, [record()])
-    far.writeBigInt64BE(2n ** 60n, 0)
-    expect(await decodeFetchResponse(response([{ set: far }]))).toBeUndefined()
-  })
-
-  it('of an older message format is left to kafkajs', async () => {
-    const old = batch(0, [record()])
-    old.writeInt8(1, 16)
-    expect(await decodeFetchResponse(response([{ set: old }]))).toBeUndefined()
+    far.writeBigInt64BE(-(2n ** 60n), 27)
+    far.writeBigInt64BE(2n ** 63n - 1n, 43)
+    const [message] = (await decodeFetchResponse(response([{ set: far }]))).responses[0]?.partitions[0]?.messages ?? []
+    expect(message?.timestamp).toBe(String(-(2 ** 60)))
+    expect(message?.batchContext.producerId).toBe(String(2n ** 63n - 1n))
   })
 
   it('holds more records than a call takes arguments, which kafkajs does not', async () => {
@@ -159,7 +156,7 @@ describe('a Fetch response', () => {
     const raw = response([{ set: batch(0, small) }])
     await expect(kafkajsDecoder.decode(raw)).rejects.toThrow(RangeError)
     const decoded = await decodeFetchResponse(raw)
-    expect(decoded?.responses[0]?.partitions[0]?.messages).toHaveLength(200_000)
+    expect(decoded.responses[0]?.partitions[0]?.messages).toHaveLength(200_000)
   })
 })
 
@@ -173,7 +170,7 @@ describe('a fetched partition', () => {
   /** The partition as kafkajs makes it of a response, asked for from an offset on. */
   async function fetched(from: number, part: Part): Promise<FetchedMessages> {
     const decoded = await decodeFetchResponse(response([part], 0))
-    return new Batch('orders', String(from), decoded?.responses[0]?.partitions[0] as FetchedPartition)
+    return new Batch('orders', String(from), decoded.responses[0]?.partitions[0] as FetchedPartition)
   }
 
   /** A batch that was written with more records than compaction has left in it. */
@@ -201,7 +198,7 @@ describe('a fetched partition', () => {
     const alone = await fetched(10, { set: Buffer.alloc(0) })
     expect([fetchedBelow(alone), nothingBelow(alone)]).toEqual([10, 4_999_999_999])
     const beside = await decodeFetchResponse(response([{ set: Buffer.alloc(0) }, { set: batch(0, [record()]) }], 0))
-    const [empty] = beside?.responses[0]?.partitions ?? []
+    const [empty] = beside.responses[0]?.partitions ?? []
     expect(nothingBelow(new Batch('orders', '10', empty as FetchedPartition))).toBe(0)
   })
 
@@ -226,7 +223,7 @@ describe('a batch that can not be read', () => {
 
   async function partitionsOf(parts: readonly Part[], maxDecompressedBytes = LIMITS.maxDecompressedBytes) {
     const decoded = await decode(response(parts), { maxDecompressedBytes })
-    return (decoded?.responses[0]?.partitions ?? []).map(({ messages, errorCode }) => {
+    return (decoded.responses[0]?.partitions ?? []).map(({ messages, errorCode }) => {
       const extent = extentOf(messages)
       const { code } = extent?.unreadable?.error ?? {}
       return {
@@ -266,12 +263,42 @@ describe('a batch that can not be read', () => {
     // Behind throttling, errors, session, counts and the name of the topic, and the partition's number.
     raw.writeInt16BE(2, 4 + 2 + 4 + 4 + 2 + 'orders'.length + 4 + 4)
     const decoded = await decode(raw, LIMITS)
-    const [first, second] = decoded?.responses[0]?.partitions ?? []
+    const [first, second] = decoded.responses[0]?.partitions ?? []
     expect([first?.errorCode, second?.messages.length]).toEqual([0, 1])
     expect(extentOf(first?.messages ?? [])?.unreadable).toMatchObject({
       range: undefined,
       error: { code: 'UNAVAILABLE', message: expect.stringContaining('CORRUPT_MESSAGE') },
     })
+  })
+
+  it('begins at an offset beyond 2^53, or is shorter than its head', async () => {
+    const far = batch(0, three)
+    far.writeBigInt64BE(2n ** 60n, 0)
+    const short = batch(0, three)
+    short.writeInt32BE(4, 8)
+    expect(await partitionsOf([{ set: far }, { set: short }, { set: gzip(7, [record()]) }])).toMatchObject([
+      { offsets: [], range: undefined, code: 'SERIALIZATION' },
+      { offsets: [], range: undefined, code: 'SERIALIZATION' },
+      { offsets: ['7'], code: undefined },
+    ])
+  })
+
+  it('has so many records that they take more memory than its bytes', async () => {
+    const small = Array.from({ length: 1_000 }, () => record({ id: 'i', payload: undefined }))
+    const parts = [{ set: gzip(0, small) }, { set: gzip(7, [record()]) }]
+    expect(await partitionsOf(parts, 100_000)).toMatchObject([
+      { offsets: [], range: { first: 0, last: 999 }, code: 'TOO_LARGE' },
+      { offsets: ['7'], code: undefined },
+    ])
+    expect((await partitionsOf(parts, 1_000_000))[0]?.offsets).toHaveLength(1_000)
+  })
+
+  it('is none where the response has as many records as are taken at a time', async () => {
+    const small = Array.from({ length: 100_000 }, () => record({ id: 'i', payload: undefined }))
+    const sets = [0, 100_000, 200_000, 300_000].map((offset) => batch(offset, small))
+    expect(await partitionsOf([{ set: Buffer.concat(sets) }])).toMatchObject([
+      { offsets: expect.objectContaining({ length: 300_000 }) as unknown, next: 300_000, code: undefined },
+    ])
   })
 
   it('is none where the response has used up what may be decompressed: the rest comes with the next one', async () => {

@@ -1,11 +1,12 @@
-import type {
-  ProducerDriver,
-  ProducerReady,
-  PublishBatch,
-  ReplyChannel,
-  ReplyInboxDriver,
-  ReplyInboxSink,
-  ReplyInboxSpec,
+import {
+  isInboxBelow,
+  type ProducerDriver,
+  type ProducerReady,
+  type PublishBatch,
+  type ReplyChannel,
+  type ReplyInboxDriver,
+  type ReplyInboxSink,
+  type ReplyInboxSpec,
 } from '@streamswitch/core/driver'
 import type { MemoryBroker } from './connection.js'
 import { inboxGone } from './errors.js'
@@ -15,6 +16,8 @@ export function memoryReplies(broker: MemoryBroker, maxPayloadBytes: number): Re
   return {
     inbox: (spec, sink) => new MemoryInbox(broker, spec, sink),
     sender: () => new MemoryReplySender(broker, maxPayloadBytes),
+    refusalOf: ({ inbox, brokerName }) =>
+      isInboxBelow(`${brokerName}.`, inbox) ? undefined : `replies go to inboxes '${brokerName}.…' only`,
   }
 }
 

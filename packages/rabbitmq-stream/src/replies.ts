@@ -1,12 +1,13 @@
-import type {
-  ProducerDriver,
-  ProducerSink,
-  ReplyChannel,
-  ReplyInboxDriver,
-  ReplyInboxSink,
-  ReplyInboxSpec,
-  ReplySenderSpec,
-  TopicSpec,
+import {
+  isInboxBelow,
+  type ProducerDriver,
+  type ProducerSink,
+  type ReplyChannel,
+  type ReplyInboxDriver,
+  type ReplyInboxSink,
+  type ReplyInboxSpec,
+  type ReplySenderSpec,
+  type TopicSpec,
 } from '@streamswitch/core/driver'
 import { Chunk } from './chunk.js'
 import { ServerError } from './client-patches/server-error.js'
@@ -32,6 +33,9 @@ export function streamReplies(source: ConnectionSource): ReplyChannel {
   return {
     inbox: (spec, sink) => new StreamInbox(source, spec, sink),
     sender: (spec, sink) => replySender(source, spec, sink),
+    // It is a key in the stream of replies, whatever it says.
+    refusalOf: ({ inbox, brokerName }) =>
+      isInboxBelow('', inbox) ? undefined : `replies go to instances in the stream '${brokerName}' only`,
   }
 }
 

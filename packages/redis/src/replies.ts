@@ -1,5 +1,6 @@
 import {
   type IncomingReply,
+  isInboxBelow,
   type OutgoingRecord,
   type ProducerDriver,
   type ProducerReady,
@@ -9,7 +10,6 @@ import {
   type ReplyInboxDriver,
   type ReplyInboxSink,
   type ReplyInboxSpec,
-  type ReplySenderSpec,
   StreamError,
 } from '@streamswitch/core/driver'
 import type { Argument, Connection, Connector } from './connection.js'
@@ -29,7 +29,9 @@ const KEPT = 100_000
 export function redisReplies(connector: Connector): ReplyChannel {
   return {
     inbox: (spec, sink) => new RedisInbox(connector, spec, sink),
-    sender: (spec, sink) => new RedisReplySender(connector, spec, sink),
+    sender: (_spec, sink) => new RedisReplySender(connector, sink),
+    refusalOf: ({ inbox, brokerName }) =>
+      isInboxBelow(`${brokerName}:`, inbox) ? undefined : `replies go to keys '${brokerName}:…' only`,
   }
 }
 
@@ -120,13 +122,11 @@ class RedisReplySender implements ProducerDriver {
   /** Commands of one connection are carried out in order; what fails is the connection, or the inbox for good. */
   readonly maxInFlightBatches = 4
   readonly #connector: Connector
-  readonly #spec: ReplySenderSpec
   readonly #sink: ProducerSink
   #connection: Connection | undefined
 
-  constructor(connector: Connector, spec: ReplySenderSpec, sink: ProducerSink) {
+  constructor(connector: Connector, sink: ProducerSink) {
     this.#connector = connector
-    this.#spec = spec
     this.#sink = sink
   }
 
@@ -155,8 +155,6 @@ class RedisReplySender implements ProducerDriver {
 
   async #append(connection: Connection, batch: PublishBatch, index: number, record: OutgoingRecord): Promise<void> {
     const key = record.key as string
-    // Only below the prefix that inboxes have: a request may name any key it likes.
-    if (!key.startsWith(`${this.#spec.brokerName}:`)) return batch.fail(index, gone())
     const fields: Argument[] = []
     appendRecord(fields, { ...record, key: undefined, headers: record.headers ?? {} })
     try {

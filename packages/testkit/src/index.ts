@@ -1,4 +1,5 @@
 export { type ArrivalAttackSettings, arrivalAttacks } from './attacks/arrival-attacks.js'
+export { type AttackedNames, type ReplyAttackSettings, replyAttacks } from './attacks/reply-attacks.js'
 export { conformance } from './conformance/conformance.js'
 export type {
   ConformanceSettings,

@@ -185,6 +185,7 @@ function sharedBy(process: SimulatedProcess, sources: Sources, broker: ScriptedB
     logger,
     clientId: process.name,
     prefix: '',
+    nativeNames: new Set(),
     publishing: new sources.SharedConnection(connect),
     ...common,
     unprefixed: common,

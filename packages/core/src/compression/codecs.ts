@@ -182,10 +182,16 @@ interface ZstdPackage {
   decompress(bytes: Uint8Array, options: { readonly defaultHeapSize: number }): Uint8Array
 }
 
+/**
+ * A second `init()` puts another memory under the calls that follow, before it has taken the place of the first one: they fail with 'offset is out of
+ * bounds'. Several adapters of a process share the package.
+ */
+const zstdReady = new WeakMap<ZstdPackage, Promise<void>>()
+
 function zstd(packageOfZstd: ZstdPackage): Codec {
-  let ready: Promise<void> | undefined
   const loaded = (): Promise<void> => {
-    ready ??= packageOfZstd.init()
+    const ready = zstdReady.get(packageOfZstd) ?? packageOfZstd.init()
+    zstdReady.set(packageOfZstd, ready)
     return ready
   }
   return {

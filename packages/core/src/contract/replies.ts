@@ -29,8 +29,11 @@ export interface ReplyInboxSpec {
 
 /** Core's side of a reply inbox. Cheap, never throws; ignored after `close`. */
 export interface ReplyInboxSink {
-  /** A reply has come. Replies of one request come in the order of sending; what comes twice is recognised by core. */
-  reply(reply: IncomingReply): void
+  /**
+   * A reply has come. Replies of one request come in the order of sending; what comes twice is recognised by core. Returns whether anything more of the same
+   * request's reply is wanted: a driver that receives it apart from others may stop otherwise.
+   */
+  reply(reply: IncomingReply): boolean
   /** The connection is gone for good. As in {@link ProducerSink.lost}. */
   lost(error: unknown): void
 }
@@ -59,6 +62,16 @@ export interface ReplySenderSpec {
   readonly provision: Provision
 }
 
+/** Where a message asks for its reply. */
+export interface ReplyTarget {
+  /** An address as {@link ReplyInboxDriver.open} returns it, or in another system's words. */
+  readonly inbox: string
+  /** Whether it is another system's: only where the channel takes those. */
+  readonly isForeign: boolean
+  /** As in {@link ReplyInboxSpec}. */
+  readonly brokerName: string
+}
+
 /**
  * How replies travel on a transport. An adapter that leaves it out gets request and reply all the same, by ordinary topics: one per
  * caller, which stays behind when the caller is killed. One that has it keeps what it makes from outliving its process by much
@@ -73,6 +86,12 @@ export interface ReplyChannel {
    * more fails with NOT_FOUND where the transport can tell; the record may else be dropped.
    */
   sender(spec: ReplySenderSpec, sink: ProducerSink): ProducerDriver
+  /**
+   * Says why nothing is sent to an address, for errors and logs; `undefined`: the address may be used. Whoever can write to a topic chooses the addresses in
+   * its messages, and the sender may write where they can't. So only what {@link isInboxBelow} finds below this channel's own names may be used, and of other systems'
+   * addresses what the user has allowed. Never throws.
+   */
+  refusalOf(target: ReplyTarget): string | undefined
   /**
    * Whether this transport can answer at an address that came with a foreign request, one that isn't Streamswitch's. Left out: no.
    */

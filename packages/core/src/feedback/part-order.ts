@@ -11,6 +11,12 @@ export interface PartTaker {
   end(error: StreamError | undefined): void
 }
 
+/** How far a part may be ahead of the next one. Transports keep the order of a reply's records, so that a longer gap is not going to be filled. */
+const MAX_AHEAD = 1_000
+
+/** What a part counts for besides its payload: an empty one takes memory as well. */
+export const PART_BYTES = 256
+
 /** Runs that were given up; more than this many starts of one handler no request outlives. */
 const MAX_ABANDONED = 1_000
 
@@ -25,9 +31,21 @@ export class PartOrder {
   #from: string | undefined
   #run: string | undefined
   #next = 1
+  #aheadBytes = 0
 
   constructor(taker: PartTaker) {
     this.#taker = taker
+  }
+
+  /** Bytes of parts that wait for others before them. */
+  get aheadBytes(): number {
+    return this.#aheadBytes
+  }
+
+  /** Forgets what waits for others. Nothing more is added. */
+  clear(): void {
+    this.#early.clear()
+    this.#aheadBytes = 0
   }
 
   add(part: ReplyPart): void {
@@ -36,10 +54,13 @@ export class PartOrder {
     if (part.from !== this.#from || this.#abandoned.has(part.run)) return
     if (this.#run !== undefined && part.run !== this.#run && !this.#startAnew()) return
     this.#run = part.run
-    if (part.number < this.#next) return
+    if (part.number < this.#next || this.#early.has(part.number)) return
+    if (part.number - this.#next >= MAX_AHEAD) return this.#taker.end(tooFarAhead(part.number, this.#next))
     this.#early.set(part.number, part)
+    this.#aheadBytes += sizeOf(part)
     for (let next = this.#early.get(this.#next); next !== undefined; next = this.#early.get(this.#next)) {
       this.#early.delete(this.#next)
+      this.#aheadBytes -= sizeOf(next)
       this.#next += 1
       if (next.payload !== undefined) this.#taker.part(next.payload)
       if (next.end) return this.#taker.end(next.error)
@@ -59,8 +80,19 @@ export class PartOrder {
     }
     if (this.#abandoned.size < MAX_ABANDONED) this.#abandoned.add(this.#run as string)
     this.#taker.discard()
-    this.#early.clear()
+    this.clear()
     this.#next = 1
     return true
   }
+}
+
+function sizeOf({ payload }: ReplyPart): number {
+  return (payload?.length ?? 0) + PART_BYTES
+}
+
+function tooFarAhead(number: number, missing: number): StreamError {
+  return new StreamError(
+    `part ${number} of the reply has come while part ${missing} is missing: at most ${MAX_AHEAD} parts are kept for one that comes late`,
+    { code: 'RESOURCE_EXHAUSTED', retryable: false, operation: 'request' },
+  )
 }

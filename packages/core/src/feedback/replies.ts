@@ -4,16 +4,18 @@ import type { HandlerStage } from '../consumer/handler-chain.js'
 import { describe, StreamError } from '../errors.js'
 import type { Handler } from '../message.js'
 import { printable } from '../printable.js'
+import { Repetition } from '../repetition.js'
 import type { Transport } from '../transport/transport.js'
 import { isResultStream, takeResults } from './handler-results.js'
 import { parseReplyAddress, type ReplyAddress } from './reply-address.js'
-import { Responder, Unanswerable } from './responder.js'
+import { type Refusal, Responder, Unanswerable } from './responder.js'
 
 /** Answers the requests that one loop handles. */
 export class Replies {
   readonly #transport: Transport
   readonly #group: string
   readonly #codec: Codec
+  readonly #refusals = new Repetition()
 
   constructor(transport: Transport, group: string, codec: CodecName | AnyCodec) {
     this.#transport = transport
@@ -72,7 +74,13 @@ export class Replies {
         : feedback.replySender(this.#transport)
     // Only addresses of ours are requests, unless the transport knows how others are meant.
     if (sender === undefined || (address.transport === undefined && !sender.takesForeignAddresses))
-      return this.#unanswerable(delivery, address, feedback)
+      return this.#unanswerable(delivery, address, {
+        code: 'UNSUPPORTED',
+        reason: `is none of Streamswitch's, and ${feedback.name} replies go to no others`,
+      })
+    const refusal = sender.refusalOf(address)
+    if (refusal !== undefined)
+      return this.#unanswerable(delivery, address, { code: 'PERMISSION_DENIED', reason: `is refused: ${refusal}` })
     return new Responder({
       address,
       sender,
@@ -83,10 +91,13 @@ export class Replies {
     })
   }
 
-  #unanswerable(delivery: Delivery, { inbox }: ReplyAddress, feedback: Transport): Unanswerable {
-    const reason = `message ${delivery.id} can't be answered: its reply address '${printable(inbox)}' is none of Streamswitch's, and ${feedback.name} replies go to no others`
-    this.#transport.logger.debug(`group ${this.#group}: ${reason}; it is handled as a message that asks for no reply`)
-    return new Unanswerable(delivery.topic, reason)
+  #unanswerable(delivery: Delivery, { inbox }: ReplyAddress, { code, reason }: Refusal): Unanswerable {
+    const text = `message ${delivery.id} can't be answered: its reply address '${printable(inbox)}' ${reason}`
+    const line = `group ${this.#group}: ${text}; it is handled as a message that asks for no reply`
+    // Whoever writes to the topic decides how many of these there are.
+    if (code === 'PERMISSION_DENIED' && this.#refusals.isDue()) this.#transport.logger.warn(line)
+    else this.#transport.logger.debug(line)
+    return new Unanswerable(delivery.topic, { code, reason: text })
   }
 
   #tell(delivery: Delivery, error: unknown): void {

@@ -30,6 +30,14 @@ export function parseReplyAddress(text: string): ReplyAddress {
   )
 }
 
+/** What core names the inbox of a process by, as far as drivers may rely on it. */
+const INSTANCE = /^[a-z0-9]{1,40}$/
+
+/** Whether an address is a namespace followed by the `instance` of an inbox, and nothing else. */
+export function isInboxBelow(namespace: string, inbox: string): boolean {
+  return inbox.startsWith(namespace) && INSTANCE.test(inbox.slice(namespace.length))
+}
+
 /** Request id of a `replyTo`, for transports that have a place of their own for it; `undefined` for a foreign one. */
 export function requestIdOf(replyTo: string): { readonly inbox: string; readonly requestId: string } | undefined {
   const match = /^streamswitch:\d+:[^:]+:([^#]*)#(.*)$/.exec(replyTo)

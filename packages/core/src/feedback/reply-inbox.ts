@@ -6,6 +6,7 @@ import { Session } from '../session.js'
 import type { Transport } from '../transport/transport.js'
 import { formatReplyAddress } from './reply-address.js'
 import { answeredRequest, type ReplyPart, readPart } from './reply-part.js'
+import { newRequestId } from './request-ids.js'
 import { REPLIES } from './topic-replies.js'
 
 const CONNECT_TIMEOUT_MS = 10_000
@@ -27,7 +28,6 @@ export class ReplyInbox {
   readonly #spec: ReplyInboxSpec
   readonly #session: Session<ReplyInboxDriver & { close(): Promise<void> }, string>
   readonly #waiting = new Map<string, Waiting>()
-  #count = 0
   #address: string | undefined
   #closed = false
 
@@ -76,8 +76,7 @@ export class ReplyInbox {
 
   /** Waits for the reply to a new request. Returns the request's id. */
   expect(waiting: Waiting): string {
-    this.#count += 1
-    const id = this.#count.toString(36)
+    const id = newRequestId()
     this.#waiting.set(id, waiting)
     if (this.#closed) queueMicrotask(() => waiting.end(this.#closedError()))
     return id
@@ -101,7 +100,7 @@ export class ReplyInbox {
 
   #create(lost: (error: unknown) => void): ReplyInboxDriver & { close(): Promise<void> } {
     let open = true
-    const sink = { reply: (reply: IncomingReply) => (open ? this.#take(reply) : undefined), lost }
+    const sink = { reply: (reply: IncomingReply) => open && this.#take(reply), lost }
     const driver = this.#channel.inbox(this.#spec, sink)
     return {
       open: (signal) => driver.open(signal),
@@ -113,16 +112,19 @@ export class ReplyInbox {
     }
   }
 
-  #take(reply: IncomingReply): void {
+  #take(reply: IncomingReply): boolean {
     const request = answeredRequest(reply)
-    if (request === undefined || !request.startsWith(this.#spec.instance)) return
-    const waiting = this.#waiting.get(request.slice(this.#spec.instance.length + 1))
-    if (waiting === undefined || Date.now() - reply.timestamp > this.#spec.ttlMs) return
+    const own = `${this.#spec.instance}.`
+    if (request === undefined || !request.startsWith(own)) return false
+    const id = request.slice(own.length)
+    const waiting = this.#waiting.get(id)
+    if (waiting === undefined || Date.now() - reply.timestamp > this.#spec.ttlMs) return false
     try {
       waiting.take(readPart(reply))
     } catch (error) {
       waiting.end(toStreamError(error, { code: 'UNKNOWN', transport: this.#transport.name, operation: 'request' }))
     }
+    return this.#waiting.has(id)
   }
 
   #closedError(): StreamError {

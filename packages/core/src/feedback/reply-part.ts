@@ -5,6 +5,8 @@ import { REPLY_HEADERS } from '../wire/reserved-headers.js'
 
 const VERSION = '1'
 const MAX_ERROR_CHARACTERS = 1_000
+/** Longest name of a group or handler start that is taken, in characters. */
+const MAX_NAME_CHARACTERS = 256
 
 /** One record of a reply: a part, an end, or both. */
 export interface ReplyPart {
@@ -55,8 +57,8 @@ export function readPart(reply: IncomingReply): ReplyPart {
     })
   const number = Number(headers[REPLY_HEADERS.part])
   return {
-    from: headers[REPLY_HEADERS.from] ?? '',
-    run: headers[REPLY_HEADERS.run] ?? '',
+    from: nameIn(headers, REPLY_HEADERS.from),
+    run: nameIn(headers, REPLY_HEADERS.run),
     number: Number.isSafeInteger(number) ? number : 0,
     payload: part,
     end: headers[REPLY_HEADERS.end] === '1',
@@ -64,12 +66,23 @@ export function readPart(reply: IncomingReply): ReplyPart {
   }
 }
 
+/** Throws SERIALIZATION for one that no responder of ours has: names are kept. */
+function nameIn(headers: Headers, header: string): string {
+  const name = headers[header] ?? ''
+  if (name.length <= MAX_NAME_CHARACTERS) return name
+  throw new StreamError(`the reply's header '${header}' has more than ${MAX_NAME_CHARACTERS} characters`, {
+    code: 'SERIALIZATION',
+    retryable: false,
+    operation: 'request',
+  })
+}
+
 function readError(headers: Headers): StreamError | undefined {
   const message = headers[REPLY_HEADERS.error]
   if (message === undefined) return undefined
   const code = headers[REPLY_HEADERS.errorCode] as ErrorCode | undefined
   // The handler has had its attempts: asking again is the caller's own decision.
-  return new StreamError(message, {
+  return new StreamError(message.slice(0, MAX_ERROR_CHARACTERS), {
     code: code !== undefined && ERROR_CODES.includes(code) ? code : 'UNKNOWN',
     retryable: false,
     operation: 'request',

@@ -8,6 +8,7 @@ import { producerFields } from '../producer/producer-options.js'
 import { recordSize } from '../producer/send-options.js'
 import { SendPipeline } from '../producer/send-pipeline.js'
 import type { Transport } from '../transport/transport.js'
+import type { ReplyAddress } from './reply-address.js'
 import { REPLIES } from './topic-replies.js'
 
 const OWNER: RecordOwner = {
@@ -28,14 +29,18 @@ export class ReplySender {
   /** Whether it can answer foreign requests, which name an inbox in the transport's own words. */
   readonly takesForeignAddresses: boolean
   readonly #transport: Transport
+  readonly #channel: ReplyChannel
+  readonly #brokerName: string
   readonly #pipeline: SendPipeline
   readonly #idPrefix = randomBytes(9).toString('base64url')
   #count = 0
 
   constructor(transport: Transport, channel: ReplyChannel, settings: { readonly ttlMs: number }) {
     this.#transport = transport
+    this.#channel = channel
     this.takesForeignAddresses = channel.takesForeignAddresses === true
     const spec = transport.topicSpec(REPLIES)
+    this.#brokerName = spec.brokerTopic
     this.#pipeline = new SendPipeline({
       transport,
       spec,
@@ -44,6 +49,11 @@ export class ReplySender {
       create: (sink) =>
         channel.sender({ brokerName: spec.brokerTopic, ttlMs: settings.ttlMs, provision: spec.provision }, sink),
     })
+  }
+
+  /** Why nothing is sent to an address; `undefined`: it may be used. */
+  refusalOf({ inbox, transport }: ReplyAddress): string | undefined {
+    return this.#channel.refusalOf({ inbox, isForeign: transport === undefined, brokerName: this.#brokerName })
   }
 
   /** Resolves when the transport has taken the record. Rejects as `send` does, with NOT_FOUND where it is known that nobody reads there any more. */

@@ -3,13 +3,13 @@ import { Deque } from '../deque.js'
 import { type ErrorCode, isStreamError, StreamError } from '../errors.js'
 import { type Schema, validate } from '../schema.js'
 import { abortError } from '../session.js'
-import { PartOrder, type PartTaker } from './part-order.js'
+import { PART_BYTES, PartOrder, type PartTaker } from './part-order.js'
 import type { ReplyPart } from './reply-part.js'
 
 /** How much later than the sending of its request a reply times out, in milliseconds: an error of that says what went wrong last. */
 const AFTER_SENDING_MS = 25
 
-/** Most bytes of a reply that wait to be read. */
+/** Most bytes of a reply that wait to be read, or for parts before them. */
 const MAX_WAITING_BYTES = 64 * 1024 * 1024
 
 export interface ReplySettings {
@@ -33,7 +33,7 @@ interface Reader {
  * Reading it rejects with TIMEOUT when the request's time is over, with the handler's own code and message when the handler has
  * failed, with ABORTED when the handler was killed and started again after parts had been read, by `signal`, or after `close`; with
  * CLOSED when the producer or its transport is closed; with SERIALIZATION for a part that can't be decoded, RESOURCE_EXHAUSTED when
- * more than 64 MiB wait to be read, and with whatever the sending of the request came to. Once it has rejected it always does.
+ * more than 64 MiB wait to be read (256 bytes more count for each part) or a part is 1,000 ahead of a missing one, and with whatever the sending of the request came to. Once it has rejected it always does.
  */
 export class Reply<Part = unknown> implements AsyncIterable<Part>, AsyncDisposable, PartTaker {
   readonly #settings: ReplySettings
@@ -67,7 +67,7 @@ export class Reply<Part = unknown> implements AsyncIterable<Part>, AsyncDisposab
       await new Promise<void>((resolve) => this.#readers.push({ resolve }))
     }
     const bytes = this.#parts.shift() as Buffer
-    this.#bytes -= bytes.length
+    this.#bytes -= bytes.length + PART_BYTES
     this.taken += 1
     try {
       return (await this.#decode(bytes)) as Part
@@ -105,17 +105,16 @@ export class Reply<Part = unknown> implements AsyncIterable<Part>, AsyncDisposab
 
   /** @internal */
   take(part: ReplyPart): void {
-    if (!this.#ended) this.#order.add(part)
+    if (this.#ended) return
+    this.#order.add(part)
+    if (this.#bytes + this.#order.aheadBytes > MAX_WAITING_BYTES)
+      this.end(this.#failure('RESOURCE_EXHAUSTED', `more than ${MAX_WAITING_BYTES} bytes of the reply wait to be read`))
   }
 
   /** @internal */
   part(payload: Buffer): void {
     this.#parts.push(payload)
-    this.#bytes += payload.length
-    if (this.#bytes > MAX_WAITING_BYTES)
-      return this.end(
-        this.#failure('RESOURCE_EXHAUSTED', `more than ${MAX_WAITING_BYTES} bytes of the reply wait to be read`),
-      )
+    this.#bytes += payload.length + PART_BYTES
     this.#readers.shift()?.resolve()
   }
 
@@ -130,6 +129,7 @@ export class Reply<Part = unknown> implements AsyncIterable<Part>, AsyncDisposab
     if (this.#ended) return
     this.#ended = true
     this.#error = error
+    this.#order.clear()
     clearTimeout(this.#timer)
     if (this.#abort !== undefined) this.#settings.signal?.removeEventListener('abort', this.#abort)
     for (let reader = this.#readers.shift(); reader !== undefined; reader = this.#readers.shift()) reader.resolve()

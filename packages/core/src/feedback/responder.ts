@@ -23,24 +23,27 @@ export interface Answering {
   fail(error: unknown): Promise<void>
 }
 
-/**
- * For a message whose reply address this process can't answer at: another system's, in words of its own. It is handled like any other message, and
- * what is given to `respond()` is refused with UNSUPPORTED.
- */
+/** Why a message can't be answered. */
+export interface Refusal {
+  /** UNSUPPORTED for an address of another system that the transport doesn't know, PERMISSION_DENIED for one that replies must not be sent to. */
+  readonly code: 'UNSUPPORTED' | 'PERMISSION_DENIED'
+  readonly reason: string
+}
+
+/** For a message whose reply address nothing is sent to. It is handled like any other message, and what is given to `respond()` is refused. */
 export class Unanswerable implements Answering {
   readonly started = false
   readonly #topic: string
-  readonly #reason: string
+  readonly #refusal: Refusal
 
-  /** @param reason - why, for the error. */
-  constructor(topic: string, reason: string) {
+  constructor(topic: string, refusal: Refusal) {
     this.#topic = topic
-    this.#reason = reason
+    this.#refusal = refusal
   }
 
   respond(_value: unknown): Promise<void> {
-    const code = 'UNSUPPORTED'
-    return Promise.reject(new StreamError(this.#reason, { code, topic: this.#topic, operation: 'respond' }))
+    const { code, reason } = this.#refusal
+    return Promise.reject(new StreamError(reason, { code, retryable: false, topic: this.#topic, operation: 'respond' }))
   }
 
   async fail(_error: unknown): Promise<void> {}

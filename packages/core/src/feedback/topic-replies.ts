@@ -13,6 +13,7 @@ import type {
 import { describe } from '../errors.js'
 import { readOptions } from '../options/resolve.js'
 import type { Transport } from '../transport/transport.js'
+import { isInboxBelow } from './reply-address.js'
 
 /** What inboxes are called; below a transport's prefix. */
 export const REPLIES = 'streamswitch-replies'
@@ -36,6 +37,8 @@ function topicReplies(transport: Transport): ReplyChannel {
   const channel: ReplyChannel = {
     inbox: (spec, sink) => new TopicInbox(transport, spec, sink),
     sender: (spec, sink) => new TopicSender(transport, spec, sink),
+    refusalOf: ({ inbox }) =>
+      isInboxBelow(`${REPLIES}.`, inbox) ? undefined : `replies on ${transport.name} go to topics '${REPLIES}.…' only`,
   }
   byTransport.set(transport, channel)
   return channel

@@ -172,7 +172,12 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   #startReply(type: string): void {
     this.#kind = type.startsWith(REPLY_TYPE) ? 'parts' : 'bytes'
-    if (this.#kind === 'parts') this.#parts = new PartReader(type, (part) => this.#events.part?.(part))
+    if (this.#kind === 'parts') this.#parts = this.#partReader(type)
+  }
+
+  #partReader(type: string): PartReader {
+    const { maxReplyBytes } = this.#events
+    return new PartReader(type, { maxPartBytes: maxReplyBytes, take: (part) => this.#events.part?.(part) })
   }
 
   #readParts(reader: PartReader, controller: Dispatcher.DispatchController, chunk: Buffer): void {

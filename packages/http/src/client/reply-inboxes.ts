@@ -10,6 +10,9 @@ import {
 } from '@streamswitch/core/driver'
 import { endHeaders } from '../wire/reply-parts.js'
 
+/** What a part counts for besides its payload. */
+const PART_BYTES = 256
+
 /** One set per process, also where several copies of this package are loaded. */
 const INBOXES = Symbol.for('streamswitch.http.inboxes')
 
@@ -25,6 +28,7 @@ export class IncomingParts {
   readonly #requestId: string
   readonly #sink: ReplyInboxSink | undefined
   #last: Headers | undefined
+  #unwantedBytes = 0
 
   constructor(requestId: string, sink: ReplyInboxSink | undefined) {
     this.#requestId = requestId
@@ -34,6 +38,11 @@ export class IncomingParts {
   /** Whether anything has come. */
   get started(): boolean {
     return this.#last !== undefined
+  }
+
+  /** How much has come that nobody waits for any more. */
+  get unwantedBytes(): number {
+    return this.#unwantedBytes
   }
 
   part({ headers, payload }: Omit<IncomingReply, 'timestamp'>): void {
@@ -64,7 +73,8 @@ export class IncomingParts {
   }
 
   #take(headers: Headers, payload: Buffer | undefined): void {
-    this.#sink?.reply({ requestId: this.#requestId, headers, payload, timestamp: Date.now() })
+    const reply = { requestId: this.#requestId, headers, payload, timestamp: Date.now() }
+    if (this.#sink?.reply(reply) !== true) this.#unwantedBytes += (payload?.length ?? 0) + PART_BYTES
   }
 }
 

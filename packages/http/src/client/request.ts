@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { StreamError } from '@streamswitch/core/driver'
+import { type IncomingReply, StreamError } from '@streamswitch/core/driver'
 import { Exchange, type ExchangeEvents } from './exchange.js'
 import type { ReceiverName } from './receiver-name.js'
 import {
@@ -77,10 +77,17 @@ export class OpenRequest implements ExchangeEvents {
     this.#open = parcels.length
     this.#reply = this.#batch ? undefined : partsOf((parcels[0] as Parcel).record)
     const reply = this.#reply
-    this.part = reply === undefined ? undefined : (part) => reply.part(part)
+    this.part = reply === undefined ? undefined : (part) => this.#takePart(reply, part)
     this.exchange = new Exchange(this)
     this.#settled = new Array<boolean>(parcels.length).fill(false)
     this.refusals = new Array<Refusal | undefined>(parcels.length).fill(undefined)
+  }
+
+  /** What a caller has let go of is read to its end, so that the connection can be used again, unless that is far. */
+  #takePart(reply: IncomingParts, part: Omit<IncomingReply, 'timestamp'>): void {
+    reply.part(part)
+    if (reply.unwantedBytes > this.#host.maxReplyBytes)
+      this.exchange.abort(new Error('nobody waits for the rest of the reply'))
   }
 
   line(line: unknown): void {

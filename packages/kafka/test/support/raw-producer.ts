@@ -12,13 +12,25 @@ export interface RawRecord {
   readonly timestamp: number
 }
 
+/** How a batch is compressed. */
+export interface RawCompression {
+  /** Its number in the protocol. */
+  readonly type: number
+  readonly compress: (records: Buffer) => Buffer
+}
+
 /** A Produce request of version 3 by hand (Kafka protocol guide, "Record Batch"), on a connection of its own, to the one node of the test broker. */
-export async function produceRaw(topic: string, partition: number, records: readonly RawRecord[]): Promise<void> {
+export async function produceRaw(
+  topic: string,
+  partition: number,
+  records: readonly RawRecord[],
+  compression: RawCompression = { type: 0, compress: (bytes) => bytes },
+): Promise<void> {
   const [host, port] = brokerAddress.split(':')
   const socket = connect(Number(port), host)
   await once(socket, 'connect')
   try {
-    const batch = batchOf(records)
+    const batch = batchOf(records, compression)
     const body = [text(null), int16(-1), int32(30_000), int32(1), text(topic), int32(1), int32(partition)]
     const request = Buffer.concat([int16(0), int16(3), int32(1), text('raw'), ...body, int32(batch.length), batch])
     socket.write(Buffer.concat([int32(request.length), request]))
@@ -40,7 +52,7 @@ async function answerOf(socket: Socket): Promise<Buffer> {
   throw new Error('the broker closed the connection without an answer')
 }
 
-function batchOf(records: readonly RawRecord[]): Buffer {
+function batchOf(records: readonly RawRecord[], { type, compress }: RawCompression): Buffer {
   const first = records[0]?.timestamp ?? 0
   const bodies = records.map((record, index) => {
     const body = Buffer.concat([
@@ -54,9 +66,9 @@ function batchOf(records: readonly RawRecord[]): Buffer {
     ])
     return Buffer.concat([varint(body.length), body])
   })
-  const latest = Math.max(...records.map(({ timestamp }) => timestamp))
+  const latest = records.reduce((most, { timestamp }) => Math.max(most, timestamp), first)
   const checked = Buffer.concat([
-    int16(0),
+    int16(type),
     int32(records.length - 1),
     int64(first),
     int64(latest),
@@ -64,7 +76,7 @@ function batchOf(records: readonly RawRecord[]): Buffer {
     int16(-1),
     int32(-1),
     int32(records.length),
-    ...bodies,
+    compress(Buffer.concat(bodies)),
   ])
   const checksum = Buffer.alloc(4)
   checksum.writeUInt32BE(crc32c(checked, 0))

@@ -113,7 +113,7 @@ async function inboxReopened(bench: ReplyBench): Promise<void> {
   const common = { brokerName, ttlMs: 15_000, provision }
   const came: string[] = []
   const sink = {
-    reply: ({ payload }: IncomingReply) => void came.push(String(payload)),
+    reply: ({ payload }: IncomingReply): boolean => came.push(String(payload)) > 0,
     lost: () => {},
   }
   const spec = { ...common, instance: 'a1b2c3d4e5f6', progress: { position: undefined } }
