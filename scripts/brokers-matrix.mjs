@@ -186,12 +186,13 @@ export async function startBroker(name, version, config = []) {
  * @param {string} folder
  * @param {Omit<Broker, 'remove'>} broker
  * @param {string | undefined} pattern Which cases, for vitest's `-t`; undefined: all.
+ * @param {Readonly<Record<string, string>>} [more] Further variables of the environment.
  * @returns {Promise<MatrixRow>}
  */
-export async function runSuite(folder, broker, pattern) {
+export async function runSuite(folder, broker, pattern, more = {}) {
   const results = mkdtempSync(join(tmpdir(), 'streamswitch-matrix-'))
   const report = join(results, 'vitest.json')
-  const environment = environmentOf(broker.urls)
+  const environment = { ...environmentOf(broker.urls), ...more }
   const begin = performance.now()
   try {
     const { output } = await run(
@@ -226,7 +227,7 @@ function environmentOf(urls) {
   const { management } = urls
   const found = Object.entries(urls).map(([scheme, url]) => {
     // Streams are listed by the management API, which the adapter looks for on its usual port.
-    const needsManagement = scheme === 'rabbitmq-stream' && management !== undefined
+    const needsManagement = scheme === 'rabbitmq-stream' && management !== undefined && !url.includes('managementUrl=')
     return [VARIABLES[scheme] ?? '', needsManagement ? `${url}?managementUrl=${encodeURIComponent(management)}` : url]
   })
   return Object.fromEntries(found)

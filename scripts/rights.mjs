@@ -1,0 +1,133 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { failureList, runSuite } from './brokers-matrix.mjs'
+import { CASES, casesPattern } from './newest-brokers-cases.mjs'
+import { ScriptFailure } from './run.mjs'
+import { build } from './turbo.mjs'
+import { ROOT } from './workspace.mjs'
+
+const USAGE = 'usage: test:rights [--transports redis,amqp] [--cases all|twenty]'
+/** Below which the service may do everything, and nothing elsewhere. */
+const PREFIX = 'rights.'
+const NAME = 'app'
+const ROLE = 'service'
+
+/**
+ * Cases that need a right more than the service has, by a part of their titles, and the role with that right.
+ *
+ * @typedef {{ readonly cases: string, readonly right: string, readonly role: string }} MoreRights
+ */
+
+/**
+ * The files that users copy, and by transport what their minimal rights don't suffice for.
+ *
+ * @type {Readonly<Record<string, { readonly file: string, readonly more: readonly MoreRights[] }>>}
+ */
+export const RIGHTS = {
+  redis: {
+    file: 'docs/rights/redis.acl',
+    more: [{ cases: 'topics by pattern > ', right: '+scan: lists topics', role: 'service-listing' }],
+  },
+  amqp: { file: 'docs/rights/amqp.json', more: [] },
+  'rabbitmq-stream': {
+    file: 'docs/rights/rabbitmq-stream.json',
+    more: [
+      {
+        cases: 'topics by pattern > ',
+        right: 'the tag management: lists topics by the management API',
+        role: 'service-listing',
+      },
+    ],
+  },
+  kafka: { file: 'docs/rights/kafka.acls', more: [] },
+}
+
+/** @typedef {import('./brokers-matrix.mjs').MatrixRow} MatrixRow */
+
+/**
+ * Runs the conformance suites with the product's connections under the rights of `docs/rights`, each on a broker of its own, and prints
+ * a table. Rejects when a case failed.
+ *
+ * @param {string[]} args
+ */
+export async function runRights(args) {
+  const { transports, cases } = rightsOptions(args)
+  await build({ packages: ['./packages/*'], quiet: true })
+  /** @type {MatrixRow[]} */
+  const rows = []
+  for (const transport of transports) rows.push(await runUnderRights(transport, cases))
+  process.stdout.write(`\n${rightsTable(rows)}\n\n${failureList(rows)}\n`)
+  if (rows.some(({ failures }) => failures.length > 0)) throw new ScriptFailure('')
+}
+
+/**
+ * @param {string[]} args
+ * @returns {{ transports: readonly string[], cases: string }}
+ */
+export function rightsOptions(args) {
+  const { transports, cases } = parse(args)
+  const chosen = transports.split(',')
+  for (const transport of chosen)
+    if (!Object.hasOwn(RIGHTS, transport))
+      throw new ScriptFailure(`--transports: '${transport}' is none of ${Object.keys(RIGHTS).join(', ')}\n${USAGE}`)
+  if (!['all', 'twenty'].includes(cases))
+    throw new ScriptFailure(`--cases: '${cases}' is none of all, twenty\n${USAGE}`)
+  return { transports: chosen, cases }
+}
+
+/** @param {string[]} args */
+function parse(args) {
+  try {
+    return parseArgs({
+      args,
+      options: {
+        transports: { type: 'string', default: Object.keys(RIGHTS).join() },
+        cases: { type: 'string', default: 'all' },
+      },
+    }).values
+  } catch (error) {
+    throw new ScriptFailure(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`)
+  }
+}
+
+/**
+ * @param {string} transport
+ * @param {string} cases `all`, or `twenty`: those of `newest-brokers-cases.mjs`.
+ * @returns {Promise<MatrixRow>}
+ */
+export async function runUnderRights(transport, cases) {
+  const { file, more } = /** @type {(typeof RIGHTS)[string]} */ (RIGHTS[transport])
+  const { startLimitedBroker, TESTED_RIGHTS_VARIABLE } = await import(join(ROOT, 'packages/testkit/dist/rights/index.js'))
+  const rights = readFileSync(join(ROOT, file), 'utf8')
+  const limited = await startLimitedBroker({ transport, rights, name: NAME })
+  try {
+    await limited.grant({ prefix: PREFIX })
+    const user = (/** @type {string} */ role) => ({ user: `${NAME}-${role}`, url: limited.url(role) })
+    const tested = {
+      prefix: PREFIX,
+      minimal: user(ROLE),
+      more: more.map(({ role, ...rest }) => ({ ...rest, ...user(role) })),
+      connections: await limited.connections(),
+    }
+    process.stdout.write(`${transport} on ${limited.broker.name} ${limited.broker.version} under ${file}\n`)
+    const { name, version } = limited.broker
+    const urls = { ...limited.broker.urls, [transport]: limited.administratorUrl }
+    return await runSuite(join('packages', transport), { name, version, urls }, cases === 'twenty' ? casesPattern(CASES) : undefined, {
+      [TESTED_RIGHTS_VARIABLE]: JSON.stringify(tested),
+    })
+  } finally {
+    await limited[Symbol.asyncDispose]()
+  }
+}
+
+/** @param {readonly MatrixRow[]} rows */
+export function rightsTable(rows) {
+  const lines = rows.map(
+    ({ broker, version, transport, cases, passed, failures, seconds }) =>
+      `| ${broker} | ${version} | ${transport} | ${cases} | ${passed} | ${failures.length} | ${seconds} |`,
+  )
+  return ['| broker | version | transport | cases | passed | failed | seconds |', '|---|---|---|---|---|---|---|', ...lines].join(
+    '\n',
+  )
+}
