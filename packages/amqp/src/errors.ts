@@ -14,7 +14,7 @@ const BY_REPLY_CODE: Readonly<Record<number, ErrorMeaning>> = {
   313: { code: 'NOT_FOUND' },
   320: { code: 'UNAVAILABLE' },
   402: { code: 'INVALID_ARGUMENT' },
-  403: { code: 'PERMISSION_DENIED', advice: 'grant the user the permissions that docs/transports/amqp.md lists' },
+  403: { code: 'PERMISSION_DENIED', advice: 'grant the user this right, see docs/rights.md' },
   404: { code: 'NOT_FOUND', advice: "make it, or open the transport with provision: 'create'" },
   405: { code: 'CONFLICT' },
   406: { code: 'CONFLICT' },
