@@ -27,7 +27,14 @@ const ROLE = 'service'
 export const RIGHTS = {
   redis: {
     file: 'docs/rights/redis.acl',
-    more: [{ cases: 'topics by pattern > ', right: '+scan: lists topics', role: 'service-listing' }],
+    more: [
+      { cases: 'topics by pattern > ', right: '+scan: lists topics', role: 'service-listing' },
+      {
+        cases: 'dedupe with the store in another database > ',
+        right: '+select: a database other than 0',
+        role: 'service-databases',
+      },
+    ],
   },
   amqp: { file: 'docs/rights/amqp.json', more: [] },
   'rabbitmq-stream': {

@@ -1,15 +1,10 @@
 import { expect } from 'vitest'
 import type { ConformanceSettings, ForeignClient } from '../conformance/settings.js'
-import { ConnectionReader, type ConnectionSource, type SeenConnection } from './connections.js'
+import type { ConnectionSource } from './connections.js'
+import { clientIdOf, ProductConnections } from './product-connections.js'
 
 /** Name of the variable under which {@link TestedRights} reach the process that runs a suite, as JSON. */
 export const TESTED_RIGHTS_VARIABLE = 'STREAMSWITCH_TEST_RIGHTS'
-
-/** The client id of what the product under test opens, by the user that it is to log in as. */
-const clientIdOf = (user: string): string => `product.${user}.`
-const CLIENT_ID = /^product\.([^.]+)\./
-/** That, or the client id of a transport that was opened without any. */
-const IS_PRODUCT = /^(product\.|streamswitch-)/
 
 /** The rights under which a suite runs, as plain data. */
 export interface TestedRights {
@@ -46,7 +41,8 @@ export function testedRights(environment: NodeJS.ProcessEnv = process.env): Test
  */
 export function underRights(settings: ConformanceSettings, rights: TestedRights): ConformanceSettings {
   const { prefix } = rights
-  const connections = new ProductConnections(rights)
+  const users = [rights.minimal, ...rights.more].map(({ user }) => user)
+  const connections = new ProductConnections(rights.connections, users)
   const { openOptions = {}, foreign } = settings
   return {
     ...settings,
@@ -68,36 +64,6 @@ export function underRights(settings: ConformanceSettings, rights: TestedRights)
 function userOf({ minimal, more }: TestedRights): LimitedUser {
   const title = expect.getState().currentTestName ?? ''
   return more.find(({ cases }) => title.includes(cases)) ?? minimal
-}
-
-/** As whom the broker knows the product's connections. */
-class ProductConnections {
-  readonly #users: ReadonlySet<string>
-  readonly #reader: ConnectionReader
-  #count = 0
-
-  constructor({ minimal, more, connections }: TestedRights) {
-    this.#users = new Set([minimal, ...more].map(({ user }) => user))
-    this.#reader = new ConnectionReader(connections)
-  }
-
-  /** Rejects where one of them isn't the limited user of its case. */
-  async check(): Promise<void> {
-    const product = (await this.#reader.read()).filter(({ client }) => IS_PRODUCT.test(client))
-    this.#count += product.length
-    expect(product.filter((one) => !this.#isLimited(one)), 'connections that are not the limited user').toEqual([])
-  }
-
-  /** Rejects where the broker has shown none at all. */
-  async checkAny(): Promise<void> {
-    await this.check()
-    expect(this.#count, 'connections of the product that the broker has shown').toBeGreaterThan(0)
-  }
-
-  #isLimited({ client, user }: SeenConnection): boolean {
-    const wanted = CLIENT_ID.exec(client)?.[1]
-    return wanted === undefined ? this.#users.has(user) : wanted === user
-  }
 }
 
 /** The client with the names that topics have on the broker. */

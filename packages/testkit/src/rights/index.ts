@@ -7,3 +7,5 @@ export {
   startLimitedBroker,
 } from './limited-broker.js'
 export type { RightsParameters } from './rights-file.js'
+export { type RightsCasesSettings, rightsCases } from './rights-cases.js'
+export type { ChangedRole } from './roles.js'
