@@ -168,6 +168,17 @@ export function isUnexplainedRefusal(error: unknown): boolean {
   return error instanceof Error && UNEXPLAINED_REFUSAL.test(error.message)
 }
 
+/** Why a channel has ended; `undefined`: its owner closed it. */
+export interface ChannelEnd {
+  readonly reason: unknown
+}
+
+/** amqplib fails what was published on a channel that the broker closes without saying why: then the channel's reason counts. */
+export function explained(error: unknown, end: ChannelEnd | undefined): unknown {
+  const unexplained = error instanceof Error && /^channel closed$/i.test(error.message)
+  return unexplained && end?.reason !== undefined ? end.reason : error
+}
+
 /** The reply code that the broker closed a channel or connection with. */
 export function replyCodeOf(error: unknown): number | undefined {
   const code = typeof error === 'object' && error !== null ? (error as { readonly code?: unknown }).code : undefined

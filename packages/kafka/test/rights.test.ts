@@ -15,6 +15,7 @@ rightsCases({
     answering: "on topic 'rights.streamswitch-replies'",
     deadLettering: 'lacks WRITE',
     bookkeeping: 'lacks READ on the group',
+    attempts: undefined,
     listing: undefined,
     deleting: 'lacks DELETE on topic',
   },

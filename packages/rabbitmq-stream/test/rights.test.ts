@@ -15,6 +15,7 @@ rightsCases({
     answering: "lacks write on 'rights.streamswitch-replies'",
     deadLettering: "lacks write on 'rights.orders-",
     bookkeeping: "'rights.streamswitch.locks'",
+    attempts: undefined,
     listing: 'the tag management',
     deleting: undefined,
   },

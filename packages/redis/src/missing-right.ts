@@ -29,7 +29,8 @@ export function missingRight(native: unknown): string {
 }
 
 function commandOf(native: unknown): FailedCommand | undefined {
-  const command = native instanceof Error ? (native as { readonly command?: Partial<FailedCommand> }).command : undefined
+  const command =
+    native instanceof Error ? (native as { readonly command?: Partial<FailedCommand> }).command : undefined
   if (typeof command?.name !== 'string' || !Array.isArray(command.args)) return undefined
   return { name: command.name, args: command.args as readonly unknown[] }
 }
@@ -39,7 +40,8 @@ function keysOf({ name, args }: FailedCommand): string[] {
   const upper = name.toUpperCase()
   if (upper === 'EVAL' || upper === 'EVALSHA') return texts.slice(2, 2 + Number(texts[1]))
   const streams = texts.findIndex((text) => text.toUpperCase() === 'STREAMS')
-  if (streams >= 0 && /^XREAD/.test(upper)) return texts.slice(streams + 1, streams + 1 + (texts.length - streams - 1) / 2)
+  if (streams >= 0 && /^XREAD/.test(upper))
+    return texts.slice(streams + 1, streams + 1 + (texts.length - streams - 1) / 2)
   const first = BEFORE_KEY[upper] ?? 0
   return upper === 'DEL' || upper === 'EXISTS' || upper === 'UNLINK' ? texts : texts.slice(first, first + 1)
 }

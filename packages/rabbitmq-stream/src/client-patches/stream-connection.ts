@@ -19,8 +19,8 @@ import {
   readConsumerUpdate,
   readMetadataUpdate,
   readPublishErrors,
-  type ServerFrames,
   rightFor,
+  type ServerFrames,
   streamOf,
 } from './server-frames.js'
 

@@ -41,7 +41,10 @@ export function topics(suite: Suite): void {
 
     suite.test('a prefix separates what has the same name, and no message shows it', {}, async (bench) => {
       const prefixes = [`${bench.prefix}ours.`, `${bench.prefix}theirs.`]
-      const [ours, theirs] = prefixes.map((prefix) => bench.transport({ options: { prefix } })) as [Transport, Transport]
+      const [ours, theirs] = prefixes.map((prefix) => bench.transport({ options: { prefix } })) as [
+        Transport,
+        Transport,
+      ]
       const member = await bench.member({ transport: ours })
       const other = await bench.member({ transport: theirs })
       void bench.ledger.send(bench.producer({ transport: ours }), 1, { key: 'k', id: 'to ours' })

@@ -6,6 +6,6 @@ export {
   type LimitedTransport,
   startLimitedBroker,
 } from './limited-broker.js'
-export type { RightsParameters } from './rights-file.js'
 export { type RightsCasesSettings, rightsCases } from './rights-cases.js'
+export type { RightsParameters } from './rights-file.js'
 export type { ChangedRole } from './roles.js'

@@ -66,7 +66,8 @@ function aclsOf(words: readonly string[]): KafkaAcl[] {
     if (word === '--allow-principal') user = value.replace('User:', '')
     else if (word === '--operation') operations.push(value)
     else if (word === '--resource-pattern-type') pattern = value as KafkaAcl['pattern']
-    else if (word === '--topic' || word === '--group') resources.push({ resource: word.slice(2) as 'topic', name: value })
+    else if (word === '--topic' || word === '--group')
+      resources.push({ resource: word.slice(2) as 'topic', name: value })
     else throw new Error(`unknown argument ${word} in ${words.join(' ')}`)
   }
   return resources.flatMap((resource) => operations.map((operation) => ({ user, operation, pattern, ...resource })))

@@ -23,7 +23,7 @@ export interface LimitedBroker extends AsyncDisposable {
   /** Where the broker says who is connected. Call it once, before anybody connects. */
   connections(): Promise<ConnectionSource>
   /** Grants the same roles for another topic and group. */
-  grant(parameters: Pick<RightsParameters, 'prefix' | 'topic' | 'group'>): Promise<void>
+  grant(parameters: Omit<RightsParameters, 'name' | 'password'>): Promise<void>
 }
 
 /** What a broker is started with. */

@@ -26,7 +26,10 @@ export class ProductConnections {
   async check(): Promise<void> {
     const product = (await this.#reader.read()).filter(({ client }) => IS_PRODUCT.test(client))
     this.#count += product.length
-    expect(product.filter((one) => !this.#isLimited(one)), 'connections that are not the limited user').toEqual([])
+    expect(
+      product.filter((one) => !this.#isLimited(one)),
+      'connections that are not the limited user',
+    ).toEqual([])
   }
 
   /** Rejects where the broker has shown none at all. */

@@ -25,11 +25,7 @@ export function rabbitmqDefinitions(text: string, parameters: RightsParameters):
 }
 
 /** Imports a file, as `rabbitmqctl import_definitions` would. */
-export async function grantRabbitmq(
-  managementPort: number,
-  text: string,
-  parameters: RightsParameters,
-): Promise<void> {
+export async function grantRabbitmq(managementPort: number, text: string, parameters: RightsParameters): Promise<void> {
   const definitions = rabbitmqDefinitions(text, parameters)
   const { status, body } = await callManagement(managementPort, 'POST', 'definitions', definitions, ANSWER_MS)
   if (status >= 300) throw new Error(`the broker refused the definitions: ${status} ${JSON.stringify(body)}`)

@@ -1,4 +1,10 @@
-import { type AdapterDefinition, type ConsumerLoop, deadLetterTopic, isStreamError, Transport } from '@streamswitch/core'
+import {
+  type AdapterDefinition,
+  type ConsumerLoop,
+  deadLetterTopic,
+  isStreamError,
+  Transport,
+} from '@streamswitch/core'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { uniqueName } from '../conformance/names.js'
 import { type LimitedBroker, type LimitedTransport, startLimitedBroker } from './limited-broker.js'
@@ -25,6 +31,8 @@ export interface RightsCasesSettings {
     readonly answering: string | undefined
     readonly deadLettering: string
     readonly bookkeeping: string
+    /** `undefined`: attempts are kept where messages or groups are. */
+    readonly attempts: string | undefined
     /** `undefined`: whoever uses topics may list them. */
     readonly listing: string | undefined
     /** `undefined`: whoever creates topics may delete them. */
@@ -36,6 +44,8 @@ export interface RightsCasesSettings {
   readonly withoutDeadLetters: ChangedRole['change']
   /** Takes a right to what is kept beside the messages from a role. */
   readonly withoutBookkeeping: Pick<ChangedRole, 'like' | 'change'>
+  /** Takes the right to keep counted attempts from the consumer. Left out: there is none. */
+  readonly withoutAttempts?: ChangedRole['change']
   /** The roles that list and delete topics, where the service may not. */
   readonly lister: string
   readonly deleter: string
@@ -46,6 +56,7 @@ const PREFIX = 'rights.'
 const PAGE = 'docs/rights.md'
 const NO_DEAD_LETTERS = 'without-dead-letters'
 const NO_BOOKKEEPING = 'without-bookkeeping'
+const NO_ATTEMPTS = 'without-attempts'
 const START_MS = 180_000
 const CASE_MS = 60_000
 const WAIT = { timeout: 20_000 }
@@ -68,6 +79,7 @@ export function rightsCases(settings: RightsCasesSettings): void {
     deadLetters(scene, declare)
     service(scene, declare)
     withheld(scene, declare)
+    attempts(scene, declare)
     keeping(scene, declare)
   })
 }
@@ -93,10 +105,11 @@ class Scene {
   }
 
   async start(): Promise<void> {
-    const { transport, rights, withoutDeadLetters, withoutBookkeeping } = this.settings
+    const { transport, rights, withoutDeadLetters, withoutBookkeeping, withoutAttempts } = this.settings
     const more: readonly ChangedRole[] = [
       { name: NO_DEAD_LETTERS, like: 'consumer', change: withoutDeadLetters },
       { name: NO_BOOKKEEPING, ...withoutBookkeeping },
+      ...(withoutAttempts === undefined ? [] : [{ name: NO_ATTEMPTS, like: 'consumer', change: withoutAttempts }]),
     ]
     const text = more.reduce((sum, role) => withRole(transport, sum, role), rights)
     const limited = await startLimitedBroker({ transport, rights: text, name: NAME })
@@ -342,6 +355,26 @@ function withheld(scene: Scene, declare: Declare): void {
   })
 }
 
+function attempts(scene: Scene, declare: Declare): void {
+  const says = scene.settings.says.attempts
+  if (says === undefined) return
+  declare('attempts that may not be kept are counted within the process, and the log names the right', async () => {
+    const consumer = scene.as(NO_ATTEMPTS)
+    const failing = uniqueName('failing')
+    let starts = 0
+    const loop = await scene.loop(consumer, (value) => {
+      if (value !== failing) return
+      starts += 1
+      if (starts === 1) throw new Error('once')
+    })
+    await scene.as('producer').producer(scene.topic).send(failing)
+    await expect.poll(() => starts, WAIT).toBe(2)
+    await expect.poll(() => consumer.lines.find((line) => line.includes('could not be noted')), WAIT).toContain(says)
+    expect(consumer.lines.find((line) => line.includes('could not be noted'))).toContain(PAGE)
+    await loop.close({ timeoutMs: 2_000 }).catch(() => {})
+  })
+}
+
 function keeping(scene: Scene, declare: Declare): void {
   const { says, lister, deleter } = scene.settings
 
@@ -354,15 +387,17 @@ function keeping(scene: Scene, declare: Declare): void {
     },
   )
 
-  declare(`topics are deleted by the ${deleter}${says.deleting === undefined ? '' : ', and not by the service'}`, async () => {
-    const service = scene.as('service', { provision: 'create' })
-    const spec = service.topicSpec(uniqueName('ending'))
-    await service.admin.provision(spec)
-    if (says.deleting !== undefined) await refused(service.admin.deleteTopic(spec), says.deleting)
-    await scene.as(deleter).admin.deleteTopic(spec)
-    await expect(
-      service.admin.provision({ ...spec, provision: 'verify' }),
-      'it is gone',
-    ).rejects.toMatchObject({ code: 'NOT_FOUND' })
-  })
+  declare(
+    `topics are deleted by the ${deleter}${says.deleting === undefined ? '' : ', and not by the service'}`,
+    async () => {
+      const service = scene.as('service', { provision: 'create' })
+      const spec = service.topicSpec(uniqueName('ending'))
+      await service.admin.provision(spec)
+      if (says.deleting !== undefined) await refused(service.admin.deleteTopic(spec), says.deleting)
+      await scene.as(deleter).admin.deleteTopic(spec)
+      await expect(service.admin.provision({ ...spec, provision: 'verify' }), 'it is gone').rejects.toMatchObject({
+        code: 'NOT_FOUND',
+      })
+    },
+  )
 }

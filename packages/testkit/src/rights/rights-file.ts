@@ -10,13 +10,15 @@ export interface RightsParameters {
   readonly topic?: string
   /** `@GROUP@`, without prefix. Default: none, for roles that name no group. */
   readonly group?: string
+  /** `@KEY@`: a routing key of an existing exchange, which is the topic (`@EXCHANGE@`, where its name is no regular expression). */
+  readonly key?: string
 }
 
 const PLACEHOLDER = /@([A-Z]+)@/g
 
 /**
  * The text of a file of rights with its placeholders filled in. `write` says how a name is written there, where some characters have a
- * meaning. Throws for a placeholder that is unknown, and for one without a value unless `open` says what it becomes.
+ * meaning. Throws for a placeholder that is unknown.
  */
 export function fillRights(
   text: string,
@@ -28,6 +30,8 @@ export function fillRights(
     PREFIX: write(parameters.prefix),
     PASSWORD: parameters.password,
     TOPIC: write(parameters.topic ?? 'no-topic'),
+    EXCHANGE: parameters.topic ?? 'no-topic',
+    KEY: write(parameters.key ?? 'no-key'),
     GROUP: write(parameters.group ?? 'no-group'),
   }
   return text.replaceAll(PLACEHOLDER, (found, name: string) => {
