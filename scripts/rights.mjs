@@ -81,7 +81,7 @@ export async function runRights(args) {
   await build({ packages: ['./packages/*'], quiet: true })
   /** @type {MatrixRow[]} */
   const rows = []
-  for (const transport of transports) rows.push(await runUnderRights(transport, cases))
+  for (const transport of transports) rows.push(await runUnderRights(transport, cases === 'some' ? CASES : undefined))
   process.stdout.write(`\n${rightsTable(rows)}\n\n${failureList(rows)}\n`)
   if (rows.some(({ failures }) => failures.length > 0)) throw new ScriptFailure('')
 }
@@ -116,11 +116,18 @@ function parse(args) {
 }
 
 /**
+ * What a suite is told of the rights that it runs under: `TestedRights` of `@streamswitch/testkit/rights`.
+ *
+ * @typedef {{ readonly minimal: { readonly user: string, readonly url: string } }} Tested
+ */
+
+/**
  * @param {string} transport
- * @param {string} cases `all`, or `some`: {@link CASES}.
+ * @param {readonly string[]} [cases] Titles; left out: all.
+ * @param {(tested: Tested, administratorUrl: string) => Tested} [alter] Makes the suite run under something else, to see that it notices.
  * @returns {Promise<MatrixRow>}
  */
-export async function runUnderRights(transport, cases) {
+export async function runUnderRights(transport, cases, alter = (tested) => tested) {
   const { file, more } = /** @type {(typeof RIGHTS)[string]} */ (RIGHTS[transport])
   const { startLimitedBroker, TESTED_RIGHTS_VARIABLE } = await import(
     join(ROOT, 'packages/testkit/dist/rights/index.js')
@@ -142,9 +149,9 @@ export async function runUnderRights(transport, cases) {
     return await runSuite(
       join('packages', transport),
       { name, version, urls },
-      cases === 'some' ? casesPattern(CASES) : undefined,
+      cases === undefined ? undefined : casesPattern([...cases]),
       {
-        [TESTED_RIGHTS_VARIABLE]: JSON.stringify(tested),
+        [TESTED_RIGHTS_VARIABLE]: JSON.stringify(alter(tested, limited.administratorUrl)),
       },
     )
   } finally {

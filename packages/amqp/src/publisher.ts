@@ -300,7 +300,7 @@ function forbiddenKey(error: unknown): { readonly exchange: true } | { readonly 
   if (replyCodeOf(error) !== 403) return undefined
   const text = messageOf(error)
   if (/write access to exchange /.test(text)) return { exchange: true }
-  const key = /write access to topic '([^]*)' in exchange /.exec(text)?.[1]
+  const key = /write access to topic '(.*)' in exchange /s.exec(text)?.[1]
   return key === undefined ? undefined : { key }
 }
 

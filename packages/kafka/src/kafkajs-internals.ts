@@ -38,7 +38,7 @@ export interface OffsetManager {
 }
 
 /** Whose coordinator is looked for: that of a group or, by its type, of transactions. */
-export interface CoordinatorRequest {
+interface CoordinatorRequest {
   readonly groupId: string
   readonly coordinatorType: number
 }

@@ -1,5 +1,6 @@
 export { type LimitedUser, type MoreRights, TESTED_RIGHTS_VARIABLE, type TestedRights } from './conformance-rights.js'
 export { ConnectionReader, type ConnectionSource, type SeenConnection } from './connections.js'
+export { kafkaAclLines } from './kafka-rights.js'
 export {
   type LimitedBroker,
   type LimitedBrokerSettings,

@@ -11,7 +11,7 @@ export interface RabbitmqDefinitions {
 }
 
 /** What one user may do with names of a virtual host, as regular expressions. */
-export interface RabbitmqPermission {
+interface RabbitmqPermission {
   readonly user: string
   readonly vhost: string
   readonly configure: string
@@ -20,7 +20,7 @@ export interface RabbitmqPermission {
 }
 
 /** The definitions of a file, filled in: every `.` of a name as `[.]`, for the names stand in regular expressions. */
-export function rabbitmqDefinitions(text: string, parameters: RightsParameters): RabbitmqDefinitions {
+function rabbitmqDefinitions(text: string, parameters: RightsParameters): RabbitmqDefinitions {
   return JSON.parse(fillRights(text, parameters, (value) => value.replaceAll('.', '[.]'))) as RabbitmqDefinitions
 }
 

@@ -11,7 +11,7 @@ export interface RedisAdministrator {
 }
 
 /** The lines of an ACL file: those of `text`, without comments, filled in. */
-export function redisAcl(text: string, parameters: RightsParameters): readonly string[] {
+function redisAcl(text: string, parameters: RightsParameters): readonly string[] {
   return fillRights(text, parameters)
     .split('\n')
     .filter((line) => line.startsWith('user '))
@@ -59,7 +59,7 @@ export function redisCommand({ port, password }: RedisAdministrator, ...words: r
     })
     socket.on('error', reject)
     socket.on('close', () => {
-      const answer = /^\+OK\r\n\+OK\r\n([^]*?)\+OK\r\n$/.exec(received)?.[1]
+      const answer = /^\+OK\r\n\+OK\r\n(.*?)\+OK\r\n$/s.exec(received)?.[1]
       if (answer === undefined || answer.startsWith('-'))
         reject(new Error(`Redis answered ${JSON.stringify(received.slice(0, 500))} to ${words.slice(0, 3).join(' ')}`))
       else resolve(answer.replace(/^\$\d+\r\n/, '').trimEnd())
