@@ -240,7 +240,7 @@ function environmentOf(urls) {
  * @returns {Pick<MatrixRow, 'cases' | 'passed' | 'skipped' | 'failures'>}
  */
 export function readReport(text) {
-  /** @type {{ testResults: { message?: string, assertionResults: { ancestorTitles: string[], title: string, status: string, failureMessages?: string[] }[] }[] }} */
+  /** @type {{ success?: boolean, testResults: { message?: string, assertionResults: { ancestorTitles: string[], title: string, status: string, failureMessages?: string[] }[] }[] }} */
   const report = JSON.parse(text)
   const all = report.testResults.flatMap(({ assertionResults }) => assertionResults)
   if (all.length === 0) throw new ScriptFailure(`the suite has no cases: ${report.testResults[0]?.message ?? ''}`)
@@ -251,7 +251,16 @@ export function readReport(text) {
       title: [...ancestorTitles.slice(1), title].join(' > '),
       reason: firstLine(failureMessages?.[0] ?? ''),
     }))
-  return { cases: run.length, passed: run.length - failures.length, skipped: all.length - run.length, failures }
+  const passed = run.length - failures.length
+  // A hook that fails is no case.
+  if (report.success === false && failures.length === 0) failures.push({ title: 'hooks', reason: hookFailure(report) })
+  return { cases: run.length, passed, skipped: all.length - run.length, failures }
+}
+
+/** @param {{ testResults: { message?: string }[] }} report */
+function hookFailure({ testResults }) {
+  const message = testResults.map((result) => result.message ?? '').find((text) => text !== '')
+  return firstLine(message ?? 'a hook failed')
 }
 
 /** @param {string} message */

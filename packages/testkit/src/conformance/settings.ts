@@ -64,7 +64,7 @@ export interface OpenDedupeStore {
 export interface Harness {
   /** Address at which everything is allowed: topics are listed and deleted there when a case is over, or as part of it. */
   readonly url: (topology: Topology) => string | Promise<string>
-  /** Called when a case is over, while its transports are still open. Rejects where a connection of theirs is not what it should be. */
+  /** Called when a case is over, while its transports, producers and loops are still open. Rejects where a connection of theirs is not what it should be. */
   checkConnections(): Promise<void>
   /** Called when all cases are over. Rejects where the broker has shown no connection of the product's. */
   checkAnyConnection(): Promise<void>
