@@ -186,12 +186,13 @@ export async function startBroker(name, version, config = []) {
  * @param {string} folder
  * @param {Omit<Broker, 'remove'>} broker
  * @param {string | undefined} pattern Which cases, for vitest's `-t`; undefined: all.
+ * @param {Readonly<Record<string, string>>} [more] Further variables of the environment.
  * @returns {Promise<MatrixRow>}
  */
-export async function runSuite(folder, broker, pattern) {
+export async function runSuite(folder, broker, pattern, more = {}) {
   const results = mkdtempSync(join(tmpdir(), 'streamswitch-matrix-'))
   const report = join(results, 'vitest.json')
-  const environment = environmentOf(broker.urls)
+  const environment = { ...environmentOf(broker.urls), ...more }
   const begin = performance.now()
   try {
     const { output } = await run(
@@ -226,7 +227,7 @@ function environmentOf(urls) {
   const { management } = urls
   const found = Object.entries(urls).map(([scheme, url]) => {
     // Streams are listed by the management API, which the adapter looks for on its usual port.
-    const needsManagement = scheme === 'rabbitmq-stream' && management !== undefined
+    const needsManagement = scheme === 'rabbitmq-stream' && management !== undefined && !url.includes('managementUrl=')
     return [VARIABLES[scheme] ?? '', needsManagement ? `${url}?managementUrl=${encodeURIComponent(management)}` : url]
   })
   return Object.fromEntries(found)
@@ -239,7 +240,7 @@ function environmentOf(urls) {
  * @returns {Pick<MatrixRow, 'cases' | 'passed' | 'skipped' | 'failures'>}
  */
 export function readReport(text) {
-  /** @type {{ testResults: { message?: string, assertionResults: { ancestorTitles: string[], title: string, status: string, failureMessages?: string[] }[] }[] }} */
+  /** @type {{ success?: boolean, testResults: { message?: string, assertionResults: { ancestorTitles: string[], title: string, status: string, failureMessages?: string[] }[] }[] }} */
   const report = JSON.parse(text)
   const all = report.testResults.flatMap(({ assertionResults }) => assertionResults)
   if (all.length === 0) throw new ScriptFailure(`the suite has no cases: ${report.testResults[0]?.message ?? ''}`)
@@ -250,7 +251,16 @@ export function readReport(text) {
       title: [...ancestorTitles.slice(1), title].join(' > '),
       reason: firstLine(failureMessages?.[0] ?? ''),
     }))
-  return { cases: run.length, passed: run.length - failures.length, skipped: all.length - run.length, failures }
+  const passed = run.length - failures.length
+  // A hook that fails is no case.
+  if (report.success === false && failures.length === 0) failures.push({ title: 'hooks', reason: hookFailure(report) })
+  return { cases: run.length, passed, skipped: all.length - run.length, failures }
+}
+
+/** @param {{ testResults: { message?: string }[] }} report */
+function hookFailure({ testResults }) {
+  const message = testResults.map((result) => result.message ?? '').find((text) => text !== '')
+  return firstLine(message ?? 'a hook failed')
 }
 
 /** @param {string} message */

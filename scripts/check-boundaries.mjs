@@ -17,6 +17,7 @@ const TESTKIT = [
   '@streamswitch/testkit/foreign',
   '@streamswitch/testkit/simulation',
   '@streamswitch/testkit/operator',
+  '@streamswitch/testkit/rights',
 ]
 const CORE = ['@streamswitch/core', '@streamswitch/core/driver']
 

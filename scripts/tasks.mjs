@@ -5,6 +5,7 @@ import { runOperator } from './operator.mjs'
 import { testOnOtherNodes } from './other-nodes.mjs'
 import { packRelease } from './pack-release.mjs'
 import { runReliability } from './reliability.mjs'
+import { runRights } from './rights.mjs'
 import { mustRun, ScriptFailure } from './run.mjs'
 import { runTests } from './run-tests.mjs'
 import { runSimulations } from './simulate.mjs'
@@ -37,6 +38,7 @@ const TASKS = {
   soak: (args) => runSoak(args),
   simulate: (args) => runSimulations(args),
   'slow-consumer': (args) => runSlowConsumer(args),
+  'test:rights': (args) => runRights(args),
   'test:brokers-matrix': (args) => runBrokersMatrix(args),
   'test:node24': (args) => testOnOtherNodes(args),
   async check() {

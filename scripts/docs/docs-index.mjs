@@ -18,6 +18,7 @@ const ORDER = [
   'brokers.md',
   'broker-versions.md',
   'operators.md',
+  'rights.md',
 ]
 
 const SECTIONS = [

@@ -11,7 +11,7 @@ import {
   withSignal,
 } from '@streamswitch/core/driver'
 import { type Channel, type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
-import { classifyError, isUnexplainedRefusal, unanswered } from './errors.js'
+import { type ChannelEnd, classifyError, explained, isUnexplainedRefusal, unanswered } from './errors.js'
 import { keepExactBytes } from './exact-frames.js'
 import { askWhyRefused } from './open-refusal.js'
 import type { AmqpSettings } from './options.js'
@@ -137,14 +137,16 @@ export class AmqpConnection {
 
   /** Runs calls on a channel of their own: the broker closes a channel at the first thing it refuses. */
   async withChannel<T>(what: string, run: (channel: ConfirmChannel) => Promise<T>): Promise<T> {
-    let ended = false
-    const channel = await this.openConfirmChannel(() => {
-      ended = true
+    let end: ChannelEnd | undefined
+    const channel = await this.openConfirmChannel((reason) => {
+      end = { reason }
     })
     try {
       return await this.call(what, run(channel))
+    } catch (error) {
+      throw explained(error, end)
     } finally {
-      if (!ended && !this.gone) await this.call('close a channel', channel.close()).catch(() => {})
+      if (end === undefined && !this.gone) await this.call('close a channel', channel.close()).catch(() => {})
     }
   }
 
@@ -153,15 +155,17 @@ export class AmqpConnection {
    * the connection in best health. Rejects with UNAVAILABLE when the time is over; the channel closes once the broker has answered.
    */
   async withChannelAside<T>(what: string, timeoutMs: number, run: (channel: ConfirmChannel) => Promise<T>): Promise<T> {
-    let ended = false
-    const channel = await this.openConfirmChannel(() => {
-      ended = true
+    let end: ChannelEnd | undefined
+    const channel = await this.openConfirmChannel((reason) => {
+      end = { reason }
     })
     const work = async (): Promise<T> => {
       try {
         return await run(channel)
+      } catch (error) {
+        throw explained(error, end)
       } finally {
-        if (!ended && !this.gone) await channel.close().catch(() => {})
+        if (end === undefined && !this.gone) await channel.close().catch(() => {})
       }
     }
     let timer: NodeJS.Timeout | undefined

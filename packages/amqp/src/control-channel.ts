@@ -1,6 +1,7 @@
 import { messageOf } from '@streamswitch/core/driver'
 import type { ConfirmChannel, Options } from 'amqplib'
 import type { AmqpConnection } from './connection.js'
+import { type ChannelEnd, explained } from './errors.js'
 import type { Lease, SharedConnection } from './shared-connection.js'
 
 interface Open {
@@ -8,6 +9,8 @@ interface Open {
   readonly channel: ConfirmChannel
   /** Where messages came back from. */
   readonly returned: Set<string>
+  /** Set once the channel has ended. */
+  end: ChannelEnd | undefined
 }
 
 /**
@@ -27,11 +30,13 @@ export class ControlChannel {
 
   /** Resolves once the broker has confirmed the message. Rejects when it can't be had now; the next call tries anew. */
   async publish(exchange: string, routingKey: string, body: Buffer, properties: Options.Publish = {}): Promise<void> {
-    const { lease, channel, returned } = await this.#ensure()
-    await lease.connection.call(
-      `publish to ${exchange || routingKey}`,
-      confirmed(channel, exchange, routingKey, body, properties),
-    )
+    const open = await this.#ensure()
+    const { lease, channel, returned } = open
+    await lease.connection
+      .call(`publish to ${exchange || routingKey}`, confirmed(channel, exchange, routingKey, body, properties))
+      .catch((error: unknown) => {
+        throw explained(error, open.end)
+      })
     // A message that comes back does so before its confirm.
     if (returned.delete(`${exchange}\n${routingKey}`))
       throw new Error(`NO_ROUTE - nothing is bound for '${routingKey}' to '${exchange}'`)
@@ -77,14 +82,17 @@ export class ControlChannel {
   async #open(): Promise<Open> {
     const lease = await this.#shared.acquire()
     try {
-      const channel = await lease.connection.openConfirmChannel(() => {
+      let open: Open | undefined
+      const channel = await lease.connection.openConfirmChannel((reason) => {
+        if (open !== undefined) open.end = { reason }
         this.#opening = undefined
         this.#current = undefined
         void lease.release()
       })
       const returned = new Set<string>()
       channel.on('return', ({ fields }) => returned.add(`${fields.exchange}\n${fields.routingKey}`))
-      return { lease, channel, returned }
+      open = { lease, channel, returned, end: undefined }
+      return open
     } catch (error) {
       await lease.release()
       throw error

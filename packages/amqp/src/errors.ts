@@ -14,7 +14,7 @@ const BY_REPLY_CODE: Readonly<Record<number, ErrorMeaning>> = {
   313: { code: 'NOT_FOUND' },
   320: { code: 'UNAVAILABLE' },
   402: { code: 'INVALID_ARGUMENT' },
-  403: { code: 'PERMISSION_DENIED', advice: 'grant the user the permissions that docs/transports/amqp.md lists' },
+  403: { code: 'PERMISSION_DENIED', advice: 'grant the user this right, see docs/rights.md' },
   404: { code: 'NOT_FOUND', advice: "make it, or open the transport with provision: 'create'" },
   405: { code: 'CONFLICT' },
   406: { code: 'CONFLICT' },
@@ -166,6 +166,17 @@ function shorten(text: string): string {
 /** The broker has refused to open the virtual host, and amqplib doesn't say why. */
 export function isUnexplainedRefusal(error: unknown): boolean {
   return error instanceof Error && UNEXPLAINED_REFUSAL.test(error.message)
+}
+
+/** Why a channel has ended; `undefined`: its owner closed it. */
+export interface ChannelEnd {
+  readonly reason: unknown
+}
+
+/** amqplib fails what was published on a channel that the broker closes without saying why: then the channel's reason counts. */
+export function explained(error: unknown, end: ChannelEnd | undefined): unknown {
+  const unexplained = error instanceof Error && /^channel closed$/i.test(error.message)
+  return unexplained && end?.reason !== undefined ? end.reason : error
 }
 
 /** The reply code that the broker closed a channel or connection with. */

@@ -127,6 +127,7 @@ export class Publisher {
     clearTimeout(this.#carefulTimer)
     clearInterval(this.#watchdog)
     this.#refuseOversized(error)
+    this.#refuseForbidden(error)
     for (const job of this.#jobs) job.done()
     this.#jobs.clear()
     this.#waiting.clear()
@@ -157,8 +158,8 @@ export class Publisher {
     }
     job.next += 1
     try {
-      const { exchange, contentType, routingKeyOf } = this.#settings
-      const routingKey = routingKeyOf === undefined ? String(lane) : routingKeyOf(record)
+      const { exchange, contentType } = this.#settings
+      const routingKey = this.#routingKeyOf(record, lane)
       const confirmed = (error: unknown): void => this.#confirmed(job, index, key, error)
       const properties = propertiesOf(record, record.contentType ?? contentType, this.#settings.keyed)
       const exact = this.#exactProperties(record, properties)
@@ -276,6 +277,31 @@ export class Publisher {
           batch.fail(index, classifyError(error, 'send', this.#settings.topic))
     }
   }
+
+  /** The broker closes the channel at a message for which the user lacks the right to write: asking again would be refused again. */
+  #refuseForbidden(error: unknown): void {
+    const forbidden = forbiddenKey(error)
+    if (forbidden === undefined) return
+    const refusal = classifyError(error, 'send', this.#settings.topic)
+    for (const { batch } of this.#jobs) {
+      for (const [index, record] of batch.records.entries())
+        if ('exchange' in forbidden || this.#routingKeyOf(record, batch.lane) === forbidden.key)
+          batch.fail(index, refusal)
+    }
+  }
+
+  #routingKeyOf(record: OutgoingRecord, lane: number): string {
+    return this.#settings.routingKeyOf?.(record) ?? String(lane)
+  }
+}
+
+/** `exchange`: the user may not write to it at all. Else the routing key under which the user may not. */
+function forbiddenKey(error: unknown): { readonly exchange: true } | { readonly key: string } | undefined {
+  if (replyCodeOf(error) !== 403) return undefined
+  const text = messageOf(error)
+  if (/write access to exchange /.test(text)) return { exchange: true }
+  const key = /write access to topic '(.*)' in exchange /s.exec(text)?.[1]
+  return key === undefined ? undefined : { key }
 }
 
 function isNack(error: unknown): boolean {

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { type BrokerHandle, findFreePort, startBroker } from '@streamswitch/testkit/brokers'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
-import { type Handled, openTransport, startMember, uniqueName } from './support/member.js'
+import { openTransport, uniqueName } from './support/member.js'
 
 let broker: BrokerHandle
 
@@ -60,33 +60,6 @@ test('a user without permissions is PERMISSION_DENIED', async () => {
     code: 'PERMISSION_DENIED',
     retryable: false,
   })
-})
-
-test('the documented permissions are enough, below the prefix alone', async () => {
-  await rabbitmqctl('add_user', 'application', 'secret')
-  await rabbitmqctl('set_permissions', 'application', '^app\\.', '^(app\\..*|amq\\.default)$', '^app\\.')
-  const topic = uniqueName('granted')
-  const handled: Handled[] = []
-  const options = { prefix: 'app.' }
-  const member = await startMember({
-    url: urlFor('application', 'secret'),
-    topic,
-    group: 'g',
-    name: 'm',
-    handled,
-    options,
-  })
-  onTestFinished(() => member.transport.close())
-  await opened(urlFor('application', 'secret'), options).producer<number>(topic).send(1)
-  await expect.poll(() => handled.length, { timeout: 10_000 }).toBe(1)
-  await member.loop.lag()
-
-  await rabbitmqctl('add_user', 'sender', 'secret')
-  await rabbitmqctl('set_permissions', 'sender', '^$', `^app\\.${topic}$`, `^app\\.${topic}:partitions$`)
-  await opened(urlFor('sender', 'secret'), { ...options, provision: 'verify' })
-    .producer<number>(topic)
-    .send(2)
-  await expect.poll(() => handled.length, { timeout: 10_000 }).toBe(2)
 })
 
 test('credentials are asked for at each connect; several hosts are tried in turn', async () => {

@@ -16,9 +16,12 @@ const PROTOCOL: Readonly<Record<string, ErrorMeaning>> = {
   },
   TOPIC_AUTHORIZATION_FAILED: {
     code: 'PERMISSION_DENIED',
-    advice: 'the user needs READ (loops) or WRITE (producers) and DESCRIBE on the topic, CREATE to make it',
+    advice: 'the user lacks a right to the topic, whose name has the prefix: grant it, see docs/rights.md',
   },
-  GROUP_AUTHORIZATION_FAILED: { code: 'PERMISSION_DENIED', advice: 'the user needs READ on the group' },
+  GROUP_AUTHORIZATION_FAILED: {
+    code: 'PERMISSION_DENIED',
+    advice: 'the user lacks READ on the group, whose name has the prefix: grant it, see docs/rights.md',
+  },
   CLUSTER_AUTHORIZATION_FAILED: {
     code: 'PERMISSION_DENIED',
     advice:
@@ -159,6 +162,17 @@ const CLIENT: Readonly<Record<string, ErrorMeaning>> = {
   },
 }
 
+/** What the user needs on a topic, by operation. DESCRIBE is part of each. */
+const TOPIC_RIGHTS: Readonly<Record<string, string>> = {
+  open: 'WRITE (to send) or READ (to receive), and CREATE where it is to be created,',
+  send: 'WRITE',
+  respond: 'WRITE',
+  consume: 'READ',
+  request: 'READ',
+  lag: 'READ',
+  delete: 'DELETE',
+}
+
 /** Longest chain of causes that is looked at. */
 const MAX_DEPTH = 8
 
@@ -173,9 +187,10 @@ export function classifyError(native: unknown, operation: string, topic?: string
     systemMeaning(chain) ??
     find(chain, 'name', CLIENT) ?? { code: 'UNKNOWN' as const }
   const message = describe(chain)
+  const advice = meaning === PROTOCOL['TOPIC_AUTHORIZATION_FAILED'] ? topicAdvice(operation, topic) : meaning.advice
   // Dots and underscores are the same in the names of a broker's metrics.
   const isCollision = meaning === PROTOCOL['INVALID_TOPIC_EXCEPTION'] && message.includes('collides with existing')
-  return new StreamError(meaning.advice === undefined ? message : `${message}: ${meaning.advice}`, {
+  return new StreamError(advice === undefined ? message : `${message}: ${advice}`, {
     code: isCollision ? 'CONFLICT' : meaning.code,
     retryable: meaning.retryable,
     transport: 'kafka',
@@ -183,6 +198,12 @@ export function classifyError(native: unknown, operation: string, topic?: string
     topic,
     cause: native,
   })
+}
+
+function topicAdvice(operation: string, topic: string | undefined): string | undefined {
+  const right = TOPIC_RIGHTS[operation]
+  if (right === undefined || topic === undefined) return PROTOCOL['TOPIC_AUTHORIZATION_FAILED']?.advice
+  return `the user lacks ${right} on topic '${topic}', whose name has the prefix: grant it, see docs/rights.md`
 }
 
 /** The protocol's name of what happened (`ILLEGAL_GENERATION`), where the broker has answered. */

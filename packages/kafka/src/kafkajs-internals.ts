@@ -37,6 +37,12 @@ export interface OffsetManager {
   }): Promise<void>
 }
 
+/** Whose coordinator is looked for: that of a group or, by its type, of transactions. */
+interface CoordinatorRequest {
+  readonly groupId: string
+  readonly coordinatorType: number
+}
+
 /** One broker: `src/broker/index.js`. */
 export interface Broker {
   /** What the broker understands, by API key; `null` before it has said so. */
@@ -49,6 +55,7 @@ export interface Broker {
   /** Set once the broker has said what it understands. */
   lookupRequest: LookUpRequest
   metadata(topics?: readonly string[]): Promise<Metadata>
+  findGroupCoordinator(request: CoordinatorRequest): Promise<unknown>
   fetch(request: {
     maxWaitTime: number
     minBytes: number
@@ -134,6 +141,7 @@ export interface Cluster {
   findLeaderForPartitions(topic: string, partitions: readonly number[]): Readonly<Record<string, readonly number[]>>
   findBroker(request: { readonly nodeId: string }): Promise<Broker>
   findGroupCoordinator(request: { groupId: string }): Promise<Coordinator>
+  findGroupCoordinatorMetadata(request: CoordinatorRequest): Promise<unknown>
   findTopicPartitionMetadata(topic: string): readonly PartitionMetadata[]
   /** What `fetchTopicsOffset` takes for the end: 1 the last stable offset, 0 the high watermark. */
   readonly isolationLevel: number
@@ -357,6 +365,7 @@ export const consumerGroupPrototype = (load('kafkajs/src/consumer/consumerGroup.
 export const connectionPrototype = (load('kafkajs/src/network/connection.js') as { prototype: Connection }).prototype
 export const requestQueuePrototype = (load('kafkajs/src/network/requestQueue/index.js') as { prototype: RequestQueue })
   .prototype
+export const clusterPrototype = (load('kafkajs/src/cluster/index.js') as { prototype: Cluster }).prototype
 export const metadataProtocol: unknown = load('kafkajs/src/protocol/requests/metadata/index.js')
 /** Makes the error that kafkajs throws for an error code of the protocol. */
 export const { createErrorFromCode } = load('kafkajs/src/protocol/error.js') as {

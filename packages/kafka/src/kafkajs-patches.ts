@@ -1,8 +1,10 @@
 import type { MeasuredFetch } from '@streamswitch/core/driver'
 import { correctBatch } from './fetched-batch.js'
 import {
+  type Cluster,
   type Connection,
   type ConsumerGroup,
+  clusterPrototype,
   connectionPrototype,
   consumerGroupPrototype,
   type FetchedMessages,
@@ -52,6 +54,7 @@ export function applyKafkajsPatches(): void {
   patchOnce(requestQueuePrototype, patchRequestQueueTimers)
   patchOnce(consumerGroupPrototype, patchConsumerGroup)
   patchOnce(produceProtocol, patchProduceEncoding)
+  patchOnce(clusterPrototype, patchCoordinatorSearch)
 }
 
 /** Bytes of the length that each response begins with. */
@@ -90,6 +93,29 @@ function patchRequestQueueTimers(prototype: RequestQueue): void {
       throttledMs > 0 ? throttledMs : CHECK_INTERVAL_MS,
     )
   }
+}
+
+/**
+ * Defect: what a broker answers when it is asked for a group's coordinator is swallowed, and the next one asked. A group that the user has
+ * no right to thus looks like a coordinator that can't be found, for which one would wait.
+ */
+function patchCoordinatorSearch(prototype: Cluster): void {
+  const { findGroupCoordinatorMetadata } = prototype
+  prototype.findGroupCoordinatorMetadata = async function (this: Cluster, request): Promise<unknown> {
+    try {
+      return await findGroupCoordinatorMetadata.call(this, request)
+    } catch (error) {
+      // Not thrown, since that is swallowed.
+      const answer = await this.brokerPool.withBroker(({ broker }) =>
+        broker.findGroupCoordinator(request).catch((reason: unknown) => reason),
+      )
+      throw isRefusal(answer) ? answer : error
+    }
+  }
+}
+
+function isRefusal(answer: unknown): boolean {
+  return answer instanceof Error && 'type' in answer && /_AUTHORIZATION_FAILED$/.test(String(answer.type))
 }
 
 /**

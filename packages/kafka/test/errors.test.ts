@@ -28,6 +28,18 @@ const timedOut = client('KafkaJSRequestTimeoutError')
 
 describe('classifyError', () => {
   it.each([
+    ['send', 'orders', "lacks WRITE on topic 'orders'"],
+    ['consume', 'orders', "lacks READ on topic 'orders'"],
+    ['delete', 'orders', "lacks DELETE on topic 'orders'"],
+    ['open', 'orders', "CREATE where it is to be created, on topic 'orders'"],
+    ['topics', undefined, 'lacks a right to the topic'],
+  ])('says which right to a topic is missing: %s', (operation, topic, named) => {
+    const { message } = classifyError(protocol('TOPIC_AUTHORIZATION_FAILED'), operation, topic)
+    expect(message).toContain(named)
+    expect(message).toContain('docs/rights.md')
+  })
+
+  it.each([
     [protocol('UNKNOWN_TOPIC_OR_PARTITION'), 'NOT_FOUND', false],
     [protocol('TOPIC_AUTHORIZATION_FAILED'), 'PERMISSION_DENIED', false],
     [protocol('GROUP_AUTHORIZATION_FAILED'), 'PERMISSION_DENIED', false],

@@ -1,10 +1,12 @@
 import {
   type Admin,
   bracketed,
+  isStreamError,
   messageOf,
   type PartitionLag,
   parseHostText,
   readSecret,
+  type StreamError,
   type TopicInfo,
   type TopicSpec,
   topicMissing,
@@ -145,9 +147,11 @@ export class StreamAdmin implements Admin {
         headers: { authorization },
         signal: AbortSignal.timeout(MANAGEMENT_TIMEOUT_MS),
       })
+      if (response.status === 401 && /management/i.test(await response.text())) throw noManagementTag(settings.username)
       if (!response.ok) throw new Error(`it answered ${response.status}`)
       return (await response.json()) as ManagementRow[]
     } catch (cause) {
+      if (isStreamError(cause)) throw cause
       const reason = messageOf(cause)
       throw failure(
         'UNSUPPORTED',
@@ -158,6 +162,15 @@ export class StreamAdmin implements Admin {
       )
     }
   }
+}
+
+function noManagementTag(user: string): StreamError {
+  return failure(
+    'PERMISSION_DENIED',
+    `user '${user}' lacks the tag management, which listing topics needs (rabbitmqctl set_user_tags): grant it, see docs/rights.md`,
+    'topics',
+    undefined,
+  )
 }
 
 /** The super stream that a stream may be a partition of, by its name: one that is being made has partitions before it is listed. */

@@ -37,7 +37,7 @@ const BY_RESPONSE_CODE: Readonly<Record<number, ErrorMeaning>> = {
   [ResponseCode.internalError]: { code: 'UNAVAILABLE' },
   [ResponseCode.accessRefused]: {
     code: 'PERMISSION_DENIED',
-    advice: 'grant the user the permissions that docs/transports/rabbitmq-stream.md lists',
+    advice: 'grant the user the permissions that docs/rights.md lists',
   },
   [ResponseCode.preconditionFailed]: {
     code: 'CONFLICT',
@@ -59,7 +59,7 @@ const BY_SYSTEM_CODE: Readonly<Record<string, ErrorMeaning>> = {
 export function classifyError(native: unknown, operation: string, topic?: string): StreamError {
   if (isStreamError(native)) return native
   const text = messageOf(native)
-  const meaning = meaningOf(native)
+  const meaning = withRight(native, meaningOf(native))
   const message = meaning.advice === undefined ? text : `${text}; ${meaning.advice}`
   return new StreamError(message, {
     code: meaning.code,
@@ -78,6 +78,14 @@ function meaningOf(native: unknown): ErrorMeaning {
   const code = typeof native === 'object' && native !== null ? (native as { readonly code?: unknown }).code : undefined
   if (typeof code === 'string') return BY_SYSTEM_CODE[code] ?? systemErrorMeaning(code) ?? { code: 'UNKNOWN' }
   return native instanceof Error && native.name === 'AbortError' ? { code: 'ABORTED' } : { code: 'UNKNOWN' }
+}
+
+/** Names the permission that is missing. */
+function withRight(native: unknown, meaning: ErrorMeaning): ErrorMeaning {
+  if (!(native instanceof ServerError) || native.code !== ResponseCode.accessRefused || native.needed === undefined)
+    return meaning
+  const { right, stream } = native.needed
+  return { ...meaning, advice: `the user lacks ${right} on '${stream}': grant it, see docs/rights.md` }
 }
 
 /** True for a broker's answer with this code. */

@@ -57,6 +57,14 @@ describe('classifyError', () => {
     })
   })
 
+  test('a refusal names the right and the stream', () => {
+    const needed = { right: 'write', stream: 'app.orders-0' }
+    const native = new ServerError(ResponseCode.accessRefused, 'declaring a publisher', undefined, needed)
+    expect(classifyError(native, 'send', 'orders').message).toBe(
+      "declaring a publisher: the broker answered 'access refused'; the user lacks write on 'app.orders-0': grant it, see docs/rights.md",
+    )
+  })
+
   test('every response code but ok is in the table', () => {
     expect(BY_RESPONSE.map(([name]) => name).sort()).toEqual(
       Object.keys(ResponseCode)

@@ -1,11 +1,12 @@
 import { type ErrorCode, isStreamError, messageOf, StreamError, systemErrorMeaning } from '@streamswitch/core/driver'
+import { missingRight } from './missing-right.js'
 
 interface Rule {
   /** Tested against the native error's code, if it has one, and message, as `code: message`. */
   readonly pattern: RegExp
   readonly code: ErrorCode
   readonly retryable?: boolean | undefined
-  readonly message: string
+  readonly message: string | ((native: unknown) => string)
 }
 
 /** Native errors in our words; the first match counts. Redis puts its error code in front of the message. */
@@ -18,7 +19,7 @@ const RULES: readonly Rule[] = [
   {
     pattern: /\bNOPERM\b|ACL failure/,
     code: 'PERMISSION_DENIED',
-    message: "the user lacks a permission: see 'Permissions' on the page of this transport",
+    message: (native) => `the user lacks a right: ${missingRight(native)}; grant it, see docs/rights.md`,
   },
   {
     pattern: /\bOOM\b/,
@@ -109,7 +110,8 @@ export function classifyError(native: unknown, operation: string, topic?: string
   if (isStreamError(native)) return native
   const text = describe(native)
   const rule = systemRule(native) ?? RULES.find(({ pattern }) => pattern.test(text))
-  return new StreamError(rule === undefined ? `${operation} failed: ${text}` : `${rule.message} (${text})`, {
+  const message = typeof rule?.message === 'function' ? rule.message(native) : rule?.message
+  return new StreamError(message === undefined ? `${operation} failed: ${text}` : `${message} (${text})`, {
     code: rule?.code ?? 'UNKNOWN',
     retryable: rule?.retryable,
     transport: 'redis',

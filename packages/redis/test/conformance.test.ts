@@ -13,8 +13,8 @@ conformance({
   limits: { maxPayloadBytes },
   shortTimeouts: { transport: { leaseMs: 1_000, heartbeatMs: 250, claimIdleMs: 1_000 }, handlerMs: 3_000 },
   dedupeStores: {
-    'the same server': () => open(brokerUrl),
-    'another database': () => open(`${brokerUrl}/7`),
+    'the same server': (url) => open(url),
+    'another database': (url) => open(`${url}/7`),
   },
   foreign: redisCliClient(brokerUrl),
 })

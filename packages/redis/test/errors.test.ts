@@ -52,6 +52,29 @@ const TABLE: readonly (readonly [text: string, code: string, retryable: boolean,
   ['ERR something new', 'UNKNOWN', true],
 ]
 
+describe('a missing right', () => {
+  const denied = (text: string, name: string, ...args: readonly unknown[]): Error =>
+    Object.assign(new Error(text), { command: { name, args } })
+  const KEY = 'NOPERM No permissions to access a key'
+
+  test.each([
+    [
+      denied("NOPERM User app has no permissions to run the 'xgroup|create' command", 'xgroup', 'CREATE'),
+      '+xgroup|create;',
+    ],
+    [denied(KEY, 'xadd', Buffer.from('app.orders'), '*', 'payload', 'secret'), '~app.orders (keys of XADD);'],
+    [denied(KEY, 'EVALSHA', 'f00', 2, 'one', 'two', 'secret'), 'one of ~one, ~two (keys of EVALSHA);'],
+    [denied(KEY, 'EVAL', 'return 1', '4', 'a', 'b', 'c', 'd'), 'one of ~a, ~b, ~c, … (keys of EVAL);'],
+    [denied(KEY, 'XREAD', 'COUNT', 5, 'STREAMS', 'replies', '0-0'), '~replies (keys of XREAD);'],
+    [denied(KEY, 'XINFO', 'STREAM', 'line\nfeed'), '~line\\nfeed (keys of XINFO);'],
+    [new Error(`ERR ACL failure in script: ${KEY}`), 'a key pattern (~…) or a command (+…);'],
+  ])('%s', (native, named) => {
+    const { message } = classifyError(native, 'send', 'orders')
+    expect(message).toContain(`the user lacks a right: ${named} grant it, see docs/rights.md`)
+    expect(message).not.toContain('secret')
+  })
+})
+
 describe('native errors', () => {
   for (const [text, code, retryable, nodeCode] of TABLE) {
     test(`${text} -> ${code}`, () => {

@@ -141,7 +141,9 @@ export class Failures {
     try {
       await slot.driver?.attempts?.failed(partition.assignment, delivery, noteOf(delivery.attempt, false))
     } catch (failure) {
-      logger.warn(`${subject}: the failed attempt of message ${delivery.id} could not be noted: ${describe(failure)}`)
+      logger.warn(
+        `${subject}: the failed attempt of message ${delivery.id} could not be noted: ${describe(reports.classify(failure, 'note'))}`,
+      )
     }
     if (this.#stopped) return
     this.#later(wait, () => dispatcher.restart(delivery, partition))

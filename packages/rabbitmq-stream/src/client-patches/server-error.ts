@@ -3,13 +3,22 @@ export class ServerError extends Error {
   override readonly name = 'ServerError'
   /** As in the stream protocol's table of response codes. */
   readonly code: number
+  /** What the request needed, where that is known. */
+  readonly needed: NeededRight | undefined
 
-  constructor(code: number, action: string, reason?: string) {
+  constructor(code: number, action: string, reason?: string, needed?: NeededRight) {
     super(
       `${action}: the broker answered ${responseText(code)}${reason === undefined || reason === '' ? '' : ` (${reason})`}`,
     )
     this.code = code
+    this.needed = needed
   }
+}
+
+/** A permission of RabbitMQ's (configure, write, read) on a stream. */
+export interface NeededRight {
+  readonly right: string
+  readonly stream: string
 }
 
 /** The connection is gone, or has to be given up: no answer within its deadline, a frame that can't be read. */

@@ -33,6 +33,31 @@ const RESPONSE_NAMES: ReadonlyMap<number, string> = new Map([
   [0x801e, 'deleting the super stream'],
 ])
 
+/** What the broker asks of a user's permissions on a stream before it does so, as its management calls them. */
+const RIGHTS: ReadonlyMap<number, string> = new Map([
+  [0x8001, 'write'],
+  [0x8005, 'write'],
+  [0x8007, 'read'],
+  [0x800b, 'read'],
+  [0x800d, 'configure'],
+  [0x800e, 'configure'],
+  [0x801c, 'read'],
+  [0x801d, 'configure, write and read'],
+  [0x801e, 'configure'],
+])
+
+/** The right that the user lacks where a request is refused; `undefined` where it isn't known. */
+export function rightFor(key: number): string | undefined {
+  return RIGHTS.get(key)
+}
+
+/** The stream or super stream that a request of the library is about. */
+export function streamOf(request: object): string | undefined {
+  const { stream, streamName, params } = request as Readonly<Record<string, unknown>>
+  const { stream: inner, superStream } = (params ?? {}) as Readonly<Record<string, unknown>>
+  return [stream, streamName, inner, superStream].find((name) => typeof name === 'string')
+}
+
 /** A change of who is the active one of a group's consumers. */
 export interface ConsumerUpdate {
   readonly correlationId: number

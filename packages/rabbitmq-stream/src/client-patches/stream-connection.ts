@@ -19,7 +19,9 @@ import {
   readConsumerUpdate,
   readMetadataUpdate,
   readPublishErrors,
+  rightFor,
   type ServerFrames,
+  streamOf,
 } from './server-frames.js'
 
 /** Far above the largest chunk that a broker makes. */
@@ -45,6 +47,8 @@ interface PendingRequest {
   readonly reject: (error: Error) => void
   /** Ends its deadline. */
   readonly answered: () => void
+  /** What it is about. */
+  readonly stream: string | undefined
 }
 
 /**
@@ -149,7 +153,7 @@ export class StreamConnection extends LibraryConnection {
   /** Defects: no deadline; pending for ever when the connection ends; an answer before the write's callback is lost or rejected with a number. */
   override sendAndWait<T extends Response>(request: Request): Promise<T> {
     const correlationId = this.incCorrelationId()
-    const answer = this.#answer(correlationId, request.constructor.name)
+    const answer = this.#answer(correlationId, request.constructor.name, streamOf(request))
     this.write(encodeRequest(request, correlationId))
     return answer as Promise<T>
   }
@@ -166,7 +170,7 @@ export class StreamConnection extends LibraryConnection {
     return Promise.resolve(early)
   }
 
-  #answer(correlationId: number, action: string): Promise<Response> {
+  #answer(correlationId: number, action: string, stream?: string): Promise<Response> {
     const failure = this.#failure
     if (failure !== undefined) return Promise.reject(failure)
     return new Promise((resolve, reject) => {
@@ -176,7 +180,7 @@ export class StreamConnection extends LibraryConnection {
         requestTimeoutMs,
         () => this.fail(new ConnectionGone(`no answer to ${action} within ${requestTimeoutMs} ms`)),
       )
-      this.#pending.set(correlationId, { resolve, reject, answered })
+      this.#pending.set(correlationId, { resolve, reject, answered, stream })
     })
   }
 
@@ -224,7 +228,10 @@ export class StreamConnection extends LibraryConnection {
     const isAnswer = key >= Key.firstResponse && key !== Key.metadataResponse
     const code = isAnswer ? frame.readUInt16BE(12) : ResponseCode.ok
     if (code === ResponseCode.ok) return this.decoder.add(frame, (type) => this.getCompression(type))
-    this.#take(frame.readUInt32BE(8))?.reject(new ServerError(code, Key.nameOf(key)))
+    const pending = this.#take(frame.readUInt32BE(8))
+    const right = rightFor(key)
+    const needed = right === undefined || pending?.stream === undefined ? undefined : { right, stream: pending.stream }
+    pending?.reject(new ServerError(code, Key.nameOf(key), undefined, needed))
   }
 
   #closedByServer(frame: Buffer): void {

@@ -181,7 +181,8 @@ function names(suite: Suite): void {
     await bench.ledger.send(bench.producer({ topic }), 1)
     await bench.until(() => member.succeeded.length === 1, 'the message')
     expect(member.handlings[0]?.topic).toBe(topic)
-    await member.transport.admin.deleteTopic(member.transport.topicSpec(topic))
+    const { admin } = bench.administration()
+    await admin.deleteTopic(member.transport.topicSpec(topic))
   })
 }
 

@@ -17,7 +17,7 @@ import { type Handling, Journal } from './handling.js'
 import { Ledger } from './ledger.js'
 import { Member } from './member.js'
 import { uniqueName } from './names.js'
-import type { ConformanceSettings, Topology } from './settings.js'
+import type { ConformanceSettings, Harness, Topology } from './settings.js'
 
 /** What a test needs, said before it starts. */
 export interface BenchShape {
@@ -77,6 +77,8 @@ export class Bench {
   readonly url: string
   readonly #adapter: AdapterDefinition
   readonly #options: TransportOptions
+  readonly #harness: Harness | undefined
+  readonly #harnessUrl: string
   readonly #producers: Producer[] = []
   readonly #transports: Transport[] = []
   /** Those at the suite's own address: where a server is absent or refuses, nothing was made and nothing can be deleted. */
@@ -90,8 +92,11 @@ export class Bench {
     partitions: number,
     url: string,
     options: TransportOptions,
+    harness: { readonly own: Harness | undefined; readonly url: string },
   ) {
     this.#adapter = adapter
+    this.#harness = harness.own
+    this.#harnessUrl = harness.url
     this.topics = topology.topics
     this.groups = topology.groups
     this.partitions = partitions
@@ -109,12 +114,19 @@ export class Bench {
     }
     const { openOptions = {} } = settings
     const options = typeof openOptions === 'function' ? await openOptions(topology) : openOptions
-    return new Bench(settings.adapter, topology, shape.partitions ?? 1, await settings.url(topology), options)
+    const url = await settings.url(topology)
+    const harness = { own: settings.harness, url: (await settings.harness?.url(topology)) ?? url }
+    return new Bench(settings.adapter, topology, shape.partitions ?? 1, url, options, harness)
   }
 
   /** The suite's options of transports. */
   get transportOptions(): Readonly<Record<string, unknown>> {
     return this.#options.options ?? {}
+  }
+
+  /** What goes before every name on the broker. */
+  get prefix(): string {
+    return String(this.transportOptions['prefix'] ?? '')
   }
 
   get topic(): string {
@@ -138,6 +150,12 @@ export class Bench {
     this.#transports.push(transport)
     if (url === this.url) this.#reachable.push(transport)
     return transport
+  }
+
+  /** A transport of the harness, which may do what the product under test need not: list and delete topics. Closed with the bench. */
+  administration(extra: TransportOptions = {}): Transport {
+    if (this.#harness === undefined) return this.transport(extra)
+    return this.transport({ ...extra, options: { clientId: 'harness', ...extra.options } }, this.#harnessUrl)
   }
 
   /** A producer; all of a test share one transport unless told otherwise. */
@@ -237,13 +255,24 @@ export class Bench {
     )
   }
 
-  /** Closes everything and deletes what it made on the broker. */
+  /** Closes everything and deletes what it made on the broker. Rejects, where the harness looks at them, for connections that are not what they should be. */
   async close(): Promise<void> {
+    // While they are open: some brokers show no others. Cleared away it is all the same.
+    const checked = this.#harness?.checkConnections().then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    )
+    const wrong = await checked
+    await this.#close()
+    if (wrong !== undefined) throw wrong.error
+  }
+
+  async #close(): Promise<void> {
     for (const member of this.#members) void member.loop.close({ timeoutMs: 0 })
     await Promise.all(this.#members.map((member) => member.loop.close()))
     await Promise.all(this.#producers.map((producer) => producer.close({ timeoutMs: 0 })))
     const cleaner = this.#reachable.find((transport) => transport === this.#sending) ?? this.#reachable[0]
-    if (cleaner !== undefined) await this.#deleteTopics(cleaner)
+    if (cleaner !== undefined) await this.#deleteTopics(this.#harness === undefined ? cleaner : this.administration())
     await Promise.all(this.#transports.map((transport) => transport.close({ timeoutMs: 0 })))
   }
 

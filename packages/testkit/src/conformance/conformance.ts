@@ -1,4 +1,5 @@
-import { describe } from 'vitest'
+import { afterAll, describe } from 'vitest'
+import { testedRights, underRights } from '../rights/conformance-rights.js'
 import { acknowledge } from './acknowledge.js'
 import { badInput } from './bad-input.js'
 import { batchHandlers } from './batch-handlers.js'
@@ -74,10 +75,14 @@ const PARTS: readonly ((suite: Suite) => void)[] = [
  * Declares the conformance suite for one adapter: call it at the top level of a vitest file. Declared capabilities pick the
  * cases; what is declared as missing is tested to be refused, and nothing is skipped. Tests use names of their own, close what
  * they open and delete what they made, so that they may run beside others on one broker. `STREAMSWITCH_SOAK=1` runs ten times the load.
+ * `STREAMSWITCH_TEST_RIGHTS`, which `npm run test:rights` sets, runs it under limited rights.
  */
 export function conformance(settings: ConformanceSettings): void {
-  const suite = new Suite(settings)
+  const rights = testedRights()
+  const suite = new Suite(rights === undefined ? settings : underRights(settings, rights))
   describe(`${settings.adapter.name} conforms`, () => {
+    const { harness } = suite.settings
+    if (harness !== undefined) afterAll(() => harness.checkAnyConnection())
     for (const part of PARTS) part(suite)
   })
 }

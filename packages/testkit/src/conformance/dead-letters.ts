@@ -254,6 +254,6 @@ function expectedHeaders(bench: Bench, origin: Origin): Record<string, unknown> 
 }
 
 async function cleared(bench: Bench, topic: string): Promise<void> {
-  const transport = bench.transport()
+  const transport = bench.administration()
   await transport.admin.deleteTopic(transport.topicSpec(topic))
 }

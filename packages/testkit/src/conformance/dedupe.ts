@@ -12,12 +12,12 @@ import type { Suite } from './suite.js'
 
 /** Messages that are handled once per group, however often they are sent or redelivered. */
 export function dedupe(suite: Suite): void {
-  const memory = (): OpenDedupeStore => ({ store: new MemoryDedupeStore(), close: async () => {} })
+  const memory = (_url: string): OpenDedupeStore => ({ store: new MemoryDedupeStore(), close: async () => {} })
   for (const [name, open] of Object.entries({ memory, ...suite.settings.dedupeStores })) {
     suite.describe(`dedupe with the store in ${name}`, () => {
       const test: StoreTest = (title, shape, body) =>
         suite.test(title, shape, async (bench) => {
-          const opened = await open()
+          const opened = await open(bench.url)
           try {
             await body(bench, opened.store)
           } finally {

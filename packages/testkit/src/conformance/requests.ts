@@ -259,13 +259,14 @@ function isolation(suite: Suite): void {
 
 function elsewhere(suite: Suite): void {
   suite.test('replies travel on another transport where one is declared', {}, async (bench) => {
-    const prefix = `feedback-${randomBytes(4).toString('hex')}.`
+    const prefix = `${bench.prefix}feedback-${randomBytes(4).toString('hex')}.`
     const open = () => bench.transport({ options: { prefix } })
     const [asking, answering] = [open(), open()]
     await bench.member({ handler: echo(), transport: bench.transport({ feedback: answering }) })
     const producer = bench.producer({ transport: bench.transport({ feedback: asking }) })
     await expectOwnReply(bench, producer, 'by another way')
-    await asking.admin.deleteTopic(asking.topicSpec('streamswitch-replies'))
+    const harness = bench.administration({ options: { prefix } })
+    await harness.admin.deleteTopic(harness.topicSpec('streamswitch-replies'))
   })
 
   suite.test('a group that only listens answers nothing', { groups: 2 }, async (bench) => {

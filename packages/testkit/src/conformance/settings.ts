@@ -60,6 +60,16 @@ export interface OpenDedupeStore {
   close(): Promise<void>
 }
 
+/** What the suite does as somebody else than the product under test. */
+export interface Harness {
+  /** Address at which everything is allowed: topics are listed and deleted there when a case is over, or as part of it. */
+  readonly url: (topology: Topology) => string | Promise<string>
+  /** Called when a case is over, while its transports, producers and loops are still open. Rejects where a connection of theirs is not what it should be. */
+  checkConnections(): Promise<void>
+  /** Called when all cases are over. Rejects where the broker has shown no connection of the product's. */
+  checkAnyConnection(): Promise<void>
+}
+
 /** What the suite needs to know of an adapter. */
 export interface ConformanceSettings {
   /** The adapter: the default export of its package. Need not be registered. */
@@ -79,12 +89,14 @@ export interface ConformanceSettings {
   readonly redelivery?: 'core' | 'sender'
   /** What makes the test of slow handlers meaningful. Default: no options, a handler of 3,000 ms. */
   readonly shortTimeouts?: ShortTimeouts
-  /** Dedupe stores to test besides memory, by name. Each is opened for every test and closed after it. */
-  readonly dedupeStores?: Readonly<Record<string, () => OpenDedupeStore | Promise<OpenDedupeStore>>>
+  /** Dedupe stores to test besides memory, by name. Each is opened for every test, with the test's address, and closed after it. */
+  readonly dedupeStores?: Readonly<Record<string, (url: string) => OpenDedupeStore | Promise<OpenDedupeStore>>>
   /** Needed where `multiProcess` is declared: without it the tests with foreign clients fail. */
   readonly foreign?: ForeignClient
   /** Address where nothing listens. Default: the suite's own URL at a port of 127.0.0.1 that is closed. */
   readonly absentUrl?: string
+  /** Where the connections of `url` have limited rights: the harness's own ones, and how they are told apart. Left out: both are the same. */
+  readonly harness?: Harness
   /** The broker's address with a wrong password that reads `wrong-secret`. Left out: the broker checks no credentials. */
   readonly badCredentialsUrl?: string
 }

@@ -113,7 +113,7 @@ export function topicPatterns(suite: Suite): void {
         await joined(bench, member, [wanted, ending])
         for (const topic of [wanted, ending]) await expectExactlyOnceInOrder(bench, { topic })
         expect(new Set(member.handlings.map((one) => one.topic))).toEqual(new Set([wanted, ending]))
-        const cleaner = bench.transport()
+        const cleaner = bench.administration()
         for (const topic of [...internal, other]) await cleaner.admin.deleteTopic(cleaner.topicSpec(topic))
       },
     )
@@ -150,7 +150,7 @@ export function topicPatterns(suite: Suite): void {
           await bench.handledCount(bench.ledger.ids().length)
           // A producer makes its topic again.
           await bench.ledger.lastProducer(deleted).close()
-          const admin = bench.transport()
+          const admin = bench.administration()
           await admin.admin.deleteTopic(admin.topicSpec(deleted))
           await joined(bench, member, [kept])
           await makeTopic(bench, last)

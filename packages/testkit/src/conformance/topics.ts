@@ -1,3 +1,4 @@
+import type { Transport } from '@streamswitch/core'
 import { expect } from 'vitest'
 import { rejection } from './expect-error.js'
 import { expectExactlyOnceInOrder } from './expect-history.js'
@@ -39,8 +40,11 @@ export function topics(suite: Suite): void {
     if (suite.has('assignments') && suite.partitions > 1) conflicts(suite)
 
     suite.test('a prefix separates what has the same name, and no message shows it', {}, async (bench) => {
-      const ours = bench.transport({ options: { prefix: 'ours.' } })
-      const theirs = bench.transport({ options: { prefix: 'theirs.' } })
+      const prefixes = [`${bench.prefix}ours.`, `${bench.prefix}theirs.`]
+      const [ours, theirs] = prefixes.map((prefix) => bench.transport({ options: { prefix } })) as [
+        Transport,
+        Transport,
+      ]
       const member = await bench.member({ transport: ours })
       const other = await bench.member({ transport: theirs })
       void bench.ledger.send(bench.producer({ transport: ours }), 1, { key: 'k', id: 'to ours' })
@@ -49,7 +53,10 @@ export function topics(suite: Suite): void {
       await bench.ledger.allConfirmed()
       expect(member.handlings.map(({ id, topic }) => ({ id, topic }))).toEqual([{ id: 'to ours', topic: bench.topic }])
       expect(other.handlings.map(({ id, topic }) => ({ id, topic }))).toEqual([{ id: 'to theirs', topic: bench.topic }])
-      for (const transport of [ours, theirs]) await transport.admin.deleteTopic(transport.topicSpec(bench.topic))
+      for (const prefix of prefixes) {
+        const harness = bench.administration({ options: { prefix } })
+        await harness.admin.deleteTopic(harness.topicSpec(bench.topic))
+      }
     })
   })
 }
