@@ -34,6 +34,8 @@ interface Decoded {
 /** What is used of amqplib's connection (lib/connection.js). */
 interface Internals {
   rest: Buffer
+  /** 0: no limit. */
+  readonly maxFrameSize: number
   readonly stream: { read(): Buffer | null }
   recvSinceLastCheck: boolean
   sentSinceLastCheck: boolean
@@ -50,6 +52,8 @@ export function keepExactBytes(native: ChannelModel): void {
   connection.recvFrame = function (this: Internals): Decoded | false {
     let size = wholeFrame(this.rest)
     while (size === undefined) {
+      // It is refused by its size alone, before it is here: what a peer claims must not be gathered.
+      if (isOversized(this.rest, this.maxFrameSize)) return recvFrame.call(this)
       const incoming = this.stream.read()
       if (incoming === null) return false
       this.recvSinceLastCheck = true
@@ -120,6 +124,11 @@ function wholeFrame(bytes: Buffer): number | undefined {
   if (bytes.length < FRAME_HEAD_BYTES) return undefined
   const size = bytes.readUInt32BE(3)
   return bytes.length > FRAME_HEAD_BYTES + size ? size : undefined
+}
+
+/** Whether the first frame is larger than what was agreed upon, as far as its head is there. */
+function isOversized(bytes: Buffer, maxFrameSize: number): boolean {
+  return maxFrameSize > 0 && bytes.length >= FRAME_HEAD_BYTES && bytes.readUInt32BE(3) > maxFrameSize
 }
 
 /** Lists that are nested too deep for amqplib's decoder would end the connection, again and again, for as long as their message is there. */

@@ -7,6 +7,8 @@ import { ReceivedRecord } from './received-record.js'
 
 /** Bytes of a batch before its records. */
 const HEAD_BYTES = 61
+/** Where its length ends, which counts what follows. */
+const LENGTH_END = 12
 
 const MAGIC = 2
 const CODEC_MASK = 0x07
@@ -50,6 +52,10 @@ export async function readBatches(reader: ByteReader, decoding: Decoding): Promi
   while (reader.left >= HEAD_BYTES) {
     const batch = readBatch(reader)
     if (batch === undefined) break
+    if ('damage' in batch) {
+      const { range, damage } = batch
+      return { records, nextOffset, unreadable: { range, error: unreadableError({ range, codec: 0 }, damage) } }
+    }
     if (batch.codec !== 0 && decoding.decompressedBytes >= decoding.maxDecompressedBytes) break
     const known = records.length
     try {
@@ -79,10 +85,20 @@ interface Batch {
   readonly checksum: number
 }
 
+/** A batch whose length can't be right, so that nothing behind it can be found either. */
+interface DamagedBatch {
+  readonly range: OffsetRange
+  readonly damage: RangeError
+}
+
 /** `undefined` for a batch that is cut off. */
-function readBatch(reader: ByteReader): Batch | undefined {
+function readBatch(reader: ByteReader): Batch | DamagedBatch | undefined {
   const firstOffset = reader.int64()
   const length = reader.int32()
+  if (length < HEAD_BYTES - LENGTH_END) {
+    const damage = new RangeError(`a batch of ${length} bytes is shorter than its head`)
+    return { range: { first: firstOffset, last: firstOffset }, damage }
+  }
   if (reader.left < length) return undefined
   const end = reader.at + length
   const whole = reader.rest(length)
@@ -91,6 +107,7 @@ function readBatch(reader: ByteReader): Batch | undefined {
   const checksum = reader.int32()
   const attributes = reader.int16()
   const lastOffsetDelta = reader.int32()
+  if (!Number.isSafeInteger(firstOffset + lastOffsetDelta)) throw new BeyondNumbers()
   const firstTimestamp = reader.int64()
   const maxTimestamp = reader.int64()
   const isStamped = (attributes & LOG_APPEND_TIME) > 0
@@ -129,7 +146,7 @@ async function readRecords(batch: Batch, records: FetchedRecord[], decoding: Dec
   if (codec !== 0) decoding.decompressedBytes += source.length
   const reader = new ByteReader(source)
   for (let index = 0; index < count; index += 1)
-    records.push(readRecord(reader, source, head, range.first, firstTimestamp, stamp))
+    records.push(readRecord(reader, source, head, range, firstTimestamp, stamp))
 }
 
 /** Where in a batch, behind its offset and length, the part begins that its checksum covers. */
@@ -139,7 +156,7 @@ function isIntact({ whole, checksum }: Batch): boolean {
   return crc32c(whole, CHECKED_FROM) === checksum >>> 0
 }
 
-function unreadableError({ range: { first, last }, codec }: Batch, cause: unknown): StreamError {
+function unreadableError({ range: { first, last }, codec }: Pick<Batch, 'range' | 'codec'>, cause: unknown): StreamError {
   const compression = codec === 0 ? '' : `, compressed by ${compressionName(codec) ?? `type ${codec}`},`
   const detail = isStreamError(cause) ? cause.message : `the batch is damaged (${String(cause)})`
   return new StreamError(`the batch at offsets ${first} to ${last}${compression} can't be read: ${detail}`, {
@@ -155,14 +172,16 @@ function readRecord(
   reader: ByteReader,
   source: Buffer,
   batch: FetchedBatch,
-  firstOffset: number,
+  range: OffsetRange,
   firstTimestamp: number,
   stamp: number | undefined,
 ): ReceivedRecord {
   const end = reader.varint() + reader.at
   const attributes = reader.int8()
   const time = firstTimestamp + reader.varint()
-  const position = firstOffset + reader.varint()
+  const position = range.first + reader.varint()
+  if (position < range.first || position > range.last)
+    throw new RangeError(`a record with offset ${position} in a batch from ${range.first} to ${range.last}`)
   const key = reader.nullableBytes()
   const value = reader.nullableBytes()
   const headersAt = reader.at
@@ -175,6 +194,7 @@ function readRecord(
 function skipHeaders(reader: ByteReader): void {
   for (let count = reader.varint(); count > 0; count -= 1) {
     reader.skip(reader.varint())
-    reader.skip(Math.max(0, reader.varint()))
+    const valueLength = reader.varint()
+    if (valueLength > 0) reader.skip(valueLength)
   }
 }

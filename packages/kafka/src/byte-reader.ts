@@ -1,7 +1,10 @@
 /** A number that a JavaScript number can't hold exactly. */
 export class BeyondNumbers extends Error {}
 
-/** Reads the numbers, texts and bytes of Kafka's protocol one after the other (Kafka protocol guide, protocol primitive types). */
+/**
+ * Reads the numbers, texts and bytes of Kafka's protocol one after the other (Kafka protocol guide, protocol primitive types). Throws RangeError where
+ * they end beyond the buffer, or a length is negative: reading never goes back, and ends.
+ */
 export class ByteReader {
   /** Where the next read begins. */
   at: number
@@ -17,6 +20,8 @@ export class ByteReader {
   }
 
   skip(bytes: number): void {
+    // Written so that NaN fails as well.
+    if (!(bytes >= 0 && bytes <= this.left)) throw new RangeError(`${bytes} bytes, where ${this.left} are left`)
     this.at += bytes
   }
 
@@ -44,18 +49,23 @@ export class ByteReader {
 
   /** A zigzag varint of up to 64 bits. */
   varint(): number {
-    const first = this.#buffer[this.at] as number
-    this.at += 1
+    const first = this.#byte()
     if (first < 0x80) return (first >>> 1) ^ -(first & 1)
     let value = first & 0x7f
     let factor = 0x80
     for (let byte = 0x80; byte >= 0x80; factor *= 0x80) {
-      byte = this.#buffer[this.at] as number
-      this.at += 1
+      byte = this.#byte()
       value += (byte & 0x7f) * factor
     }
     if (!Number.isSafeInteger(value)) throw new BeyondNumbers()
     return value % 2 === 0 ? value / 2 : -(value + 1) / 2
+  }
+
+  #byte(): number {
+    const byte = this.#buffer[this.at]
+    if (byte === undefined) throw new RangeError('a number ends beyond the bytes')
+    this.at += 1
+    return byte
   }
 
   /** The bytes that come next, without reading them. */
@@ -64,7 +74,7 @@ export class ByteReader {
   }
 
   bytes(length: number): Buffer {
-    this.at += length
+    this.skip(length)
     return this.#buffer.subarray(this.at - length, this.at)
   }
 
@@ -75,7 +85,7 @@ export class ByteReader {
 
   text(length: number): string {
     if (length <= 0) return ''
-    this.at += length
+    this.skip(length)
     return this.#buffer.toString('utf8', this.at - length, this.at)
   }
 }
