@@ -1,5 +1,6 @@
 import { isStreamError } from '@streamswitch/core'
 import { type FuzzTarget, transportSettings, Violation } from '@streamswitch/testkit/fuzz'
+import { assignInTurn, assignRanges, subscribersByTopic } from '../../src/assigners.js'
 import { decodeMetadata } from '../../src/commit-metadata.js'
 import { decompress } from '../../src/compression.js'
 import { decodeFetchResponse, extentOf } from '../../src/fetch-response.js'
@@ -85,6 +86,19 @@ export const TARGETS: readonly FuzzTarget[] = [
     },
     declares: (error) => isStreamError(error) && error.code === 'UNSUPPORTED',
     dictionary: ['streamswitch/1 ', 'streamswitch/2 ', ' owner=', ' ahead=', ' clean=1', ' attempts=', '0:2,7:1', '9007199254740991', '-1', '1e9', ','],
+  },
+  {
+    // Two members, ours and another one.
+    name: 'member-metadata',
+    decode: (bytes) => {
+      const ours = Buffer.from('000000000001' + '0006' + Buffer.from('orders').toString('hex') + '00000000', 'hex')
+      const members = [ours, bytes].map((memberMetadata, index) => ({ memberId: `m${index}`, memberMetadata }))
+      const subscribers = subscribersByTopic(members)
+      const partitions = new Map([['orders', 8]])
+      return [assignRanges(subscribers, partitions), assignInTurn(subscribers, partitions)]
+    },
+    declares: () => false,
+    dictionary: [Buffer.from('ffffffff', 'hex'), Buffer.from('7fffffff', 'hex'), '\0\u0006orders', '__proto__'],
   },
   transportSettings(kafka, ['KAFKA_BROKERS', 'KAFKA_TLS', 'KAFKA_COMPRESSION', 'KAFKA_SASL_MECHANISM', 'KAFKA_USERNAME', 'STREAMSWITCH_TOPIC_NAMES']),
 ]

@@ -28,6 +28,10 @@ export interface FuzzSettings {
   readonly seeds: readonly Buffer[]
   /** The folder of the corpus. */
   readonly folder: string
+  /** How long a failing input is made smaller, in milliseconds. @default 20000 */
+  readonly minimiseMs?: number
+  /** The run ends after so many distinct findings. @default 10 */
+  readonly maxFindings?: number
 }
 
 export interface FoundInput {
@@ -101,7 +105,7 @@ class Run {
   }
 
   async report(): Promise<FuzzReport> {
-    const { seed, executions = Infinity, forMs = Infinity } = this.#settings
+    const { seed, executions = Infinity, forMs = Infinity, maxFindings = MAX_FINDINGS } = this.#settings
     const seeds = this.#pool.length
     const began = performance.now()
     for (const input of this.#pool.slice()) await this.#try(input)
@@ -109,7 +113,7 @@ class Run {
     while (
       this.#executions < executions &&
       performance.now() - began < forMs &&
-      this.#found.size < MAX_FINDINGS
+      this.#found.size < maxFindings
     )
       await this.#batch()
     return {
@@ -125,7 +129,10 @@ class Run {
 
   async #batch(): Promise<void> {
     const inputs = Array.from({ length: this.#batchSize }, () => this.#next())
-    for (const input of inputs) await this.#try(input)
+    for (const input of inputs) {
+      await this.#try(input)
+      if (this.#found.size >= (this.#settings.maxFindings ?? MAX_FINDINGS)) return
+    }
     // What was rejected without anybody waiting is known a turn later.
     await new Promise((resolve) => setImmediate(resolve))
     if (this.#rejections.length > 0) await this.#attributeRejections(inputs)
@@ -142,10 +149,17 @@ class Run {
   #next(): Buffer {
     const { randomness } = this.#settingsOfMutation
     const isGrown = this.#target.inputs !== undefined && (this.#pool.length === 0 || randomness.chance(30))
-    const base = isGrown ? this.#sample() : this.#pool.length === 0 ? Buffer.alloc(0) : randomness.pick(this.#pool)
+    const base = isGrown ? this.#sample() : this.#pick()
     const input = isGrown && randomness.chance(30) ? base : mutate(base, this.#settingsOfMutation)
     const repaired = this.#target.repair !== undefined && randomness.chance(50) ? this.#target.repair(input) : input
     return repaired.subarray(0, this.#maxBytes)
+  }
+
+  /** The smaller of two: long inputs take the time of many, and say little more. */
+  #pick(): Buffer {
+    if (this.#pool.length === 0) return Buffer.alloc(0)
+    const [first, second] = [this.#randomness.pick(this.#pool), this.#randomness.pick(this.#pool)]
+    return first.length <= second.length ? first : second
   }
 
   get #settingsOfMutation() {
@@ -180,7 +194,7 @@ class Run {
     if (finding === undefined || this.#found.has(finding.signature)) return
     const fails = async (candidate: Buffer): Promise<boolean> =>
       (await this.#check(candidate))?.signature === finding.signature
-    const smallest = await minimise(input, fails, performance.now() + MINIMISE_MS)
+    const smallest = await minimise(input, fails, performance.now() + (this.#settings.minimiseMs ?? MINIMISE_MS))
     this.#found.set(finding.signature, { finding: (await this.#check(smallest)) ?? finding, input: smallest })
   }
 
