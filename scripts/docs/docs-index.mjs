@@ -16,6 +16,7 @@ const ORDER = [
   'brokers.md',
   'broker-versions.md',
   'operators.md',
+  'fuzzing.md',
 ]
 
 const SECTIONS = [

@@ -156,7 +156,10 @@ function isIntact({ whole, checksum }: Batch): boolean {
   return crc32c(whole, CHECKED_FROM) === checksum >>> 0
 }
 
-function unreadableError({ range: { first, last }, codec }: Pick<Batch, 'range' | 'codec'>, cause: unknown): StreamError {
+function unreadableError(
+  { range: { first, last }, codec }: Pick<Batch, 'range' | 'codec'>,
+  cause: unknown,
+): StreamError {
   const compression = codec === 0 ? '' : `, compressed by ${compressionName(codec) ?? `type ${codec}`},`
   const detail = isStreamError(cause) ? cause.message : `the batch is damaged (${String(cause)})`
   return new StreamError(`the batch at offsets ${first} to ${last}${compression} can't be read: ${detail}`, {

@@ -34,6 +34,8 @@ const LOG_ERRORS: ReadonlyMap<number, string> = new Map([
  * Decodes a Fetch response of version 11 (Kafka protocol guide) into what kafkajs makes of it. `undefined` where it holds
  * something unusual: then kafkajs's own decoder is to be asked. A batch that can't be read ends what comes of its partition, and nothing else.
  *
+ * Rejects with RangeError where the response ends before it should.
+ *
  * @param limits - what may be decompressed, of one batch; and of the response, but for the batch that exceeds it.
  */
 export async function decodeFetchResponse(

@@ -22,7 +22,14 @@ function target(decode: FuzzTarget['decode'], limits: FuzzTarget['limits'] = {})
 }
 
 function found(decode: FuzzTarget['decode'], limits?: FuzzTarget['limits']) {
-  const settings = { seed: 1, executions: 3_000, seeds: [SEED], folder: temporaryFolder(), minimiseMs: 1_000, maxFindings: 1 }
+  const settings = {
+    seed: 1,
+    executions: 3_000,
+    seeds: [SEED],
+    folder: temporaryFolder(),
+    minimiseMs: 1_000,
+    maxFindings: 1,
+  }
   return fuzz(target(decode, limits), settings).then((report) => report.found)
 }
 
@@ -32,7 +39,11 @@ test('a decoder that keeps its promises has no findings', async () => {
 
 test.each<[what: string, kind: string, decode: FuzzTarget['decode'], limits?: FuzzTarget['limits']]>([
   ['an undeclared error', 'error', (bytes) => (bytes[0] === 0xff ? (undefined as unknown as Buffer).length : 0)],
-  ['an undeclared rejection', 'error', async (bytes) => (bytes[0] === 0xff ? (undefined as unknown as Buffer).length : 0)],
+  [
+    'an undeclared rejection',
+    'error',
+    async (bytes) => (bytes[0] === 0xff ? (undefined as unknown as Buffer).length : 0),
+  ],
   [
     'a stack overflow, though its class is declared',
     'error',
@@ -40,8 +51,18 @@ test.each<[what: string, kind: string, decode: FuzzTarget['decode'], limits?: Fu
       return at < 20_000 && bytes.length > 8 ? [nested(bytes, at + 1)] : at
     },
   ],
-  ['an array of a length that was made up', 'output', (bytes) => new Array<number>(bytes.readUInt16BE(0) * 16).fill(0), { baseBytes: 100_000 }],
-  ['a buffer of a length that was made up', 'allocation', (bytes) => void Buffer.alloc(bytes.readUInt16BE(0) * 16), { baseBytes: 100_000 }],
+  [
+    'an array of a length that was made up',
+    'output',
+    (bytes) => new Array<number>(bytes.readUInt16BE(0) * 16).fill(0),
+    { baseBytes: 100_000 },
+  ],
+  [
+    'a buffer of a length that was made up',
+    'allocation',
+    (bytes) => void Buffer.alloc(bytes.readUInt16BE(0) * 16),
+    { baseBytes: 100_000 },
+  ],
   [
     'copying all that was read for each part',
     'allocation',
@@ -81,7 +102,10 @@ test('what is found is made as small as it can be', async () => {
 test('a seed repeats its inputs', async () => {
   const inputsOf = async (seed: number): Promise<string[]> => {
     const inputs: string[] = []
-    await fuzz(target((bytes) => void inputs.push(bytes.toString('hex'))), { seed, executions: 300, seeds: [SEED], folder: temporaryFolder() })
+    await fuzz(
+      target((bytes) => void inputs.push(bytes.toString('hex'))),
+      { seed, executions: 300, seeds: [SEED], folder: temporaryFolder() },
+    )
     return inputs
   }
   const first = await inputsOf(1)
@@ -106,7 +130,9 @@ test('of many inputs, those that run new code are told from the others', async (
 
 test('an input that is never decoded ends the process, and is kept', async () => {
   const path = join(temporaryFolder(), 'hang.bin')
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'support/endless-decoder.mjs'), path], { stdio: 'ignore' })
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'support/endless-decoder.mjs'), path], {
+    stdio: 'ignore',
+  })
   onTestFinished(() => void child.kill('SIGKILL'))
   const [, signal] = (await once(child, 'exit')) as [number | null, string | null]
   expect(signal).toBe('SIGKILL')

@@ -39,8 +39,22 @@ await producer.send('one', { key: 'k', headers: { trace: 'abc', 'x-größe': '�
 await producer.send('two', { id: 'fails', timestamp: 1_700_000_000_000 })
 const amqp = await connect(URL)
 const channel = await amqp.createConfirmChannel()
-const headers = { list: [1, 'a', { b: null }], table: { a: true }, long: { '!': 'int64', value: 7 }, time: { '!': 'timestamp', value: 1_700_000_000 }, bytes: Buffer.from([0xff]) }
-channel.publish(topic, '0', Buffer.from('foreign'), { headers, messageId: 'm', priority: 3, type: 't', appId: 'a', expiration: '60000', timestamp: 1_700_000_000 })
+const headers = {
+  list: [1, 'a', { b: null }],
+  table: { a: true },
+  long: { '!': 'int64', value: 7 },
+  time: { '!': 'timestamp', value: 1_700_000_000 },
+  bytes: Buffer.from([0xff]),
+}
+channel.publish(topic, '0', Buffer.from('foreign'), {
+  headers,
+  messageId: 'm',
+  priority: 3,
+  type: 't',
+  appId: 'a',
+  expiration: '60000',
+  timestamp: 1_700_000_000,
+})
 await channel.waitForConfirms()
 await amqp.close()
 while (handled < 4) await new Promise((resolve) => setTimeout(resolve, 20))
@@ -58,7 +72,10 @@ for (const [index, stream] of recorder.streams(5672).entries()) {
     at = end
     if (type === HEADER) {
       // Of messages that differ in names and numbers only, one.
-      const shape = payload.subarray(12).toString('latin1').replaceAll(/[0-9a-z.\-]+/g, '')
+      const shape = payload
+        .subarray(12)
+        .toString('latin1')
+        .replaceAll(/[0-9a-z.-]+/g, '')
       if (kinds.has(shape) || headersSeen === MAX_HEADERS) continue
       kinds.add(shape)
       headersSeen += 1
@@ -67,7 +84,12 @@ for (const [index, stream] of recorder.streams(5672).entries()) {
     }
     const text = payload.toString('latin1')
     if (type !== BODY || !text.startsWith('{')) continue
-    const target = text.includes('"instance"') || text.includes('"topic"') || text.includes('"offset"') ? 'members-and-topics' : text.includes('"attempts"') ? 'attempt-state' : 'partition-count'
+    const target =
+      text.includes('"instance"') || text.includes('"topic"') || text.includes('"offset"')
+        ? 'members-and-topics'
+        : text.includes('"attempts"')
+          ? 'attempt-state'
+          : 'partition-count'
     // Names and numbers differ, members do not.
     const kind = `${target}-${(text.match(/"\w+":/g) ?? []).join('')}`
     if (!kinds.has(kind)) keep(target, String(kinds.size), payload)

@@ -13,7 +13,17 @@ const bytes = fc.uint8Array({ maxLength: 24 }).map((one) => Buffer.from(one))
 const name = fc.oneof(
   bytes,
   fc
-    .constantFrom('streamswitch-key', 'streamswitch-id', 'streamswitch-timestamp', 'streamswitch-headers', 'streamswitch-reply-to', 'x-death', 'CC', '__proto__', 'a')
+    .constantFrom(
+      'streamswitch-key',
+      'streamswitch-id',
+      'streamswitch-timestamp',
+      'streamswitch-headers',
+      'streamswitch-reply-to',
+      'x-death',
+      'CC',
+      '__proto__',
+      'a',
+    )
     .map((text) => Buffer.from(text)),
 )
 
@@ -21,7 +31,19 @@ const { value, table } = fc.letrec<{ value: Buffer; table: Buffer }>((tie) => ({
   value: fc.oneof(
     { depthSize: 'small' },
     fc.oneof(
-      fixed('V', 0), fixed('t', 1), fixed('b', 1), fixed('B', 1), fixed('s', 2), fixed('u', 2), fixed('I', 4), fixed('i', 4), fixed('f', 4), fixed('D', 5), fixed('l', 8), fixed('d', 8), fixed('T', 8),
+      fixed('V', 0),
+      fixed('t', 1),
+      fixed('b', 1),
+      fixed('B', 1),
+      fixed('s', 2),
+      fixed('u', 2),
+      fixed('I', 4),
+      fixed('i', 4),
+      fixed('f', 4),
+      fixed('D', 5),
+      fixed('l', 8),
+      fixed('d', 8),
+      fixed('T', 8),
     ),
     bytes.map((content) => long('S', content)),
     bytes.map((content) => long('x', content)),
@@ -34,11 +56,31 @@ const { value, table } = fc.letrec<{ value: Buffer; table: Buffer }>((tie) => ({
 }))
 
 const text = fc.oneof(bytes.map(short), value.map((one) => one.subarray(0, 200)).map(short))
-const FLAGS = ['content-type', 'content-encoding', 'headers', 'delivery-mode', 'priority', 'correlation-id', 'reply-to', 'expiration', 'message-id', 'timestamp', 'type', 'user-id', 'app-id', 'cluster-id'].length
+const FLAGS = [
+  'content-type',
+  'content-encoding',
+  'headers',
+  'delivery-mode',
+  'priority',
+  'correlation-id',
+  'reply-to',
+  'expiration',
+  'message-id',
+  'timestamp',
+  'type',
+  'user-id',
+  'app-id',
+  'cluster-id',
+].length
 
 /** Flags and values of a content header (AMQP 0-9-1, section 4.2.6.1), valid or nearly so. */
 export const contentHeaders: Arbitrary<Uint8Array> = fc
-  .record({ chosen: fc.array(fc.boolean(), { minLength: FLAGS, maxLength: FLAGS }), texts: fc.array(text, { minLength: 11, maxLength: 11 }), headers: table, numbers: fc.uint8Array({ minLength: 10, maxLength: 10 }) })
+  .record({
+    chosen: fc.array(fc.boolean(), { minLength: FLAGS, maxLength: FLAGS }),
+    texts: fc.array(text, { minLength: 11, maxLength: 11 }),
+    headers: table,
+    numbers: fc.uint8Array({ minLength: 10, maxLength: 10 }),
+  })
   .map(({ chosen, texts, headers, numbers }) => {
     const parts: Buffer[] = [Buffer.alloc(2)]
     let flags = 0

@@ -44,10 +44,23 @@ between.listen(portBetween)
 const base = `http://127.0.0.1:${portBetween}`
 const sending = await openTransport(base, { environment: {} })
 const producer = sending.producer('orders')
-await Promise.allSettled(['one', { a: [1, null] }, 'fails', undefined].map((value, index) => producer.send(value, { key: `k${index}`, headers: { trace: 'abc', 'x-größe': '✓' } })))
+await Promise.allSettled(
+  ['one', { a: [1, null] }, 'fails', undefined].map((value, index) =>
+    producer.send(value, { key: `k${index}`, headers: { trace: 'abc', 'x-größe': '✓' } }),
+  ),
+)
 for await (const part of producer.request('asked')) void part
 const body = gzipSync(JSON.stringify({ a: 1 }))
-const foreign = await fetch(`${base}/orders/billing`, { method: 'POST', body: new Uint8Array(body), headers: { 'content-type': 'application/json', 'content-encoding': 'gzip', 'idempotency-key': 'foreign', 'x-own': 'a' } })
+const foreign = await fetch(`${base}/orders/billing`, {
+  method: 'POST',
+  body: new Uint8Array(body),
+  headers: {
+    'content-type': 'application/json',
+    'content-encoding': 'gzip',
+    'idempotency-key': 'foreign',
+    'x-own': 'a',
+  },
+})
 await foreign.text()
 await (await fetch(`${base}/orders/nobody?a=1`)).text()
 await sending.close()
@@ -58,7 +71,9 @@ let count = 0
 between.close()
 for (const stream of recorder.streams(portBetween)) {
   // Messages of one connection follow each other; chunked bodies are left as they are.
-  const starts = [...stream.toString('latin1').matchAll(/(?:^|(?<=\n|[^\n]))(?:HTTP\/1\.1 \d|(?:POST|GET) \/\S* HTTP)/g)].map(({ index }) => index)
+  const starts = [
+    ...stream.toString('latin1').matchAll(/(?:^|(?<=\n|[^\n]))(?:HTTP\/1\.1 \d|(?:POST|GET) \/\S* HTTP)/g),
+  ].map(({ index }) => index)
   for (const [at, start] of starts.entries()) {
     count += 1
     const message = stream.subarray(start, starts[at + 1])
@@ -68,6 +83,16 @@ for (const stream of recorder.streams(portBetween)) {
     if (text.includes(BATCH) && !text.startsWith('HTTP')) keep('batch-frames', count, message.subarray(end))
     const boundary = /boundary=(\S+)/.exec(text)?.[1]
     if (boundary !== undefined)
-      keep('reply-parts', count, Buffer.from(text.slice(end).replaceAll(boundary, 'reply-000000000000000000000000').replaceAll(/(?:^|\r\n)[0-9a-f]+\r\n(?=\r\n--|--)/g, ''), 'latin1'))
+      keep(
+        'reply-parts',
+        count,
+        Buffer.from(
+          text
+            .slice(end)
+            .replaceAll(boundary, 'reply-000000000000000000000000')
+            .replaceAll(/(?:^|\r\n)[0-9a-f]+\r\n(?=\r\n--|--)/g, ''),
+          'latin1',
+        ),
+      )
   }
 }

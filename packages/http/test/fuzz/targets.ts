@@ -32,13 +32,18 @@ function headersOf(text: string): IncomingHttpHeaders {
   for (const line of text.split(/\r?\n/)) {
     const colon = line.indexOf(':')
     const name = line.slice(0, colon).toLowerCase()
-    if (colon > 0 && /^[\w!#$%&'*+.^`|~-]+$/.test(name) && name !== '__proto__') headers[name] = line.slice(colon + 1).trim()
+    if (colon > 0 && /^[\w!#$%&'*+.^`|~-]+$/.test(name) && name !== '__proto__')
+      headers[name] = line.slice(colon + 1).trim()
   }
   return headers
 }
 
 /** Head and body of a message, as the corpus has them. The first line's last number is the status. */
-function messageOf(bytes: Buffer): { readonly start: string; readonly headers: IncomingHttpHeaders; readonly body: Buffer } {
+function messageOf(bytes: Buffer): {
+  readonly start: string
+  readonly headers: IncomingHttpHeaders
+  readonly body: Buffer
+} {
   const end = bytes.indexOf('\r\n\r\n')
   const head = bytes.toString('latin1', 0, end < 0 ? bytes.length : end)
   const line = head.indexOf('\n')
@@ -90,7 +95,8 @@ function isProblem(value: unknown): value is Record<string, unknown> {
 function readParts(bytes: Buffer): unknown {
   const parts: unknown[] = []
   const reader = new PartReader(BOUNDARY, (part) => void parts.push(part))
-  for (let at = 0; at < bytes.length; at += Math.ceil(bytes.length / 4)) reader.push(bytes.subarray(at, at + Math.ceil(bytes.length / 4)))
+  for (let at = 0; at < bytes.length; at += Math.ceil(bytes.length / 4))
+    reader.push(bytes.subarray(at, at + Math.ceil(bytes.length / 4)))
   return parts
 }
 
@@ -116,19 +122,68 @@ const sized = (bytes: Uint8Array): Buffer => {
 }
 const frames: Arbitrary<Uint8Array> = fc
   .array(fc.tuple(head, fc.uint8Array({ maxLength: 20 })), { minLength: 1, maxLength: 4 })
-  .map((all) => Buffer.concat(all.flatMap(([one, payload]) => [sized(Buffer.from(JSON.stringify(one))), sized(payload)])))
+  .map((all) =>
+    Buffer.concat(all.flatMap(([one, payload]) => [sized(Buffer.from(JSON.stringify(one))), sized(payload)])),
+  )
 
-const NAMES = ['id', 'key', 'timestamp', 'tombstone', 'headers', 'encoded-headers', 'attempt', 'unanswered', 'resend', 'except', 'reply', 'reply-part', 'reply-end', 'error', 'error-code', 'request-id'].map(
-  (name) => `\r\nstreamswitch-${name}: `,
-)
-const HTTP_TOKENS = ['\r\n\r\n', '\r\n', '\r\ncontent-encoding: gzip, deflate, br', '\r\ncontent-encoding: ', '\r\ncontent-type: application/json', '\r\ncontent-type: application/x-ndjson', '\r\ncontent-type: multipart/mixed; boundary=b', '\r\nretry-after: 1', '\r\nretry-after: Wed, 21 Oct 2099 07:28:00 GMT', '\r\nlocation: //a\\b', '%zz', '%ff', '%00', '=', '&', ',', '"groups":{"billing":{"status":200}}', '"retryable":', '"retryAfterMs":1e999', '--b', '--']
+const NAMES = [
+  'id',
+  'key',
+  'timestamp',
+  'tombstone',
+  'headers',
+  'encoded-headers',
+  'attempt',
+  'unanswered',
+  'resend',
+  'except',
+  'reply',
+  'reply-part',
+  'reply-end',
+  'error',
+  'error-code',
+  'request-id',
+].map((name) => `\r\nstreamswitch-${name}: `)
+const HTTP_TOKENS = [
+  '\r\n\r\n',
+  '\r\n',
+  '\r\ncontent-encoding: gzip, deflate, br',
+  '\r\ncontent-encoding: ',
+  '\r\ncontent-type: application/json',
+  '\r\ncontent-type: application/x-ndjson',
+  '\r\ncontent-type: multipart/mixed; boundary=b',
+  '\r\nretry-after: 1',
+  '\r\nretry-after: Wed, 21 Oct 2099 07:28:00 GMT',
+  '\r\nlocation: //a\\b',
+  '%zz',
+  '%ff',
+  '%00',
+  '=',
+  '&',
+  ',',
+  '"groups":{"billing":{"status":200}}',
+  '"retryable":',
+  '"retryAfterMs":1e999',
+  '--b',
+  '--',
+]
 
 export const TARGETS: readonly FuzzTarget[] = [
   {
     name: 'batch-frames',
     decode: (bytes) => Array.from(decodeBatch(bytes), checked),
     declares: isRefusal,
-    dictionary: ['{"id":"a"}', '"headers":{', '"__proto__":', '"attempt":{', '"except":[', '"tombstone":true', '1e999', '\\u0000', '\ud800'],
+    dictionary: [
+      '{"id":"a"}',
+      '"headers":{',
+      '"__proto__":',
+      '"attempt":{',
+      '"except":[',
+      '"tombstone":true',
+      '1e999',
+      '\\u0000',
+      '\ud800',
+    ],
     inputs: frames,
   },
   { name: 'requests', decode: readRequest, declares: isRefusal, dictionary: [...NAMES, ...HTTP_TOKENS] },
@@ -137,7 +192,22 @@ export const TARGETS: readonly FuzzTarget[] = [
     name: 'reply-parts',
     decode: readParts,
     declares: isRefusal,
-    dictionary: [...NAMES, '\r\n--reply-000000000000000000000000', '--\r\n', '\r\ncontent-length: ', '\r\n\r\n', '1e9', '9007199254740991'],
+    dictionary: [
+      ...NAMES,
+      '\r\n--reply-000000000000000000000000',
+      '--\r\n',
+      '\r\ncontent-length: ',
+      '\r\n\r\n',
+      '1e9',
+      '9007199254740991',
+    ],
   },
-  transportSettings(http, ['HTTP_LISTEN', 'HTTP_ROUTES', 'HTTP_ENDPOINTS', 'HTTP_LISTEN_PATH', 'HTTP_PASSWORD', 'STREAMSWITCH_TOPIC_NAMES']),
+  transportSettings(http, [
+    'HTTP_LISTEN',
+    'HTTP_ROUTES',
+    'HTTP_ENDPOINTS',
+    'HTTP_LISTEN_PATH',
+    'HTTP_PASSWORD',
+    'STREAMSWITCH_TOPIC_NAMES',
+  ]),
 ]

@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { openTransport } from '@streamswitch/core'
 import { SocketRecorder } from '@streamswitch/testkit/fuzz'
+import { decodeMetadata } from '../../dist/commit-metadata.js'
 import { compress } from '../../dist/compression.js'
 import { decodeFetchResponse } from '../../dist/fetch-response.js'
-import { decodeMetadata } from '../../dist/commit-metadata.js'
 
 const CORPUS = join(import.meta.dirname, 'corpus')
 const URL = process.env['KAFKA_URL'] ?? 'kafka://127.0.0.1:9092'
@@ -85,5 +85,10 @@ for (const compression of ['none', 'gzip', 'snappy', 'lz4', 'zstd']) {
   }
 }
 const plain = Buffer.from('{"a":1}'.repeat(60))
-for (const [index, bytes] of [gzipSync(plain), await compress(2, plain), await compress(3, plain), await compress(4, plain)].entries())
+for (const [index, bytes] of [
+  gzipSync(plain),
+  await compress(2, plain),
+  await compress(3, plain),
+  await compress(4, plain),
+].entries())
   keep('compressed-data', ['gzip', 'snappy', 'lz4', 'zstd'][index] ?? '', Buffer.concat([Buffer.of(index), bytes]))

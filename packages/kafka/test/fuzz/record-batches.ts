@@ -73,7 +73,9 @@ const batch: Arbitrary<Buffer> = fc
   })
 
 /** Record batches of format 2 (Kafka protocol guide, "Record Batch") with checksums that fit, valid or nearly so. */
-export const recordBatches: Arbitrary<Uint8Array> = fc.array(batch, { minLength: 1, maxLength: 3 }).map((all) => Buffer.concat(all))
+export const recordBatches: Arbitrary<Uint8Array> = fc
+  .array(batch, { minLength: 1, maxLength: 3 })
+  .map((all) => Buffer.concat(all))
 
 /** The bytes with a fitting checksum in whatever looks like a whole record batch: damage must not be found by its checksum alone. */
 export function withFittingChecksums(bytes: Buffer): Buffer {

@@ -4,8 +4,8 @@ import { assignInTurn, assignRanges, subscribersByTopic } from '../../src/assign
 import { decodeMetadata } from '../../src/commit-metadata.js'
 import { decompress } from '../../src/compression.js'
 import { decodeFetchResponse, extentOf } from '../../src/fetch-response.js'
-import type { FetchedRecord } from '../../src/kafkajs-internals.js'
 import kafka from '../../src/index.js'
+import type { FetchedRecord } from '../../src/kafkajs-internals.js'
 import { toDelivery } from '../../src/message.js'
 import { KAFKA_FORM } from '../../src/native-form.js'
 import { plainRecord } from '../../src/received-record.js'
@@ -22,7 +22,7 @@ const HEADERS = ['streamswitch-id', 'streamswitch-timestamp', 'streamswitch-repl
 /** A Fetch response with one partition that holds these batches. */
 function responseWith(batches: Buffer): Buffer {
   const head = Buffer.from(
-    '00000000000000000000000000010006' + Buffer.from('orders').toString('hex') + '00000001' + '00000000' + '0000',
+    `00000000000000000000000000010006${Buffer.from('orders').toString('hex')}00000001000000000000`,
     'hex',
   )
   const rest = Buffer.alloc(8 * 3 + 4 * 3)
@@ -38,7 +38,16 @@ function readRecord(record: FetchedRecord): unknown {
     if (typeof value !== 'string') throw new Violation(`a header is a ${typeof value}`)
   if (Number.isNaN(delivery.timestamp)) throw new Violation('the timestamp is NaN')
   const { id, key, bytes, headers, timestamp, replyTo } = delivery
-  return { id, key, bytes, headers, timestamp, replyTo, lost: KAFKA_FORM.beyondPortable(record), plain: plainRecord(record).headers }
+  return {
+    id,
+    key,
+    bytes,
+    headers,
+    timestamp,
+    replyTo,
+    lost: KAFKA_FORM.beyondPortable(record),
+    plain: plainRecord(record).headers,
+  }
 }
 
 async function readResponse(raw: Buffer): Promise<unknown> {
@@ -85,13 +94,25 @@ export const TARGETS: readonly FuzzTarget[] = [
       return metadata
     },
     declares: (error) => isStreamError(error) && error.code === 'UNSUPPORTED',
-    dictionary: ['streamswitch/1 ', 'streamswitch/2 ', ' owner=', ' ahead=', ' clean=1', ' attempts=', '0:2,7:1', '9007199254740991', '-1', '1e9', ','],
+    dictionary: [
+      'streamswitch/1 ',
+      'streamswitch/2 ',
+      ' owner=',
+      ' ahead=',
+      ' clean=1',
+      ' attempts=',
+      '0:2,7:1',
+      '9007199254740991',
+      '-1',
+      '1e9',
+      ',',
+    ],
   },
   {
     // Two members, ours and another one.
     name: 'member-metadata',
     decode: (bytes) => {
-      const ours = Buffer.from('000000000001' + '0006' + Buffer.from('orders').toString('hex') + '00000000', 'hex')
+      const ours = Buffer.from(`0000000000010006${Buffer.from('orders').toString('hex')}00000000`, 'hex')
       const members = [ours, bytes].map((memberMetadata, index) => ({ memberId: `m${index}`, memberMetadata }))
       const subscribers = subscribersByTopic(members)
       const partitions = new Map([['orders', 8]])
@@ -100,5 +121,12 @@ export const TARGETS: readonly FuzzTarget[] = [
     declares: () => false,
     dictionary: [Buffer.from('ffffffff', 'hex'), Buffer.from('7fffffff', 'hex'), '\0\u0006orders', '__proto__'],
   },
-  transportSettings(kafka, ['KAFKA_BROKERS', 'KAFKA_TLS', 'KAFKA_COMPRESSION', 'KAFKA_SASL_MECHANISM', 'KAFKA_USERNAME', 'STREAMSWITCH_TOPIC_NAMES']),
+  transportSettings(kafka, [
+    'KAFKA_BROKERS',
+    'KAFKA_TLS',
+    'KAFKA_COMPRESSION',
+    'KAFKA_SASL_MECHANISM',
+    'KAFKA_USERNAME',
+    'STREAMSWITCH_TOPIC_NAMES',
+  ]),
 ]

@@ -15,7 +15,24 @@ function sized(code8: number, content: Buffer, count?: number): Buffer {
 }
 
 const CONSTRUCTORS: readonly (readonly [code: number, length: number])[] = [
-  [0x40, 0], [0x41, 0], [0x43, 0], [0x44, 0], [0x45, 0], [0x50, 1], [0x55, 1], [0x56, 1], [0x60, 2], [0x70, 4], [0x73, 4], [0x72, 4], [0x80, 8], [0x81, 8], [0x82, 8], [0x83, 8], [0x94, 16], [0x98, 16],
+  [0x40, 0],
+  [0x41, 0],
+  [0x43, 0],
+  [0x44, 0],
+  [0x45, 0],
+  [0x50, 1],
+  [0x55, 1],
+  [0x56, 1],
+  [0x60, 2],
+  [0x70, 4],
+  [0x73, 4],
+  [0x72, 4],
+  [0x80, 8],
+  [0x81, 8],
+  [0x82, 8],
+  [0x83, 8],
+  [0x94, 16],
+  [0x98, 16],
 ]
 
 const { value } = fc.letrec<{ value: Buffer; compound: Buffer; array: Buffer }>((tie) => ({
@@ -28,12 +45,20 @@ const { value } = fc.letrec<{ value: Buffer; compound: Buffer; array: Buffer }>(
     tie('value').map((one) => Buffer.concat([Buffer.of(0x00, 0x53, 0x77), one])),
   ),
   compound: fc
-    .tuple(fc.constantFrom(0xc0, 0xc1), fc.array(tie('value'), { maxLength: 6 }), fc.option(fc.nat(300), { nil: undefined, freq: 6 }))
+    .tuple(
+      fc.constantFrom(0xc0, 0xc1),
+      fc.array(tie('value'), { maxLength: 6 }),
+      fc.option(fc.nat(300), { nil: undefined, freq: 6 }),
+    )
     .map(([code, values, count]) => sized(code, Buffer.concat(values), count ?? values.length)),
   array: fc
     .tuple(fc.constantFrom(...CONSTRUCTORS), fc.oneof(fc.nat(8), fc.constantFrom(65_536, 65_537, 0xffff_ffff)))
-    .map(([[code, length], count]) => sized(0xe0, Buffer.concat([Buffer.of(code), Buffer.alloc(Math.min(count, 20) * length, 0x41)]), count)),
+    .map(([[code, length], count]) =>
+      sized(0xe0, Buffer.concat([Buffer.of(code), Buffer.alloc(Math.min(count, 20) * length, 0x41)]), count),
+    ),
 }))
 
 /** Values of AMQP 1.0 (part 1, section 1.6), one after the other, valid or nearly so. */
-export const amqpValues: Arbitrary<Uint8Array> = fc.array(value, { minLength: 1, maxLength: 5 }).map((values) => Buffer.concat(values))
+export const amqpValues: Arbitrary<Uint8Array> = fc
+  .array(value, { minLength: 1, maxLength: 5 })
+  .map((values) => Buffer.concat(values))

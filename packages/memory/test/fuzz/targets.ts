@@ -1,13 +1,26 @@
-import { isStreamError } from '@streamswitch/core'
-import { amqpBodyOf, AmqpReader, formatReplyAddress, requestIdOf, toHeaderText } from '@streamswitch/core/driver'
+import { isStreamError, openTransport } from '@streamswitch/core'
+import { AmqpReader, amqpBodyOf, formatReplyAddress, requestIdOf, toHeaderText } from '@streamswitch/core/driver'
 import { type FuzzTarget, transportSettings, Violation } from '@streamswitch/testkit/fuzz'
-import { openTransport } from '@streamswitch/core'
 import memory from '../../src/index.js'
 import { amqpValues } from './amqp-values.js'
 
-const AMQP_TOKENS = ['005375', '005376', '005377', '45', '40', 'a000', 'c003', 'd0', 'e0', 'f0', 'f000000005ffffffff40', 'f0000000050000ffff45', '83', '73', '98'].map(
-  (hex) => Buffer.from(hex, 'hex'),
-)
+const AMQP_TOKENS = [
+  '005375',
+  '005376',
+  '005377',
+  '45',
+  '40',
+  'a000',
+  'c003',
+  'd0',
+  'e0',
+  'f0',
+  'f000000005ffffffff40',
+  'f0000000050000ffff45',
+  '83',
+  '73',
+  '98',
+].map((hex) => Buffer.from(hex, 'hex'))
 
 /** Core's own decoders, tried here: core's tests know no testkit. */
 export const TARGETS: readonly FuzzTarget[] = [
@@ -21,7 +34,8 @@ export const TARGETS: readonly FuzzTarget[] = [
         const value = reader.value()
         const skipping = new AmqpReader(bytes, from)
         skipping.skip()
-        if (skipping.at !== reader.at) throw new Violation(`a value ends at ${reader.at}, and at ${skipping.at} where it is passed over`)
+        if (skipping.at !== reader.at)
+          throw new Violation(`a value ends at ${reader.at}, and at ${skipping.at} where it is passed over`)
         values.push(value, toHeaderText(value))
       }
       return values
@@ -58,5 +72,13 @@ export const TARGETS: readonly FuzzTarget[] = [
     },
     declares: (error) => isStreamError(error) && error.code === 'INVALID_ARGUMENT',
   },
-  transportSettings(memory, ['STREAMSWITCH_TOPIC_NAMES', 'STREAMSWITCH_GROUP_NAMES', 'STREAMSWITCH_PREFIX', 'STREAMSWITCH_CLIENT_ID', 'STREAMSWITCH_REPLY_TTL_MS', 'STREAMSWITCH_PROVISION', 'STREAMSWITCH_FEEDBACK_URL']),
+  transportSettings(memory, [
+    'STREAMSWITCH_TOPIC_NAMES',
+    'STREAMSWITCH_GROUP_NAMES',
+    'STREAMSWITCH_PREFIX',
+    'STREAMSWITCH_CLIENT_ID',
+    'STREAMSWITCH_REPLY_TTL_MS',
+    'STREAMSWITCH_PROVISION',
+    'STREAMSWITCH_FEEDBACK_URL',
+  ]),
 ]

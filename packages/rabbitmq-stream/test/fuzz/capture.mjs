@@ -37,7 +37,11 @@ async function record(compression) {
   await loop.init()
   const running = loop.run()
   const batches = { subEntrySize: 10, compression: /** @type {'gzip'} */ (compression) }
-  const producer = new RabbitmqStreamProducer(topic, { transport, codec: 'text', ...(compression === 'none' ? {} : batches) })
+  const producer = new RabbitmqStreamProducer(topic, {
+    transport,
+    codec: 'text',
+    ...(compression === 'none' ? {} : batches),
+  })
   await Promise.all([
     producer.send('one', { key: 'k', headers: { trace: 'abc', 'x-größe': '✓' } }),
     producer.send('x'.repeat(300), { key: 'k2', id: 'own-id', timestamp: 1_700_000_000_000 }),
@@ -46,7 +50,11 @@ async function record(compression) {
   // As a client of AMQP 0-9-1 writes into a stream: with annotations and headers of other types.
   const amqp = await connect(AMQP_URL)
   const channel = await amqp.createConfirmChannel()
-  channel.sendToQueue(topic, Buffer.from('foreign'), { headers: { list: [1, 'a'], table: { a: true }, number: 7 }, messageId: 'm', priority: 3 })
+  channel.sendToQueue(topic, Buffer.from('foreign'), {
+    headers: { list: [1, 'a'], table: { a: true }, number: 7 },
+    messageId: 'm',
+    priority: 3,
+  })
   await channel.waitForConfirms()
   await amqp.close()
   while (handled < 4) await new Promise((resolve) => setTimeout(resolve, 20))

@@ -4,7 +4,14 @@ import { ResponseDecoder } from 'rabbitmq-stream-js-client/dist/response_decoder
 import { Chunk } from '../../src/chunk.js'
 import { FrameReader } from '../../src/client-patches/frame-reader.js'
 import type { LibraryLogger } from '../../src/client-patches/library.js'
-import { Key, readClose, readConfirm, readConsumerUpdate, readMetadataUpdate, readPublishErrors } from '../../src/client-patches/server-frames.js'
+import {
+  Key,
+  readClose,
+  readConfirm,
+  readConsumerUpdate,
+  readMetadataUpdate,
+  readPublishErrors,
+} from '../../src/client-patches/server-frames.js'
 import streams from '../../src/index.js'
 import { toDelivery } from '../../src/message.js'
 import { encodedOriginal, STREAM_FORM } from '../../src/native-form.js'
@@ -73,22 +80,68 @@ function readMessage(bytes: Buffer): unknown {
   const { id, key, headers, timestamp, replyTo } = delivery
   const lost = STREAM_FORM.beyondPortable(native)
   const original = { native, part: 'message' as const }
-  const record = { id, key, payload: delivery.bytes, headers, timestamp, partition: undefined, sequence: undefined, size: 0, resends: 0, original }
+  const record = {
+    id,
+    key,
+    payload: delivery.bytes,
+    headers,
+    timestamp,
+    partition: undefined,
+    sequence: undefined,
+    size: 0,
+    resends: 0,
+    original,
+  }
   const passedOn = delivery.form === undefined ? undefined : encodedOriginal(record)
   return { id, key, bytes: delivery.bytes, headers, timestamp, replyTo, lost, passedOn }
 }
 
 const isDamage = (error: unknown): boolean => error instanceof RangeError
 const hex = (texts: readonly string[]): Buffer[] => texts.map((text) => Buffer.from(text, 'hex'))
-const AMQP = hex(['005370', '005372', '005373', '005374', '005375', '005376', '005377', '005378', '45', '40', 'a000', 'c00301', 'f0000000050000ffff40', '83', 'd000000004ffffffff'])
+const AMQP = hex([
+  '005370',
+  '005372',
+  '005373',
+  '005374',
+  '005375',
+  '005376',
+  '005377',
+  '005378',
+  '45',
+  '40',
+  'a000',
+  'c00301',
+  'f0000000050000ffff40',
+  '83',
+  'd000000004ffffffff',
+])
 
 export const TARGETS: readonly FuzzTarget[] = [
-  { name: 'chunks', decode: readChunk, declares: isDamage, dictionary: hex(['80', '90', 'a0', 'b0', 'c0', 'f0', '00000000', 'ffffffff']) },
+  {
+    name: 'chunks',
+    decode: readChunk,
+    declares: isDamage,
+    dictionary: hex(['80', '90', 'a0', 'b0', 'c0', 'f0', '00000000', 'ffffffff']),
+  },
   {
     name: 'frames',
     decode: readFrames,
     declares: (error) => error instanceof Error && !(error instanceof TypeError),
-    dictionary: hex(['00030001', '00040001', '00080001', '00080002', '00100001', '00160001', '001a0001', '80060001', '800f0001', '80190001', '801b0001', '801c0001', '0000001000030001']),
+    dictionary: hex([
+      '00030001',
+      '00040001',
+      '00080001',
+      '00080002',
+      '00100001',
+      '00160001',
+      '001a0001',
+      '80060001',
+      '800f0001',
+      '80190001',
+      '801b0001',
+      '801c0001',
+      '0000001000030001',
+    ]),
   },
   { name: 'messages', decode: readMessage, declares: () => false, dictionary: AMQP },
   transportSettings(streams, ['RABBITMQ_STREAM_URL', 'RABBITMQ_STREAM_MANAGEMENT_URL', 'STREAMSWITCH_TOPIC_NAMES']),

@@ -24,7 +24,21 @@ function entryOf(bytes: Buffer): RawEntry {
 const part = fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes))
 const name = fc.oneof(
   fc
-    .constantFrom('payload', 'key', 'id', 'timestamp', 'h.a', 'h.a', 'h.__proto__', 'h.streamswitch-id', 'h.streamswitch-timestamp', 'h.streamswitch-reply-to', 'streamswitch-tombstone', '__proto__', '0')
+    .constantFrom(
+      'payload',
+      'key',
+      'id',
+      'timestamp',
+      'h.a',
+      'h.a',
+      'h.__proto__',
+      'h.streamswitch-id',
+      'h.streamswitch-timestamp',
+      'h.streamswitch-reply-to',
+      'streamswitch-tombstone',
+      '__proto__',
+      '0',
+    )
     .map((text) => Buffer.from(text)),
   part,
 )
@@ -51,8 +65,29 @@ export const TARGETS: readonly FuzzTarget[] = [
       if (Number.isNaN(delivery.timestamp)) throw new Violation('the timestamp is NaN')
       const { id, key, headers, timestamp, replyTo, native } = delivery
       const original = { native, part: 'message' as const }
-      const record = { id, key, payload: delivery.bytes, headers, timestamp, partition: undefined, sequence: undefined, size: 0, resends: 0, original }
-      return { id, key, bytes: delivery.bytes, headers, timestamp, replyTo, lost: REDIS_FORM.beyondPortable(native), passedOn: nativeFieldsOf(record), reply: readReply(entry) }
+      const record = {
+        id,
+        key,
+        payload: delivery.bytes,
+        headers,
+        timestamp,
+        partition: undefined,
+        sequence: undefined,
+        size: 0,
+        resends: 0,
+        original,
+      }
+      return {
+        id,
+        key,
+        bytes: delivery.bytes,
+        headers,
+        timestamp,
+        replyTo,
+        lost: REDIS_FORM.beyondPortable(native),
+        passedOn: nativeFieldsOf(record),
+        reply: readReply(entry),
+      }
     },
     declares: () => false,
     dictionary: ['\0\u0007payload', '\0\u0002id', '\0\u0009timestamp', '\0\u0003h.a', '\0\u000bh.__proto__'],

@@ -7,15 +7,12 @@ const QUICK_MS = 50
 /** Memory of the process that one input may add, in KiB: far beyond what is in its result. */
 const MAX_GROWTH_KIB = 256 * 1024
 /** Errors of the engine, also those of classes that decoders declare: what was asked for doesn't fit. */
-const EXHAUSTION = /call stack|Invalid (?:typed )?array length|Invalid string length|allocation failed|Map maximum size|Set maximum size|out of memory/i
+const EXHAUSTION =
+  /call stack|Invalid (?:typed )?array length|Invalid string length|allocation failed|Map maximum size|Set maximum size|out of memory/i
 const EXHAUSTION_CODES: ReadonlySet<unknown> = new Set(['ERR_STRING_TOO_LONG', 'ERR_BUFFER_TOO_LARGE'])
 
 /** Decodes one input and judges what happened. `undefined`: it kept its promises. */
-export async function checkInput(
-  target: FuzzTarget,
-  input: Buffer,
-  meter: BufferMeter,
-): Promise<Finding | undefined> {
+export async function checkInput(target: FuzzTarget, input: Buffer, meter: BufferMeter): Promise<Finding | undefined> {
   const limits: FuzzLimits = { ...DEFAULT_LIMITS, ...target.limits }
   // A copy of its own: a decoder that changes its input is no reason for another finding.
   const bytes = Buffer.from(new Uint8Array(input).buffer)
@@ -41,7 +38,9 @@ export async function checkInput(
   }
   const mostOutput = limits.baseBytes + limits.outputFactor * input.length
   const size = outputSize(result, bytes, mostOutput)
-  return size > mostOutput ? finding('output', `a result of ${size} bytes or more for ${input.length} bytes`) : undefined
+  return size > mostOutput
+    ? finding('output', `a result of ${size} bytes or more for ${input.length} bytes`)
+    : undefined
 }
 
 /** The least of three times, since other processes and the garbage collector take some of each. */
@@ -71,7 +70,8 @@ function finding(kind: FindingKind, detail: string): Finding {
 
 /** A finding by its error: the same one where class, message without its numbers, and the place are the same. */
 export function findingOf(kind: FindingKind, error: unknown): Finding {
-  if (!(error instanceof Error)) return { kind, detail: `threw ${typeof error}`, signature: `${kind} ${typeof error}`, error }
+  if (!(error instanceof Error))
+    return { kind, detail: `threw ${typeof error}`, signature: `${kind} ${typeof error}`, error }
   const place = /\n\s+at ([^\n(]*\(?[^\n]*?)(?:\?[^\n:]*)?:\d+:\d+/.exec(error.stack ?? '')?.[1] ?? ''
   const message = `${error.name}: ${error.message.slice(0, 200)}`
   return { kind, detail: message, signature: `${kind} ${message.replaceAll(/\d+/g, '0').slice(0, 80)} ${place}`, error }

@@ -56,7 +56,10 @@ export class CoverageGuide {
     return { missing: this.#missing }
   }
 
-  #merged(known: ReadonlyMap<string, readonly Interval[]>): { missing: Map<string, readonly Interval[]>; isNew: boolean } {
+  #merged(known: ReadonlyMap<string, readonly Interval[]>): {
+    missing: Map<string, readonly Interval[]>
+    isNew: boolean
+  } {
     const missing = new Map(known)
     let isNew = false
     for (const { url, functions } of this.#take()) {
@@ -64,7 +67,9 @@ export class CoverageGuide {
         const [whole, ...blocks] = ranges
         if (whole === undefined || whole.count === 0) continue
         const key = `${url}:${whole.startOffset}:${whole.endOffset}`
-        const idle = blocks.filter(({ count }) => count === 0).map(({ startOffset, endOffset }): Interval => [startOffset, endOffset])
+        const idle = blocks
+          .filter(({ count }) => count === 0)
+          .map(({ startOffset, endOffset }): Interval => [startOffset, endOffset])
         const earlier = missing.get(key)
         const left = earlier === undefined ? idle : intersection(earlier, idle)
         if (earlier !== undefined && lengthOf(left) === lengthOf(earlier)) continue

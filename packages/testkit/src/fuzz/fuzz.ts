@@ -34,7 +34,7 @@ export interface FuzzSettings {
   readonly maxFindings?: number
 }
 
-export interface FoundInput {
+interface FoundInput {
   readonly finding: Finding
   /** Made smaller. */
   readonly input: Buffer
@@ -73,7 +73,9 @@ class Run {
   readonly #dictionary: readonly Buffer[]
   readonly #pool: Buffer[]
   readonly #meter = new BufferMeter()
-  readonly #guide = new CoverageGuide((url) => /\/packages\/[^/]+\/(?:src|dist)\//.test(url) && !url.includes('/testkit/'))
+  readonly #guide = new CoverageGuide(
+    (url) => /\/packages\/[^/]+\/(?:src|dist)\//.test(url) && !url.includes('/testkit/'),
+  )
   readonly #watchdog: Watchdog
   readonly #found = new Map<string, FoundInput>()
   readonly #rejected = (error: unknown): void => void this.#rejections.push(error)
@@ -110,11 +112,7 @@ class Run {
     const began = performance.now()
     for (const input of this.#pool.slice()) await this.#try(input)
     this.#guide.add()
-    while (
-      this.#executions < executions &&
-      performance.now() - began < forMs &&
-      this.#found.size < maxFindings
-    )
+    while (this.#executions < executions && performance.now() - began < forMs && this.#found.size < maxFindings)
       await this.#batch()
     return {
       target: this.#target.name,

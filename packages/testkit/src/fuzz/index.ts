@@ -2,5 +2,5 @@
 export { type FuzzReport, type FuzzSettings, formatReport, fuzz } from './fuzz.js'
 export { SocketRecorder } from './record-sockets.js'
 export { type FuzzSuite, fuzzing } from './suite.js'
-export { transportSettings } from './transport-settings.js'
 export { type Finding, type FuzzLimits, type FuzzTarget, Violation } from './target.js'
+export { transportSettings } from './transport-settings.js'

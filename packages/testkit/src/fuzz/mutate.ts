@@ -1,12 +1,22 @@
 import type { Randomness } from '../faults/soak/randomness.js'
 
 /** Values at which lengths and counts go wrong. */
-const EXTREMES = [0, 1, 2, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x1_0000, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]
+const EXTREMES = [
+  0, 1, 2, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x1_0000, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff,
+]
 
 /** Numbers as protocols write them with seven bits to a byte: 0, -1 by zigzag, the largest of 32, 53 and 64 bits, one that doesn't end. */
-const VARINTS = ['00', '01', '7f', 'ff01', 'feffffff0f', 'ffffffff0f', 'feffffffffffff1f', 'ffffffffffffffffff01', 'ffffffffffffffffffff'].map(
-  (hex) => Buffer.from(hex, 'hex'),
-)
+const VARINTS = [
+  '00',
+  '01',
+  '7f',
+  'ff01',
+  'feffffff0f',
+  'ffffffff0f',
+  'feffffffffffff1f',
+  'ffffffffffffffffff01',
+  'ffffffffffffffffffff',
+].map((hex) => Buffer.from(hex, 'hex'))
 
 /** What mutations draw from. */
 export interface MutationSources {

@@ -20,7 +20,11 @@ export interface FuzzSuite {
  * target, `STREAMSWITCH_FUZZ_MINUTES` how long, `STREAMSWITCH_FUZZ_SEED` the seed (default: a random one). Inputs that show a defect are put into the corpus.
  */
 export function fuzzing({ targets, corpus }: FuzzSuite): void {
-  const { STREAMSWITCH_FUZZ_TARGET: only, STREAMSWITCH_FUZZ_MINUTES: minutes, STREAMSWITCH_FUZZ_SEED: given } = process.env
+  const {
+    STREAMSWITCH_FUZZ_TARGET: only,
+    STREAMSWITCH_FUZZ_MINUTES: minutes,
+    STREAMSWITCH_FUZZ_SEED: given,
+  } = process.env
   const seed = given === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(given)
   const forMs = minutes === undefined ? SHORT_MS : Number(minutes) * 60_000
   const chosen = targets.filter(({ name }) => only === undefined || name === only)
@@ -34,7 +38,10 @@ export function fuzzing({ targets, corpus }: FuzzSuite): void {
       try {
         for (const { name, bytes } of inputs) {
           const finding = await checkInput(target, bytes, meter)
-          expect(finding?.detail, `${name}: ${finding?.error === undefined ? '' : inspect(finding.error)}`).toBeUndefined()
+          expect(
+            finding?.detail,
+            `${name}: ${finding?.error === undefined ? '' : inspect(finding.error)}`,
+          ).toBeUndefined()
         }
       } finally {
         meter.stop()

@@ -26,12 +26,15 @@ export function transportSettings(adapter: AdapterDefinition, variables: readonl
       } catch (error) {
         const [before = '', ...rest] = url.split(`:${SECRET}@`)
         // Elsewhere the same text may be shown.
-        const isPassword = /^[a-z+-]+:\/\/[^/?#@:]*$/.test(before) && rest.length === 1 && !text.replace(SECRET, '').includes(SECRET)
-        if (isPassword && String((error as Error).message).includes(SECRET)) throw new Violation('the error shows the password')
+        const isPassword =
+          /^[a-z+-]+:\/\/[^/?#@:]*$/.test(before) && rest.length === 1 && !text.replace(SECRET, '').includes(SECRET)
+        if (isPassword && String((error as Error).message).includes(SECRET))
+          throw new Violation('the error shows the password')
         throw error
       }
     },
-    declares: (error) => isStreamError(error) && ['INVALID_ARGUMENT', 'UNSUPPORTED', 'CONFLICT', 'NOT_FOUND'].includes(error.code),
+    declares: (error) =>
+      isStreamError(error) && ['INVALID_ARGUMENT', 'UNSUPPORTED', 'CONFLICT', 'NOT_FOUND'].includes(error.code),
     dictionary: [
       ...variables.map((name) => `\n${name}=`),
       `:${SECRET}@`,
