@@ -162,7 +162,12 @@ function restorePrototypes(headers: unknown): void {
     const prototype: unknown = Object.getPrototypeOf(value)
     if (!Array.isArray(value) && prototype !== Object.prototype) {
       Object.setPrototypeOf(value, Object.prototype)
-      Object.defineProperty(value, PROTOTYPE, { value: prototype, enumerable: true, configurable: true, writable: true })
+      Object.defineProperty(value, PROTOTYPE, {
+        value: prototype,
+        enumerable: true,
+        configurable: true,
+        writable: true,
+      })
     }
     for (const one of Object.values(value)) rest.push(one)
   }
