@@ -19,6 +19,11 @@ const HISTORY = { priorAttempts: 0, wasAtWork: false, suspect: false }
 const isDamage = (error: unknown): boolean => error instanceof RangeError
 const HEADERS = ['streamswitch-id', 'streamswitch-timestamp', 'streamswitch-reply-to', '__proto__', '\u00ff\ufffd']
 
+/** How data of each codec begin, of snappy in both framings. */
+const MAGIC = ['1f8b08', '82534e41505059000000000100000001', 'ff060000734e61507059', '04224d18', '28b52ffd'].map(
+  (hex) => Buffer.from(hex, 'hex'),
+)
+
 /** A Fetch response with one partition that holds these batches. */
 function responseWith(batches: Buffer): Buffer {
   const head = Buffer.from(
@@ -84,6 +89,7 @@ export const TARGETS: readonly FuzzTarget[] = [
     name: 'compressed-data',
     decode: (bytes) => decompress(1 + ((bytes[0] ?? 0) % 4), bytes.subarray(1), LIMITS.maxDecompressedBytes),
     declares: (error) => isStreamError(error) && ['SERIALIZATION', 'TOO_LARGE'].includes(error.code),
+    dictionary: MAGIC,
   },
   {
     name: 'commit-metadata',
