@@ -15,6 +15,7 @@ const TESTKIT = [
   '@streamswitch/testkit/brokers',
   '@streamswitch/testkit/faults',
   '@streamswitch/testkit/foreign',
+  '@streamswitch/testkit/fuzz',
   '@streamswitch/testkit/simulation',
   '@streamswitch/testkit/operator',
   '@streamswitch/testkit/rights',

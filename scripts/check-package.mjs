@@ -40,7 +40,9 @@ try {
   }
   await mustRun('tar', ['-xzf', file, '-C', folder], { ...here, output: 'capture' })
   const expected = expectedFields(
-    readManifest(join(ROOT, 'package.json')),
+    /** @type {import('./published-package.mjs').RootManifest} */ (
+      /** @type {unknown} */ (readManifest(join(ROOT, 'package.json')))
+    ),
     relative(ROOT, process.cwd()).replaceAll(sep, '/'),
   )
   const files = filesBelow(folder, 'package', /^/).map((path) => path.slice('package/'.length))

@@ -6,7 +6,15 @@ import { join } from 'node:path'
 const MIN_README_CHARACTERS = 600
 
 /**
- * @param {object} root The root's manifest: its `repository`, `bugs` and `homepage` are those of every package.
+ * @typedef {object} RootManifest
+ * @property {string} license
+ * @property {object} bugs
+ * @property {object} engines
+ * @property {{ type: string, url: string }} repository
+ */
+
+/**
+ * @param {RootManifest} root The root's manifest: its `repository`, `bugs` and `homepage` are those of every package.
  * @param {string} directory The package's folder from the root: `packages/core`.
  */
 export function expectedFields(root, directory) {
@@ -24,12 +32,13 @@ export function expectedFields(root, directory) {
 /**
  * @param {string} folder The unpacked archive.
  * @param {readonly string[]} files Its files, relative to it.
- * @param {object} expected See `expectedFields`.
+ * @param {Record<string, unknown>} expected See `expectedFields`.
  * @returns {string[]} What is wrong, a line each.
  */
 export function problemsOf(folder, files, expected) {
+  /** @type {string[]} */
   const problems = []
-  const read = (file) => readFileSync(join(folder, file), 'utf8')
+  const read = (/** @type {string} */ file) => readFileSync(join(folder, file), 'utf8')
   const manifest = JSON.parse(read('package.json'))
   for (const [field, value] of Object.entries(expected)) {
     if (JSON.stringify(manifest[field]) === JSON.stringify(value)) continue
@@ -55,7 +64,7 @@ function readmeProblems(name, readme) {
   const problems = []
   if (!readme.startsWith(`# ${name}\n`)) problems.push(`README.md must begin with "# ${name}"`)
   if (readme.length < MIN_README_CHARACTERS) problems.push('README.md must say what the package is and how to use it')
-  for (const [, target] of readme.matchAll(/\]\(([^)]*)\)/g)) {
+  for (const [, target = ''] of readme.matchAll(/\]\(([^)]*)\)/g)) {
     if (target.startsWith('https://')) continue
     problems.push(`README.md: link '${target}' must be absolute: registries show the page elsewhere`)
   }

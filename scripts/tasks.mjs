@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { runBrokersMatrix } from './brokers-matrix.mjs'
+import { runFuzzing } from './fuzz.mjs'
 import { runOperator } from './operator.mjs'
 import { testOnOtherNodes } from './other-nodes.mjs'
 import { packRelease } from './pack-release.mjs'
@@ -36,6 +37,7 @@ const TASKS = {
   operator: (args) => runOperator(args),
   reliability: (args) => runReliability(args),
   soak: (args) => runSoak(args),
+  fuzz: (args) => runFuzzing(args),
   simulate: (args) => runSimulations(args),
   'slow-consumer': (args) => runSlowConsumer(args),
   'test:rights': (args) => runRights(args),

@@ -18,7 +18,7 @@ const ORDER = [
   'brokers.md',
   'broker-versions.md',
   'operators.md',
-  'rights.md',
+  'fuzzing.md',
 ]
 
 const SECTIONS = [

@@ -19,6 +19,7 @@ const GOOD = {
   'dist/index.js.map': JSON.stringify({ sources: ['../src/index.ts'], sourcesContent: ['export {}'] }),
 }
 
+/** @param {Record<string, string | undefined>} changed */
 function problems(changed) {
   const folder = mkdtempSync(join(tmpdir(), 'streamswitch-published-'))
   onTestFinished(() => rmSync(folder, { recursive: true }))

@@ -228,7 +228,7 @@ export class AttemptStore {
       // Not acked: closing the channel puts the message back.
       const message = await this.#aside(`read ${queue}`, (channel) => channel.get(queue))
       this.#unread = false
-      return message === false ? NOTHING : parse(message.content, topic)
+      return message === false ? NOTHING : parseStoredState(message.content, topic)
     } catch (error) {
       if (replyCodeOf(error) === 404) {
         this.#unread = false
@@ -251,10 +251,11 @@ export class AttemptStore {
   }
 }
 
-function parse(content: Buffer, topic: string): StoredState {
+/** Attempts as they were stored; nothing where it can't be understood. Throws CONFLICT for a newer format. */
+export function parseStoredState(content: Buffer, topic: string): StoredState {
   let raw: { readonly format?: unknown; readonly attempts?: unknown; readonly returned?: unknown }
   try {
-    raw = JSON.parse(content.toString()) as typeof raw
+    raw = (JSON.parse(content.toString()) ?? {}) as typeof raw
   } catch {
     return NOTHING
   }

@@ -303,7 +303,8 @@ function find(
   return undefined
 }
 
-function parseOffset(content: Buffer): number {
+/** The offset that is done; -1 where it can't be understood. */
+export function parseOffset(content: Buffer): number {
   try {
     const { offset } = JSON.parse(content.toString()) as { readonly offset?: unknown }
     return typeof offset === 'number' ? offset : -1

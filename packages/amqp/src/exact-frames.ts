@@ -25,6 +25,9 @@ const PROPERTIES = Symbol('streamswitch property bytes')
 /** The bytes of a routing key that is no UTF-8, in `message.fields`. */
 const ROUTING_KEY = Symbol('streamswitch routing key bytes')
 
+/** A name that means something to JavaScript. */
+const PROTOTYPE = '__proto__'
+
 interface Decoded {
   readonly id?: number
   readonly size?: number
@@ -34,6 +37,8 @@ interface Decoded {
 /** What is used of amqplib's connection (lib/connection.js). */
 interface Internals {
   rest: Buffer
+  /** 0: no limit. */
+  readonly maxFrameSize: number
   readonly stream: { read(): Buffer | null }
   recvSinceLastCheck: boolean
   sentSinceLastCheck: boolean
@@ -50,6 +55,8 @@ export function keepExactBytes(native: ChannelModel): void {
   connection.recvFrame = function (this: Internals): Decoded | false {
     let size = wholeFrame(this.rest)
     while (size === undefined) {
+      // It is refused by its size alone, before it is here: what a peer claims must not be gathered.
+      if (isOversized(this.rest, this.maxFrameSize)) return recvFrame.call(this)
       const incoming = this.stream.read()
       if (incoming === null) return false
       this.recvSinceLastCheck = true
@@ -122,6 +129,11 @@ function wholeFrame(bytes: Buffer): number | undefined {
   return bytes.length > FRAME_HEAD_BYTES + size ? size : undefined
 }
 
+/** Whether the first frame is larger than what was agreed upon, as far as its head is there. */
+function isOversized(bytes: Buffer, maxFrameSize: number): boolean {
+  return maxFrameSize > 0 && bytes.length >= FRAME_HEAD_BYTES && bytes.readUInt32BE(3) > maxFrameSize
+}
+
 /** Lists that are nested too deep for amqplib's decoder would end the connection, again and again, for as long as their message is there. */
 function withoutNested(channel: number, payload: Buffer): Buffer {
   const header = ContentHeader.read(payload.subarray(HEADER_HEAD_BYTES))
@@ -131,9 +143,34 @@ function withoutNested(channel: number, payload: Buffer): Buffer {
 
 function keep({ id, size, fields }: Decoded, payload: Buffer): void {
   if (fields === undefined) return
-  if (size !== undefined) fields[PROPERTIES] = payload.subarray(HEADER_HEAD_BYTES)
-  else if (id === BASIC_DELIVER && String(fields.routingKey).includes('\ufffd'))
+  if (size !== undefined) {
+    fields[PROPERTIES] = payload.subarray(HEADER_HEAD_BYTES)
+    if (payload.includes(PROTOTYPE)) restorePrototypes(fields.headers)
+  } else if (id === BASIC_DELIVER && String(fields.routingKey).includes('\ufffd'))
     fields[ROUTING_KEY] = deliveredRoutingKey(payload)
+}
+
+/**
+ * amqplib assigns what a table holds by its names, so that `__proto__` replaces the table's prototype: by bytes, for one, and the table passes for a buffer
+ * until it is used as one. Here it becomes a property like any other.
+ */
+function restorePrototypes(headers: unknown): void {
+  const rest = [headers]
+  while (rest.length > 0) {
+    const value = rest.pop()
+    if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) continue
+    const prototype: unknown = Object.getPrototypeOf(value)
+    if (!Array.isArray(value) && prototype !== Object.prototype) {
+      Object.setPrototypeOf(value, Object.prototype)
+      Object.defineProperty(value, PROTOTYPE, {
+        value: prototype,
+        enumerable: true,
+        configurable: true,
+        writable: true,
+      })
+    }
+    for (const one of Object.values(value)) rest.push(one)
+  }
 }
 
 /** Behind class and method stand the consumer's tag, the delivery's, a flag, the exchange and the routing key. */

@@ -16,14 +16,14 @@ export function textsOf(message: Message): Headers {
   const headers = message.properties.headers as Readonly<Record<string, unknown>> | undefined
   if (headers === undefined) return NO_HEADERS
   const result: Record<string, string> = {}
-  let exact: ContentHeader | undefined
+  let exact: ReadonlyMap<string, HeaderEntry> | undefined
   for (const name of Object.keys(headers)) {
     if (OWN_HEADERS.has(name) || BROKER_HEADERS.has(name)) continue
     let text = textOf(headers[name])
     if (text === undefined) continue
     if (mayBeInexact(headers[name]) || name.includes('\ufffd')) {
-      exact ??= contentHeaderOf(message)
-      text = exactText(exact, name, text)
+      exact ??= headersByName(contentHeaderOf(message))
+      text = exactText(exact.get(name), text)
     }
     if (text !== undefined) result[name] = text
   }
@@ -63,8 +63,12 @@ function mayBeInexact(value: unknown): boolean {
   return typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value)
 }
 
-function exactText(exact: ContentHeader | undefined, name: string, text: string): string | undefined {
-  const entry = exact && findHeader(exact, name)
+/** Found by name, for messages of many headers. Of several of one name the first one counts, as in {@link findHeader}. */
+function headersByName(header: ContentHeader | undefined): ReadonlyMap<string, HeaderEntry> {
+  return new Map(header?.headers?.toReversed().map((entry) => [entry.name.toString(), entry]))
+}
+
+function exactText(entry: HeaderEntry | undefined, text: string): string | undefined {
   if (entry === undefined) return text
   if (!isUtf8(entry.name)) return undefined
   const content = contentOf(entry)

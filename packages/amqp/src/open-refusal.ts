@@ -7,6 +7,8 @@ const PROTOCOL_HEADER = Buffer.from('AMQP\0\0\x09\x01', 'latin1')
 const METHOD_FRAME = 1
 const FRAME_END = 0xce
 const FRAME_HEADER_BYTES = 7
+/** Far more than a broker's lists of properties and mechanisms take. */
+const MAX_FRAME_BYTES = 128 * 1024
 /** Class and method of `connection` (AMQP 0-9-1, section 1.4.2). */
 const START = 0x000a000a
 const START_OK = 0x000a000b
@@ -60,6 +62,8 @@ async function handshake(socket: Socket, request: OpenRequest): Promise<OpenRefu
     pending = Buffer.concat([pending, chunk])
     while (pending.length >= FRAME_HEADER_BYTES) {
       const end = FRAME_HEADER_BYTES + pending.readUInt32BE(3) + 1
+      // What claims more must not be gathered.
+      if (end > MAX_FRAME_BYTES) return undefined
       if (pending.length < end) break
       const method = pending.subarray(FRAME_HEADER_BYTES, end - 1)
       pending = pending.subarray(end)

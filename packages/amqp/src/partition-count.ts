@@ -45,7 +45,7 @@ export async function settlePartitions(
     return readFirst(channel, stream)
   })
   if (first === undefined) throw unanswered(`read stream ${stream}`)
-  return { partitions: agreed(parse(first.message, spec), spec), isNew: true }
+  return { partitions: agreed(parsePartitionCount(first.message, spec), spec), isNew: true }
 }
 
 /** The partition count of a topic that others created. Rejects with NOT_FOUND, or with CONFLICT for another count: never guesses one. */
@@ -67,7 +67,7 @@ async function readCount(connection: AmqpConnection, spec: TopicSpec): Promise<F
     const first = await connection.withChannel(`read the partition count of ${spec.topic}`, (channel) =>
       readFirst(channel, stream),
     )
-    return first === undefined ? 'empty' : parse(first.message, spec)
+    return first === undefined ? 'empty' : parsePartitionCount(first.message, spec)
   } catch (error) {
     if (replyCodeOf(error) === 404) return 'missing'
     throw notAStream(error, spec, stream)
@@ -144,10 +144,12 @@ function agreed(partitions: number, spec: TopicSpec): number {
   return partitions
 }
 
-function parse(message: ConsumeMessage, spec: TopicSpec): number {
+/** The number of partitions that a topic's first entry says. Throws CONFLICT where it says none, and for a newer format. */
+export function parsePartitionCount(message: ConsumeMessage, spec: TopicSpec): number {
   let raw: { readonly format?: unknown; readonly partitions?: unknown }
   try {
-    raw = JSON.parse(message.content.toString()) as typeof raw
+    // Of a text or number they are undefined, and `null` has none.
+    raw = (JSON.parse(message.content.toString()) ?? {}) as typeof raw
   } catch {
     throw unreadable(spec, topicNames(spec.brokerTopic).partitions)
   }

@@ -102,7 +102,7 @@ export class TopicRegistry {
       })
       this.#wasRead = true
       for (const { message, offset } of entries) {
-        const change = parse(message)
+        const change = parseChange(message)
         if (change !== undefined) this.#apply(change)
         this.#end = { offset, id: message.properties.messageId }
       }
@@ -139,7 +139,8 @@ function keyOf(topic: string, group: string | undefined): string {
   return `${topic}\n${group ?? ''}`
 }
 
-function parse(message: ConsumeMessage): Change | undefined {
+/** An entry of the registry; `undefined` for what can't be understood. */
+export function parseChange(message: ConsumeMessage): Change | undefined {
   try {
     const raw = JSON.parse(message.content.toString()) as Partial<RegistryEntry & { readonly deleted: unknown }>
     if (typeof raw.topic !== 'string' || typeof raw.partitions !== 'number') return undefined

@@ -27,6 +27,7 @@ describe('transport URLs', () => {
   it.each([
     ['', "doesn't begin with scheme://"],
     ['redis', "doesn't begin with scheme://"],
+    ['http://host/\ud800', 'it has a lone surrogate'],
     ['redis:/127.0.0.1', "doesn't begin with scheme://"],
     ['redis://host:0', 'not between 1 and 65535'],
     ['redis://host:70000', 'not between 1 and 65535'],

@@ -39,9 +39,16 @@ function segmentProblem(name: string): string | undefined {
   return isSegment ? undefined : "must be a path segment of A-Z, a-z, 0-9, '.', '_', '~' and '-'"
 }
 
+/** Whether a base URL can be called: hosts are narrower than what a transport's URL holds as one. */
+function isAddress(baseUrl: string): boolean {
+  return URL.canParse(baseUrl) && /^https?:$/.test(new URL(baseUrl).protocol)
+}
+
 /** Throws INVALID_ARGUMENT for options that don't go together. */
 function connect(options: OptionValues<OptionFields> & HttpOptionValues, context: TransportContext): HttpConnection {
   const problems = new Problems()
+  for (const baseUrl of options.baseUrls ?? [])
+    if (!isAddress(baseUrl)) problems.add('baseUrls', 'a host in them is no name or address of a host')
   const listensByTls = options.listenTlsCertFile !== undefined
   if (listensByTls !== (options.listenTlsKeyFile !== undefined))
     problems.add('listenTlsKeyFile', 'listenTlsCertFile and listenTlsKeyFile go together')

@@ -1,4 +1,5 @@
 import kafkajs, { type GroupMemberAssignment, type PartitionAssigner, type GroupMember as Subscriber } from 'kafkajs'
+import { ByteReader } from './byte-reader.js'
 import { protocolError } from './errors.js'
 import type { Cluster } from './kafkajs-internals.js'
 
@@ -96,16 +97,34 @@ export function assignInTurn(
   return assignment
 }
 
-function subscribersByTopic(members: readonly Subscriber[]): Map<string, string[]> {
+/** Who subscribes to which topic, by what each member, also one of another client, says of itself. One that can't be understood subscribes to none. */
+export function subscribersByTopic(members: readonly Subscriber[]): Map<string, string[]> {
   const subscribers = new Map<string, string[]>()
   for (const { memberId, memberMetadata } of members) {
-    for (const topic of MemberMetadata.decode(memberMetadata)?.topics ?? []) {
+    for (const topic of topicsOf(memberMetadata)) {
       const list = subscribers.get(topic)
       if (list === undefined) subscribers.set(topic, [memberId])
       else list.push(memberId)
     }
   }
   return subscribers
+}
+
+/**
+ * The topics of a member's metadata, each once (Kafka protocol guide, "Group Membership API": version, topics). kafkajs's decoder allocates as many as the
+ * metadata claim, and fails where they end early: one such member would keep the whole group from being assigned.
+ */
+function topicsOf(memberMetadata: Buffer): ReadonlySet<string> {
+  const topics = new Set<string>()
+  try {
+    const reader = new ByteReader(memberMetadata)
+    reader.int16()
+    for (let count = reader.int32(); count > 0; count -= 1) topics.add(reader.text(reader.int16()))
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    return new Set()
+  }
+  return topics
 }
 
 /**

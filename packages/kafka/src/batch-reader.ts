@@ -166,6 +166,7 @@ function readHead(reader: ByteReader): Batch {
   const checksum = reader.int32()
   const attributes = reader.int16()
   const lastOffsetDelta = reader.int32()
+  if (!Number.isSafeInteger(firstOffset + lastOffsetDelta)) throw new RangeError('an offset beyond 2^53')
   const firstTimestamp = reader.roundedInt64()
   const maxTimestamp = reader.roundedInt64()
   const isStamped = (attributes & LOG_APPEND_TIME) > 0
@@ -206,7 +207,7 @@ async function readRecords(batch: Batch, records: FetchedRecord[], decoding: Dec
   decoding.count(count, codec !== 0)
   const reader = new ByteReader(source)
   for (let index = 0; index < count; index += 1)
-    records.push(readRecord(reader, source, head, range.first, firstTimestamp, stamp))
+    records.push(readRecord(reader, source, head, range, firstTimestamp, stamp))
 }
 
 /** Where in a batch, behind its offset and length, the part begins that its checksum covers. */
@@ -235,14 +236,16 @@ function readRecord(
   reader: ByteReader,
   source: Buffer,
   batch: FetchedBatch,
-  firstOffset: number,
+  range: OffsetRange,
   firstTimestamp: number,
   stamp: number | undefined,
 ): ReceivedRecord {
   const end = reader.varint() + reader.at
   const attributes = reader.int8()
   const time = firstTimestamp + reader.roundedVarint()
-  const position = firstOffset + reader.varint()
+  const position = range.first + reader.varint()
+  if (position < range.first || position > range.last)
+    throw new RangeError(`a record with offset ${position} in a batch from ${range.first} to ${range.last}`)
   const key = reader.nullableBytes()
   const value = reader.nullableBytes()
   const headersAt = reader.at
@@ -255,6 +258,7 @@ function readRecord(
 function skipHeaders(reader: ByteReader): void {
   for (let count = reader.varint(); count > 0; count -= 1) {
     reader.skip(reader.varint())
-    reader.skip(Math.max(0, reader.varint()))
+    const valueLength = reader.varint()
+    if (valueLength > 0) reader.skip(valueLength)
   }
 }

@@ -8,7 +8,10 @@ class BeyondNumbers extends RangeError {
 /** Of the tenth byte. */
 const MAX_VARINT_FACTOR = 2 ** 63
 
-/** Reads the numbers, texts and bytes of Kafka's protocol one after the other (Kafka protocol guide, protocol primitive types). */
+/**
+ * Reads the numbers, texts and bytes of Kafka's protocol one after the other (Kafka protocol guide, protocol primitive types). Throws RangeError where
+ * they end beyond the buffer, or a length is negative: reading never goes back, and ends.
+ */
 export class ByteReader {
   /** Where the next read begins. */
   at: number
@@ -33,6 +36,8 @@ export class ByteReader {
   }
 
   skip(bytes: number): void {
+    // Written so that NaN fails as well.
+    if (!(bytes >= 0 && bytes <= this.left)) throw new RangeError(`${bytes} bytes, where ${this.left} are left`)
     this.at += bytes
   }
 
@@ -80,18 +85,23 @@ export class ByteReader {
 
   /** The nearest number, for times. Throws a RangeError where it has more than 64 bits, or is cut off. */
   roundedVarint(): number {
-    const first = this.#buffer[this.at] as number
-    this.at += 1
+    const first = this.#byte()
     if (first < 0x80) return (first >>> 1) ^ -(first & 1)
     let value = first & 0x7f
     let factor = 0x80
     for (let byte = 0x80; byte >= 0x80; factor *= 0x80) {
       if (factor > MAX_VARINT_FACTOR) throw new RangeError('a number of more than 64 bits')
-      byte = this.#buffer.readUInt8(this.at)
-      this.at += 1
+      byte = this.#byte()
       value += (byte & 0x7f) * factor
     }
     return value % 2 === 0 ? value / 2 : -(value + 1) / 2
+  }
+
+  #byte(): number {
+    const byte = this.#buffer[this.at]
+    if (byte === undefined) throw new RangeError('a number ends beyond the bytes')
+    this.at += 1
+    return byte
   }
 
   /** The bytes that come next, without reading them. */
@@ -100,7 +110,7 @@ export class ByteReader {
   }
 
   bytes(length: number): Buffer {
-    this.at += length
+    this.skip(length)
     return this.#buffer.subarray(this.at - length, this.at)
   }
 
@@ -111,7 +121,7 @@ export class ByteReader {
 
   text(length: number): string {
     if (length <= 0) return ''
-    this.at += length
+    this.skip(length)
     return this.#buffer.toString('utf8', this.at - length, this.at)
   }
 }

@@ -54,7 +54,7 @@ export function decodeMetadata(committed: number, text: string, topic: string): 
   const fields = new Map(parts.map((part) => [part.slice(0, part.indexOf('=')), part.slice(part.indexOf('=') + 1)]))
   return {
     owner: fields.get('owner') ?? '',
-    deliveredBelow: committed + count(fields.get('ahead')),
+    deliveredBelow: Math.min(committed + count(fields.get('ahead')), Number.MAX_SAFE_INTEGER),
     clean: fields.get('clean') === '1',
     attempts: readAttempts(committed, fields.get('attempts') ?? ''),
   }
@@ -64,7 +64,8 @@ function readAttempts(committed: number, text: string): Map<number, number> {
   const attempts = new Map<number, number>()
   for (const entry of text === '' ? [] : text.split(',')) {
     const [offset, starts] = entry.split(':')
-    if (count(starts) > 0) attempts.set(committed + count(offset), count(starts))
+    const at = committed + count(offset)
+    if (count(starts) > 0 && Number.isSafeInteger(at)) attempts.set(at, count(starts))
   }
   return attempts
 }

@@ -34,7 +34,7 @@ const LOG_ERRORS: ReadonlyMap<number, string> = new Map([
  * Decodes a Fetch response of version 11 (Kafka protocol guide) into what kafkajs makes of it. A batch that can't be read ends what comes of its
  * partition, and nothing else. Rejects where the response itself is damaged.
  *
- * @param limits - what may be decompressed, of one batch and of the response.
+ * @param limits - what may be decompressed, of one batch; and of the response, but for the batch that exceeds it.
  */
 export async function decodeFetchResponse(
   raw: Buffer,

@@ -58,12 +58,17 @@ export class ReceivedRecord implements FetchedRecord {
 
   get headers(): Record<string, HeaderValue | HeaderValue[]> {
     const reader = new ByteReader(this.source, this.headersAt)
+    // Lists are filled in place: a record may repeat one name as often as it has room for.
     const headers: Record<string, HeaderValue | HeaderValue[]> = {}
     for (let count = reader.varint(); count > 0; count -= 1) {
       const name = reader.text(reader.varint())
       const value = reader.nullableBytes()
       const earlier = Object.hasOwn(headers, name) ? headers[name] : undefined
-      const all = earlier === undefined ? value : Array.isArray(earlier) ? [...earlier, value] : [earlier, value]
+      if (Array.isArray(earlier)) {
+        earlier.push(value)
+        continue
+      }
+      const all = earlier === undefined ? value : [earlier, value]
       if (name === '__proto__')
         Object.defineProperty(headers, name, { value: all, enumerable: true, configurable: true, writable: true })
       else headers[name] = all

@@ -44,7 +44,7 @@ export class Chunk {
   #batchAt = 0
   #batchLeft = 0
 
-  /** @param bytes - the chunk from its header on. Throws RangeError where it is cut short. */
+  /** @param bytes - the chunk from its header on. Throws RangeError where it is cut short, or its offsets are no JavaScript numbers. */
   constructor(bytes: Buffer) {
     this.#bytes = bytes
     this.#entries = bytes.readInt8(1) === USER_CHUNK ? bytes.readUInt16BE(2) : 0
@@ -53,6 +53,7 @@ export class Chunk {
     this.firstOffset = Number(bytes.readBigUInt64BE(24))
     this.#offset = this.firstOffset
     if (bytes.length < HEADER_BYTES) throw new RangeError('a chunk shorter than its header')
+    if (!Number.isSafeInteger(this.end)) throw new RangeError(`a chunk that ends at offset ${this.end}`)
   }
 
   /** The offset behind the last message. */
@@ -105,19 +106,24 @@ export class Chunk {
     const head = this.#bytes.readUInt8(this.#at)
     if ((head & 0x80) !== 0) return this.#findBatch((head >> 4) & 0x7, from)
     const start = this.#at + 4
-    this.#at = start + this.#bytes.readUInt32BE(this.#at)
+    const message = this.#part(start, this.#bytes.readUInt32BE(this.#at))
     this.#offset += 1
-    return this.#bytes.subarray(start, this.#at)
+    return message
   }
 
   /** A batch of sub-entries begins. One of which nothing is wanted need not be unpacked. */
   #findBatch(type: number, from: number): undefined {
     const count = this.#bytes.readUInt16BE(this.#at + 1)
     const unpackedBytes = this.#bytes.readUInt32BE(this.#at + 3)
-    const start = this.#at + 11
-    this.#at = start + this.#bytes.readUInt32BE(this.#at + 7)
-    const bytes = this.#bytes.subarray(start, this.#at)
+    const bytes = this.#part(this.#at + 11, this.#bytes.readUInt32BE(this.#at + 7))
     this.packed = { firstOffset: this.#offset, count, compression: COMPRESSIONS[type], type, unpackedBytes, bytes }
     if (this.#offset + count <= from) this.skipPacked()
+  }
+
+  /** Bytes of the chunk; reading goes on behind them. */
+  #part(start: number, length: number): Buffer {
+    if (start + length > this.#bytes.length) throw new RangeError('an entry ends beyond its chunk')
+    this.#at = start + length
+    return this.#bytes.subarray(start, this.#at)
   }
 }

@@ -7,6 +7,7 @@ import {
   keepsNativeHeader,
   MAX_KEY_BYTES,
   type NativeForm,
+  type OriginalRecord,
   type OutgoingRecord,
   RESERVED_PREFIX,
   readDescriptor,
@@ -116,18 +117,31 @@ export function encodedOriginal(record: OutgoingRecord): Buffer | undefined {
   if (record.original === undefined) return undefined
   let bytes = ENCODED.get(record)
   if (bytes === undefined) {
-    const native = record.original.native as NativeMessage
-    bytes = record.original.part === 'key' ? withKeyOf(native, record) : passedOn(native, record)
+    bytes = encodedWith(record, record.original)
     ENCODED.set(record, bytes)
   }
   return bytes
 }
 
+/** A message can be read well enough for a handler and still be damaged, between its sections for one: then the record is written by itself. */
+function encodedWith(record: OutgoingRecord, { native, part }: OriginalRecord): Buffer {
+  const message = native as NativeMessage
+  try {
+    return part === 'key' ? withKeyOf(message, record) : passedOn(message, record)
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    return encodedAlone({ ...record, original: undefined })
+  }
+}
+
+function encodedAlone(record: OutgoingRecord): Buffer {
+  const target = Buffer.allocUnsafe(maxPortableBytes(record))
+  return target.subarray(0, encodePortable(target, 0, record))
+}
+
 /** The record itself, and of its original the key's bytes. */
 function withKeyOf(native: NativeMessage, record: OutgoingRecord): Buffer {
-  const plain = { ...record, key: undefined, original: undefined }
-  const target = Buffer.allocUnsafe(maxPortableBytes(plain))
-  const own = target.subarray(0, encodePortable(target, 0, plain))
+  const own = encodedAlone({ ...record, key: undefined, original: undefined })
   const entries = entriesOf(own, sectionsOf(own)).map(({ bytes }) => bytes)
   return assemble(own, [keyEntry(native, record) ?? [], entries].flat())
 }

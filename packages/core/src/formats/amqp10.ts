@@ -13,13 +13,21 @@ export type AmqpValue =
   | readonly AmqpValue[]
   | ReadonlyMap<AmqpValue, AmqpValue>
 
-/** Elements without bytes can be any number of them: a broken message must not take all memory. */
+/** Elements without bytes can be any number of them: a broken message must not take all memory, by one array or by many. */
 const MAX_EMPTY_ELEMENTS = 65_536
+/** How deep values may be nested in each other. Deeper ones would end what reads them, here or behind. */
+const MAX_DEPTH = 100
 
-/** Reads values one after the other. Throws RangeError where the bytes end early, or hold a type that doesn't exist. */
+/**
+ * Reads values one after the other. Throws RangeError where the bytes end early, hold a type that doesn't exist, are nested more than 100 levels deep, or
+ * have more than 65,536 elements without bytes in arrays.
+ */
 export class AmqpReader {
   readonly bytes: Buffer
   at: number
+  #depth = 0
+  /** Of the whole message: readers of parts count on theirs. */
+  #empty = { elements: 0 }
 
   constructor(bytes: Buffer, at = 0) {
     this.bytes = bytes
@@ -35,8 +43,21 @@ export class AmqpReader {
     for (;;) {
       const code = this.u8()
       if (code !== 0x00) return code
+      // A descriptor may have one itself.
+      this.#depth += 1
+      if (this.#depth > MAX_DEPTH) throw tooDeep()
       this.skip()
+      this.#depth -= 1
     }
+  }
+
+  /** Of the values within one. */
+  #within(start: number): AmqpReader {
+    const inner = new AmqpReader(this.bytes.subarray(0, this.at), start)
+    inner.#depth = this.#depth + 1
+    inner.#empty = this.#empty
+    if (inner.#depth > MAX_DEPTH) throw tooDeep()
+    return inner
   }
 
   #valueOf(code: number): AmqpValue {
@@ -46,7 +67,7 @@ export class AmqpReader {
     const start = this.#advance(length)
     if (width === 0xa || width === 0xb) return this.#text(code & 0xf, start)
     const count = width === 0xc || width === 0xe ? this.bytes.readUInt8(start) : this.bytes.readUInt32BE(start)
-    const inner = new AmqpReader(this.bytes.subarray(0, this.at), start + (width === 0xc || width === 0xe ? 1 : 4))
+    const inner = this.#within(start + (width === 0xc || width === 0xe ? 1 : 4))
     if (code === 0xc0 || code === 0xd0) return inner.#list(count)
     if (code === 0xc1 || code === 0xd1) return inner.#map(count)
     if (code === 0xe0 || code === 0xf0) return inner.#array(count)
@@ -112,8 +133,9 @@ export class AmqpReader {
   /** One constructor for all elements. */
   #array(count: number): AmqpValue[] {
     const code = this.#typeCode()
-    if (code >> 4 === 0x4 && count > MAX_EMPTY_ELEMENTS)
-      throw new RangeError(`an array of ${count} elements without bytes`)
+    if (code >> 4 === 0x4) this.#empty.elements += count
+    if (this.#empty.elements > MAX_EMPTY_ELEMENTS)
+      throw new RangeError(`arrays of more than ${MAX_EMPTY_ELEMENTS} elements without bytes`)
     const values: AmqpValue[] = []
     for (let index = 0; index < count; index += 1) values.push(this.#valueOf(code))
     return values
@@ -237,7 +259,7 @@ export function isBody(section: number): boolean {
 
 /** The body of a message, section by section. */
 export class AmqpBody {
-  #data: Buffer | undefined
+  #data: Buffer[] | undefined
   #elements: AmqpValue[] | undefined
 
   /** Takes a section's value. */
@@ -249,12 +271,14 @@ export class AmqpBody {
       return
     }
     const bytes = section === AmqpSection.data && Buffer.isBuffer(value) ? value : bytesOf(value)
-    this.#data = this.#data === undefined ? bytes : Buffer.concat([this.#data, bytes])
+    this.#data ??= []
+    this.#data.push(bytes)
   }
 
   /** Data as it is; a text without anything around it; a sequence, and every other value, as JSON. `undefined`: there was no section. */
   get bytes(): Buffer | undefined {
-    return this.#elements === undefined ? this.#data : Buffer.from(toJson(this.#elements))
+    if (this.#elements !== undefined) return Buffer.from(toJson(this.#elements))
+    return this.#data?.length === 1 ? this.#data[0] : this.#data && Buffer.concat(this.#data)
   }
 }
 
@@ -285,6 +309,10 @@ function narrow(value: bigint): number | bigint {
 
 function uuid(bytes: Buffer): string {
   return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+}
+
+function tooDeep(): RangeError {
+  return new RangeError(`values nested more than ${MAX_DEPTH} levels deep`)
 }
 
 function unknownType(code: number): RangeError {

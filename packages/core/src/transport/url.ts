@@ -33,6 +33,8 @@ export function parseTransportUrl(text: string): TransportUrl {
       },
     )
   const trimmed = text.trim()
+  // What is no Unicode can't be encoded again, for a path of HTTP for one.
+  if (!text.isWellFormed()) throw invalid('it has a lone surrogate')
   if (!SCHEME.test(trimmed)) throw invalid("it doesn't begin with scheme://")
   // Whatever follows a '#' may be the rest of a password: no part of it may be shown.
   const match = SHAPE.exec(trimmed)

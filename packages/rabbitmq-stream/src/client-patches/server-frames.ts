@@ -83,8 +83,9 @@ export interface ServerFrames<Connection> {
   creditRefused(connection: Connection, subscriptionId: number, code: number): void
 }
 
+/** Readers throw a RangeError for a frame that is shorter than it says. */
 export function readConfirm(frame: Buffer): bigint[] {
-  const count = frame.readUInt32BE(9)
+  const count = countOf(frame, 8)
   const ids = new Array<bigint>(count)
   for (let index = 0; index < count; index += 1) ids[index] = frame.readBigUInt64BE(13 + index * 8)
   return ids
@@ -92,7 +93,7 @@ export function readConfirm(frame: Buffer): bigint[] {
 
 /** Defect: the library decodes this frame as the answer to a request, and reports one undefined id. */
 export function readPublishErrors(frame: Buffer): PublishError[] {
-  const count = frame.readUInt32BE(9)
+  const count = countOf(frame, 10)
   return Array.from({ length: count }, (_, index) => {
     const at = 13 + index * 10
     return { publishingId: frame.readBigUInt64BE(at), code: frame.readUInt16BE(at + 8) }
@@ -115,7 +116,15 @@ export function readClose(frame: Buffer): { correlationId: number; code: number;
   return { correlationId: frame.readUInt32BE(8), code: frame.readUInt16BE(12), reason: readText(frame, 14) }
 }
 
+/** How many elements follow. A number that was made up gets no memory. */
+function countOf(frame: Buffer, elementBytes: number): number {
+  const count = frame.readUInt32BE(9)
+  if (count * elementBytes > frame.length - 13) throw new RangeError(`${count} elements do not fit into the frame`)
+  return count
+}
+
 function readText(frame: Buffer, at: number): string {
   const length = Math.max(0, frame.readInt16BE(at))
+  if (at + 2 + length > frame.length) throw new RangeError('a text ends beyond its frame')
   return frame.toString('utf8', at + 2, at + 2 + length)
 }
