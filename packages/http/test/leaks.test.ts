@@ -162,7 +162,8 @@ const TAKEN = ['x-request-id', 'traceparent', 'tracestate', 'x-tenant', 'x-hub-s
 async function headersOf(bed: Bed, options: Record<string, unknown>, more: readonly string[] = []) {
   const transport = await bed.open(options)
   const messages: Message[] = []
-  await consume(transport, 'orders', 'g', (message) => void messages.push(message))
+  const settings = { http: { allowBrowsers: true } }
+  await consume(transport, 'orders', 'g', (message) => void messages.push(message), settings)
   const names = [...DENIED, ...TAKEN]
   const given = [...names.map((name) => `${name}: S3cr3tPart`), 'connection: x-hop', ...more]
   const headers = ['content-type: application/json', ...given].flatMap((one) => ['-H', one])
