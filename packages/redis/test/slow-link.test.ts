@@ -11,14 +11,14 @@ test('a link too slow for a whole fetch within the deadline: the loop gets on al
   onTestFinished(() => proxy.close())
   const [topic, group] = [unique('topic'), unique('group')]
   const direct = openRedis(brokerUrl)
-  const count = 24
+  const count = 60
   const producer = direct.producer<string>(topic, { partitions: 1 })
-  await Promise.all(Array.from({ length: count }, (_, number) => producer.send('x'.repeat(5_000), { id: `${number}` })))
+  await Promise.all(Array.from({ length: count }, (_, number) => producer.send('x'.repeat(2_000), { id: `${number}` })))
   const slow = openRedis(`redis://127.0.0.1:${proxy.port}`, { leaseMs: 3_000, heartbeatMs: 500, callTimeoutMs: 600 })
   const loop = slow.consumer<string>(topic, { group, partitions: 1 })
   const seen = new Set<string>()
   loop.handle((message) => void seen.add(message.id))
-  // The first fetch, of half the messages, would take five deadlines.
+  // The first fetch, of half the messages, would take four deadlines.
   proxy.trickle(20_000)
   await loop.init()
   void loop.run()

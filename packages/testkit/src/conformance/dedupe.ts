@@ -82,7 +82,7 @@ function resends(suite: Suite, test: StoreTest): void {
   )
 
   test('a mark is forgotten after ttlMs', {}, async (bench, store) => {
-    await bench.member({ settings: { dedupe: { store, ttlMs: 200 } } })
+    await bench.member({ settings: { dedupe: { store, ttlMs: 1_000 } } })
     const producer = bench.producer()
     await bench.ledger.send(producer, 1, { id: 'forgotten' })
     await bench.until(() => bench.handled().length === 1, 'the first handling')
