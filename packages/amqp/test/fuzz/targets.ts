@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { isStreamError } from '@streamswitch/core'
-import { type FuzzTarget, transportSettings, Violation } from '@streamswitch/testkit/fuzz'
+import { type FuzzTarget, forwardedRecord, transportSettings, Violation } from '@streamswitch/testkit/fuzz'
 import type { ChannelModel, ConsumeMessage } from 'amqplib'
 import fc from 'fast-check'
 import { parseStoredState } from '../../src/attempt-store.js'
@@ -51,23 +51,10 @@ function readFrames(bytes: Buffer): Frame[] {
 function readMessage(properties: ConsumeMessage['properties']): unknown {
   const message = { fields: FIELDS, properties, content: Buffer.from('{"a":1}') }
   const delivery = toDelivery(message, ASSIGNMENT, undefined)
-  for (const value of Object.values(delivery.headers))
-    if (typeof value !== 'string') throw new Violation(`a header is a ${typeof value}`)
-  if (Number.isNaN(delivery.timestamp)) throw new Violation('the timestamp is NaN')
   const { id, key, headers, timestamp, replyTo } = delivery
   const lost = AMQP_FORM.beyondPortable(message)
   const original = { native: message, part: 'message' as const }
-  const record = {
-    id,
-    key,
-    payload: delivery.bytes,
-    headers,
-    timestamp,
-    partition: undefined,
-    sequence: undefined,
-    size: 0,
-    resends: 0,
-  }
+  const record = forwardedRecord(delivery)
   const passedOn = encodeOriginal(record, original, { headers: { ...headers } }, true)
   return { id, key, headers, timestamp, replyTo, lost, passedOn, death: deathOf(message), reply: replyOf(message) }
 }

@@ -1,5 +1,5 @@
 import { isStreamError } from '@streamswitch/core'
-import { type FuzzTarget, transportSettings, Violation } from '@streamswitch/testkit/fuzz'
+import { type FuzzTarget, forwardedRecord, transportSettings, Violation } from '@streamswitch/testkit/fuzz'
 import { ResponseDecoder } from 'rabbitmq-stream-js-client/dist/response_decoder.js'
 import { Chunk } from '../../src/chunk.js'
 import { FrameReader } from '../../src/client-patches/frame-reader.js'
@@ -74,24 +74,10 @@ function readFrames(bytes: Buffer): unknown {
 function readMessage(bytes: Buffer): unknown {
   const native = new NativeMessage('orders', 7, 1_700_000_000_000, bytes)
   const delivery = toDelivery(ASSIGNMENT, native, {}, STREAM_FORM)
-  for (const value of Object.values(delivery.headers))
-    if (typeof value !== 'string') throw new Violation(`a header is a ${typeof value}`)
-  if (Number.isNaN(delivery.timestamp)) throw new Violation('the timestamp is NaN')
   const { id, key, headers, timestamp, replyTo } = delivery
   const lost = STREAM_FORM.beyondPortable(native)
   const original = { native, part: 'message' as const }
-  const record = {
-    id,
-    key,
-    payload: delivery.bytes,
-    headers,
-    timestamp,
-    partition: undefined,
-    sequence: undefined,
-    size: 0,
-    resends: 0,
-    original,
-  }
+  const record = { ...forwardedRecord(delivery), original }
   const passedOn = delivery.form === undefined ? undefined : encodedOriginal(record)
   return { id, key, bytes: delivery.bytes, headers, timestamp, replyTo, lost, passedOn }
 }

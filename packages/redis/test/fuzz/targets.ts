@@ -1,5 +1,5 @@
 import { isStreamError } from '@streamswitch/core'
-import { type FuzzTarget, transportSettings, Violation } from '@streamswitch/testkit/fuzz'
+import { type FuzzTarget, forwardedRecord, transportSettings, Violation } from '@streamswitch/testkit/fuzz'
 import fc, { type Arbitrary } from 'fast-check'
 import redis from '../../src/index.js'
 import { type RawEntry, readEntries, readReply } from '../../src/message.js'
@@ -60,23 +60,9 @@ export const TARGETS: readonly FuzzTarget[] = [
       const entry = entryOf(bytes)
       const [delivery] = readEntries([entry], ASSIGNMENT, { suspectTo: '9-0' }).deliveries
       if (delivery === undefined) throw new Violation('an entry is no delivery')
-      for (const value of Object.values(delivery.headers))
-        if (typeof value !== 'string') throw new Violation(`a header is a ${typeof value}`)
-      if (Number.isNaN(delivery.timestamp)) throw new Violation('the timestamp is NaN')
       const { id, key, headers, timestamp, replyTo, native } = delivery
       const original = { native, part: 'message' as const }
-      const record = {
-        id,
-        key,
-        payload: delivery.bytes,
-        headers,
-        timestamp,
-        partition: undefined,
-        sequence: undefined,
-        size: 0,
-        resends: 0,
-        original,
-      }
+      const record = { ...forwardedRecord(delivery), original }
       return {
         id,
         key,
