@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { option } from './options/fields.js'
+import { printable } from './printable.js'
 import type { TransportUrl } from './transport/url.js'
 
 export interface HostAddress {
@@ -7,7 +8,7 @@ export interface HostAddress {
   readonly port: number
 }
 
-/** An option that holds hosts. What isn't one is refused without being shown: it may have user and password before it. */
+/** An option that holds hosts. What isn't one is named, unless somewhere in the list a user and password may stand before a host. */
 export function hostsOption(settings: { readonly default: readonly string[] }) {
   return option.custom<readonly string[]>('list of texts', checkHosts, settings)
 }
@@ -15,7 +16,11 @@ export function hostsOption(settings: { readonly default: readonly string[] }) {
 function checkHosts(raw: unknown): { readonly value: readonly string[] } | string {
   const list: unknown = typeof raw === 'string' ? raw.split(',').map((part) => part.trim()) : raw
   if (Array.isArray(list) && list.length > 0 && list.every(isHost)) return { value: list }
-  return 'must be a list of hosts, each as host or host:port, IPv6 addresses in brackets; user, password and path are options of their own'
+  const given: readonly unknown[] = Array.isArray(list) ? list : []
+  const wrong = given.find((one) => !isHost(one))
+  const isShown = typeof wrong === 'string' && !given.some((one) => String(one).includes('@'))
+  const which = isShown ? ` ('${printable(wrong)}' is none)` : ''
+  return `must be a list of hosts${which}, each as host or host:port, IPv6 addresses in brackets; user, password and path are options of their own`
 }
 
 function isHost(raw: unknown): raw is string {

@@ -256,15 +256,15 @@ export class ActivePartition {
   #scheduleGuard(): void {
     if (this.#over || this.#data?.connection.failure !== undefined) return
     const interval = Math.max(MIN_GUARD_MS, this.#settings.options.commitIntervalMs)
-    const idle = performance.now() - this.#checkedAt > GUARDED_MS
-    this.#guard = setTimeout(
-      () => {
-        const checking = this.#oneByOne(() => this.#verify())
-        // The connection is gone, which the driver hears by itself; or the partition is, which has been reported.
-        void checking.catch(() => {}).then(() => this.#scheduleGuard())
-      },
-      idle ? Math.max(interval, WATCH_INTERVAL_MS) : interval,
-    )
+    const now = performance.now()
+    const period = now - this.#checkedAt > GUARDED_MS ? Math.max(interval, WATCH_INTERVAL_MS) : interval
+    // All partitions of the process in the same turn: their questions leave together.
+    const untilNextTurn = period - (now % period)
+    this.#guard = setTimeout(() => {
+      const checking = this.#oneByOne(() => this.#verify())
+      // The connection is gone, which the driver hears by itself; or the partition is, which has been reported.
+      void checking.catch(() => {}).then(() => this.#scheduleGuard())
+    }, untilNextTurn)
     this.#guard.unref()
   }
 
