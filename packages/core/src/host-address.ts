@@ -1,6 +1,5 @@
 import { isIP } from 'node:net'
 import { option } from './options/fields.js'
-import { printable } from './printable.js'
 import type { TransportUrl } from './transport/url.js'
 
 export interface HostAddress {
@@ -8,7 +7,7 @@ export interface HostAddress {
   readonly port: number
 }
 
-/** An option that holds hosts. What isn't one is named, unless somewhere in the list a user and password may stand before a host. */
+/** An option that holds hosts. What isn't one is named by its number and never shown: it may have user and password before it. */
 export function hostsOption(settings: { readonly default: readonly string[] }) {
   return option.custom<readonly string[]>('list of texts', checkHosts, settings)
 }
@@ -16,10 +15,8 @@ export function hostsOption(settings: { readonly default: readonly string[] }) {
 function checkHosts(raw: unknown): { readonly value: readonly string[] } | string {
   const list: unknown = typeof raw === 'string' ? raw.split(',').map((part) => part.trim()) : raw
   if (Array.isArray(list) && list.length > 0 && list.every(isHost)) return { value: list }
-  const given: readonly unknown[] = Array.isArray(list) ? list : []
-  const wrong = given.find((one) => !isHost(one))
-  const isShown = typeof wrong === 'string' && !given.some((one) => String(one).includes('@'))
-  const which = isShown ? ` ('${printable(wrong)}' is none)` : ''
+  const wrong = Array.isArray(list) ? list.findIndex((one) => !isHost(one)) : -1
+  const which = wrong < 0 ? '' : ` (number ${wrong + 1} is none)`
   return `must be a list of hosts${which}, each as host or host:port, IPv6 addresses in brackets; user, password and path are options of their own`
 }
 
