@@ -38,7 +38,11 @@ test('a search for topics that is given up while it opens listens no longer', as
   const connection = new HttpConnection(
     {
       baseUrls: [`http://127.0.0.1:${port}`],
+      routes: {},
+      endpoints: {},
       listen: { host: '127.0.0.1', port },
+      allowedOrigins: [],
+      trustedProxies: [],
       maxPayloadBytes: 1024,
       maxRequestBytes: 1024,
       maxConnections: 10,

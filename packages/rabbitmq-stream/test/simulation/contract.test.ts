@@ -21,8 +21,8 @@ interface Bench {
   /** A super stream with the partitions 0 and 1. */
   readonly topic: string
   connect(): Promise<StreamClient>
-  /** Its socket is gone, without a goodbye. */
-  crash(client: StreamClient): void
+  /** Its sockets are gone, without a goodbye. */
+  crash(client: StreamClient): Promise<void>
   publish(stream: string): Promise<void>
 }
 
@@ -49,7 +49,9 @@ async function onBroker(steps: Steps): Promise<Transcript> {
           clients.push(client)
           return client
         },
-        crash: (client) => client.locator.fail(new ConnectionGone('crashed')),
+        crash: async (client) => {
+          for (const connection of await client.connections()) connection.fail(new ConnectionGone('crashed'))
+        },
         publish: async () => void (await producer.send(1)),
       },
       transcript,
@@ -84,7 +86,7 @@ async function onScript(steps: Steps): Promise<Transcript> {
             1,
             () => {},
           )) as unknown as StreamClient,
-        crash: (client) => (client as unknown as ScriptedClient).locator.cut(1, 0),
+        crash: async (client) => (client as unknown as ScriptedClient).locator.cut(1, 0),
         publish: async () => void plain.append(),
       },
       transcript,
@@ -262,7 +264,7 @@ const CONTRACTS: Readonly<Record<string, Steps>> = {
     const again = await candidate(two, transcript, 'second again', target)
     await leave(first, transcript)
     await quiet(bench, ...all)
-    bench.crash(three)
+    await bench.crash(three)
     await until(() => transcript.includes('second again active'))
     await leave(again, transcript)
     await quiet(bench, one, two)
@@ -303,7 +305,7 @@ const CONTRACTS: Readonly<Record<string, Steps>> = {
       await candidate(two, transcript, 'second again', target)
       await quiet(bench, two, three)
       transcript.push('first crashes')
-      bench.crash(one)
+      await bench.crash(one)
       await until(() => transcript.includes('second again active'))
       await quiet(bench, two, three)
     },
