@@ -245,6 +245,21 @@ describe('connecting always comes to an end', () => {
   })
 })
 
+describe('connections', () => {
+  test('what is read has one of its own; a candidacy shares that of what its member stores, so that both are handled in order', async () => {
+    const stream = unique('topic')
+    await openStream().producer<number>(stream).send(1)
+    const client = await openClient(sourceOf(BROKER_URL))
+    const settings = { stream, offset: Offset.next(), consumerRef: 'group' }
+    const candidacy = await client.subscribe({ ...settings, credit: 0, singleActive: true }, {})
+    const reading = await client.subscribe({ ...settings, credit: 1 }, {})
+    expect(candidacy.connection).toBe(client.locator)
+    expect(reading.connection).not.toBe(client.locator)
+    expect(await client.connections()).toHaveLength(2)
+    await client.close()
+  })
+})
+
 describe('a connection that ends', () => {
   test('rejects what waits for an answer, and what is asked of it later', async () => {
     const client = await openClient(sourceOf(BROKER_URL))

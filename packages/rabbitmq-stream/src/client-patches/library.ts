@@ -75,7 +75,7 @@ export interface ClientInternals extends ClientPublic {
   locatorConnection: ConnectionInternals
   pool: { releaseConnection(connection: unknown, manually?: boolean): Promise<void> }
   getLocatorConnection(): ConnectionInternals
-  getConnection(stream: string, purpose: 'publisher' | 'consumer'): Promise<ConnectionInternals>
+  getConnection(stream: string, purpose: 'publisher' | 'consumer', listener?: unknown): Promise<ConnectionInternals>
   close(): Promise<void>
 }
 

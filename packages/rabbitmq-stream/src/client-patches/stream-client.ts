@@ -64,23 +64,24 @@ interface Node {
   readonly port: number
 }
 
-/** What a connection is opened for, in the library's words. */
-type Purpose = 'publisher' | 'consumer'
+/** What a connection is for. */
+type Use = 'requests' | 'reading'
+
+/** Tells candidacies apart where the library asks for a connection. */
+const CANDIDATE = (): void => {}
 
 class FixedCredit extends ConsumerCreditPolicy {}
 
 /**
- * The library's client on {@link StreamConnection}s, two per node for all streams: one for requests and publishers, one for subscriptions.
- * Before it answers what came later, the broker's process of a connection sleeps a millisecond for every chunk after which a subscription
+ * The library's client on {@link StreamConnection}s, two per node for all streams: one for requests, publishers and candidacies, one for what is
+ * read. Before it answers what came later, the broker's process of a connection sleeps a millisecond for every chunk after which a subscription
  * with credits has nothing more to read (RabbitMQ 4.0.5), and each number that a group stores is such a chunk: on one connection, 64
- * partitions with their offsets keep it from answering. The library's own pool keeps dead connections, opens one per stream, and takes
- * two nodes of one host for the same. Disposable: a client that has lost a connection is closed and replaced.
+ * partitions with their offsets keep it from answering. A candidacy has no credits, and must not share what is read: what its member
+ * has stored is handled before its end, or its answer to an update, makes another member the owner. The library's own pool keeps dead
+ * connections, opens one per stream, and takes two nodes of one host for the same. Disposable: a client that has lost a connection is closed and replaced.
  */
 export class StreamClient extends LibraryClient {
-  readonly #pools: Record<Purpose, Map<string, Promise<StreamConnection>[]>> = {
-    publisher: new Map(),
-    consumer: new Map(),
-  }
+  readonly #pools: Record<Use, Map<string, Promise<StreamConnection>[]>> = { requests: new Map(), reading: new Map() }
   readonly #logger: LibraryLogger
   #closed = false
 
@@ -101,7 +102,7 @@ export class StreamClient extends LibraryClient {
   /** Connects to the address of the parameters. Rejects with what the broker or the socket said. */
   async connect(): Promise<this> {
     await this.locator.start()
-    this.#pools.publisher.set(nodeKey(this.locator.serverEndpoint), [Promise.resolve(this.locator)])
+    this.#pools.requests.set(nodeKey(this.locator.serverEndpoint), [Promise.resolve(this.locator)])
     return this
   }
 
@@ -135,6 +136,7 @@ export class StreamClient extends LibraryClient {
       ...rest,
       events,
       creditPolicy: new FixedCredit(credit),
+      ...(params.singleActive === true ? { connectionClosedListener: CANDIDATE } : {}),
     }
     const parent = superStream === undefined ? undefined : ({ superStream } as never)
     const declared = (await this.declareConsumer(settings, () => {}, parent).catch((error: unknown) => {
@@ -183,25 +185,29 @@ export class StreamClient extends LibraryClient {
     return new StreamConnection(connectionParams(this, this.params as StreamClientParams), SILENT)
   }
 
-  override async getConnection(stream: string, purpose: Purpose): Promise<StreamConnection> {
+  override async getConnection(
+    stream: string,
+    purpose: 'publisher' | 'consumer',
+    listener?: unknown,
+  ): Promise<StreamConnection> {
     const [metadata] = await this.queryMetadata({ streams: [stream] })
     const leader = metadata?.leader
     if (leader === undefined) throw new NoLeader(`stream '${stream}' has no leader at the moment`)
-    if (purpose === 'publisher') return this.#nodeConnection(leader, purpose)
+    if (purpose === 'publisher') return this.#nodeConnection(leader, 'requests')
     const holders = [...(metadata?.replicas ?? []), leader]
-    const { consumer, publisher } = this.#pools
-    const connected = [consumer, publisher].flatMap((pool) => holders.filter((node) => pool.has(nodeKey(node))))[0]
+    const { reading, requests } = this.#pools
+    const connected = [reading, requests].flatMap((pool) => holders.filter((node) => pool.has(nodeKey(node))))[0]
     const node = connected ?? holders[Math.floor(Math.random() * holders.length)] ?? leader
-    return this.#nodeConnection(node, purpose)
+    return this.#nodeConnection(node, listener === CANDIDATE ? 'requests' : 'reading')
   }
 
-  async #nodeConnection(node: Node, purpose: Purpose): Promise<StreamConnection> {
+  async #nodeConnection(node: Node, use: Use): Promise<StreamConnection> {
     const key = nodeKey(node)
-    const pool = this.#pools[purpose]
+    const pool = this.#pools[use]
     const open = pool.get(key) ?? []
     const latest = await open.at(-1)
     if (latest !== undefined && latest.failure === undefined && hasRoom(latest)) return latest
-    if (pool.get(key)?.at(-1) !== open.at(-1)) return this.#nodeConnection(node, purpose)
+    if (pool.get(key)?.at(-1) !== open.at(-1)) return this.#nodeConnection(node, use)
     const opening = this.#open(node)
     pool.set(key, [...open, opening])
     return opening
