@@ -96,7 +96,10 @@ export {
   hostsOption,
   hostTexts,
   isLoopback,
+  isNamedByAddress,
+  type NamedHost,
   parseHostText,
+  parseNamedHost,
 } from './host-address.js'
 export type { Logger } from './logger.js'
 export type { Handler, Headers, Listener, Message } from './message.js'

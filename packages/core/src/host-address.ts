@@ -14,8 +14,9 @@ export function hostsOption(settings: { readonly default: readonly string[] }) {
 
 function checkHosts(raw: unknown): { readonly value: readonly string[] } | string {
   const list: unknown = typeof raw === 'string' ? raw.split(',').map((part) => part.trim()) : raw
-  if (Array.isArray(list) && list.length > 0 && list.every(isHost)) return { value: list }
-  const wrong = Array.isArray(list) ? list.findIndex((one) => !isHost(one)) : -1
+  const isList = Array.isArray(list) && list.length > 0
+  const wrong = isList ? list.findIndex((one) => !isHost(one)) : -1
+  if (isList && wrong < 0) return { value: list }
   const which = wrong < 0 ? '' : ` (number ${wrong + 1} is none)`
   return `must be a list of hosts${which}, each as host or host:port, IPv6 addresses in brackets; user, password and path are options of their own`
 }
@@ -46,6 +47,25 @@ export function bracketed(host: string): string {
 /** An environment variable without the spaces around it; `undefined` where it isn't set or empty. */
 export function environmentText(environment: NodeJS.ProcessEnv, variable: string): string | undefined {
   return environment[variable]?.trim() || undefined
+}
+
+/** A host as an HTTP request names it. */
+export interface NamedHost {
+  /** In lower case, without a dot at its end; IPv6 addresses in brackets. */
+  readonly name: string
+  readonly port: string | undefined
+}
+
+/** `undefined` for what is no host (RFC 9110, section 7.2), such as one with a user. */
+export function parseNamedHost(text: string | undefined): NamedHost | undefined {
+  const match = /^(\[[\da-f:.]+\]|[^\s:[\]/\\@?#,]+)(?::(\d{0,5}))?$/i.exec(text ?? '')
+  if (match?.[1] === undefined) return undefined
+  return { name: match[1].toLowerCase().replace(/\.$/, ''), port: match[2] === '' ? undefined : match[2] }
+}
+
+/** Whether it is an IP address: no name leads there, so that none can be made to (DNS rebinding). */
+export function isNamedByAddress({ name }: NamedHost): boolean {
+  return isIP(name) === 4 || isIP(name.replace(/^\[(.*)\]$/, '$1')) === 6
 }
 
 /** Whether a host, as an IP address or `localhost`, is this machine by its loopback interface. */

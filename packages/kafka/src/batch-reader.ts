@@ -44,8 +44,8 @@ export class Decoding {
   /** What has been decompressed; each record counts as {@link RECORD_BYTES} more. */
   #bytes = 0
   #records = 0
-  /** Of the batch at hand. */
-  #batchBytes = 0
+  /** Before the batch at hand. */
+  #bytesBefore = 0
 
   /** @param maxDecompressedBytes - of one batch; also what ends the response, together with the batch that exceeds it. */
   constructor({ maxDecompressedBytes }: { readonly maxDecompressedBytes: number }) {
@@ -57,19 +57,18 @@ export class Decoding {
   }
 
   begin(): void {
-    this.#batchBytes = 0
+    this.#bytesBefore = this.#bytes
   }
 
   /** The batch at hand can't be read: nothing of it is kept. */
   undo(): void {
-    this.#bytes -= this.#batchBytes
+    this.#bytes = this.#bytesBefore
   }
 
   /** Decompresses the batch at hand. Rejects with UNSUPPORTED, TOO_LARGE or SERIALIZATION. */
   async decompress(codec: number, bytes: Buffer): Promise<Buffer> {
     const decompressed = await decompress(codec, bytes, this.#maxBytes)
     this.#bytes += decompressed.length
-    this.#batchBytes += decompressed.length
     return decompressed
   }
 
@@ -78,8 +77,7 @@ export class Decoding {
     this.#records += records
     if (!isCompressed) return
     this.#bytes += records * RECORD_BYTES
-    this.#batchBytes += records * RECORD_BYTES
-    if (this.#batchBytes <= this.#maxBytes) return
+    if (this.#bytes - this.#bytesBefore <= this.#maxBytes) return
     throw new StreamError(
       `its bytes and ${RECORD_BYTES} more for each of its records are over ${this.#maxBytes} (maxDecompressedBytes)`,
       { code: 'TOO_LARGE', retryable: false, transport: 'kafka', operation: 'consume' },

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { type AddressInfo, isIP } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { StreamError } from '../errors.js'
-import { isLoopback } from '../host-address.js'
+import { isLoopback, isNamedByAddress, parseNamedHost } from '../host-address.js'
 import type { RunnerHealth } from './health.js'
 
 /** Where health checks are answered, and what they tell. */
@@ -105,13 +105,13 @@ export class HealthServer {
 
 /**
  * Whether a process of this machine asks, and not a web page by the browser on it: neither one of another origin, nor one whose name leads here (DNS rebinding),
- * which is of the same origin for its browser. No name leads to an IP address.
+ * which is of the same origin for its browser.
  */
 function isOfThisMachine({ socket, headers }: IncomingMessage): boolean {
   if (!isLoopback(socket.remoteAddress ?? '')) return false
   if (headers.origin !== undefined || (headers['sec-fetch-site'] ?? 'none') !== 'none') return false
-  const [, address, name = ''] = /^(?:\[([\da-f:.]+)\]|([^\s:[\]/@]+))(?::\d*)?$/i.exec(headers.host ?? '') ?? []
-  return address === undefined ? isIP(name) === 4 || /^(?:.+\.)?localhost\.?$/i.test(name) : isIP(address) === 6
+  const host = parseNamedHost(headers.host)
+  return host !== undefined && (isNamedByAddress(host) || /^(?:.+\.)?localhost$/.test(host.name))
 }
 
 /**

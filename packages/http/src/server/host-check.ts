@@ -1,10 +1,4 @@
-import { isIP } from 'node:net'
-
-/** A host as a request names it. */
-interface NamedHost {
-  readonly name: string
-  readonly port: string | undefined
-}
+import { isNamedByAddress, type NamedHost, parseNamedHost } from '@streamswitch/core/driver'
 
 /**
  * Checks the host that a request names against those that are allowed. A page whose name is made to lead to this server (DNS
@@ -36,7 +30,7 @@ export class HostCheck {
     if (allowed === 'any') return true
     const authority = /^[a-z][a-z\d+.-]*:\/\/([^/?#]*)/i.exec(target)?.[1]
     return [host, ...(authority === undefined ? [] : [authority])].every((one) => {
-      const named = parseHost(one)
+      const named = parseNamedHost(one)
       return named !== undefined && allowed.some((pattern) => matches(named, pattern))
     })
   }
@@ -47,19 +41,12 @@ export class HostCheck {
   }
 }
 
-/** Any IP address: no name leads there, so that none can be made to. */
+/** Any IP address. */
 const ANY_ADDRESS = 'ip'
 
-/** `undefined` for what is no host (RFC 9110, section 7.2), such as one with a user. */
-function parseHost(text: string | undefined): NamedHost | undefined {
-  const match = /^(\[[\da-f:.]+\]|[^\s:[\]/\\@?#,]+)(?::(\d{0,5}))?$/i.exec(text ?? '')
-  if (match?.[1] === undefined) return undefined
-  // With a dot at its end it is the same name.
-  return { name: match[1].toLowerCase().replace(/\.$/, ''), port: match[2] === '' ? undefined : match[2] }
-}
-
-function matches({ name, port }: NamedHost, pattern: string): boolean {
-  if (pattern === ANY_ADDRESS) return isIP(name) === 4 || isIP(name.replace(/^\[(.*)\]$/, '$1')) === 6
+function matches(host: NamedHost, pattern: string): boolean {
+  if (pattern === ANY_ADDRESS) return isNamedByAddress(host)
+  const { name, port } = host
   const [, wantedName = pattern, wantedPort] = /^(\[.*\]|[^:]*)(?::(\d+))?$/.exec(pattern) ?? []
   if (wantedPort !== undefined && wantedPort !== port) return false
   return wantedName.startsWith('*.')

@@ -89,7 +89,7 @@ export function makeServer(hub: Hub, settings: ServerSettings): FastifyInstance 
       if (problem instanceof Promise) problem.then(settle, failed)
       else settle(problem)
     }
-    // Judged here, not in the handshake: a client is told what it lacks instead of finding its connection cut.
+    // Judged here, not in the handshake: a client gets an answer that says what it lacks instead of finding its connection cut.
     const refusal = access.authenticate(request, reply)
     if (refusal instanceof Promise) refusal.then(proceed, failed)
     else proceed(refusal)

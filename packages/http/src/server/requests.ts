@@ -40,15 +40,19 @@ function takePost(hub: Hub, limits: RequestLimits, request: FastifyRequest, repl
   const encodings = encodingsOf(request.headers['content-encoding']) ?? []
   if (encodings.length === 0) return takeBody(destination, limits, body, request, reply)
   const limit = isBatch(request) ? limits.maxRequestBytes : limits.maxPayloadBytes
-  decodeBody(body, encodings, limit)
-    .then(
-      (decoded) => {
-        // While it was decoded.
-        if (!reply.raw.destroyed) takeBody(destination, limits, decoded, request, reply)
-      },
-      (error: unknown) => sendProblem(reply, unreadable(error)),
-    )
-    .catch(() => reply.raw.destroy())
+  whenDecoded(decodeBody(body, encodings, limit), reply, (decoded) => {
+    // While it was decoded.
+    if (!reply.raw.destroyed) takeBody(destination, limits, decoded, request, reply)
+  })
+}
+
+/** What can't be decoded is answered as that. */
+function whenDecoded<Decoded>(
+  decoding: Promise<Decoded>,
+  reply: FastifyReply,
+  proceed: (decoded: Decoded) => void,
+): void {
+  decoding.then(proceed, (error: unknown) => sendProblem(reply, unreadable(error))).catch(() => reply.raw.destroy())
 }
 
 function takeBody(
@@ -92,12 +96,7 @@ function takeBatch(
   const records: InboundRecord[] = []
   const decoding = inSlices(decodeInto(records, body, limits.access.senderOf(request)))
   if (decoding === undefined) return answerBatch(destination, limits, records, request, reply)
-  decoding
-    .then(
-      () => answerBatch(destination, limits, records, request, reply),
-      (error: unknown) => sendProblem(reply, unreadable(error)),
-    )
-    .catch(() => reply.raw.destroy())
+  whenDecoded(decoding, reply, () => answerBatch(destination, limits, records, request, reply))
 }
 
 function* decodeInto(records: InboundRecord[], body: Buffer, sender: Sender): Generator<void, void, undefined> {

@@ -95,7 +95,7 @@ export interface ConformanceSettings {
   readonly foreign?: ForeignClient
   /** Address where nothing listens. Default: the suite's own URL at a port of 127.0.0.1 that is closed. */
   readonly absentUrl?: string
-  /** Where the connections of `url` have limited rights: the harness's own ones, and how they are told apart. Left out: both are the same. */
+  /** Where the connections of `url` have limited rights: the harness's own ones, and how they are distinguished. Default: both are the same. */
   readonly harness?: Harness
   /** The broker's address with a wrong password that reads `wrong-secret`. Left out: the broker checks no credentials. */
   readonly badCredentialsUrl?: string

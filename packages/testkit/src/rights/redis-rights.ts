@@ -44,7 +44,7 @@ export async function grantRedis(
   }
 }
 
-/** One command of the administrator on a connection of its own; resolves with a reply that is a text, of any form, as text. */
+/** One command of the administrator on a separate connection; resolves with a reply that is a text, of any form, as text. */
 export function redisCommand({ port, password }: RedisAdministrator, ...words: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
     let received = ''

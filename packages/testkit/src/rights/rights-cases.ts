@@ -61,7 +61,7 @@ const START_MS = 180_000
 const CASE_MS = 60_000
 const WAIT = { timeout: 20_000 }
 
-/** Declares the cases of a file of rights: what the holder of each role can do and what not, on a real broker of its own, and what refusals say. */
+/** Declares the cases of a file of rights: what the holder of each role can do and what not, on its own real broker, and what refusals say. */
 export function rightsCases(settings: RightsCasesSettings): void {
   describe(`rights on ${settings.adapter.name}`, () => {
     const scene = new Scene(settings)

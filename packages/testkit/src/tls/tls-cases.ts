@@ -63,7 +63,7 @@ const RESTART_MS = 30_000
 /**
  * Declares the cases of TLS and of credentials for one adapter: call it at the top level of a vitest file. Trust by file, by
  * environment and not at all, certificates that must be refused, files that are empty or incomplete, the name that is sent to the server, wrong
- * passwords, ports with and without TLS, and passwords that are read anew at each connect.
+ * passwords, ports with and without TLS, and passwords that are read again at each connect.
  */
 export function tlsCases(settings: TlsCasesSettings): void {
   describe(`${settings.adapter.name} by TLS`, () => {
