@@ -8,6 +8,8 @@ import { turbo } from './turbo.mjs'
 import { filesBelow, ROOT, workspacePackages } from './workspace.mjs'
 
 const RESULTS = 'test-results'
+/** A suite that runs for longer hangs: the longest takes a third of it, on a machine with two cores. */
+const SUITE_TIMEOUT_MS = 25 * 60_000
 
 /**
  * The packages that have tests, narrowed to those named by folder or package name.
@@ -86,7 +88,8 @@ function suitesOf({ directory, manifest: { name } }) {
   const report = (/** @type {string} */ file) => join(ROOT, directory, RESULTS, file)
   const whole = { name, faults: false, args: [], report: report('vitest.json') }
   if (!existsSync(join(ROOT, directory, FAULT_SUITE))) return [whole]
-  const onlyFaults = [FAULT_SUITE, `--outputFile.json=${RESULTS}/faults.json`]
+  // It takes minutes in one file: each test is printed as it ends, so that a log shows where a run was when it was ended.
+  const onlyFaults = [FAULT_SUITE, '--reporter=verbose', '--reporter=json', `--outputFile.json=${RESULTS}/faults.json`]
   return [
     { name, faults: true, args: onlyFaults, report: report('faults.json') },
     { ...whole, args: [`--exclude=${FAULT_SUITE}`] },
@@ -127,14 +130,24 @@ async function runLanes(suites, fresh) {
 }
 
 /**
- * Everything is built; building again would do so under the tests of the other lane.
+ * Everything is built; building again would do so under the tests of the other lane. Says when it begins and ends, since
+ * two lanes print into one log.
  *
  * @param {Suite} suite
  * @param {boolean} fresh
  */
-function runSuite({ name, args }, fresh) {
+async function runSuite({ name, faults, args }, fresh) {
   const passed = args.length === 0 ? [] : ['--', ...args]
-  return turbo(['test', `--filter=${name}`, '--only', ...(fresh ? ['--force'] : []), ...passed])
+  const title = faults ? `${name}, faults` : name
+  const begun = performance.now()
+  process.stdout.write(`begins: ${title}\n`)
+  try {
+    await turbo(['test', `--filter=${name}`, '--only', ...(fresh ? ['--force'] : []), ...passed], {
+      timeoutMs: SUITE_TIMEOUT_MS,
+    })
+  } finally {
+    process.stdout.write(`ended: ${title}, after ${Math.round((performance.now() - begun) / 1_000)} s\n`)
+  }
 }
 
 function isContinuousIntegration() {

@@ -19,19 +19,20 @@ export class ScriptFailure extends Error {
  * @property {string} [cwd] Default: the repository's root.
  * @property {NodeJS.ProcessEnv} [env] Added to this process's environment.
  * @property {'inherit' | 'capture'} [output] Default: inherit.
+ * @property {number} [timeoutMs] After it the program is killed, with all that it has started. Default: no limit.
  */
 
 /**
  * Runs a program and resolves with its exit code and what it printed (empty unless captured). A program that a signal
  * ended gets the shell's code, 128 + the signal's number. Ctrl-C reaches the program through the terminal; this process
- * waits for it. Rejects when the program can't be started.
+ * waits for it. Rejects when the program can't be started, or ran longer than its limit.
  *
  * @param {string} program
  * @param {readonly string[]} args
  * @param {RunOptions} [options]
  * @returns {Promise<{ code: number, output: string }>}
  */
-export function run(program, args, { cwd = ROOT, env = {}, output = 'inherit' } = {}) {
+export function run(program, args, { cwd = ROOT, env = {}, output = 'inherit', timeoutMs } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       cwd,
@@ -44,14 +45,22 @@ export function run(program, args, { cwd = ROOT, env = {}, output = 'inherit' } 
     child.stdout?.setEncoding('utf8').on('data', (chunk) => {
       text += chunk
     })
-    const release = forwardSignals(child)
+    const limit = endAfter(child, timeoutMs)
+    const forwarded = forwardSignals(child)
+    const release = () => {
+      forwarded()
+      clearTimeout(limit.timer)
+    }
     child.once('error', (error) => {
       release()
       reject(new ScriptFailure(`cannot start ${program}: ${error.message}`))
     })
     child.once('close', (code, signal) => {
       release()
-      resolve({ code: code ?? 128 + (signal === null ? 0 : constants.signals[signal]), output: text })
+      if (limit.reached()) {
+        const what = `${[program, ...args].join(' ')} ran for longer than ${timeoutMs} ms and was killed`
+        reject(new ScriptFailure(text === '' ? what : `${what}\n${text}`))
+      } else resolve({ code: code ?? 128 + (signal === null ? 0 : constants.signals[signal]), output: text })
     })
   })
 }
@@ -67,6 +76,24 @@ export async function mustRun(program, args, options) {
   const { code, output } = await run(program, args, options)
   if (code !== 0) throw new ScriptFailure('', code)
   return output
+}
+
+/**
+ * Kills a program with its descendants when it has run for so long.
+ *
+ * @param {import('node:child_process').ChildProcess} child
+ * @param {number | undefined} timeoutMs
+ */
+function endAfter(child, timeoutMs) {
+  let reached = false
+  const end = async () => {
+    reached = true
+    // Loaded late: this file also runs before anything is installed.
+    const { default: killTree } = await import('tree-kill')
+    if (child.pid !== undefined) killTree(child.pid, 'SIGKILL')
+  }
+  const timer = timeoutMs === undefined ? undefined : setTimeout(end, timeoutMs)
+  return { timer, reached: () => reached }
 }
 
 /**

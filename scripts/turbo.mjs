@@ -4,9 +4,10 @@ import { mustRun, run, ScriptFailure } from './run.mjs'
  * Runs turbo's tasks; rejects when one fails.
  *
  * @param {readonly string[]} args
+ * @param {Pick<import('./run.mjs').RunOptions, 'timeoutMs'>} [options]
  */
-export async function turbo(args) {
-  await mustRun('pnpm', ['exec', 'turbo', 'run', ...args])
+export async function turbo(args, options) {
+  await mustRun('pnpm', ['exec', 'turbo', 'run', ...args], options)
 }
 
 /**
