@@ -12,6 +12,7 @@ import { runTests } from './run-tests.mjs'
 import { runSimulations } from './simulate.mjs'
 import { runSlowConsumer } from './slow-consumer.mjs'
 import { runSoak } from './soak.mjs'
+import { measureStructure } from './structure/measure.mjs'
 import { BROKERS_COMMAND } from './test-brokers.mjs'
 import { build, turbo } from './turbo.mjs'
 import { ROOT } from './workspace.mjs'
@@ -38,6 +39,7 @@ const TASKS = {
   reliability: (args) => runReliability(args),
   soak: (args) => runSoak(args),
   fuzz: (args) => runFuzzing(args),
+  'measure:structure': measureStructure,
   simulate: (args) => runSimulations(args),
   'slow-consumer': (args) => runSlowConsumer(args),
   'test:rights': (args) => runRights(args),
