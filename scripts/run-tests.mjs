@@ -143,6 +143,8 @@ async function runSuite({ name, faults, args }, fresh) {
   process.stdout.write(`begins: ${title}\n`)
   try {
     await turbo(['test', `--filter=${name}`, '--only', ...(fresh ? ['--force'] : []), ...passed], {
+      output: 'forward',
+      endLeftovers: true,
       timeoutMs: SUITE_TIMEOUT_MS,
     })
   } finally {

@@ -1,6 +1,16 @@
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
+import { endLeftovers, newMark } from './leftovers.mjs'
 import { ROOT } from './workspace.mjs'
+
+/** @type {Readonly<Record<'inherit' | 'capture' | 'forward', import('node:child_process').StdioOptions>>} */
+const STDIO = {
+  inherit: 'inherit',
+  capture: ['ignore', 'pipe', 'inherit'],
+  forward: ['ignore', 'pipe', 'pipe'],
+}
+/** How long the end of what a program has printed may take to be read. */
+const DRAIN_MS = 2_000
 
 /** Thrown to end a script with a message and an exit code, without a stack trace. */
 export class ScriptFailure extends Error {
@@ -18,7 +28,10 @@ export class ScriptFailure extends Error {
  * @typedef {object} RunOptions
  * @property {string} [cwd] Default: the repository's root.
  * @property {NodeJS.ProcessEnv} [env] Added to this process's environment.
- * @property {'inherit' | 'capture'} [output] Default: inherit.
+ * @property {'inherit' | 'capture' | 'forward'} [output] Default: inherit. `forward`: this process prints what the program prints,
+ *   until the program ends: processes that it leaves behind can't print later, nor keep the pipe of this process open.
+ * @property {boolean} [endLeftovers] Kill what the program has started and left running when it ended, and print its command lines. On
+ *   Linux only. Default: false.
  * @property {number} [timeoutMs] After it the program is killed, with all that it has started. Default: no limit.
  */
 
@@ -32,19 +45,23 @@ export class ScriptFailure extends Error {
  * @param {RunOptions} [options]
  * @returns {Promise<{ code: number, output: string }>}
  */
-export function run(program, args, { cwd = ROOT, env = {}, output = 'inherit', timeoutMs } = {}) {
+export function run(program, args, options = {}) {
+  const { cwd = ROOT, env = {}, output = 'inherit', endLeftovers: endsLeftovers = false, timeoutMs } = options
+  const mark = endsLeftovers ? newMark() : {}
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       cwd,
-      env: { ...process.env, ...env },
-      stdio: output === 'inherit' ? 'inherit' : ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, ...env, ...mark },
+      stdio: STDIO[output],
       // npm and pnpm are command files on Windows.
       shell: process.platform === 'win32',
     })
     let text = ''
-    child.stdout?.setEncoding('utf8').on('data', (chunk) => {
-      text += chunk
-    })
+    if (output === 'capture')
+      child.stdout?.setEncoding('utf8').on('data', (chunk) => {
+        text += chunk
+      })
+    if (output === 'forward') forwardOutput(child)
     const limit = endAfter(child, timeoutMs)
     const forwarded = forwardSignals(child)
     const release = () => {
@@ -57,6 +74,7 @@ export function run(program, args, { cwd = ROOT, env = {}, output = 'inherit', t
     })
     child.once('close', (code, signal) => {
       release()
+      if (endsLeftovers) endLeftovers(mark)
       if (limit.reached()) {
         const what = `${[program, ...args].join(' ')} ran for longer than ${timeoutMs} ms and was killed`
         reject(new ScriptFailure(text === '' ? what : `${what}\n${text}`))
@@ -76,6 +94,24 @@ export async function mustRun(program, args, options) {
   const { code, output } = await run(program, args, options)
   if (code !== 0) throw new ScriptFailure('', code)
   return output
+}
+
+/**
+ * Passes on what a program prints. When it has ended, what it left in its pipes is read, and then they are closed, though
+ * processes that it has left behind may have them open.
+ *
+ * @param {import('node:child_process').ChildProcess} child
+ */
+function forwardOutput(child) {
+  child.stdout?.pipe(process.stdout, { end: false })
+  child.stderr?.pipe(process.stderr, { end: false })
+  child.once('exit', () => {
+    const timer = setTimeout(() => {
+      child.stdout?.destroy()
+      child.stderr?.destroy()
+    }, DRAIN_MS)
+    child.once('close', () => clearTimeout(timer))
+  })
 }
 
 /**

@@ -4,7 +4,7 @@ import { mustRun, run, ScriptFailure } from './run.mjs'
  * Runs turbo's tasks; rejects when one fails.
  *
  * @param {readonly string[]} args
- * @param {Pick<import('./run.mjs').RunOptions, 'timeoutMs'>} [options]
+ * @param {import('./run.mjs').RunOptions} [options]
  */
 export async function turbo(args, options) {
   await mustRun('pnpm', ['exec', 'turbo', 'run', ...args], options)

@@ -25,6 +25,23 @@ test('a program that ends in time is not touched by its limit', async () => {
   })
 })
 
+test('what a program leaves behind neither holds the output nor lives on', async () => {
+  const script = `
+    import { run } from ${JSON.stringify(new URL('../run.mjs', import.meta.url).href)}
+    const leave = \`require('node:child_process').spawn(process.execPath, ['-e', ${JSON.stringify(SLEEP)}], { stdio: 'inherit', detached: true }).unref()\`
+    await run(process.execPath, ['-e', leave + '; console.log(1)'], { output: 'forward', endLeftovers: true })`
+  const { output } = await run(process.execPath, ['--input-type=module', '-e', script], { output: 'capture' })
+  expect(output).toMatch(/^1\nleft running, now killed: .*node -e setInterval/)
+})
+
+test('what is printed last is forwarded whole', async () => {
+  const script = `
+    import { run } from ${JSON.stringify(new URL('../run.mjs', import.meta.url).href)}
+    await run(process.execPath, ['-e', 'process.stdout.write("x".repeat(1_000_000))'], { output: 'forward' })`
+  const { output } = await run(process.execPath, ['--input-type=module', '-e', script], { output: 'capture' })
+  expect(output).toHaveLength(1_000_000)
+})
+
 /**
  * A killed process whose parent is gone too may stay as a zombie where nothing reaps it.
  *
