@@ -24,6 +24,7 @@ const CHECKS = [
   'check:boundaries',
   'check:adapters',
   'check:ranges',
+  'check:links',
   'check:unused',
 ]
 

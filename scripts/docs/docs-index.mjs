@@ -5,8 +5,20 @@ import { titleOf } from './markdown.mjs'
 
 /** Reading order; a page that isn't named here comes after these, by its path. */
 const ORDER = [
-  'guide.md',
-  'getting-started.md',
+  'guide/README.md',
+  'guide/getting-started.md',
+  'guide/concepts.md',
+  'guide/producing.md',
+  'guide/consuming.md',
+  'guide/ordering.md',
+  'guide/retries.md',
+  'guide/idempotency.md',
+  'guide/request-reply.md',
+  'guide/composing.md',
+  'guide/testing.md',
+  'guide/operations.md',
+  'guide/errors.md',
+  'guide/options.md',
   'options.md',
   'capabilities.md',
   'wire-format.md',
@@ -22,7 +34,8 @@ const ORDER = [
 ]
 
 const SECTIONS = [
-  { folder: '', heading: '### Using Streamswitch' },
+  { folder: 'guide', heading: '### Guide' },
+  { folder: '', heading: '### Reference and operations' },
   { folder: 'transports', heading: '### Transports' },
   { folder: 'migrating', heading: '### Migrating' },
   { folder: 'decisions', heading: '### Decisions' },
