@@ -9,6 +9,7 @@ export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)))
  * @typedef {object} Manifest What the scripts read of a package.json.
  * @property {string} name
  * @property {boolean} [private]
+ * @property {string} [description]
  * @property {string} [packageManager]
  * @property {Record<string, string>} [scripts]
  * @property {Record<string, unknown>} [exports]
