@@ -26,6 +26,8 @@ const CHECKS = [
   'check:adapters',
   'check:ranges',
   'check:workflows',
+  'check:api',
+  'check:consumers',
   'check:unused',
 ]
 
@@ -79,6 +81,10 @@ const TASKS = {
   async 'generate:docs'() {
     await build({ packages: ['./packages/*'], quiet: true })
     await generateDocs([])
+  },
+  async 'generate:api'() {
+    await build({ packages: ['@streamswitch/core'], quiet: true })
+    await mustRun(process.execPath, [join(ROOT, 'scripts/api-reference/generate.mjs')])
   },
   async format() {
     await mustRun('pnpm', ['exec', 'biome', 'check', '--write', '.'])
