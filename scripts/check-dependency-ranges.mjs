@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { filesBelow, ROOT, workspacePackages } from './workspace.mjs'
+import { filesBelow, publishedPackages, ROOT } from './workspace.mjs'
 
 /** Dependencies whose internals are patched or imported, and where. Their versions are exact. */
 const PATCHED = {
@@ -23,7 +23,7 @@ const EXACT = /^\d+\.\d+\.\d+(-[\w.]+)?$/
  */
 export function findRangeViolations(root = ROOT, patched = PATCHED) {
   const catalog = readCatalog(readFileSync(join(root, 'pnpm-workspace.yaml'), 'utf8'))
-  const published = workspacePackages(root).filter(({ manifest }) => manifest.private !== true)
+  const published = publishedPackages(root)
   const installed = new Set(published.flatMap(({ manifest }) => installedWith(manifest)))
   return [
     ...Object.entries(patched)

@@ -1,4 +1,4 @@
-// Writes the parts of docs/ that are made from code: tables of options, the capability matrix, the list of pages. Reads
+// Writes the parts of docs/ that are made from code: tables of options, the capability matrix, the list of pages, and llms.txt. Reads
 // the built packages for values and their sources for meanings. With --check nothing is written: fails where a part is
 // out of date.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -6,7 +6,8 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { capabilityMatrix } from './docs/capability-matrix.mjs'
 import { loadDescribed } from './docs/described.mjs'
-import { docsIndex } from './docs/docs-index.mjs'
+import { docsIndex, docsSections } from './docs/docs-index.mjs'
+import { llmsText } from './docs/llms-text.mjs'
 import { code, withPart } from './docs/markdown.mjs'
 import { optionTable } from './docs/option-table.mjs'
 import { Sources } from './docs/sources.mjs'
@@ -68,8 +69,9 @@ export function generatePages(described, root = ROOT) {
     const path = `docs/transports/${adapter.name}.md`
     add({ path, title: adapter.name, part: 'options', text, heading: '## Options' })
   }
-  const index = docsIndex(root, pages, problems)
-  add({ path: 'docs/README.md', title: 'Documentation', part: 'pages', text: index })
+  const sections = docsSections(root, pages, problems)
+  add({ path: 'docs/README.md', title: 'Documentation', part: 'pages', text: docsIndex(sections) })
+  pages.set('llms.txt', llmsText(root, sections))
   return { pages, problems }
 }
 

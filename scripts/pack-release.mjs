@@ -1,20 +1,22 @@
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { archiveName, RELEASE_FOLDER, SUMS, sha256 } from './release-files.mjs'
+import { unreleasedProblems } from './release-version.mjs'
 import { mustRun, ScriptFailure } from './run.mjs'
 import { writeSbom } from './sbom.mjs'
 import { build } from './turbo.mjs'
-import { ROOT, workspacePackages } from './workspace.mjs'
+import { publishedPackages, ROOT } from './workspace.mjs'
 
 /**
  * Packs every package that is published, with its bill of materials beside it and the checksums of all in `SHA256SUMS`. In a workflow that a
- * tag has started, the tag must name the version of the packages, and they the repository: npm refuses provenance otherwise.
+ * tag has started, the tag must name the version of the packages, their changelogs must announce it, and they must name the repository: npm refuses
+ * provenance otherwise.
  *
  * @param {NodeJS.ProcessEnv} [environment]
  */
 export async function packRelease(environment = process.env) {
-  const published = workspacePackages().filter(({ manifest }) => manifest.private !== true)
-  const problems = releaseProblems(published, environment)
+  const published = publishedPackages()
+  const problems = [...releaseProblems(published, environment), ...(await unannounced(environment))]
   if (problems.length > 0) throw new ScriptFailure(problems.join('\n'))
   const folder = RELEASE_FOLDER
   rmSync(folder, { recursive: true, force: true })
@@ -29,6 +31,11 @@ export async function packRelease(environment = process.env) {
     .map((name) => `${sha256(join(folder, name))}  ${name}\n`)
   writeFileSync(join(folder, SUMS), lines.join(''))
   process.stdout.write(lines.join(''))
+}
+
+/** @param {NodeJS.ProcessEnv} environment */
+async function unannounced(environment) {
+  return environment['GITHUB_REF_TYPE'] === 'tag' ? unreleasedProblems() : []
 }
 
 /**

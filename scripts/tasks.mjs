@@ -5,6 +5,8 @@ import { runFuzzing } from './fuzz.mjs'
 import { runOperator } from './operator.mjs'
 import { testOnOtherNodes } from './other-nodes.mjs'
 import { packRelease } from './pack-release.mjs'
+import { requestRelease } from './release-request.mjs'
+import { setReleaseVersion } from './release-version.mjs'
 import { runReliability } from './reliability.mjs'
 import { runRights } from './rights.mjs'
 import { mustRun, ScriptFailure } from './run.mjs'
@@ -25,6 +27,9 @@ const CHECKS = [
   'check:adapters',
   'check:ranges',
   'check:links',
+  'check:workflows',
+  'check:api',
+  'check:consumers',
   'check:unused',
 ]
 
@@ -66,10 +71,23 @@ const TASKS = {
     await build({ packages: ['@streamswitch/testkit'], quiet: true })
     await mustRun(process.execPath, [...BROKERS_COMMAND, ...args])
   },
+  async changeset(args) {
+    await mustRun('pnpm', ['exec', 'changeset', ...args])
+  },
+  async 'release:version'() {
+    const version = await setReleaseVersion()
+    await mustRun('pnpm', ['install', '--lockfile-only', '--prefer-offline'], { output: 'capture' })
+    process.stdout.write(`version ${version}: after this is merged, the tag v${version} releases it\n`)
+  },
+  'release:request': () => requestRelease(),
   'release:pack': () => packRelease(),
   async 'generate:docs'() {
     await build({ packages: ['./packages/*'], quiet: true })
     await generateDocs([])
+  },
+  async 'generate:api'() {
+    await build({ packages: ['@streamswitch/core'], quiet: true })
+    await mustRun(process.execPath, [join(ROOT, 'scripts/api-reference/generate.mjs')])
   },
   async format() {
     await mustRun('pnpm', ['exec', 'biome', 'check', '--write', '.'])

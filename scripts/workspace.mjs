@@ -9,6 +9,7 @@ export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)))
  * @typedef {object} Manifest What the scripts read of a package.json.
  * @property {string} name
  * @property {boolean} [private]
+ * @property {string} [description]
  * @property {string} [packageManager]
  * @property {Record<string, string>} [scripts]
  * @property {Record<string, unknown>} [exports]
@@ -41,10 +42,25 @@ export function readManifest(file) {
  * @returns {WorkspacePackage[]}
  */
 export function workspacePackages(root = ROOT) {
-  const directories = [...foldersIn(root, 'packages'), 'benchmarks', ...foldersIn(root, 'examples'), 'scripts']
+  const directories = [
+    ...foldersIn(root, 'packages'),
+    'benchmarks',
+    ...foldersIn(root, 'examples'),
+    'scripts',
+    ...foldersIn(root, 'scripts'),
+  ]
   return directories
     .filter((directory) => existsSync(join(root, directory, 'package.json')))
     .map((directory) => ({ directory, manifest: readManifest(join(root, directory, 'package.json')) }))
+}
+
+/**
+ * The packages that users install.
+ *
+ * @param {string} [root]
+ */
+export function publishedPackages(root = ROOT) {
+  return workspacePackages(root).filter(({ manifest }) => manifest.private !== true)
 }
 
 /**

@@ -42,25 +42,47 @@ const SECTIONS = [
 ]
 
 /**
- * Links to every page below `docs`, by folder, with the pages' titles.
+ * @typedef {object} DocsPage
+ * @property {string} link From `docs`.
+ * @property {string} title
+ * @property {string} text
+ *
+ * @typedef {object} DocsSection
+ * @property {string} heading
+ * @property {DocsPage[]} list
+ */
+
+/**
+ * Every page below `docs`, by folder, in reading order.
  *
  * @param {string} root
  * @param {ReadonlyMap<string, string>} written Pages that are about to be written, by path relative to the root.
  * @param {string[]} problems Gets a line for each page without a title.
+ * @returns {DocsSection[]}
  */
-export function docsIndex(root, written, problems) {
+export function docsSections(root, written, problems) {
   const paths = new Set([...filesBelow(root, 'docs', /\.md$/), ...written.keys()])
   paths.delete('docs/README.md')
   const pages = [...paths].toSorted(byReadingOrder).map((path) => {
-    const title = titleOf(written.get(path) ?? readFileSync(join(root, path), 'utf8'))
+    const text = written.get(path) ?? readFileSync(join(root, path), 'utf8')
+    const title = titleOf(text)
     if (title === undefined) problems.push(`${path}: has no title: its first line should be '# …'`)
-    return { link: path.slice('docs/'.length), title: title ?? path }
+    return { link: path.slice('docs/'.length), title: title ?? path, text }
   })
   const folders = SECTIONS.map(({ folder }) => folder)
   const others = [...new Set(pages.map(({ link }) => folderOf(link)))].filter((folder) => !folders.includes(folder))
   return [...SECTIONS, ...others.map((folder) => ({ folder, heading: `### ${folder}` }))]
     .map(({ folder, heading }) => ({ heading, list: pages.filter(({ link }) => folderOf(link) === folder) }))
     .filter(({ list }) => list.length > 0)
+}
+
+/**
+ * Links to every page below `docs`, by folder, with the pages' titles.
+ *
+ * @param {readonly DocsSection[]} sections
+ */
+export function docsIndex(sections) {
+  return sections
     .map(({ heading, list }) => [heading, '', ...list.map(({ link, title }) => `- [${title}](${link})`)].join('\n'))
     .join('\n\n')
 }

@@ -7,6 +7,8 @@ import { plantTree } from './planted-tree.mjs'
 const CORE = 'packages/core/src'
 
 const SOUND = {
+  'README.md': '# Streams\n\nOne interface to\n[all](docs/README.md) of it. More.\n\n```sh\nnpm run x\n```\n',
+  'package.json': '{ "repository": { "url": "git+https://example.org/streams.git" } }',
   [`${CORE}/index.ts`]: '',
   [`${CORE}/driver.ts`]: "export { tlsFields } from './tls.js'\n",
   [`${CORE}/tls.ts`]: 'export const tlsFields = {\n  /** Certificate authorities. */\n  tlsCaFile: option.text(),\n}\n',
@@ -98,7 +100,7 @@ describe('generated documentation', () => {
   test('a documented tree has no problem, and a page for each part', () => {
     const { pages, problems } = generate()
     expect(problems).toEqual([])
-    expect([...pages.keys()]).toEqual(['docs/options.md', 'docs/capabilities.md', REDIS_PAGE, 'docs/README.md'])
+    expect([...pages.keys()]).toEqual(['docs/options.md', 'docs/capabilities.md', REDIS_PAGE, 'docs/README.md', 'llms.txt'])
   })
 
   test('shows type, default, environment variable and meaning', () => {
@@ -228,5 +230,23 @@ describe('pages that exist', () => {
     expect(index).toContain(
       '### Transports\n\n- [redis](transports/redis.md)\n\n### Decisions\n\n- [The first](decisions/0001-first.md)',
     )
+  })
+})
+
+describe('llms.txt', () => {
+  test('has the title, the summary, and each page with its title and first sentence, decisions as titles that may be skipped', () => {
+    const files = {
+      'docs/guide.md': '# Guide\n\n```ts\nText in code.\n```\n\n`npm install x`, then `y`. What [parts](a.md) are,\nin 1.0. More.\n',
+      'docs/decisions/0001-first.md': '# The first\n\n## What\n\nIt is so.\n',
+    }
+    const { pages, problems } = generate(files)
+    expect(problems).toEqual([])
+    const text = pages.get('llms.txt') ?? ''
+    expect(text).toMatch(/^# Streams\n\n> One interface to all of it\. More\.\n\n## Using Streamswitch\n\n/)
+    const base = 'https://example.org/streams/blob/main'
+    expect(text).toContain(`- [Guide](${base}/docs/guide.md): What parts are, in 1.0.\n`)
+    expect(text).toContain(`- [Options](${base}/docs/options.md)`)
+    expect(text).toContain(`## Packages\n\n- [@streamswitch/core](${base}/packages/core/README.md)`)
+    expect(text).toMatch(/## Optional\n\n- \[The first\]\(\S+0001-first\.md\)\n$/)
   })
 })

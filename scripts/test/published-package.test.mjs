@@ -53,6 +53,11 @@ it.each([
     { 'README.md': `${GOOD['README.md']}[a](../docs/a.md)` },
     "README.md: link '../docs/a.md' must be absolute",
   ],
+  [
+    'an internal member',
+    { 'dist/index.d.ts': 'export interface A {\n  /** @internal */\n  b: string\n}\n' },
+    'dist/index.d.ts has an @internal member',
+  ],
   ['a map without sources', { 'dist/index.js.map': '{"sources":["a.ts"]}' }, 'dist/index.js.map has no sources'],
   [
     'no description',

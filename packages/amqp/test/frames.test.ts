@@ -1,4 +1,4 @@
-import type { OutgoingRecord } from '@streamswitch/core/driver'
+import { driverOf, type OutgoingRecord } from '@streamswitch/core/driver'
 import { startBroker } from '@streamswitch/testkit/brokers'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
@@ -149,7 +149,7 @@ test(
       resends: fc.constant(0),
     })
     const lost: unknown[] = []
-    const driver = transport.driver.producer(
+    const driver = driverOf(transport).producer(
       { topic: transport.topicSpec(topic), options: {}, contentType: 'x'.repeat(300) },
       { lost: (error) => void lost.push(error) },
     )

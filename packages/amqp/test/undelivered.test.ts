@@ -1,4 +1,10 @@
-import type { ConsumerDriver, ConsumerSink, Delivery, PartitionAssignment } from '@streamswitch/core/driver'
+import {
+  type ConsumerDriver,
+  type ConsumerSink,
+  type Delivery,
+  driverOf,
+  type PartitionAssignment,
+} from '@streamswitch/core/driver'
 import { expect, onTestFinished, test } from 'vitest'
 import { AmqpConsumerDriver } from '../src/consumer.js'
 import { brokerUrl } from './support/broker.js'
@@ -29,7 +35,7 @@ test('what waits for a member that could take it is counted per partition, witho
     startIgnored: () => {},
     report: () => {},
   }
-  const driver: ConsumerDriver = transport.driver.consumer(
+  const driver: ConsumerDriver = driverOf(transport).consumer(
     {
       topics: [spec],
       ...transport.groupNames('g'),

@@ -127,7 +127,7 @@ export { type ErrorMeaning, exhaustion, systemErrorMeaning } from './system-erro
 export { checkTogether, readPem, readTls, type TlsSettings, tlsFields } from './tls.js'
 export { partitionConflict, topicLabel, topicMissing } from './topic-errors.js'
 export { matchesPattern, type TopicSelection } from './topic-pattern.js'
-export { Transport, type TransportOptions } from './transport/transport.js'
+export { driverOf, openPartsOf, Transport, type TransportOptions } from './transport/transport.js'
 export type { TransportUrl } from './transport/url.js'
 export { MAX_HEADERS_BYTES, MAX_ID_BYTES, MAX_KEY_BYTES, MAX_TIMESTAMP } from './wire/limits.js'
 export {

@@ -7,6 +7,7 @@ import {
   type ConsumerSettings,
   type Logger,
   messageOf,
+  openPartsOf,
   Producer,
   requireNames,
   StreamError,
@@ -67,8 +68,6 @@ export function testTransport(options: TestTransportOptions = {}): TestTransport
 export class TestTransport extends Transport {
   readonly #name: string
   readonly #settings: TestTransportOptions
-  readonly #loops = new Set<ConsumerLoop>()
-  readonly #producers = new Set<Producer>()
   readonly #errors: HandlerError[] = []
   #rethrown = 0
 
@@ -158,18 +157,12 @@ export class TestTransport extends Transport {
     forgetBroker(this.#name)
   }
 
-  /** @internal */
-  override attach(member: Parameters<Transport['attach']>[0]): void {
-    super.attach(member)
-    if (member instanceof ConsumerLoop) this.#loops.add(member)
-    else if (member instanceof Producer) this.#producers.add(member)
+  get #loops(): readonly ConsumerLoop[] {
+    return openPartsOf(this).filter((part) => part instanceof ConsumerLoop)
   }
 
-  /** @internal */
-  override detach(member: Parameters<Transport['detach']>[0]): void {
-    super.detach(member)
-    if (member instanceof ConsumerLoop) this.#loops.delete(member)
-    else if (member instanceof Producer) this.#producers.delete(member)
+  get #producers(): readonly Producer[] {
+    return openPartsOf(this).filter((part) => part instanceof Producer)
   }
 
   /** Lets loops join, sends go out, and whatever is due happen. */
@@ -202,7 +195,7 @@ export class TestTransport extends Transport {
   /** Only time is missing: a retry waits, or a handler works. Returns how far to go next time. */
   async #passTime(step: number): Promise<number> {
     const { advanceClock } = this.#settings
-    const isBusy = [...this.#loops].some((loop) => loop.stats().running > 0)
+    const isBusy = this.#loops.some((loop) => loop.stats().running > 0)
     if (isBusy || advanceClock === undefined)
       await new Promise<void>((resolve) => realTimeout(resolve, advanceClock === undefined ? 1 : BUSY_WAIT_MS))
     await advanceClock?.(isBusy ? Math.min(step, BUSY_STEP_MS) : step)

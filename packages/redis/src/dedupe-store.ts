@@ -3,6 +3,7 @@ import {
   type CompletionAnswer,
   type DedupeClaim,
   type DedupeStore,
+  driverOf,
   StreamError,
   type Transport,
 } from '@streamswitch/core/driver'
@@ -27,7 +28,7 @@ export class RedisDedupeStore implements DedupeStore {
 
   /** Throws INVALID_ARGUMENT for a transport that isn't Redis. No I/O. */
   constructor(transport: Transport) {
-    const connector = connectorOf(transport?.driver)
+    const connector = connectorOf(transport === undefined ? undefined : driverOf(transport))
     if (connector === undefined) {
       throw new StreamError(
         `RedisDedupeStore: needs a Redis transport, got ${transport?.name ?? typeof transport}: open one beside it with openTransport('redis://…')`,

@@ -1,11 +1,12 @@
 import { Transport } from '@streamswitch/core'
-import type {
-  ConsumerDriver,
-  ConsumerSink,
-  ConsumerSpec,
-  Delivery,
-  OutOfRange,
-  PartitionAssignment,
+import {
+  type ConsumerDriver,
+  type ConsumerSink,
+  type ConsumerSpec,
+  type Delivery,
+  driverOf,
+  type OutOfRange,
+  type PartitionAssignment,
 } from '@streamswitch/core/driver'
 import { onTestFinished } from 'vitest'
 import redis from '../src/index.js'
@@ -36,7 +37,7 @@ export class DriverMember implements ConsumerSink {
       logger: { debug() {}, info() {}, warn() {}, error() {} },
     })
     this.#transport = transport
-    this.driver = transport.driver.consumer(
+    this.driver = driverOf(transport).consumer(
       {
         topics: [transport.topicSpec(topic)],
         group,
@@ -72,7 +73,7 @@ export class DriverMember implements ConsumerSink {
 
   /** Ends the member as the death of its process would: nothing is given back. */
   async die(): Promise<void> {
-    await this.#transport.driver.close()
+    await driverOf(this.#transport).close()
   }
 
   assigned(partitions: readonly PartitionAssignment[]): void {

@@ -158,9 +158,10 @@ export class ConsumerReports {
   }
 
   /** Logged once per loop: one foreign sender may send many. */
-  headersLeftOut({ id, headersLeftOut }: Delivery): void {
+  headersLeftOut(delivery: Delivery): void {
     if (this.#headersReported) return
     this.#headersReported = true
+    const { id, headersLeftOut } = delivery
     this.logger.warn(
       `${this.subject}: ${headersLeftOut} headers of message ${id} are beyond what a message may hold (${MAX_HEADERS_BYTES} bytes together, names of 1 to ${MAX_HEADER_NAME} characters without control characters); message.native alone has them. Not logged again`,
     )

@@ -106,8 +106,10 @@ export class Delivery<T = unknown> implements Message<T> {
   readonly position: string | number | bigint
   readonly replyTo: string | undefined
   readonly native: unknown
-  /** @internal */ readonly form: NativeForm | undefined
-  /** @internal */ suspect: boolean
+  /** What the adapter has of the record as it came, where it keeps that. */
+  readonly form: NativeForm | undefined
+  /** It was delivered to a member that died: a driver notes its starts. */
+  suspect: boolean
   /** @internal Nothing else of the process may be at work while it is. */ isolated: boolean
   /** @internal */ readonly unanswered: number
   /** @internal The one group that handles it; `undefined`: every group. */ readonly onlyGroup: string | undefined

@@ -59,7 +59,7 @@ export interface DedupeStore {
 
 /**
  * For drivers whose broker can hold marks: the mark, the checkpoint and the ack are then one step on the server, so that no crash
- * comes between them. Core asks {@link ConsumerDriver.marks} for it; without it core completes the claim before the message is acked.
+ * comes between them. Core asks `ConsumerDriver.marks` for it; without it core completes the claim before the message is acked.
  */
 export interface MarkSettlement {
   /** True where this store keeps its marks on the very server that this driver acks at. */

@@ -3,7 +3,7 @@ import { Deque } from '../deque.js'
 import { type ErrorCode, isStreamError, StreamError } from '../errors.js'
 import { type Schema, validate } from '../schema.js'
 import { abortError } from '../session.js'
-import { PART_BYTES, PartOrder, type PartTaker } from './part-order.js'
+import { PART_BYTES, PartOrder } from './part-order.js'
 import type { ReplyPart } from './reply-part.js'
 
 /** How much later than the sending of its request a reply times out, in milliseconds: an error of that says what went wrong last. */
@@ -35,7 +35,7 @@ interface Reader {
  * CLOSED when the producer or its transport is closed; with SERIALIZATION for a part that can't be decoded, RESOURCE_EXHAUSTED when
  * more than 64 MiB wait to be read (256 bytes more count for each part) or a part is 1,000 ahead of a missing one, and with whatever the sending of the request came to. Once it has rejected it always does.
  */
-export class Reply<Part = unknown> implements AsyncIterable<Part>, AsyncDisposable, PartTaker {
+export class Reply<Part = unknown> implements AsyncIterable<Part>, AsyncDisposable {
   readonly #settings: ReplySettings
   readonly #order = new PartOrder(this)
   readonly #parts = new Deque<Buffer>()
@@ -48,7 +48,7 @@ export class Reply<Part = unknown> implements AsyncIterable<Part>, AsyncDisposab
   /** @internal Parts that were handed to the caller. */
   taken = 0
 
-  /** @internal */
+  /** Use `producer.request`, which returns one. */
   constructor(settings: ReplySettings) {
     this.#settings = settings
     this.#timer = setTimeout(() => this.#expire(), settings.timeoutMs + AFTER_SENDING_MS)

@@ -49,7 +49,7 @@ export function checkNames(
     if (value !== undefined && !known.includes(name)) problems.add(name, elsewhere(name) ?? unknownOption(name, known))
 }
 
-/** As {@link checkNames} for a call whose values are checked elsewhere. Throws INVALID_ARGUMENT, also where the options are no object. */
+/** As `checkNames` for a call whose values are checked elsewhere. Throws INVALID_ARGUMENT, also where the options are no object. */
 export function requireNames(
   given: unknown,
   known: readonly string[],

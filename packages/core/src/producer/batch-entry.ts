@@ -6,7 +6,7 @@ export interface BatchEntry<T> {
   readonly options?: SendOptions
 }
 
-/** @internal */
+/** What {@link batchEntry} makes: told apart from a value that happens to have the same properties. */
 export class BatchEntryOf<T> implements BatchEntry<T> {
   readonly value: T
   readonly options: SendOptions

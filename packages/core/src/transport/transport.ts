@@ -62,6 +62,16 @@ interface Closable {
   close(options?: CloseOptions): Promise<void>
 }
 
+/** The driver below a transport, for what an adapter offers beside transports, such as a dedupe store on the same server. */
+export function driverOf(transport: Transport): TransportDriver {
+  return transport.driver
+}
+
+/** The loops, producers and other parts that a transport has open. A new list for each call. */
+export function openPartsOf(transport: Transport): readonly object[] {
+  return transport.openParts
+}
+
 /**
  * One connection's worth of a broker: makes producers and loops, and closes them all. Made by `openTransport`; no I/O happens
  * before the first `init`, `send`, `run` or `admin` call.
@@ -226,7 +236,7 @@ export class Transport implements AsyncDisposable {
     return this.#names.group(group, undefined).brokerGroup
   }
 
-  /** @internal All the names of a group. */
+  /** All the names of a group, for the specs of drivers. Throws as {@link topicSpec} does. */
   groupNames(group: string, nativeName?: string): GroupNames {
     return this.#names.group(group, nativeName)
   }
@@ -244,6 +254,11 @@ export class Transport implements AsyncDisposable {
   /** @internal Portable names that have a native one by `topics`. */
   get mappedTopics(): readonly string[] {
     return this.#names.mappedTopics
+  }
+
+  /** @internal */
+  get openParts(): readonly object[] {
+    return [...this.#open]
   }
 
   /** @internal Registers what must be closed before the transport. Throws CLOSED once it is. */

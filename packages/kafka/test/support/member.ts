@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { Transport } from '@streamswitch/core'
-import type { ConsumerDriver, StartPosition } from '@streamswitch/core/driver'
+import { type ConsumerDriver, driverOf, type StartPosition } from '@streamswitch/core/driver'
 import { onTestFinished } from 'vitest'
 import kafka from '../../src/index.js'
 import { type KafkaConsumerValues, kafkaConsumerFields } from '../../src/options.js'
@@ -44,7 +44,7 @@ export async function joinGroup(shape: MemberShape): Promise<TestMember> {
   const transport = openTransport()
   const sink = new Recorder()
   sink.policy = shape.outOfRange ?? 'earliest'
-  const driver = transport.driver.consumer(
+  const driver = driverOf(transport).consumer(
     {
       topics: [transport.topicSpec(shape.topic, { partitions: shape.partitions })],
       ...transport.groupNames(shape.group ?? `${shape.topic}-group`),

@@ -32,7 +32,7 @@ export interface RawFields {
 export interface ForeignClient {
   /** For the titles of tests: `redis-cli`. */
   readonly name: string
-  /** What of {@link RawFields} it can write: everything, or ids of printable characters only (HTTP, where others are refused with 400). */
+  /** What of `RawFields` it can write: everything, or ids of printable characters only (HTTP, where others are refused with 400). */
   readonly raw: 'everything' | 'ids'
   /** Writes a record; resolves when the broker has it. `group`: the one that receives, for transports that address it (HTTP). */
   write(topic: string, record: ForeignRecord, group: string): Promise<void>

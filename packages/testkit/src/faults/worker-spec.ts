@@ -1,6 +1,6 @@
 import type { ConsumerSettings, Handler, TransportOptions } from '@streamswitch/core'
 
-/** What a worker process is told: JSON, in the variable {@link WORKER_VARIABLE}. */
+/** What a worker process is told: JSON, in the variable `WORKER_VARIABLE`. */
 export interface WorkerSpec {
   /** Names the process in the ledger, and its file there. A restarted worker keeps it. */
   readonly name: string

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import type { IncomingReply } from '@streamswitch/core/driver'
+import { driverOf, type IncomingReply } from '@streamswitch/core/driver'
 import { afterAll, beforeAll, describe, expect, type TestContext, test } from 'vitest'
 import { Gate } from '../conformance/collect.js'
 import type { FaultStand } from '../faults/suite/settings.js'
@@ -107,7 +107,7 @@ async function connectionCut(bench: ReplyBench): Promise<void> {
 
 async function inboxReopened(bench: ReplyBench): Promise<void> {
   const transport = bench.transport()
-  const channel = transport.driver.replies
+  const channel = driverOf(transport).replies
   if (channel === undefined) throw new Error('the adapter has no replies of its own')
   const { brokerTopic: brokerName, provision } = transport.topicSpec('streamswitch-replies')
   const common = { brokerName, ttlMs: 15_000, provision }

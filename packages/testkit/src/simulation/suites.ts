@@ -34,7 +34,7 @@ export interface MutantSettings {
   readonly mutants: readonly Mutant[]
   /** The folder of the sources. */
   readonly sources: string
-  /** Where copies go: see {@link copyWithout}. */
+  /** Where copies go: see `copyWithout`. */
   readonly copies: string
   /** The protocol, by the sources in a folder. */
   readonly load: (folder: string) => Promise<SimulatedProtocol>
