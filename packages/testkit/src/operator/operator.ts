@@ -33,8 +33,10 @@ export interface Operator {
    * case. Empty: all is in force. Throws where the case has no queues yet.
    */
   notInForce(broker: BrokerHandle, topic: string): Promise<readonly string[]>
-  /** Done while messages flow. Resolves when what was done has been undone. */
-  disturb?(broker: BrokerHandle): Promise<void>
+  /** Done while messages flow; `topic` as for `notInForce`. Resolves when what was done has been undone. */
+  disturb?(broker: BrokerHandle, topic: string): Promise<void>
+  /** Messages may be removed before they were handled: the ledger needs to know where each of them was. Default: none are. */
+  readonly removes?: boolean
   readonly load?: OperatorLoad
   /**
    * Why confirmed messages may be lost without a report: a limit that no client can lift, and that the transport's page names. Undefined:
