@@ -78,7 +78,8 @@ class Account {
   }
 
   transport(): Transport {
-    const { adapter, url, options } = this.#case
+    const { adapter, broker, operator, options } = this.#case
+    const url = operator.url?.(broker) ?? this.#case.url
     const transport = new Transport(adapter, url, { environment: {}, logger: QUIET, ...options })
     this.#transports.push(transport)
     return transport

@@ -1,4 +1,4 @@
-import type { BrokerHandle, BrokerName } from '../brokers/index.js'
+import type { BrokerHandle, BrokerName, StartBrokerOptions } from '../brokers/index.js'
 
 /** Conformance cases that a policy contradicts, and so can't pass under it. */
 export interface Contradiction {
@@ -24,6 +24,10 @@ export interface Operator {
   readonly broker: BrokerName
   /** Lines of the broker's configuration. */
   readonly config?: readonly string[]
+  /** As `config`, where the configuration has to name ports. */
+  prepare?(): Promise<Pick<StartBrokerOptions, 'port' | 'ports' | 'config'>>
+  /** The address at which the ledger is kept. Default: the broker's own. */
+  url?(broker: BrokerHandle): string
   /** Transports whose queues or topics it concerns. */
   readonly transports: readonly string[]
   /** Done once, when the broker runs and before anybody uses it. */
