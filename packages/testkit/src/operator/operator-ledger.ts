@@ -232,6 +232,8 @@ export async function keepOperatorLedger(one: OperatorCase): Promise<OperatorLed
     await untilMoved(account, HANDLED_BEFORE_LEAVING)
     account.problems.push(...(await one.operator.notInForce(one.broker, account.topic)))
     const disturbed = one.operator.disturb?.(one.broker, account.topic)
+    // Awaited once the members have come and gone.
+    disturbed?.catch(() => {})
     for (let left = 0; left < LEAVING; left += 1) {
       await leave(account, member)
       if (left === LEAVING - 1) await delay(idleMs)
