@@ -58,12 +58,12 @@ function commandsTaken(name: BrokerName, what: string, rules: readonly string[],
 
 const TRIMMED_TO = 5
 const TRIM_MS = 200
-const TRIMMED_FOR_MS = 4000
+const TRIMMED_FOR_MS = 15_000
 
 /** Somebody who keeps streams short, whether or not their entries were read. */
 function trimmed(name: BrokerName): Operator {
   return {
-    name: `XTRIM MAXLEN ${TRIMMED_TO} of each stream for 4 s`,
+    name: `XTRIM MAXLEN ${TRIMMED_TO} of each stream, five times per second for 15 s`,
     broker: name,
     transports: ['redis'],
     async notInForce() {
@@ -82,6 +82,7 @@ function trimmed(name: BrokerName): Operator {
       if (gone === 0) throw new Error('nothing was trimmed')
     },
     removes: true,
+    load: { messages: 200, idleMs: 3000 },
     contradicts: [],
   }
 }
