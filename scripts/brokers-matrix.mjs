@@ -81,6 +81,15 @@ const VARIABLES = {
  */
 
 /**
+ * What a broker is started with, besides its version.
+ *
+ * @typedef {object} BrokerSettings
+ * @property {number} [port]
+ * @property {Readonly<Record<string, number>>} [ports]
+ * @property {readonly string[]} [config]
+ */
+
+/**
  * @typedef {object} MatrixOptions
  * @property {readonly string[]} brokers `name@version`.
  * @property {readonly string[]} transports Folders of packages by their last part; empty: all.
@@ -170,14 +179,14 @@ export async function runMatrix({ brokers, transports, subset }) {
  *
  * @param {string} name
  * @param {string | undefined} version
- * @param {readonly string[]} [config]
+ * @param {BrokerSettings} [settings]
  * @returns {Promise<Broker>}
  */
-export async function startBroker(name, version, config = []) {
+export async function startBroker(name, version, settings = {}) {
   const launcher = await import(join(ROOT, 'packages/testkit/dist/brokers/index.js'))
   return launcher.startBroker(name, {
+    ...settings,
     version,
-    config,
     log: (/** @type {string} */ line) => process.stdout.write(`${line}\n`),
   })
 }

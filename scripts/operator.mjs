@@ -24,9 +24,10 @@ const OPTIONS = { amqp: { memberIntervalMs: 200 } }
  * @property {string} broker
  * @property {readonly string[]} transports
  * @property {readonly string[]} [config]
+ * @property {() => Promise<import('./brokers-matrix.mjs').BrokerSettings>} [prepare]
  * @property {(broker: unknown) => Promise<void>} [apply]
  * @property {(broker: unknown, topic: string) => Promise<readonly string[]>} notInForce
- * @property {(broker: unknown) => Promise<void>} [disturb]
+ * @property {(broker: unknown, topic: string) => Promise<void>} [disturb]
  * @property {string} [lossIsDocumented]
  * @property {readonly { readonly cases: string, readonly reason: string }[]} contradicts
  */
@@ -140,7 +141,8 @@ export async function runOperators({ brokers, transports, only, cases }) {
  * @returns {Promise<OperatorRow>}
  */
 async function runOne(operator, transport, wanted, cases) {
-  const broker = await startBroker(wanted.name, wanted.version, operator.config)
+  const settings = (await operator.prepare?.()) ?? { config: operator.config }
+  const broker = await startBroker(wanted.name, wanted.version, settings)
   const row = { operator, broker: broker.name, version: broker.version, transport }
   process.stdout.write(`${transport} on ${broker.name} ${broker.version}: ${operator.name}\n`)
   try {

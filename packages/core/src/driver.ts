@@ -40,6 +40,7 @@ export {
   type ConsumerDriver,
   type ConsumerSink,
   type OutOfRange,
+  type RemovedRange,
   type PartitionAssignment,
   type PartitionLag,
   type PartitionPositions,

@@ -35,7 +35,7 @@ export {
   type CapabilityName,
   type CapabilityValue,
 } from './contract/capabilities.js'
-export type { PartitionAssignment, PartitionLag, StartPosition } from './contract/consumer-driver.js'
+export type { PartitionAssignment, PartitionLag, RemovedRange, StartPosition } from './contract/consumer-driver.js'
 export type { DeadLetter, DeadLetterDetails } from './dead-letters/dead-letter.js'
 export {
   DeadLetterBox,

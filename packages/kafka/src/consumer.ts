@@ -290,7 +290,13 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
   async outOfRange(place: Place): Promise<void> {
     const old = this.#byPlace.get(placeKey(place))
     if (old === undefined) return
-    const offset = await this.#positions.resolve(place, { offset: String(old.fetchedBelow) })
+    const offset = await this.#positions.goOn(place, old.fetchedBelow)
+    if (this.#byPlace.get(placeKey(place)) !== old) return
+    // What was fetched before is handled before what follows, and is all that is left of it.
+    if (offset >= old.fetchedBelow) {
+      old.skipTo(offset)
+      return this.#member?.seek(place, offset)
+    }
     old.stop()
     await this.sink.revoked([old.assignment], 'lost')
     this.announce(this.#replace(old, offset))

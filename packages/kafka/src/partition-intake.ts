@@ -138,6 +138,12 @@ export class PartitionIntake implements Committable<Position> {
     return this.#fetchedBelow
   }
 
+  /** Reading goes on there: what lies between is not in the log any more. */
+  skipTo(offset: number): void {
+    this.#fetchedBelow = Math.max(this.#fetchedBelow, offset)
+    if (this.#pass()) this.#commitPassed()
+  }
+
   /** Waits with reading, since it has failed here before. */
   recall(failedAt: number, delayMs: number): void {
     this.#failedAt = failedAt

@@ -22,7 +22,7 @@ export interface IntakeStart {
 
 export interface PositionSettings {
   readonly from: StartPosition | PartitionPositions | undefined
-  readonly sink: Pick<ConsumerSink, 'outOfRange' | 'startIgnored'>
+  readonly sink: Pick<ConsumerSink, 'outOfRange' | 'removed' | 'startIgnored'>
   /** As the user names it. */
   topicName(brokerTopic: string): string
 }
@@ -51,7 +51,9 @@ export class Positions {
         const key = placeKey(place)
         const found = committed.get(key)
         const range = ranges.get(key) ?? EMPTY
-        const offset = this.#corrected(place, initial.get(key) ?? found?.offset ?? 0, range)
+        const own = initial.has(key) ? undefined : found?.offset
+        const offset = this.#corrected(place, own ?? initial.get(key) ?? 0, range)
+        if (own !== undefined) this.#reportRemoved(place, own, range.first)
         const metadata =
           offset === found?.offset ? decodeMetadata(offset, found.metadata, topicName(place.topic)) : undefined
         const suspicious = metadata !== undefined && !metadata.clean && metadata.owner !== PROCESS
@@ -70,6 +72,15 @@ export class Positions {
     return this.#corrected(place, offsets.get(placeKey(place)) ?? 0, ranges.get(placeKey(place)) ?? EMPTY)
   }
 
+  /** As {@link resolve}, for the offset at which the group was to read on: what is gone by now is reported as removed. */
+  async goOn(place: Place, offset: number): Promise<number> {
+    const range = (await readRanges(this.#member, [place])).get(placeKey(place))
+    if (range === undefined) throw noLeader(place.topic, place.partition)
+    const next = this.#corrected(place, offset, range)
+    this.#reportRemoved(place, offset, range.first)
+    return next
+  }
+
   /** Where a new group begins in each partition. */
   async #initial(places: readonly Place[], ranges: ReadonlyMap<string, LogRange>): Promise<Map<string, number>> {
     const byPosition = new Map<string, { readonly position: StartPosition; readonly places: Place[] }>()
@@ -84,6 +95,13 @@ export class Positions {
       [...byPosition.values()].map((one) => resolvePosition(this.#member, one.places, one.position, ranges)),
     )
     return new Map(found.flatMap((offsets) => [...offsets]))
+  }
+
+  #reportRemoved({ topic, partition }: Place, from: number, first: number): void {
+    const { sink, topicName } = this.#settings
+    if (from >= first) return
+    const range = { from: String(from), to: String(first), messages: first - from }
+    sink.removed?.({ topic: topicName(topic), partition, ...range })
   }
 
   /** An offset within the log: itself, or where the loop's policy leads. */

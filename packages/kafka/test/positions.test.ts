@@ -78,10 +78,11 @@ describe('a position', () => {
     await member.sink.until(() => texts(member).length > 0)
     expect(texts(member)).toEqual(['d'])
     expect(member.sink.outside).toEqual([{ topic, partition: 0, offset: '1', first: '3', last: '3' }])
+    expect(member.sink.gone).toEqual([{ topic, partition: 0, from: '1', to: '3', messages: 2 }])
     expect(member.sink.ignored).toBe(1)
   })
 
-  it('that the log drops while the member is behind: a new assignment, reported', async () => {
+  it('that the log drops while the member is behind: what was fetched is handled all the same, and what is gone is reported', async () => {
     const topic = uniqueTopic()
     let makeRoom: () => void = () => {}
     const member = await joinGroup({ topic, options: { fetchMaxPartitionBytes: 1_024 } })
@@ -95,13 +96,21 @@ describe('a position', () => {
     member.sink.room = undefined
     makeRoom()
     await member.sink.until(() => texts(member).some((text) => text?.startsWith('39:')))
+    const numbers = texts(member).map((text) => Number(text?.split(':')[0]))
+    const fetched = numbers.length - 2
+    expect(numbers).toEqual([...Array.from({ length: fetched }, (_, index) => index), 38, 39])
     expect(member.sink.outside).toHaveLength(1)
+    expect(member.sink.gone).toEqual([
+      { topic, partition: 0, from: String(fetched), to: '38', messages: 38 - fetched },
+    ])
     expect(member.sink.steps.filter((step) => !step.startsWith('delivered'))).toEqual([
       'assigned 0',
       'outside',
-      'revoked lost 0',
-      'assigned 0',
+      'removed',
     ])
+    const last = member.sink.deliveries.at(-1) as Delivery
+    await member.driver.commit?.(last.assignment, last)
+    expect(await member.driver.lag?.()).toEqual([{ topic, partition: 0, lag: 0 }])
     expect(member.sink.losses).toEqual([])
   })
 

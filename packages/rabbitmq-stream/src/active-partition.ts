@@ -8,7 +8,7 @@ import type { DeliveryContext } from './message.js'
 import type { StreamConsumerSettings } from './options.js'
 import { WATCH_INTERVAL_MS } from './orphan-watch.js'
 import { PartitionFeed } from './partition-feed.js'
-import { firstOffsetOf, heldIn, rangeOf } from './stream-positions.js'
+import { firstOffsetOf, heldIn, rangeOf, removedRange } from './stream-positions.js'
 
 /** Within this time of the last one, the next mark of what may be started is set ahead, so that a fast reader writes few of them. */
 const MARK_INTERVAL_MS = 100
@@ -19,6 +19,8 @@ const MAX_LEAD = 1_000
 const MIN_GUARD_MS = 100
 /** After this time without a commit or an assignment it does so every second: whoever was the owner before has noticed by then. */
 const GUARDED_MS = 30_000
+/** So many offsets in a row may have gone to the broker's own records (what groups store), in a file that is deleted but still read. */
+const OWN_RECORDS = 16
 const PLAIN: DeliveryContext = {}
 
 export interface ActiveSettings {
@@ -98,7 +100,7 @@ export class ActivePartition {
         starting: (last) => this.#starting(last),
         passed: (next, last) => this.#pass(next, last),
         credit: () => this.#credit(),
-        gap: (expected) => this.#lookInto(expected),
+        gap: (expected, next) => this.#lookInto(expected, next),
         broken,
       },
       sink,
@@ -160,20 +162,27 @@ export class ActivePartition {
   }
 
   /**
-   * Retention has overtaken the reader where the stream begins beyond the expected offset. Told once, although the broker reads a file to
-   * its end that was deleted meanwhile. A filter's reader that had credits left has seen what lies between, whether or not it is there still.
+   * Retention has overtaken the reader where the stream begins beyond the expected offset. The position is told once, although the broker
+   * reads a file to its end that was deleted meanwhile; what is missing, as often as something is. A filter's reader that had credits left
+   * has seen what lies between, whether or not it is there still.
    */
-  async #lookInto(expected: number): Promise<boolean> {
+  async #lookInto(expected: number, next: number): Promise<boolean> {
     const { client, stream, sink, options } = this.#settings
     if (options.filterValues !== undefined && this.#blocked === 0) return true
     this.#blocked = 0
     const first = await firstOffsetOf(client, stream)
-    if (first <= expected || expected < this.#overtakenTo || this.#over) return true
-    this.#overtakenTo = first
-    const range = await rangeOf(client, stream)
-    if (this.#over) return false
+    if (first <= expected || this.#over) return true
     const { topic, partition } = this.assignment
-    if (sink.outOfRange({ topic, partition, offset: String(expected), ...heldIn(range) }) === 'earliest') return true
+    const told = next <= this.#overtakenTo
+    this.#overtakenTo = Math.max(this.#overtakenTo, first)
+    const range = told ? undefined : await rangeOf(client, stream)
+    if (this.#over) return false
+    const where = range && { topic, partition, offset: String(expected), ...heldIn(range) }
+    const policy = where === undefined ? 'earliest' : sink.outOfRange(where)
+    // Behind a jump over files that are gone the stream begins, unless more of them have gone since.
+    if (next >= first || next - expected > OWN_RECORDS)
+      sink.removed?.(removedRange(topic, partition, expected, next))
+    if (policy === 'earliest' || range === undefined) return true
     await this.#skipTo(range.end)
     return false
   }

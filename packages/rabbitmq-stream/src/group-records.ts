@@ -37,6 +37,8 @@ export interface Attempt {
 export interface GroupRecords {
   /** The next offset to handle; `undefined` for a group that has none yet. */
   readonly position: number | undefined
+  /** The position that was stored last, also where the broker has forgotten it since retention has overtaken it; `undefined` before the first. */
+  readonly lastPosition: number | undefined
   /** Rises with each assignment, and begins near the milliseconds since the epoch; 0 before the first. */
   readonly epoch: number
   /** Messages below this offset may have been started by the last owner; 0 when it let go in good order. */
@@ -71,14 +73,26 @@ export class GroupRecordStore {
   /** Reads everything, in one go. */
   async load(): Promise<GroupRecords> {
     const slots = Array.from({ length: ATTEMPT_SLOTS }, (_, slot) => this.#read(`try.${slot}`))
-    const single = [this.#read('epoch'), this.#read('started'), this.#read('alone')] as const
-    const [position, epoch, started, alone, ...tries] = await Promise.all([this.position(), ...single, ...slots])
+    const single = [
+      this.#read('epoch'),
+      this.#read('started'),
+      this.#read('alone'),
+      this.#read('position'),
+    ] as const
+    const [position, epoch, started, alone, last, ...tries] = await Promise.all([this.position(), ...single, ...slots])
     const attempts = new Map<number, { attempts: number; slot: number }>()
     for (const [slot, packed] of tries.entries()) {
       const attempt = unpack(packed)
       if (attempt !== undefined) attempts.set(attempt.offset, { attempts: attempt.attempts, slot })
     }
-    return { position, epoch: Number(epoch ?? 0n), started: Number(started ?? 0n), attempts, alone: unpack(alone) }
+    return {
+      position,
+      lastPosition: position ?? (last === undefined ? undefined : Number(last)),
+      epoch: Number(epoch ?? 0n),
+      started: Number(started ?? 0n),
+      attempts,
+      alone: unpack(alone),
+    }
   }
 
   /** The next offset to handle; `undefined` for a group that has none yet. */
@@ -128,6 +142,8 @@ export class GroupRecordStore {
     if ((next === 0) !== this.#beforeFirst) this.#write('before-first', next === 0 ? 1n : 0n)
     this.#beforeFirst = next === 0
     this.#store(this.#group, BigInt(Math.max(0, next - 1)))
+    // Kept whatever retention does: it says what the group has missed.
+    this.#write('position', BigInt(next))
   }
 
   /** Written before the messages are handed out; needs no answer, since what was written is on its way even if this process dies. */
@@ -200,7 +216,7 @@ export class GroupRecordStore {
 
 /** Whether a reference is that of something that is kept of a group beside its offset. */
 export function isRecordName(reference: string): boolean {
-  return /:(?:epoch|started|alone|alive|step-back|before-first|try\.\d+)$/.test(reference)
+  return /:(?:epoch|started|alone|alive|step-back|before-first|position|try\.\d+)$/.test(reference)
 }
 
 function pack({ offset, attempts }: Attempt): bigint {

@@ -34,10 +34,10 @@ export interface FeedSettings {
   /** Lets the broker send another chunk. */
   credit(): void
   /**
-   * Nothing of what lies between `expected` and the chunk that follows was delivered: records of the broker, messages that a filter
+   * Nothing of what lies between `expected` and `next`, where the chunk that follows begins, was delivered: records of the broker, messages that a filter
    * withholds, or what retention has removed unread. True: go on with that chunk. False: the feed has been replaced.
    */
-  gap(expected: number): Promise<boolean>
+  gap(expected: number, next: number): Promise<boolean>
   broken(error: unknown): void
 }
 
@@ -90,7 +90,7 @@ export class PartitionFeed {
   async #lookInto(chunk: Chunk, expected: number): Promise<void> {
     this.#held.add(chunk)
     try {
-      if (!(await this.#settings.gap(expected))) return
+      if (!(await this.#settings.gap(expected, chunk.firstOffset))) return
     } catch (error) {
       if (!this.#stopped) this.#settings.broken(error)
       return

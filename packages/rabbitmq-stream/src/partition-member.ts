@@ -43,7 +43,7 @@ import { partitionGone, takenOver } from './errors.js'
 import { GroupRecordStore, type GroupRecords } from './group-records.js'
 import type { StreamConsumerSettings } from './options.js'
 import type { Candidate, Sight } from './orphan-watch.js'
-import { firstOffsetOf, hasMessagesFrom, heldIn, lagOf, rangeOf, resolvePosition } from './stream-positions.js'
+import { firstOffsetOf, hasMessagesFrom, heldIn, lagOf, rangeOf, removedRange, resolvePosition } from './stream-positions.js'
 
 /** Epochs of two members that are activated in the same millisecond differ by chance. */
 const EPOCH_SPREAD = 65_536
@@ -330,29 +330,31 @@ export class PartitionMember implements Candidate {
   }
 
   /** At the group's position; a new group begins where `from` says, and every member is to know. */
-  async #startOf(term: Term, { position, epoch, started }: GroupRecords): Promise<number> {
+  async #startOf(term: Term, { lastPosition, epoch }: GroupRecords): Promise<number> {
     const { client, sink, from } = this.#context
     const { topic, partition, stream } = this.name
-    if (position !== undefined) {
+    if (lastPosition !== undefined) {
       sink.startIgnored(topic)
       const first = await this.#within(term, firstOffsetOf(client, stream))
-      return first <= position ? position : this.#overtaken(term, String(position))
+      return first <= lastPosition ? lastPosition : this.#overtaken(term, lastPosition)
     }
-    // The broker forgets a position that retention has overtaken: then the group is not new.
-    if (epoch !== 0) return this.#overtaken(term, started > 0 ? String(started) : 'of the group')
+    // Earlier versions kept no position that outlives retention: then the group is not new.
+    if (epoch !== 0) return this.#overtaken(term, undefined)
     const start = await this.#within(term, this.#resolve(startOf(from, partition) ?? 'earliest'))
     await this.#save(term, start)
     return start
   }
 
   /** Retention has removed what the group would have read next. */
-  async #overtaken(term: Term, offset: string): Promise<number> {
+  async #overtaken(term: Term, position: number | undefined): Promise<number> {
     const { client, sink } = this.#context
     const { topic, partition, stream } = this.name
     const range = await this.#within(term, rangeOf(client, stream))
+    const offset = position === undefined ? 'of the group' : String(position)
     const policy = sink.outOfRange({ topic, partition, offset, ...heldIn(range) })
     const start = policy === 'earliest' ? range.first : range.end
     await this.#save(term, start)
+    sink.removed?.(removedRange(topic, partition, position, range.first))
     return start
   }
 

@@ -1,4 +1,4 @@
-import type { OutOfRange, StartPosition } from '@streamswitch/core/driver'
+import type { OutOfRange, RemovedRange, StartPosition } from '@streamswitch/core/driver'
 import { MetadataRequest } from 'rabbitmq-stream-js-client/dist/requests/metadata_request.js'
 import { StreamStatsRequest } from 'rabbitmq-stream-js-client/dist/requests/stream_stats_request.js'
 import type { StreamStatsResponse } from 'rabbitmq-stream-js-client/dist/responses/stream_stats_response.js'
@@ -46,6 +46,12 @@ export function heldIn({ first, end, lastChunkAt }: StreamRange): Pick<OutOfRang
   return lastChunkAt === undefined
     ? { first: undefined, last: undefined }
     : { first: String(first), last: String(end - 1) }
+}
+
+/** What of a partition is gone between the position of a group and where it reads on. */
+export function removedRange(topic: string, partition: number, from: number | undefined, to: number): RemovedRange {
+  const known = from === undefined ? undefined : { from: String(from), messages: Math.max(0, to - from) }
+  return { topic, partition, from: known?.from, to: String(to), messages: known?.messages }
 }
 
 /** The offset that a position means now, within what the stream holds. `outside` says where to go on where the position lies outside. */

@@ -19,7 +19,10 @@ local function trimmed(stream, group)
   local added = field(info, 'entries-added')
   if not read or not added or added - field(info, 'length') <= read then return nil end
   local first, last = field(info, 'first-entry'), field(info, 'last-entry')
-  return {'outside', first and first[1] or '', last and last[1] or '', field(group, 'last-delivered-id')}
+  -- A group that is behind the first entry has missed nothing that it could still have: its count has fallen behind.
+  if first and not before(field(group, 'last-delivered-id'), first[1]) then return nil end
+  local missed = added - field(info, 'length') - read
+  return {'outside', first and first[1] or '', last and last[1] or '', field(group, 'last-delivered-id'), missed}
 end
 `
 
@@ -174,18 +177,35 @@ export const STRAY = 'stray'
 /**
  * Goes in front of a read of new entries, in one transaction with it. It can't keep a member that has lost the partition from
  * reading; but it tells that member, which then delivers nothing, and leaves a mark, so that the owner goes back for what that
- * read took before it delivers anything newer.
- * KEYS: stream, lease. ARGV: token.
+ * read took before it delivers anything newer. Tells the owner what the stream is about to be read from: see `read-count.ts`.
+ * KEYS: stream, lease. ARGV: token, and a group to tell of as well ('': none, since looking for it takes time).
+ * Replies '${FENCED}', '${STRAY}' or 'ok'; or 'ok', how many entries were ever added, how many there are, the ids of the first and the last,
+ * and the group's count and last delivered entry.
  */
-export const GUARD_READ = new Script(`${EVEN_WHEN_FULL}
+export const GUARD_READ = new Script(`${EVEN_WHEN_FULL}${GROUP}
 local lease = redis.call('HMGET', KEYS[2], 'token', 'stray')
 if lease[1] ~= ARGV[1] then
   redis.call('HSET', KEYS[2], 'stray', '1')
   return '${FENCED}'
 end
-if not lease[2] then return 'ok' end
-redis.call('HDEL', KEYS[2], 'stray')
-return '${STRAY}'
+if lease[2] then
+  redis.call('HDEL', KEYS[2], 'stray')
+  return '${STRAY}'
+end
+local info = redis.pcall('XINFO', 'STREAM', KEYS[1])
+if info.err then return 'ok' end
+local first, last = field(info, 'first-entry'), field(info, 'last-entry')
+local group = ARGV[2] ~= '' and groupOf(KEYS[1], ARGV[2])
+return {'ok', field(info, 'entries-added') or '', field(info, 'length'), first and first[1] or '', last and last[1] or '',
+  group and field(group, 'entries-read') or '', group and field(group, 'last-delivered-id') or ''}
+`)
+
+/** Puts a group where its owner has found it to be, with its count, or at the end ('$'). KEYS: stream, lease. ARGV: token, group, id, count. */
+export const CORRECT_READ = new Script(`${EVEN_WHEN_FULL}${FIELD}${FENCE}
+local count = ARGV[4]
+if ARGV[3] == '$' then count = field(redis.call('XINFO', 'STREAM', KEYS[1]), 'entries-added') end
+redis.call('XGROUP', 'SETID', KEYS[1], ARGV[2], ARGV[3], 'ENTRIESREAD', count)
+return 'ok'
 `)
 
 /** Goes in front of a read of pending entries, in one transaction with it. KEYS: stream, lease. ARGV: token. */

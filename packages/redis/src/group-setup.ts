@@ -129,6 +129,8 @@ export class GroupSetup {
     if (position !== undefined) {
       const policy = this.#sink.outOfRange({ topic, partition: number, offset: position, ...outside })
       await this.#connection.run(SKIP_TRIMMED, [partition.stream], [brokerGroup, policy])
+      const messages = Number((reply as readonly unknown[])[4])
+      this.#sink.removed?.({ topic, partition: number, from: position, to: outside.first, messages })
       return 'existed'
     }
     const offset = typeof from === 'object' && 'offset' in from ? from.offset : ''

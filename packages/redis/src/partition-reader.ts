@@ -2,9 +2,10 @@ import type { ConsumerSink, Delivery, FetchBudget, PartitionAssignment } from '@
 import { StreamError } from '@streamswitch/core/driver'
 import type { Argument, Connection } from './connection.js'
 import { isReply } from './errors.js'
-import { ACK, FENCED, GUARD_READ, HOLDS_LEASE, LAST_DELIVERED, STRAY, TAKE_PENDING } from './group-scripts.js'
+import { ACK, CORRECT_READ, FENCED, GUARD_READ, HOLDS_LEASE, LAST_DELIVERED, STRAY, TAKE_PENDING } from './group-scripts.js'
 import type { Partition } from './keys.js'
 import { type Pending, type RawEntry, readEntries } from './message.js'
+import { type Gap, ReadCount } from './read-count.js'
 import type { Script } from './script.js'
 import type { WakeUp } from './wake-up.js'
 
@@ -48,6 +49,7 @@ export class PartitionReader {
   #stopped = false
   #done: Promise<void> = Promise.resolve()
   #averageBytes = UNKNOWN_BYTES
+  #count = new ReadCount()
   #lastId = ''
 
   constructor(
@@ -163,12 +165,15 @@ export class PartitionReader {
     const fitting = Math.max(1, Math.floor(budget.bytes / this.#averageBytes))
     const count = Math.min(room, maxFetchEntries, fitting)
     const read = ['XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', this.partition.stream, from]
-    const check = from === '>' ? GUARD_READ : HOLDS_LEASE
+    const isNew = from === '>'
+    const guard = isNew
+      ? checkBefore(GUARD_READ, this.#keys, this.token, this.#count.isUnknown ? group : '')
+      : checkBefore(HOLDS_LEASE, this.#keys, this.token)
     const measured = budget.begin(() => connection.arrivedBytes)
     const answer =
       this.token === ''
         ? connection.call(...(read as [string])).then((only) => [undefined, only])
-        : connection.transaction([checkBefore(check, this.#keys, this.token), read])
+        : connection.transaction([guard, read])
     const [verdict, reply] = await answer.finally(() => measured.ended())
     if (String(verdict) === FENCED) this.#fenced()
     if (String(verdict) === STRAY && !this.#stopped) {
@@ -178,8 +183,35 @@ export class PartitionReader {
     const streams = reply as readonly [Buffer, readonly RawEntry[]][] | null
     const entries = this.#stopped ? [] : (streams?.[0]?.[1] ?? [])
     const last = entries.at(-1)
-    if (from === '>' && last !== undefined) this.#lastId = String(last[0])
+    if (isNew && last !== undefined) this.#lastId = String(last[0])
+    if (!isNew || this.token === '' || this.#stopped) return entries
+    const ids = entries.map(([id]) => String(id))
+    const gap = this.#count.note(verdict, ids, count)
+    if (gap !== undefined) await this.#passedOver(gap)
     return entries
+  }
+
+  /** Somebody has trimmed the stream (`XTRIM`) faster than the group has read it. */
+  async #passedOver({ after, first, last, count, read }: Gap): Promise<void> {
+    const { sink } = this.#context
+    const { topic, number: partition } = this.partition
+    let policy: 'earliest' | 'latest'
+    try {
+      policy = sink.outOfRange({ topic, partition, offset: after, first, last })
+    } catch (error) {
+      // The group stays in front of what is gone, so that the next loop hears of it too.
+      await this.#correct(after, read)
+      throw error
+    }
+    // What has been read is handled in any case.
+    await this.#correct(policy === 'latest' ? '$' : this.#count.last, this.#count.read ?? read)
+    if (policy === 'latest') this.#count = new ReadCount()
+    sink.removed?.({ topic, partition, from: after, to: first, messages: count })
+  }
+
+  async #correct(id: string, read: number): Promise<void> {
+    const { connection, group } = this.#context
+    await connection.run(CORRECT_READ, this.#keys, [this.token, group, id, read])
   }
 
   async #waitForMore(): Promise<void> {
@@ -222,6 +254,7 @@ export class PartitionReader {
 
   #reportDeleted(count: number): void {
     const { topic, number } = this.partition
+    this.#context.sink.removed?.({ topic, partition: number, from: undefined, to: undefined, messages: count })
     this.#context.sink.report(
       new StreamError(
         `${count} messages of partition ${number} of '${topic}' were deleted before group '${this.#context.group}' had acked them`,
@@ -264,6 +297,6 @@ export class PartitionReader {
   }
 }
 
-function checkBefore(script: Script, keys: readonly string[], token: string): Argument[] {
-  return ['EVAL', script.source, 2, keys[0] as string, keys[1] as string, token]
+function checkBefore(script: Script, keys: readonly string[], ...args: readonly string[]): Argument[] {
+  return ['EVAL', script.source, 2, keys[0] as string, keys[1] as string, ...args]
 }

@@ -255,6 +255,7 @@ export class ConsumerEngine {
       partitionResumed: (assignment) => this.#stopped.resume(assignment, assignment),
       startIgnored: (topic) => this.#starts.ignored(topic),
       dropped: (delivery, error, signal) => this.#dropped(delivery, error, signal),
+      removed: (range) => this.#reports.removed(range),
       report: (error) => this.#reports.report(this.#reports.classify(error, 'consume')),
     })
     return this.#slot.driver

@@ -1,4 +1,4 @@
-import type { PartitionAssignment } from '../contract/consumer-driver.js'
+import type { PartitionAssignment, RemovedRange } from '../contract/consumer-driver.js'
 import type { StreamError } from '../errors.js'
 import type { StoppedPartition } from './stopped-partitions.js'
 
@@ -45,6 +45,12 @@ export interface ConsumerEvents {
     readonly deadLettered: boolean
     readonly error: StreamError
   }
+  /**
+   * Messages of this group are gone before it had them: retention was faster, or somebody deleted them. The group would have read on at
+   * offset `from` (on Redis behind it), and reads on at `to`. `messages`: how many are gone, at most, since some offsets may have been
+   * the broker's own records. All three are `undefined` where they aren't known.
+   */
+  removed: RemovedRange
   /** A message that could not be handled was skipped (`errorPolicy: 'restart'`). */
   skipped: { readonly id: string; readonly topic: string; readonly attempts: number; readonly error: unknown }
   /** `from` was not applied in a topic: the group has a `position` there, or partitions that it names are `unassigned` to this member. */
@@ -62,6 +68,8 @@ export interface ConsumerStats {
   readonly deadLettered: number
   /** Messages of the group that the broker removed without an ack, as far as this loop has reported them. */
   readonly dropped: number
+  /** Messages of the group that were removed before it had them, at most: see the event `removed`. */
+  readonly removed: number
   /** With `dedupe`: messages that the group had handled before, and handlings whose message another member has finished or taken over. */
   readonly deduplicated: number
   readonly conflicts: number

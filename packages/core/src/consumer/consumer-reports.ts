@@ -1,5 +1,5 @@
 import type { ConsumerSpec } from '../contract/adapter.js'
-import type { PartitionAssignment } from '../contract/consumer-driver.js'
+import type { PartitionAssignment, RemovedRange } from '../contract/consumer-driver.js'
 import { describe, type ErrorCode, StreamError } from '../errors.js'
 import type { Events } from '../events.js'
 import type { Logger } from '../logger.js'
@@ -37,6 +37,7 @@ export class ConsumerReports {
     retried: 0,
     deadLettered: 0,
     dropped: 0,
+    removed: 0,
     skipped: 0,
     acked: 0,
     overlaps: 0,
@@ -150,6 +151,17 @@ export class ConsumerReports {
     this.logger.error(`${this.subject}: the broker dropped message ${id} (${where}): ${error.message}`)
     const deadLettered = deadLetterTopic !== undefined
     this.#events.emit('dropped', { id, topic, partition, deadLettered, error })
+  }
+
+  removed(range: RemovedRange): void {
+    const { topic, partition, from, to, messages } = range
+    this.counts.removed += messages ?? 0
+    const howMany = messages === undefined ? 'messages' : `up to ${messages} messages`
+    const where = `(from offset ${from ?? 'unknown'}, reading goes on at ${to ?? 'unknown'})`
+    this.logger.error(
+      `${this.subject}: ${howMany} of partition ${partition} of '${topic}' were removed before the group had them ${where}`,
+    )
+    this.#events.emit('removed', range)
   }
 
   skipped({ id, topic, attempt: attempts }: Delivery, error: unknown): void {

@@ -243,6 +243,7 @@ export class PatternDriver implements ConsumerDriver {
         partitionResumed: (assignment) => this.#sink.partitionResumed(assignment),
         startIgnored: (topic) => this.#sink.startIgnored(topic),
         dropped: async (...what) => this.#sink.dropped?.(...what),
+        removed: (range) => this.#sink.removed?.(range),
         lost: (error) => {
           if (this.#parts.has(part)) void this.#lost(part, error)
         },

@@ -75,6 +75,12 @@ export interface ConsumerSink {
    */
   dropped?(delivery: Delivery, error: StreamError, signal: AbortSignal): Promise<void>
 
+  /**
+   * Messages of this group are gone before it had them: retention was faster, or somebody has deleted them. Besides
+   * {@link ConsumerSink.outOfRange}, once reading goes on behind them. Core counts and reports them. Missing in sinks that need not know.
+   */
+  removed?(range: RemovedRange): void
+
   /** Something to tell the user that needs no action by core (a topic that was recreated, entries that were trimmed unread). */
   report(error: unknown): void
 }
@@ -103,6 +109,18 @@ export interface OutOfRange {
   /** The offsets of the oldest and the newest message, as the transport writes them; `undefined` where there is none. */
   readonly first: string | undefined
   readonly last: string | undefined
+}
+
+/** Messages of a group that are gone although it never had them. */
+export interface RemovedRange {
+  readonly topic: string
+  readonly partition: number
+  /** Where the group would have read on, as the transport writes offsets (on Redis: the last id before that); `undefined` where it isn't known. */
+  readonly from: string | undefined
+  /** Where it reads on instead; `undefined` where it isn't known. */
+  readonly to: string | undefined
+  /** How many messages are gone, at most: some offsets may have been the broker's own records. `undefined` where it isn't known. */
+  readonly messages: number | undefined
 }
 
 /**

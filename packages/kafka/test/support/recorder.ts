@@ -1,4 +1,4 @@
-import type { ConsumerSink, Delivery, OutOfRange, PartitionAssignment } from '@streamswitch/core/driver'
+import type { ConsumerSink, Delivery, OutOfRange, PartitionAssignment, RemovedRange } from '@streamswitch/core/driver'
 
 /** What a driver told its sink, in order; plays core's part, by default with room for everything. */
 export class Recorder implements ConsumerSink {
@@ -8,6 +8,7 @@ export class Recorder implements ConsumerSink {
   readonly reports: unknown[] = []
   readonly losses: unknown[] = []
   readonly outside: OutOfRange[] = []
+  readonly gone: RemovedRange[] = []
   /** How often a driver told that it went on where the group was. */
   ignored = 0
   /** Where to go on from a position outside of the log. */
@@ -48,6 +49,11 @@ export class Recorder implements ConsumerSink {
     this.outside.push(where)
     this.#note('outside')
     return this.policy
+  }
+
+  removed(range: RemovedRange): void {
+    this.gone.push(range)
+    this.#note('removed')
   }
 
   partitionStopped(): 'wait' {

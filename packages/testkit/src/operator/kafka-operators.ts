@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { portOf } from '../brokers/definition.js'
 import type { BrokerHandle } from '../brokers/index.js'
+import { KAFKA_RIGHTS_OPERATORS } from './kafka-rights-operators.js'
 import type { Contradiction, Operator, OperatorLoad } from './operator.js'
 
 const run = promisify(execFile)
@@ -34,6 +35,33 @@ function topicDefault(
   }
 }
 
+const RETENTION = { 'retention.bytes': 1_500_000, 'segment.bytes': 1_048_576 }
+
+/** Retention that deletes what nobody has handled yet. */
+const retention: Operator = {
+  name: 'log.retention.bytes 1500000, segments of 1 MiB',
+  broker: 'kafka',
+  transports: ['kafka'],
+  config: [
+    `log.retention.bytes=${RETENTION['retention.bytes']}`,
+    `log.segment.bytes=${RETENTION['segment.bytes']}`,
+    'log.retention.check.interval.ms=300',
+    'log.initial.task.delay.ms=300',
+  ],
+  async notInForce(broker, topic) {
+    const shown = await configs(broker, '--describe', '--all', '--entity-type', 'topics', '--entity-name', topic)
+    return Object.entries(RETENTION)
+      .filter(([name, value]) => !new RegExp(`^\\s*${name}=${value}\\b`, 'm').test(shown))
+      .map(([name, value]) => `${name} of ${topic} is not ${value}`)
+  },
+  removes: true,
+  load: { messages: 600, bytes: 20_000, idleMs: 2000 },
+  contradicts: [
+    { cases: 'history > *', reason: 'the history is cut by the retention' },
+    { cases: 'slow handlers > a slow loop*', reason: 'the backlog is cut by the retention' },
+  ],
+}
+
 const QUOTAS = { producer_byte_rate: 50_000, consumer_byte_rate: 50_000, request_percentage: 20 }
 
 /** What operators of Kafka do. */
@@ -57,6 +85,8 @@ export const KAFKA_OPERATORS: readonly Operator[] = [
   topicDefault('log.cleanup.policy', 'cleanup.policy', 'compact', {
     contradicts: [{ cases: '*', reason: 'records without a key are refused, and of each key only the last is kept' }],
   }),
+  retention,
+  ...KAFKA_RIGHTS_OPERATORS,
   {
     name: 'quotas: 50 kB/s for producers and consumers, 20 % of a request thread',
     broker: 'kafka',

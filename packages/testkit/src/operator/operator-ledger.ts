@@ -6,6 +6,7 @@ import {
   type DeadLetterBox,
   deadLetterTopic,
   type Logger,
+  type RemovedRange,
   type SendReceipt,
   Transport,
   type TransportOptions,
@@ -63,10 +64,12 @@ class Account {
   readonly handled = new Set<string>()
   readonly reported = new Set<string>()
   readonly problems: string[] = []
-  /** Messages in ranges that were reported as gone, where receipts don't say which ones these are (streams). */
-  #skipped = 0
-  /** Where messages are, by the receipts of their sends. */
-  readonly #places = new Map<string, { readonly partition: number; readonly offset: string }>()
+  /** Where messages are, by the receipts of their sends or by what a witness has read. */
+  readonly #places = new Map<string, Place>()
+  /** What loops reported as gone. */
+  readonly #removed: RemovedRange[] = []
+  /** Messages that a loop reported as gone by their number alone. */
+  #removedSomewhere = 0
   readonly #case: OperatorCase
   readonly #transports: Transport[] = []
 
@@ -75,7 +78,8 @@ class Account {
   }
 
   transport(): Transport {
-    const { adapter, url, options } = this.#case
+    const { adapter, broker, operator, options } = this.#case
+    const url = operator.url?.(broker) ?? this.#case.url
     const transport = new Transport(adapter, url, { environment: {}, logger: QUIET, ...options })
     this.#transports.push(transport)
     return transport
@@ -92,7 +96,10 @@ class Account {
     })
     loop.on('deadLetter', ({ id }) => this.reported.add(id))
     loop.on('dropped', ({ id }) => this.reported.add(id))
-    loop.on('error', (error) => this.#noteSkip(error.message))
+    loop.on('removed', (range) => {
+      this.#removed.push(range)
+      if (range.from === undefined) this.#removedSomewhere += range.messages ?? 0
+    })
     let handled = 0
     loop.handle(async ({ id }) => {
       await delay(HANDLER_MS)
@@ -131,35 +138,50 @@ class Account {
     } while (cursor !== undefined)
   }
 
-  /** A range of a partition that a loop reports as no longer there. */
-  #noteSkip(text: string): void {
-    const [, partition, first, offset] =
-      /partition (\d+) of '[^']*' holds offsets (\d+) to \d+, and offset (\d+) lies outside.*\(outOfRange\)/.exec(
-        text,
-      ) ?? []
-    if (partition === undefined || first === undefined || offset === undefined) return
-    if (this.#places.size === 0) this.#skipped += Number(first) - Number(offset)
-    for (const [id, place] of this.#places)
-      if (
-        place.partition === Number(partition) &&
-        BigInt(place.offset) >= BigInt(offset) &&
-        BigInt(place.offset) < BigInt(first)
-      )
-        this.reported.add(id)
-  }
-
   confirm(id: string, { partition, offset }: SendReceipt): void {
     this.confirmed.add(id)
-    if (partition !== undefined && offset !== undefined && /^\d+$/.test(offset))
-      this.#places.set(id, { partition, offset })
+    if (partition !== undefined && offset !== undefined) this.#places.set(id, { partition, offset })
   }
 
+  /** Reads everything at once in a group of its own, and notes where it was: receipts of streams don't say. */
+  async watch(): Promise<void> {
+    const loop = this.transport().consumer(this.topic, { group: 'witness', partitions: PARTITIONS, concurrency: 16 })
+    loop.handle(({ id, partition, offset }) => void this.#places.set(id, { partition, offset }))
+    await loop.init()
+    loop.run().catch((error: unknown) => this.problems.push(`the witness ended: ${String(error)}`))
+  }
+
+  /** Confirmed, neither handled nor reported. */
   missing(): string[] {
-    return [...this.confirmed].filter((id) => !this.handled.has(id) && !this.reported.has(id)).slice(this.#skipped)
+    return this.#unhandled().slice(this.#removedSomewhere)
   }
 
+  /** Messages that were reported, and not handled all the same. */
   get reportedCount(): number {
-    return this.reported.size + this.#skipped
+    return this.reported.size + this.#removedCount()
+  }
+
+  #unhandled(): string[] {
+    return [...this.confirmed].filter(
+      (id) => !this.handled.has(id) && !this.reported.has(id) && !this.#isRemoved(this.#places.get(id)),
+    )
+  }
+
+  #removedCount(): number {
+    const open = [...this.confirmed].filter((id) => !this.handled.has(id) && !this.reported.has(id)).length
+    return open - this.missing().length
+  }
+
+  #isRemoved(place: Place | undefined): boolean {
+    if (place === undefined) return false
+    return this.#removed.some(
+      ({ partition, from, to }) =>
+        partition === place.partition &&
+        from !== undefined &&
+        to !== undefined &&
+        compareOffsets(place.offset, from) >= 0 &&
+        compareOffsets(place.offset, to) < 0,
+    )
   }
 
   /** What the ledger left on the broker would stand in the way of cases that follow. */
@@ -172,6 +194,19 @@ class Account {
   async close(): Promise<void> {
     await Promise.all(this.#transports.map((transport) => transport.close({ timeoutMs: 5000 }).catch(() => undefined)))
   }
+}
+
+interface Place {
+  readonly partition: number
+  readonly offset: string
+}
+
+/** Offsets are numbers, or ids of Redis, which are two. */
+function compareOffsets(left: string, right: string): number {
+  const [first = 0n, second = 0n] = left.split('-').map(BigInt)
+  const [otherFirst = 0n, otherSecond = 0n] = right.split('-').map(BigInt)
+  const difference = first === otherFirst ? second - otherSecond : first - otherFirst
+  return Number(difference)
 }
 
 interface Member {
@@ -190,12 +225,15 @@ export async function keepOperatorLedger(one: OperatorCase): Promise<OperatorLed
   const account = new Account(one)
   try {
     const { messages = 120, bytes = 100, idleMs = 0 } = one.operator.load ?? {}
+    if (one.operator.removes === true) await account.watch()
     let member = await account.join(HANDLED_BEFORE_LEAVING)
     const pauseMs = one.operator.disturb === undefined ? PAUSE_MS : DISTURBED_PAUSE_MS
     const sends = sendAll(account, messages, bytes, pauseMs)
     await untilMoved(account, HANDLED_BEFORE_LEAVING)
     account.problems.push(...(await one.operator.notInForce(one.broker, account.topic)))
-    const disturbed = one.operator.disturb?.(one.broker)
+    const disturbed = one.operator.disturb?.(one.broker, account.topic)
+    // Awaited once the members have come and gone.
+    disturbed?.catch(() => {})
     for (let left = 0; left < LEAVING; left += 1) {
       await leave(account, member)
       if (left === LEAVING - 1) await delay(idleMs)
@@ -269,8 +307,8 @@ async function finish(account: Account, last: Member): Promise<Member> {
     }
     await delay(500)
     if (performance.now() - changed > 2000) await account.list(box).catch(() => undefined)
-    if (account.handled.size + account.reported.size !== size) {
-      size = account.handled.size + account.reported.size
+    if (account.handled.size + account.reportedCount !== size) {
+      size = account.handled.size + account.reportedCount
       changed = performance.now()
     }
   }

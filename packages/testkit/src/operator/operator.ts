@@ -1,4 +1,4 @@
-import type { BrokerHandle, BrokerName } from '../brokers/index.js'
+import type { BrokerHandle, BrokerName, StartBrokerOptions } from '../brokers/index.js'
 
 /** Conformance cases that a policy contradicts, and so can't pass under it. */
 export interface Contradiction {
@@ -24,6 +24,10 @@ export interface Operator {
   readonly broker: BrokerName
   /** Lines of the broker's configuration. */
   readonly config?: readonly string[]
+  /** As `config`, where the configuration has to name ports. */
+  prepare?(): Promise<Pick<StartBrokerOptions, 'port' | 'ports' | 'config'>>
+  /** The address at which the ledger is kept. Default: the broker's own. */
+  url?(broker: BrokerHandle): string
   /** Transports whose queues or topics it concerns. */
   readonly transports: readonly string[]
   /** Done once, when the broker runs and before anybody uses it. */
@@ -33,8 +37,10 @@ export interface Operator {
    * case. Empty: all is in force. Throws where the case has no queues yet.
    */
   notInForce(broker: BrokerHandle, topic: string): Promise<readonly string[]>
-  /** Done while messages flow. Resolves when what was done has been undone. */
-  disturb?(broker: BrokerHandle): Promise<void>
+  /** Done while messages flow; `topic` as for `notInForce`. Resolves when what was done has been undone. */
+  disturb?(broker: BrokerHandle, topic: string): Promise<void>
+  /** Messages may be removed before they were handled: the ledger needs to know where each of them was. Default: none are. */
+  readonly removes?: boolean
   readonly load?: OperatorLoad
   /**
    * Why confirmed messages may be lost without a report: a limit that no client can lift, and that the transport's page names. Undefined:

@@ -45,7 +45,7 @@ const POLICY = 'operator'
 function policy(
   applyTo: 'queues' | 'streams',
   definition: Readonly<Record<string, string | number>>,
-  more: Pick<Operator, 'load' | 'contradicts' | 'lossIsDocumented'>,
+  more: Pick<Operator, 'load' | 'contradicts' | 'lossIsDocumented' | 'removes'>,
 ): Operator {
   const text = Object.entries(definition)
     .map(([key, value]) => `${key} ${value}`)
@@ -236,6 +236,7 @@ export const RABBITMQ_OPERATORS: readonly Operator[] = [
     'streams',
     { 'max-length-bytes': 1_000_000, 'stream-max-segment-size-bytes': 500_000 },
     {
+      removes: true,
       load: { messages: 400, bytes: 10_000, idleMs: 1000 },
       contradicts: [
         { cases: 'history > *', reason: 'the history is cut by the policy' },

@@ -56,6 +56,37 @@ function commandsTaken(name: BrokerName, what: string, rules: readonly string[],
   }
 }
 
+const TRIMMED_TO = 5
+const TRIM_MS = 200
+const TRIMMED_FOR_MS = 15_000
+
+/** Somebody who keeps streams short, whether or not their entries were read. */
+function trimmed(name: BrokerName): Operator {
+  return {
+    name: `XTRIM MAXLEN ${TRIMMED_TO} of each stream, five times per second for 15 s`,
+    broker: name,
+    transports: ['redis'],
+    async notInForce() {
+      return []
+    },
+    async disturb(broker, topic) {
+      const found = await command(broker, '--raw', 'scan', '0', 'match', `*${topic}*`, 'count', '10000', 'type', 'stream')
+      const streams = found.split('\n').slice(1)
+      const end = performance.now() + TRIMMED_FOR_MS
+      let gone = 0
+      while (performance.now() < end) {
+        for (const stream of streams)
+          gone += Number(await command(broker, 'xtrim', stream, 'MAXLEN', String(TRIMMED_TO)))
+        await delay(TRIM_MS)
+      }
+      if (gone === 0) throw new Error('nothing was trimmed')
+    },
+    removes: true,
+    load: { messages: 200, idleMs: 3000 },
+    contradicts: [],
+  }
+}
+
 function operatorsOf(name: BrokerName): readonly Operator[] {
   // Twice as much as fits.
   const overfull: OperatorLoad = { messages: 600, bytes: 50_000 }
@@ -66,6 +97,7 @@ function operatorsOf(name: BrokerName): readonly Operator[] {
     commandsTaken(name, 'XADD', ['-xadd'], ['+xadd']),
     commandsTaken(name, 'scripts', ['-eval', '-evalsha'], ['+eval', '+evalsha']),
     commandsTaken(name, 'XREADGROUP', ['-xreadgroup'], ['+xreadgroup']),
+    trimmed(name),
   ]
 }
 
