@@ -227,6 +227,7 @@ export class RedisTruth implements GroundTruth, BrokerEvents {
   #refused(command: readonly string[], reply: Reply): number[] {
     const list = Array.isArray(reply) ? (reply as readonly Reply[])[0] : [reply]
     if (!Array.isArray(list) || !list.includes('fenced')) return []
+    this.#world.judge('late saves')
     const partitions = command.map((word) => this.#leaseKeys.get(word)).filter((partition) => partition !== undefined)
     return partitions.filter((_, index) => list[index] === 'fenced')
   }

@@ -24,6 +24,8 @@ const LATE_MS = 15_000
 export function redis(sources: Sources, engine: LuaEngine): SimulatedProtocol {
   return {
     name: 'redis',
+    events: ['held back', 'seek'],
+    promises: ['one owner', 'epochs rise', 'late saves', 'at rest in time', 'nothing skipped', 'order'],
     start: (world, keepLedger) => new RedisRun(world, keepLedger, sources, engine),
   }
 }
@@ -177,6 +179,7 @@ class RedisRun implements ProtocolRun {
 
   #stall(process: SimulatedProcess, clients: readonly ScriptedClient[], ms: number): void {
     this.#world.log(process.name, `${clients.length} of its connections hold everything back for ${ms} ms`)
+    this.#world.count('held back')
     this.#truth.disturbed(process, ms + this.#settings.callTimeoutMs)
     for (const client of clients) client.stall(ms)
   }
