@@ -10,7 +10,7 @@ import { readRetention } from './topic.js'
  * KEYS: stream. ARGV: maxAgeMs, maxBytes, maxMessages (0: none), abandonedGroupAfterMs (0: never), what the keys of leases of this
  * stream begin with: the group's name comes behind it.
  */
-const TRIM = new Script(`${EVEN_WHEN_FULL}${NOW}${GROUP}${IDS}
+export const TRIM = new Script(`${EVEN_WHEN_FULL}${NOW}${GROUP}${IDS}
 local stream = KEYS[1]
 if redis.call('EXISTS', stream) == 0 then return 0 end
 local maxAge, maxBytes, maxMessages, abandoned = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -46,7 +46,7 @@ end
 
 local trimmed = 0
 if maxAge > 0 then
-  local oldest = string.format('%.0f', now - maxAge) .. '-0'
+  local oldest = string.format('%.0f', math.max(0, now - maxAge)) .. '-0'
   -- MINID keeps the entry of that id: the one after the last acked.
   if floor and before(floor, oldest) then oldest = floor end
   trimmed = trimmed + redis.call('XTRIM', stream, 'MINID', oldest)
