@@ -6,9 +6,10 @@ import { EVEN_WHEN_FULL, GROUP, IDS, NOW, Script } from './script.js'
 import { readRetention } from './topic.js'
 
 /**
- * Trims a stream to its bounds, but never past what a group has not acked.
+ * Trims a stream to its bounds, but never past what a group has not acked. Nothing, while the keeper's own group is missing: it was lost,
+ * and will be recreated where it was.
  * KEYS: stream. ARGV: maxAgeMs, maxBytes, maxMessages (0: none), abandonedGroupAfterMs (0: never), what the keys of leases of this
- * stream begin with: the group's name comes behind it.
+ * stream begin with: the group's name comes behind it; the keeper's group.
  */
 export const TRIM = new Script(`${EVEN_WHEN_FULL}${NOW}${GROUP}${IDS}
 local stream = KEYS[1]
@@ -20,6 +21,8 @@ if maxBytes > 0 then
   local fitting = math.max(1, math.floor(maxBytes / (redis.call('MEMORY', 'USAGE', stream) / length)))
   if maxMessages == 0 or fitting < maxMessages then maxMessages = fitting end
 end
+
+if not groupOf(stream, ARGV[6]) then return 0 end
 
 -- The first entry that a group still needs, and how many there are from it on.
 local floor, needed
@@ -101,12 +104,13 @@ export class RetentionKeeper {
   async #trim(partition: Partition): Promise<void> {
     const bounds = this.#bounds.get(partition.topic)
     if (bounds === undefined) return
-    const leases = partition.lease.slice(0, -this.#spec.brokerGroup.length)
+    const { brokerGroup } = this.#spec
+    const leases = partition.lease.slice(0, -brokerGroup.length)
     const { maxAgeMs, maxBytes, maxMessages } = bounds
     await this.#connection.run(
       TRIM,
       [partition.stream],
-      [maxAgeMs, maxBytes, maxMessages, this.#settings.abandonedGroupAfterMs ?? 0, leases],
+      [maxAgeMs, maxBytes, maxMessages, this.#settings.abandonedGroupAfterMs ?? 0, leases, brokerGroup],
     )
   }
 }

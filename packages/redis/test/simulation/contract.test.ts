@@ -561,7 +561,7 @@ const CONTRACTS: Readonly<Record<string, Steps>> = {
     const connection = await bench.connect()
     const stream = bench.key('stream')
     const trim = async (maxAgeMs: number, maxMessages: number): Promise<void> => {
-      transcript.push(await connection.run(TRIM, [stream], [maxAgeMs, 0, maxMessages, 0, bench.key('leases:')]))
+      transcript.push(await connection.run(TRIM, [stream], [maxAgeMs, 0, maxMessages, 0, bench.key('leases:'), 'g']))
       await note(connection, transcript, [['XRANGE', stream, '-', '+']])
     }
     await trim(1, 1)

@@ -117,6 +117,11 @@ export class ScriptedStream {
     return this.#removed.get(id.text) ?? this.#removed.size + firstFrom(this.entries, id, false)
   }
 
+  /** How many entries there ever were up to this id, and those that were removed. */
+  offsetAfter(id: EntryId): number {
+    return this.#removed.size + firstFrom(this.entries, id, true)
+  }
+
   /** How many entries there ever were up to this id, where the server knows it without counting. */
   knownOffset(id: EntryId): number | null {
     const { added, entries, lastId } = this
@@ -150,9 +155,7 @@ export class ScriptedStream {
   /** How many entries there ever were before the first that a group hasn't settled. */
   settledBefore({ pending, lastDelivered }: ScriptedGroup): number {
     const [first] = pending
-    return first === undefined
-      ? this.#removed.size + firstFrom(this.entries, lastDelivered, true)
-      : this.offsetOf(first.id)
+    return first === undefined ? this.offsetAfter(lastDelivered) : this.offsetOf(first.id)
   }
 }
 

@@ -17,6 +17,8 @@ interface PartitionLedger {
   /** By key and sender. */
   readonly keys: readonly KeyLedger[]
   readonly handled: Set<number>
+  /** Handled once, also before the group was moved. */
+  readonly ever: Set<number>
   /** Read by somebody who is no member: their order is not the owner's. */
   readonly elsewhere: Set<number>
   /** Running handlers, by offset. */
@@ -67,6 +69,7 @@ export class Ledger {
     this.#partitions = Array.from({ length: partitions }, () => ({
       keys: Array.from({ length: truth.keys * truth.senders }, () => ({ messages: [], prefix: 0 })),
       handled: new Set(),
+      ever: new Set(),
       elsewhere: new Set(),
       running: new Map(),
       holdings: new Set(),
@@ -159,8 +162,9 @@ export class Ledger {
   }
 
   handled(process: SimulatedProcess, partition: number, offset: number): void {
+    const { handled, ever, elsewhere } = this.#of(partition)
+    ever.add(offset)
     if (this.#truth.isOutdated?.(process, partition, offset) === true) return
-    const { handled, elsewhere } = this.#of(partition)
     const key = this.#orderOf(partition, offset)
     const next = key.messages.find(
       (message, index) => index >= key.prefix && !handled.has(message) && !elsewhere.has(message),
@@ -208,11 +212,13 @@ export class Ledger {
     return this.#of(partition).handled.has(offset)
   }
 
-  /** The broker has forgotten a message: it is done. */
+  /** The broker has forgotten a message: it is done, also if it was handled before the group was moved. */
   acked(process: SimulatedProcess, partition: number, offset: number): void {
     this.#world.judge('nothing skipped')
-    if (!this.#of(partition).handled.has(offset))
+    const { handled, ever } = this.#of(partition)
+    if (!ever.has(offset) && !handled.has(offset))
       this.#world.violate(`${process.name} acked offset ${offset} of partition ${partition}, which was never handled`)
+    else this.#done(partition, offset)
   }
 
   /** Storing a position is no mistake now, even if it arrives when the process isn't the owner any more. */

@@ -90,8 +90,10 @@ export class SimulatedMember {
   async seek(target: (partition: number) => StartPosition | undefined): Promise<void> {
     const driver = this.#driver
     const { world, process } = this.#settings
-    const held = world.random.pick([...this.#held.values(), undefined])
-    if (this.#leaving || driver?.seek === undefined || held === undefined || held.draining) return
+    const all = [...this.#held.values()]
+    if (this.#leaving || driver?.seek === undefined || all.length === 0) return
+    const held = world.random.pick(all)
+    if (held.draining) return
     const { assignment } = held
     await this.#drain(held, driver, SEEK_MS)
     this.#close(held)
