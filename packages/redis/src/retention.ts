@@ -6,11 +6,12 @@ import { EVEN_WHEN_FULL, GROUP, IDS, NOW, Script } from './script.js'
 import { readRetention } from './topic.js'
 
 /**
- * Trims a stream to its bounds, but never past what a group has not acked.
+ * Trims a stream to its bounds, but never past what a group has not acked. Nothing, while the keeper's own group is missing: it was lost,
+ * and will be recreated where it was.
  * KEYS: stream. ARGV: maxAgeMs, maxBytes, maxMessages (0: none), abandonedGroupAfterMs (0: never), what the keys of leases of this
- * stream begin with: the group's name comes behind it.
+ * stream begin with: the group's name comes behind it; the keeper's group.
  */
-const TRIM = new Script(`${EVEN_WHEN_FULL}${NOW}${GROUP}${IDS}
+export const TRIM = new Script(`${EVEN_WHEN_FULL}${NOW}${GROUP}${IDS}
 local stream = KEYS[1]
 if redis.call('EXISTS', stream) == 0 then return 0 end
 local maxAge, maxBytes, maxMessages, abandoned = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -20,6 +21,8 @@ if maxBytes > 0 then
   local fitting = math.max(1, math.floor(maxBytes / (redis.call('MEMORY', 'USAGE', stream) / length)))
   if maxMessages == 0 or fitting < maxMessages then maxMessages = fitting end
 end
+
+if not groupOf(stream, ARGV[6]) then return 0 end
 
 -- The first entry that a group still needs, and how many there are from it on.
 local floor, needed
@@ -46,7 +49,7 @@ end
 
 local trimmed = 0
 if maxAge > 0 then
-  local oldest = string.format('%.0f', now - maxAge) .. '-0'
+  local oldest = string.format('%.0f', math.max(0, now - maxAge)) .. '-0'
   -- MINID keeps the entry of that id: the one after the last acked.
   if floor and before(floor, oldest) then oldest = floor end
   trimmed = trimmed + redis.call('XTRIM', stream, 'MINID', oldest)
@@ -101,12 +104,13 @@ export class RetentionKeeper {
   async #trim(partition: Partition): Promise<void> {
     const bounds = this.#bounds.get(partition.topic)
     if (bounds === undefined) return
-    const leases = partition.lease.slice(0, -this.#spec.brokerGroup.length)
+    const { brokerGroup } = this.#spec
+    const leases = partition.lease.slice(0, -brokerGroup.length)
     const { maxAgeMs, maxBytes, maxMessages } = bounds
     await this.#connection.run(
       TRIM,
       [partition.stream],
-      [maxAgeMs, maxBytes, maxMessages, this.#settings.abandonedGroupAfterMs ?? 0, leases],
+      [maxAgeMs, maxBytes, maxMessages, this.#settings.abandonedGroupAfterMs ?? 0, leases, brokerGroup],
     )
   }
 }

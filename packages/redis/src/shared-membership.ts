@@ -83,15 +83,12 @@ export class SharedMembership implements Membership {
   async restart(assignment: PartitionAssignment, move: (token: string) => Promise<void>): Promise<void> {
     const index = this.#shares.findIndex((share) => share.reader.assignment === assignment)
     const old = this.#shares[index]
-    if (old === undefined)
-      throw new StreamError('the partition is not assigned any more', {
-        code: 'ABORTED',
-        retryable: false,
-        transport: 'redis',
-        operation: 'seek',
-      })
+    if (old === undefined) throw notAssigned()
     await old.reader.stop()
+    if (this.#stopped) throw notAssigned()
     await move('')
+    // The loop closes: nobody would stop a new reader.
+    if (this.#stopped) throw notAssigned()
     const share = this.#share(old.partition)
     this.#shares[index] = share
     this.#context.sink.assigned([share.reader.assignment])
@@ -221,4 +218,13 @@ export class SharedMembership implements Membership {
   #shareOf(assignment: PartitionAssignment): Share | undefined {
     return this.#shares.find((share) => share.reader.assignment === assignment)
   }
+}
+
+function notAssigned(): StreamError {
+  return new StreamError('the partition is not assigned any more', {
+    code: 'ABORTED',
+    retryable: false,
+    transport: 'redis',
+    operation: 'seek',
+  })
 }

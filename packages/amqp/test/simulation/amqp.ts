@@ -29,6 +29,8 @@ const HEARTBEATS_MS = 12_000
 export function amqp(sources: Sources): SimulatedProtocol {
   return {
     name: 'amqp',
+    events: ['closed channel'],
+    promises: ['one owner', 'epochs rise', 'late saves', 'at rest in time', 'nothing skipped', 'order'],
     start: (world, keepLedger) => {
       const { random } = world
       const partitions = random.pick([1, 1, 2, 3])
@@ -157,6 +159,7 @@ function closeChannel(world: World, connection: ScriptedConnection): void {
   const { consuming } = connection
   if (consuming.length === 0) return
   const channel = world.random.pick(consuming)
+  world.count('closed channel')
   world.log(connection.process.name, `the broker closes channel ${channel.number}`)
   channel.closeByBroker(541, 'INTERNAL_ERROR - scripted')
 }
@@ -255,6 +258,7 @@ class RecordJudge {
     const now = parse(body)
     this.#known.set(`${process.name} ${queue}`, { record: now, isRead: false })
     if (sentRightly) return
+    this.#world.judge('late saves')
     const text = `${process.name} wrote to ${queue}, of a partition that isn't its own`
     if (known?.isRead !== true) return this.#world.violate(`${text}, without having read it`)
     const { attempts, returned } = known.record

@@ -51,7 +51,7 @@ export class ScriptedChannel {
       .filter((consumer) => this.#broker.partitions.get(consumer.queue)?.active === consumer)
       .map(({ queue }) => queue)
     this.end()
-    this.#send({
+    this.#push({
       id: METHODS.ChannelClose,
       fields: { replyCode: code, replyText: text, classId: 0, methodId: 0 },
     })
@@ -81,12 +81,12 @@ export class ScriptedChannel {
       this.#broker.command(consumer.queue, () => this.#broker.partitions.get(consumer.queue)?.remove(consumer))
   }
 
-  #send(...frames: readonly Frame[]): void {
-    this.#connection.toClient(this.number, frames)
+  #push(...frames: readonly Frame[]): void {
+    this.#connection.push(this.number, frames)
   }
 
-  #answer(id: number, fields: Fields = {}): void {
-    this.#send({ id, fields })
+  #answer(id: number, fields: Fields = {}, ...content: readonly Frame[]): void {
+    this.#connection.answer(this.number, [{ id, fields }, ...content])
   }
 
   #handle(method: number, fields: Fields, content: Content | undefined): void {
@@ -188,7 +188,7 @@ export class ScriptedChannel {
   #deliver(consumerTag: string, { body, properties, delivered }: QueuedMessage): number {
     this.#deliveryTag += 1
     const deliveryTag = this.#deliveryTag
-    this.#send(
+    this.#push(
       {
         id: METHODS.BasicDeliver,
         fields: { consumerTag, deliveryTag, redelivered: delivered, exchange: '', routingKey: '' },
@@ -209,17 +209,9 @@ export class ScriptedChannel {
     this.#read.push([queue, message])
     this.#deliveryTag += 1
     const { delivered: redelivered, properties, body } = message
-    this.#send(
-      {
-        id: METHODS.BasicGetOk,
-        fields: {
-          deliveryTag: this.#deliveryTag,
-          redelivered,
-          exchange: '',
-          routingKey: '',
-          messageCount: queue.length,
-        },
-      },
+    this.#answer(
+      METHODS.BasicGetOk,
+      { deliveryTag: this.#deliveryTag, redelivered, exchange: '', routingKey: '', messageCount: queue.length },
       ...contentOf(properties, body),
     )
   }
@@ -249,22 +241,22 @@ export class ScriptedChannel {
     const { events, partitions } = this.#broker
     const [exchange, routingKey] = [fields['exchange'] as string, fields['routingKey'] as string]
     this.#published += 1
-    const confirm: Frame = { id: METHODS.BasicAck, fields: { deliveryTag: this.#published, multiple: false } }
+    const confirmed: Fields = { deliveryTag: this.#published, multiple: false }
     const partition = exchange === '' ? partitions.get(routingKey) : undefined
     if (partition !== undefined)
       return this.#broker.command(routingKey, () => {
         partition.publish({ body, properties, delivered: false })
-        if (this.#confirms && this.#open) this.#send(confirm)
+        if (this.#confirms && this.#open) this.#answer(METHODS.BasicAck, confirmed)
       })
     const queues = this.#broker.routes(exchange, routingKey)
     for (const queue of queues) queue.publish({ body, properties, delivered: false })
     if (exchange === '' && queues.length > 0) events.stored(this.#connection.process, routingKey, body, sentRightly)
     if (queues.length === 0 && fields['mandatory'] === true)
-      this.#send(
+      this.#push(
         { id: METHODS.BasicReturn, fields: { replyCode: 312, replyText: 'NO_ROUTE', exchange, routingKey } },
         ...contentOf(properties, body),
       )
-    if (this.#confirms) this.#send(confirm)
+    if (this.#confirms) this.#answer(METHODS.BasicAck, confirmed)
   }
 }
 

@@ -78,7 +78,7 @@ export class ScriptedConnection extends EventEmitter implements ChannelConnectio
 
   sendMethod(number: number, method: number, fields: Fields): boolean {
     this.#requireOpen()
-    this.#toBroker.send(() => this.#brokerChannel(number)?.receive(method, fields))
+    this.#toBroker.request(() => this.#brokerChannel(number)?.receive(method, fields))
     return true
   }
 
@@ -93,7 +93,7 @@ export class ScriptedConnection extends EventEmitter implements ChannelConnectio
     this.#requireOpen()
     const sentRightly = this.#broker.events.mayStore(this.process, fields['routingKey'] as string)
     const content: Content = { body, properties: { headers: properties['headers'] }, sentRightly }
-    this.#toBroker.send(() => this.#brokerChannel(number)?.receive(method, fields, content))
+    this.#toBroker.request(() => this.#brokerChannel(number)?.receive(method, fields, content))
     return true
   }
 
@@ -109,6 +109,13 @@ export class ScriptedConnection extends EventEmitter implements ChannelConnectio
         this.#end(undefined)
       })
     })
+  }
+
+  #accept(number: number, frames: readonly Frame[]): void {
+    // amqplib ignores all but the answer once it has said goodbye.
+    if (this.#closing || this.#failed) return
+    this.stream.bytesRead += FRAME_BYTES * frames.length
+    for (const frame of frames) this.#clientChannels.get(number)?.accept(frame)
   }
 
   #requireOpen(): void {
@@ -137,6 +144,7 @@ export class ScriptedConnection extends EventEmitter implements ChannelConnectio
   cut(brokerAfterMs: number, clientAfterMs: number): void {
     const { clock, broker } = this.#broker.world
     this.#isCut = true
+    if (!this.#failed && this.#open) this.#broker.world.count('cut connection')
     this.#toBroker.cut()
     this.#toClient.cut()
     clock.schedule(brokerAfterMs, broker, () => this.#brokerCloses())
@@ -151,13 +159,13 @@ export class ScriptedConnection extends EventEmitter implements ChannelConnectio
 
   // ---- The broker's end
 
-  toClient(number: number, frames: readonly Frame[]): void {
-    this.#toClient.send(() => {
-      // amqplib ignores all but the answer once it has said goodbye.
-      if (this.#closing || this.#failed) return
-      this.stream.bytesRead += FRAME_BYTES * frames.length
-      for (const frame of frames) this.#clientChannels.get(number)?.accept(frame)
-    })
+  /** A delivery, say: nobody has asked for it. */
+  push(number: number, frames: readonly Frame[]): void {
+    this.#toClient.send(() => this.#accept(number, frames))
+  }
+
+  answer(number: number, frames: readonly Frame[]): void {
+    this.#toClient.answer(() => this.#accept(number, frames))
   }
 
   /** Channels that consume partitions. */

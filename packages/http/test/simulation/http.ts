@@ -60,6 +60,8 @@ const NEVER_MS = 1_000_000_000
 export function http(sources: Sources): SimulatedProtocol {
   return {
     name: 'http',
+    events: ['resend', 'loop that leaves'],
+    promises: ['at rest in time', 'nothing skipped', 'order'],
     start: (world, keepLedger) => {
       const { random } = world
       const origins = Array.from({ length: random.between(1, 3) }, (_, index) => `http://replica-${index}`)
@@ -358,6 +360,7 @@ class Receiver implements ConsumerDriver {
         world.log(process.name, `no further loop: ${String(error)}`)
       })
     const [assignment, { driver }] = first
+    world.count('loop that leaves')
     world.log(process.name, `one loop of group ${groups[group]} leaves`)
     await driver.stop?.()
     await sink.revoked([assignment], 'graceful')

@@ -85,17 +85,19 @@ export class ScriptedConnection {
     this.#toClient = new Pipe(world, client, () => world.latency(process))
     this.#events = events
     this.#response = new ScriptedResponse(
-      (frame) => this.#toClient.send(() => frame(events)),
+      (frame) => this.#toClient.answer(() => frame(events)),
       () => this.#finished(),
       () => this.cut(0, 0),
     )
     network.connections.add(this)
-    this.#toServer.send(() => handle(requestOf(request), replyOf(this.#response)))
+    this.#toServer.request(() => handle(requestOf(request), replyOf(this.#response)))
   }
 
   /** Nothing travels any more; each end learns of it after so many milliseconds. */
   cut(serverAfterMs: number, clientAfterMs: number): void {
-    const { clock } = this.#network.world
+    const { world } = this.#network
+    const { clock } = world
+    if (!this.#over) world.count('cut connection')
     this.#toServer.cut()
     this.#toClient.cut()
     clock.schedule(serverAfterMs, this.server, () => this.#response.close())

@@ -75,6 +75,7 @@ export class SimulatedSender {
       })
       if (open.size === 0) continue
       for (const record of open) record.resends += 1
+      this.#world.count('resend')
       lane.waiting.unshift(...open)
       this.#world.log(this.#process.name, `sends ${[...open].map(({ id }) => id).join(' ')} again in ${waitMs} ms`)
       await new Promise<void>((resolve) => setTimeout(resolve, waitMs))

@@ -34,6 +34,8 @@ const IDLE_INTERVAL_MS = 1_000
 export function rabbitmqStream(sources: Sources): SimulatedProtocol {
   return {
     name: 'rabbitmq-stream',
+    events: [],
+    promises: ['one owner', 'epochs rise', 'late saves', 'at rest in time', 'nothing skipped', 'order'],
     start: (world, keepLedger) => {
       const { random } = world
       const partitions = random.pick([1, 1, 2, 3])

@@ -167,7 +167,7 @@ export class ScriptedConnection {
     if (this.#failure !== undefined) throw this.#failure
     const { stream, reference, offsetValue } = request as unknown as StoredOffset
     const sentRightly = this.#broker.events.mayStore(this.process, stream)
-    this.#toBroker.send(() => this.#receive(() => this.#store(stream, reference, offsetValue, sentRightly)))
+    this.#toBroker.request(() => this.#receive(() => this.#store(stream, reference, offsetValue, sentRightly)))
   }
 
   sendAndWait(request: object): Promise<unknown> {
@@ -186,8 +186,8 @@ export class ScriptedConnection {
         if ('error' in reply) reject(reply.error)
         else resolve(reply.value)
       })
-      this.#toBroker.send(() =>
-        this.#receive(() => handle((reply) => this.#toClient.send(() => this.#pending.get(id)?.(reply)))),
+      this.#toBroker.request(() =>
+        this.#receive(() => handle((reply) => this.#toClient.answer(() => this.#pending.get(id)?.(reply)))),
       )
     })
   }
@@ -246,6 +246,7 @@ export class ScriptedConnection {
   cut(brokerAfterMs: number, clientAfterMs: number): void {
     const { clock, broker } = this.#broker.world
     this.#isCut = true
+    if (this.#failure === undefined && this.#open) this.#broker.world.count('cut connection')
     this.#toBroker.cut()
     this.#toClient.cut()
     clock.schedule(brokerAfterMs, broker, () => this.brokerCloses())

@@ -5,17 +5,24 @@ import { type Argument, Connection } from '../../src/connection.js'
 import {
   ACK,
   CHECK_WAITING,
+  CLAIM,
   ENSURE_GROUP,
+  GIVE_BACK,
   GUARD_READ,
   HEARTBEAT,
+  KEEP,
   LAST_DELIVERED,
+  LEAVE,
   MEMBERS,
   NOTE_ATTEMPT,
   RELEASE,
   SEEK,
+  SKIP_TRIMMED,
   TAKE,
   TAKE_PENDING,
+  TEND_SHARED,
 } from '../../src/group-scripts.js'
+import { TRIM } from '../../src/retention.js'
 import { Script } from '../../src/script.js'
 import { provisionTopic } from '../../src/topic.js'
 import { TopicWatch } from '../../src/topic-watch.js'
@@ -75,6 +82,10 @@ async function onScript(steps: Steps): Promise<Transcript> {
       hashChanged() {},
       groupChanged() {},
       read() {},
+      claimed() {},
+      consumerDeleted() {},
+      removed() {},
+      executed() {},
       answered: () => undefined,
     })
     const process = new SimulatedProcess('client')
@@ -487,6 +498,186 @@ const CONTRACTS: Readonly<Record<string, Steps>> = {
     await connection.call('DEL', stream)
     transcript.push(await ensure('1'))
     transcript.push(await outcome(connection.run(TAKE, [bench.key('none'), bench.key('no-lease')], ['g', 'a', 1, 1])))
+  },
+  'trimming: what is left, what groups are said to have read, and pending entries whose message is gone': async (
+    bench,
+    transcript,
+  ) => {
+    const connection = await bench.connect()
+    const stream = bench.key('stream')
+    const read = (consumer: string, count: number, from: string) =>
+      ['XREADGROUP', 'GROUP', 'g', consumer, 'COUNT', count, 'STREAMS', stream, from] as const
+    const info = async (): Promise<void> => {
+      const groups = (await connection.call('XINFO', 'GROUPS', stream)) as unknown[]
+      const names = ['name', 'pending', 'last-delivered-id', 'entries-read', 'lag']
+      transcript.push(groups.map((group) => valuesOf(group, names)))
+      const facts = ['length', 'entries-added', 'max-deleted-entry-id', 'last-generated-id', 'first-entry']
+      transcript.push(valuesOf(await connection.call('XINFO', 'STREAM', stream), facts))
+    }
+    await note(connection, transcript, [
+      ['XTRIM', stream, 'MAXLEN', 3],
+      ['XGROUP', 'CREATE', stream, 'g', '0-0', 'MKSTREAM'],
+      ['XGROUP', 'CREATE', stream, 'unread', '0-0'],
+    ])
+    await info()
+    await addEntries(connection, stream, ['1-0', '2-0', '3-0', '4-0', '5-0', '6-0', '7-0', '8-0'])
+    await info()
+    await note(connection, transcript, [read('c', 3, '>')])
+    await info()
+    await note(connection, transcript, [
+      ['XTRIM', stream, 'MAXLEN', 8],
+      ['XTRIM', stream, 'MINID', '2-0'],
+    ])
+    await info()
+    await note(connection, transcript, [read('c', 9, '0-0'), ['XTRIM', stream, 'MAXLEN', 3]])
+    await info()
+    await note(connection, transcript, [
+      read('c', 9, '0-0'),
+      ['XCLAIM', stream, 'g', 'd', 0, '1-0', '6-0'],
+      ['XPENDING', stream, 'g'],
+      read('c', 1, '>'),
+    ])
+    await info()
+    await note(connection, transcript, [
+      ['XTRIM', stream, 'MINID', '9-0'],
+      ['XAUTOCLAIM', stream, 'g', 'd', 0, '0-0', 'COUNT', 2, 'JUSTID'],
+      ['XAUTOCLAIM', stream, 'g', 'd', 0, '0-0', 'COUNT', 2, 'JUSTID'],
+      ['XPENDING', stream, 'g'],
+      read('c', 9, '>'),
+    ])
+    await info()
+    await addEntries(connection, stream, ['9-0', '9-1'])
+    await info()
+    await note(connection, transcript, [read('c', 1, '>')])
+    await info()
+    for (const position of ['0-0', '8-0', '9-0', '9-1', '10-0']) {
+      transcript.push(await connection.call('XGROUP', 'SETID', stream, 'unread', position))
+      await info()
+    }
+    transcript.push(await connection.call('XGROUP', 'SETID', stream, 'unread', '7-0', 'ENTRIESREAD', 7))
+    await info()
+  },
+  'retention: up to what groups have acked, and no further': async (bench, transcript) => {
+    const connection = await bench.connect()
+    const stream = bench.key('stream')
+    const trim = async (maxAgeMs: number, maxMessages: number): Promise<void> => {
+      transcript.push(await connection.run(TRIM, [stream], [maxAgeMs, 0, maxMessages, 0, bench.key('leases:'), 'g']))
+      await note(connection, transcript, [['XRANGE', stream, '-', '+']])
+    }
+    await trim(1, 1)
+    await addEntries(connection, stream, ['1-0', '2-0', '3-0', '4-0', '5-0', '6-0'])
+    await trim(0, 5)
+    for (const group of ['g', 'h']) await connection.call('XGROUP', 'CREATE', stream, group, '0-0')
+    await trim(0, 1)
+    for (const [group, count] of [
+      ['g', 3],
+      ['h', 2],
+    ] as const)
+      await connection.call('XREADGROUP', 'GROUP', group, 'c', 'COUNT', count, 'STREAMS', stream, '>')
+    await trim(1, 1)
+    await note(connection, transcript, [
+      ['XACK', stream, 'g', '2-0'],
+      ['XACK', stream, 'h', '2-0', '3-0'],
+    ])
+    await trim(0, 4)
+    await trim(1, 0)
+    await note(connection, transcript, [['XGROUP', 'SETID', stream, 'g', '5-0']])
+    await trim(1, 1)
+    await note(connection, transcript, [['XACK', stream, 'g', '3-0', '4-0']])
+    await trim(0, 2)
+    await trim(1_000_000_000_000_000, 1)
+  },
+  'moving: a position that was removed is outside, and a group that was there goes on with what is left': async (
+    bench,
+    transcript,
+  ) => {
+    const connection = await bench.connect()
+    const [stream, lease, attempts] = [bench.key('stream'), bench.key('lease'), bench.key('attempts')]
+    const ensure = () => outcome(connection.run(ENSURE_GROUP, [stream, lease], ['g', '0-0', 'create', '1', 1, '']))
+    const seek = async (start: string, entry: '' | '1'): Promise<void> => {
+      transcript.push(await outcome(connection.run(SEEK, [stream, lease, attempts], ['', 'g', start, entry])))
+      const groups = (await connection.call('XINFO', 'GROUPS', stream)) as unknown[]
+      transcript.push(groups.map((group) => valuesOf(group, ['pending', 'last-delivered-id', 'entries-read'])))
+    }
+    const read = ['XREADGROUP', 'GROUP', 'g', 'c', 'COUNT', 2, 'STREAMS', stream, '>'] as const
+    transcript.push(await ensure())
+    await addEntries(connection, stream, ['1-0', '2-0', '3-0', '4-0', '5-0', '6-0'])
+    await note(connection, transcript, [read, ['XTRIM', stream, 'MAXLEN', 2]])
+    transcript.push(await ensure())
+    for (const policy of ['earliest', 'earliest'])
+      transcript.push(await connection.run(SKIP_TRIMMED, [stream], ['g', policy]), await ensure())
+    await note(connection, transcript, [read, ['XTRIM', stream, 'MAXLEN', 1]])
+    await note(connection, transcript, [['HSET', lease, 'position', '4-0', 'suspectTo', '5-0']])
+    await seek('1-0', '1')
+    await seek('9-0', '1')
+    await seek('9-0', '')
+    await seek('5-0', '1')
+    await seek('0-0', '')
+    await seek('$', '')
+    await note(connection, transcript, [['HMGET', lease, 'position', 'suspectTo']])
+    await addEntries(connection, stream, ['7-0', '8-0'])
+    await note(connection, transcript, [['XTRIM', stream, 'MAXLEN', 1]])
+    transcript.push(await ensure())
+    transcript.push(await connection.run(SKIP_TRIMMED, [stream], ['g', 'latest']), await ensure())
+  },
+  'sharing: entries are kept, given back, claimed, and what members leave behind': async (bench, transcript) => {
+    const connection = await bench.connect()
+    const [stream, lease, attempts] = [bench.key('stream'), bench.key('lease'), bench.key('attempts')]
+    const read = (consumer: string, count: number) =>
+      ['XREADGROUP', 'GROUP', 'g', consumer, 'COUNT', count, 'STREAMS', stream, '>'] as const
+    const pending = async (): Promise<void> => {
+      transcript.push(withoutIdle(await connection.call('XPENDING', stream, 'g', '-', '+', 20)))
+      const consumers = (await connection.call('XINFO', 'CONSUMERS', stream, 'g')) as unknown[]
+      transcript.push(consumers.map((consumer) => valuesOf(consumer, ['name', 'pending'])))
+    }
+    const claim = async (consumer: string, idleMs: number, most = 10): Promise<void> => {
+      transcript.push([
+        'claim',
+        consumer,
+        await connection.run(CLAIM, [stream, lease, attempts], ['', 'g', consumer, idleMs, most]),
+      ])
+      await pending()
+    }
+    const tend = async (consumer: string, idleMs: number): Promise<void> => {
+      transcript.push(['tend', consumer, await connection.run(TEND_SHARED, [stream, lease], ['g', consumer, 1, idleMs])])
+      await note(connection, transcript, [['HMGET', lease, 'v', 'position']])
+      await pending()
+    }
+    await note(connection, transcript, [
+      ['XINFO', 'CONSUMERS', stream, 'g'],
+      ['XGROUP', 'CREATE', stream, 'g', '0-0', 'MKSTREAM'],
+      ['XINFO', 'CONSUMERS', stream, 'none'],
+      ['XGROUP', 'DELCONSUMER', stream, 'none', 'c'],
+      ['XGROUP', 'DELCONSUMER', stream, 'g', 'c'],
+      ['XCLAIM', stream, 'none', 'c', 0, '0-0', 'JUSTID'],
+      ['XCLAIM', stream, 'g', 'c', 0, '0-0', 'JUSTID'],
+    ])
+    await addEntries(connection, stream, ['1-0', '2-0', '3-0', '4-0', '5-0', '6-0', '7-0'])
+    await note(connection, transcript, [read('c', 3), read('d', 2)])
+    await tend('c', 60_000)
+    await connection.run(NOTE_ATTEMPT, [stream, lease, attempts], ['', '4-0', 3])
+    transcript.push(await connection.run(KEEP, [stream], ['g', 'c', '1-0', '4-0', '9-0']))
+    transcript.push(await connection.run(GIVE_BACK, [stream], ['g', 'd', '1-0', '4-0']))
+    await pending()
+    await tend('c', 60_000)
+    await claim('c', 60_000)
+    await bench.sleep(60)
+    transcript.push(await connection.run(KEEP, [stream], ['g', 'c', '2-0', '3-0']))
+    await tend('e', 40)
+    await claim('e', 40)
+    await note(connection, transcript, [['XTRIM', stream, 'MINID', '3-0']])
+    await bench.sleep(60)
+    await claim('f', 40, 2)
+    await claim('f', 40)
+    transcript.push(await connection.run(LEAVE, [stream], ['g', 'f']))
+    transcript.push(await connection.run(LEAVE, [stream], ['g', 'e']))
+    await pending()
+    await bench.sleep(60)
+    await tend('c', 5)
+    transcript.push(await connection.run(ACK, [stream, lease, attempts], ['', 'g', '3-0', '4-0', '5-0']))
+    await tend('c', 60_000)
+    await note(connection, transcript, [read('g', 2), ['XGROUP', 'DELCONSUMER', stream, 'g', 'g']])
+    await tend('c', 60_000)
   },
 }
 

@@ -3,13 +3,14 @@ import type { Partition } from '../../src/keys.js'
 import type { Reply } from './replies.js'
 import type { BrokerEvents, Execution, ScriptedBroker } from './scripted-broker.js'
 import type { ScriptedClient } from './scripted-client.js'
-import type { ScriptedGroup, ScriptedStream } from './scripted-stream.js'
+import type { Claim, GroupChange } from './scripted-store.js'
+import { compareIds, type EntryId, parseId, type ScriptedGroup, type ScriptedStream } from './scripted-stream.js'
 
 /** Calls and turns of a calm member take no longer than this on top of its heartbeats, in milliseconds. */
 const CALM_MS = 1_000
 
-/** When most can go wrong: a member has just been given entries or a lease, or has given one back. */
-export type Moment = 'read' | 'taken' | 'given back'
+/** When most can go wrong: a member has just been given entries or a lease, has given one back, or has moved the group. */
+export type Moment = 'read' | 'taken' | 'given back' | 'moved'
 
 /** The lease of a partition, as it was after the last command. */
 interface Lease {
@@ -29,7 +30,7 @@ interface Taken {
   told: boolean
 }
 
-interface TruthSettings {
+export interface TruthSettings {
   readonly group: string
   readonly heartbeatMs: number
   readonly moment: (moment: Moment, process: SimulatedProcess, partition: number) => void
@@ -37,11 +38,11 @@ interface TruthSettings {
 
 /** Who owns what, by the keys of the scripted server; and whether each command may change what it changes. */
 export class RedisTruth implements GroundTruth, BrokerEvents {
-  readonly fencing = 'epochs'
-  readonly keys = 1
+  readonly fencing: GroundTruth['fencing'] = 'epochs'
+  readonly keys: number = 1
   readonly senders = 1
   readonly repeatedPercent = 10
-  readonly #world: World
+  protected readonly world: World
   readonly #partitions: readonly Partition[]
   readonly #group: string
   readonly #heartbeatMs: number
@@ -56,12 +57,20 @@ export class RedisTruth implements GroundTruth, BrokerEvents {
   readonly #clients = new Map<SimulatedProcess, Set<ScriptedClient>>()
   /** Entries that a process has read when the partition was another's, as partition and id. */
   readonly #readTooLate = new Map<SimulatedProcess, Set<string>>()
+  /** How often each partition's group has been moved. */
+  readonly #moves = new Map<number, number>()
+  /** By process, partition and offset: how often the group had been moved when the entry was read last. */
+  readonly #readAfter = new Map<string, number>()
+  /** Partitions whose groups the present command has changed. */
+  readonly #changed = new Set<number>()
+  readonly #moved = new Set<number>()
+  readonly #acked: { readonly partition: number; readonly ids: readonly EntryId[] }[] = []
   broker: ScriptedBroker | undefined
   ledger: Ledger | undefined
   readonly #moment: (moment: Moment, process: SimulatedProcess, partition: number) => void
 
   constructor(world: World, partitions: readonly Partition[], { group, heartbeatMs, moment }: TruthSettings) {
-    this.#world = world
+    this.world = world
     this.#partitions = partitions
     this.#group = group
     this.#moment = moment
@@ -82,9 +91,12 @@ export class RedisTruth implements GroundTruth, BrokerEvents {
     this.#owners.set(owner, process)
   }
 
+  /** The server's clock is another one from now on. */
+  clockSet(): void {}
+
   /** Nothing can be expected of a process for so long. */
   disturbed(process: SimulatedProcess, ms: number): void {
-    const until = this.#world.now + ms + this.noticeMs()
+    const until = this.world.now + ms + this.noticeMs()
     this.#disturbedUntil.set(process, Math.max(this.#disturbedUntil.get(process) ?? 0, until))
   }
 
@@ -113,9 +125,14 @@ export class RedisTruth implements GroundTruth, BrokerEvents {
   }
 
   canRead(process: SimulatedProcess): boolean {
-    if (this.#world.now < (this.#disturbedUntil.get(process) ?? 0)) return false
+    if (this.world.now < (this.#disturbedUntil.get(process) ?? 0)) return false
     const clients = this.clientsOf(process).filter((client) => !client.ended)
     return clients.length > 0 && clients.every((client) => client.usable)
+  }
+
+  isOutdated(process: SimulatedProcess, partition: number, offset: number): boolean {
+    const readAfter = this.#readAfter.get(`${process.name} ${partition} ${offset}`)
+    return readAfter !== undefined && readAfter !== this.#movesOf(partition)
   }
 
   noticeMs(): number {
@@ -146,6 +163,10 @@ export class RedisTruth implements GroundTruth, BrokerEvents {
     const shares = [...counts.values()]
     if (Math.max(...shares) - Math.min(...shares) > 1)
       return `partitions aren't shared out evenly: ${[...counts].map(([{ name }, count]) => `${name} has ${count}`).join(', ')}`
+    return this.tooManyConnections(members)
+  }
+
+  protected tooManyConnections(members: readonly SimulatedProcess[]): string | undefined {
     for (const process of members) {
       const open = this.clientsOf(process).filter((client) => client.inUse).length
       if (open > 2) return `${process.name} has ${open} connections`
@@ -153,11 +174,15 @@ export class RedisTruth implements GroundTruth, BrokerEvents {
     return undefined
   }
 
+  protected offsetOf(partition: number, id: EntryId): number {
+    return this.broker?.store.stream((this.#partitions[partition] as Partition).stream)?.offsetOf(id) ?? -1
+  }
+
   /** The process is given entries of a partition. */
   delivered(process: SimulatedProcess, partition: number, ids: readonly string[]): void {
     const late = ids.find((id) => this.#readTooLate.get(process)?.has(`${partition} ${id}`))
     if (late !== undefined)
-      this.#world.violate(`${process.name} is given ${late} of partition ${partition}, read when it was another's`)
+      this.world.violate(`${process.name} is given ${late} of partition ${partition}, read when it was another's`)
   }
 
   /** Entries of a group are gone by a fault: it may begin again at what was noted last. */
@@ -180,26 +205,79 @@ export class RedisTruth implements GroundTruth, BrokerEvents {
       if (token === '' && before.token !== '') this.#givenBack(by, partition)
       else if (token !== before.token) this.#takenBy(by, partition, token)
       else if (until !== before.until) this.#mustHold(by, partition, 'renewed the lease of')
-      if (position !== before.position && position !== '') this.#noted(by, partition, position)
+      if (position !== before.position && position !== '') this.noted(by, partition, position)
     }
     Object.assign(before, { token, owner, until, position })
   }
 
-  groupChanged(key: string, _group: string, acked: boolean, by: Execution | undefined): void {
-    const partition = this.#partitions.findIndex(({ stream }) => stream === key)
-    if (partition < 0 || by === undefined) return
-    if (acked) this.#mustHold(by, partition, 'acked in')
-    const settled = this.position(partition) ?? 0
-    const lease = this.#lease(partition)
-    if (settled < lease.settled)
-      this.#world.violate(`the group's position in partition ${partition} fell from ${lease.settled} to ${settled}`)
-    lease.settled = settled
-    if (settled > 0) this.ledger?.committed(by.process, partition, settled, true)
+  groupChanged(key: string, _group: string, change: GroupChange, by: Execution | undefined): void {
+    const partition = this.partitionOf(key)
+    if (partition === undefined || by === undefined) return
+    if (change.what === 'acked') this.#acked.push({ partition, ids: change.ids })
+    this.#changed.add(partition)
+    if (change.what !== 'moved') return
+    this.moved(by, partition)
+    this.#moved.add(partition)
+  }
+
+  /** Where groups are once a command is through: one that moves a group forgets what was pending before. */
+  executed(by: Execution): void {
+    for (const { partition, ids } of this.#acked.splice(0))
+      if (!this.#moved.has(partition)) this.acked(by, partition, ids)
+    for (const partition of this.#changed) {
+      const settled = this.position(partition) ?? 0
+      const lease = this.#lease(partition)
+      if (this.#moved.has(partition)) {
+        this.#moves.set(partition, this.#movesOf(partition) + 1)
+        this.ledger?.moved(partition, settled)
+        this.#moment('moved', by.process, partition)
+      } else if (settled < lease.settled) {
+        this.world.violate(`the group's position in partition ${partition} fell from ${lease.settled} to ${settled}`)
+      }
+      lease.settled = settled
+      if (settled > 0) this.ledger?.committed(by.process, partition, settled, true)
+    }
+    this.#changed.clear()
+    this.#moved.clear()
+  }
+
+  claimed(key: string, _group: string, { id }: Claim, by: Execution | undefined): void {
+    const partition = this.partitionOf(key)
+    if (partition !== undefined && by !== undefined) this.#noteRead(by.process, partition, this.offsetOf(partition, id))
+  }
+
+  consumerDeleted(key: string, _group: string, consumer: string, pending: number): void {
+    if (pending > 0) this.world.violate(`${pending} entries of ${key} are lost with consumer '${consumer}'`)
+  }
+
+  /** Entries are gone. Retention may only remove what the group has settled. */
+  removed(key: string, ids: readonly EntryId[], by: Execution | undefined): void {
+    const partition = this.partitionOf(key)
+    const found = partition === undefined ? undefined : this.#groupOf(partition)
+    if (partition === undefined) return
+    const [pending] = found?.group.pending ?? []
+    for (const id of ids) {
+      const offset = this.offsetOf(partition, id)
+      const isSettled =
+        found !== undefined &&
+        compareIds(id, found.group.lastDelivered) <= 0 &&
+        (pending === undefined || compareIds(id, pending.id) < 0)
+      if (by === undefined) {
+        if (!isSettled) this.world.count(found?.group.find(id) === undefined ? 'unread trimmed' : 'pending trimmed')
+        this.ledger?.removed(partition, offset)
+        continue
+      }
+      this.world.judge('nothing skipped')
+      this.world.count('retention')
+      if (!isSettled)
+        this.world.violate(`${by.process.name} trimmed offset ${offset} of partition ${partition}, which isn't settled`)
+    }
   }
 
   read(key: string, ids: readonly string[], by: Execution | undefined): void {
-    const partition = this.#partitions.findIndex(({ stream }) => stream === key)
-    if (by === undefined || partition < 0) return
+    const partition = this.partitionOf(key)
+    if (by === undefined || partition === undefined) return
+    for (const id of ids) this.#noteRead(by.process, partition, this.offsetOf(partition, parseId(id)))
     const late = this.#readTooLate.get(by.process) ?? new Set<string>()
     this.#readTooLate.set(by.process, late)
     const owns = this.isOwner(by.process, partition)
@@ -227,23 +305,45 @@ export class RedisTruth implements GroundTruth, BrokerEvents {
   #refused(command: readonly string[], reply: Reply): number[] {
     const list = Array.isArray(reply) ? (reply as readonly Reply[])[0] : [reply]
     if (!Array.isArray(list) || !list.includes('fenced')) return []
+    this.world.judge('late saves')
     const partitions = command.map((word) => this.#leaseKeys.get(word)).filter((partition) => partition !== undefined)
     return partitions.filter((_, index) => list[index] === 'fenced')
   }
 
   // What a command may do.
 
+  protected acked(by: Execution, partition: number, _ids: readonly EntryId[]): void {
+    this.#mustHold(by, partition, 'acked in')
+  }
+
+  protected moved(by: Execution, partition: number): void {
+    this.#mustHold(by, partition, 'moved the group of')
+  }
+
+  protected partitionOf(stream: string): number | undefined {
+    const partition = this.#partitions.findIndex((one) => one.stream === stream)
+    return partition < 0 ? undefined : partition
+  }
+
+  #noteRead(process: SimulatedProcess, partition: number, offset: number): void {
+    this.#readAfter.set(`${process.name} ${partition} ${offset}`, this.#movesOf(partition))
+  }
+
+  #movesOf(partition: number): number {
+    return this.#moves.get(partition) ?? 0
+  }
+
   #takenBy(by: Execution, partition: number, token: string): void {
     const lease = this.#lease(partition)
     const [epoch = '', owner = ''] = token.split(/:(.*)/s)
     const process = this.#owners.get(owner)
-    this.#world.log(by.process.name, `takes the lease of partition ${partition}, epoch ${epoch}`)
-    if (process !== by.process) return this.#world.violate(`${by.process.name} took a lease for '${owner}'`)
+    this.world.log(by.process.name, `takes the lease of partition ${partition}, epoch ${epoch}`)
+    if (process !== by.process) return this.world.violate(`${by.process.name} took a lease for '${owner}'`)
     const lasts = Number(lease.until) - (this.broker?.now ?? 0)
     if (lease.token !== '' && lease.owner !== owner && lasts > 0)
-      this.#world.violate(`${by.process.name} took the lease of partition ${partition}, which lasts for ${lasts} ms`)
+      this.world.violate(`${by.process.name} took the lease of partition ${partition}, which lasts for ${lasts} ms`)
     if (Number(epoch) <= lease.highestEpoch)
-      this.#world.violate(`the epoch of partition ${partition} fell from ${lease.highestEpoch} to ${epoch}`)
+      this.world.violate(`the epoch of partition ${partition} fell from ${lease.highestEpoch} to ${epoch}`)
     lease.highestEpoch = Math.max(lease.highestEpoch, Number(epoch))
     this.#taken.set(`${partition} ${token}`, { told: false })
     const tokens = this.#lastTokens.get(process) ?? new Map<number, string>()
@@ -257,22 +357,21 @@ export class RedisTruth implements GroundTruth, BrokerEvents {
     this.#mustHold(by, partition, 'gave back')
     const taken = this.#taken.get(`${partition} ${token}`)
     if (taken !== undefined) taken.told = true
-    this.#world.log(by.process.name, `gives partition ${partition} back`)
+    this.world.log(by.process.name, `gives partition ${partition} back`)
     this.#moment('given back', by.process, partition)
   }
 
   /** Where the group is to begin if it is lost. */
-  #noted(by: Execution, partition: number, position: string): void {
+  protected noted(by: Execution, partition: number, position: string): void {
     const { stream } = this.#groupOf(partition) ?? {}
     if (stream === undefined) return
-    const before = stream.entries.filter(({ id }) => isUpTo(id.text, position)).length
-    this.ledger?.committed(by.process, partition, before, true)
+    this.ledger?.committed(by.process, partition, stream.offsetAfter(parseId(position)), true)
   }
 
   #mustHold({ process, command }: Execution, partition: number, what: string): void {
     const { token } = this.#lease(partition)
     if (token !== '' && command.includes(token)) return
-    this.#world.violate(`${process.name} ${what} partition ${partition}, which isn't its own any more`)
+    this.world.violate(`${process.name} ${what} partition ${partition}, which isn't its own any more`)
   }
 
   #groupOf(partition: number): { readonly stream: ScriptedStream; readonly group: ScriptedGroup } | undefined {
@@ -284,10 +383,4 @@ export class RedisTruth implements GroundTruth, BrokerEvents {
   #lease(partition: number): Lease {
     return this.#leases[partition] as Lease
   }
-}
-
-function isUpTo(id: string, position: string): boolean {
-  const [time = 0, sequence = 0] = id.split('-').map(Number)
-  const [endTime = 0, endSequence = 0] = position.split('-').map(Number)
-  return time < endTime || (time === endTime && sequence <= endSequence)
 }

@@ -1,4 +1,11 @@
-import { type ConsumerDriver, type ConsumerSink, type ConsumerSpec, FetchBudget } from '@streamswitch/core/driver'
+import {
+  type ConsumerDriver,
+  type ConsumerSink,
+  type ConsumerSpec,
+  FetchBudget,
+  type StartPosition,
+  type TopicSpec,
+} from '@streamswitch/core/driver'
 import type { Ledger, ProtocolRun, SimulatedProcess, SimulatedProtocol, World } from '@streamswitch/testkit/simulation'
 import type { Connection, Connector } from '../../src/connection.js'
 import type { Incarnation } from '../../src/incarnations.js'
@@ -8,7 +15,8 @@ import type { LuaEngine } from './lua-engine.js'
 import { type Moment, RedisTruth } from './redis-truth.js'
 import { ScriptedBroker } from './scripted-broker.js'
 import type { ScriptedClient } from './scripted-client.js'
-import { parseId } from './scripted-stream.js'
+import { FIRST_ID, parseId } from './scripted-stream.js'
+import { SharedTruth } from './shared-truth.js'
 import type { Sources } from './sources.js'
 
 const GROUP = 'g'
@@ -24,14 +32,33 @@ const LATE_MS = 15_000
 export function redis(sources: Sources, engine: LuaEngine): SimulatedProtocol {
   return {
     name: 'redis',
-    start: (world, keepLedger) => new RedisRun(world, keepLedger, sources, engine),
+    events: ['held back', 'seek', 'retention', 'unread trimmed', 'pending trimmed'],
+    promises: ['one owner', 'epochs rise', 'late saves', 'at rest in time', 'nothing skipped', 'order'],
+    start: (world, keepLedger) => new RedisRun(world, keepLedger, { sources, engine, ordering: 'key' }),
   }
+}
+
+/** Groups without an order, whose members share all partitions. */
+export function sharedRedis(sources: Sources, engine: LuaEngine): SimulatedProtocol {
+  return {
+    name: 'redis, shared',
+    events: ['held back', 'seek', 'unread trimmed', 'pending trimmed', 'claim', 'give back'],
+    promises: ['at rest in time', 'nothing skipped', 'claims of the dead only'],
+    start: (world, keepLedger) => new RedisRun(world, keepLedger, { sources, engine, ordering: 'none' }),
+  }
+}
+
+interface RunSettings {
+  readonly sources: Sources
+  readonly engine: LuaEngine
+  readonly ordering: 'key' | 'none'
 }
 
 class RedisRun implements ProtocolRun {
   readonly partitions: number
   readonly #world: World
   readonly #sources: Sources
+  readonly #ordering: 'key' | 'none'
   readonly #settings: RedisSettings
   readonly #topic: ConsumerSpec['topics'][number]
   readonly #streams: readonly Partition[]
@@ -46,12 +73,12 @@ class RedisRun implements ProtocolRun {
   constructor(
     world: World,
     keepLedger: (truth: RedisTruth, partitions: number) => Ledger,
-    sources: Sources,
-    engine: LuaEngine,
+    { sources, engine, ordering }: RunSettings,
   ) {
     const { random } = world
     this.#world = world
     this.#sources = sources
+    this.#ordering = ordering
     this.partitions = random.pick([1, 1, 2, 3, 4])
     this.#rare = random.pick(['lease', 'clock'])
     const leaseMs = random.pick([3_000, 6_000])
@@ -61,22 +88,25 @@ class RedisRun implements ProtocolRun {
       callTimeoutMs: random.pick([3_000, 10_000]),
       claimIdleMs: 5_000,
       maxFetchBytes: 4 * 1024 * 1024,
-      retentionIntervalMs: 5_000,
+      retentionIntervalMs: 1_000,
     } as RedisSettings
     this.#topic = {
       topic: TOPIC,
       brokerTopic: TOPIC,
       partitions: this.partitions,
-      retention: {},
+      retention: random.pick<TopicSpec['retention']>([{}, {}, { maxMessages: 4 }, { maxAgeMs: 2_000 }]),
       provision: 'create',
       role: 'topic',
     } as ConsumerSpec['topics'][number]
     this.#streams = partitionsOf(this.#topic, this.partitions, GROUP)
-    this.#truth = new RedisTruth(world, this.#streams, {
+    const truth = {
       group: GROUP,
       heartbeatMs: this.#settings.heartbeatMs,
-      moment: (moment, process, at) => this.#worstOf(moment, process, at),
-    })
+      claimIdleMs: this.#settings.claimIdleMs,
+      moment: (moment: Moment, process: SimulatedProcess, at: number) => this.#worstOf(moment, process, at),
+    }
+    this.#truth =
+      ordering === 'key' ? new RedisTruth(world, this.#streams, truth) : new SharedTruth(world, this.#streams, truth)
     this.#broker = new ScriptedBroker(world, engine, this.#truth)
     this.#ledger = keepLedger(this.#truth, this.partitions)
     this.#truth.broker = this.#broker
@@ -102,11 +132,18 @@ class RedisRun implements ProtocolRun {
 
   produce(partition: number): void {
     const stream = this.#streamOf(partition)
-    const offset = this.#broker.store.stream(stream)?.entries.length ?? 0
+    const offset = this.#broker.store.stream(stream)?.added ?? 0
     // Before it is there: its owner may handle it at once.
     this.#ledger.produced(partition, offset)
     this.#broker.store.execute(['XADD', stream, '*', 'payload', '1', 'id', `m${offset}`])
     if (this.#world.faulty && this.#world.random.chance(MISCHIEF_PERCENT)) this.#mischief(partition)
+  }
+
+  target(partition: number): StartPosition {
+    const { random } = this.#world
+    const entries = this.#broker.store.stream(this.#streamOf(partition))?.entries ?? []
+    const { text, time } = entries.length === 0 ? FIRST_ID : random.pick(entries).id
+    return random.pick<StartPosition>(['earliest', 'latest', { offset: text }, { offset: text }, { timestamp: time }])
   }
 
   position(partition: number): number | undefined {
@@ -164,7 +201,7 @@ class RedisRun implements ProtocolRun {
     clock.schedule(random.between(0, 20), outside, () => {
       if (moment === 'given back') {
         if (this.#rare === 'clock') this.#setClock(random.between(-3_000, -1))
-      } else if (moment === 'taken' || random.chance(70)) {
+      } else if (moment === 'taken' || (moment === 'read' && random.chance(70))) {
         const clients = this.#truth.clientsOf(process).filter((client) => client.usable)
         const { leaseMs } = this.#settings
         // Until about when others take over, or for long.
@@ -177,12 +214,14 @@ class RedisRun implements ProtocolRun {
 
   #stall(process: SimulatedProcess, clients: readonly ScriptedClient[], ms: number): void {
     this.#world.log(process.name, `${clients.length} of its connections hold everything back for ${ms} ms`)
+    this.#world.count('held back')
     this.#truth.disturbed(process, ms + this.#settings.callTimeoutMs)
     for (const client of clients) client.stall(ms)
   }
 
   #setClock(ms: number): void {
     this.#world.log('broker', `its clock is set by ${ms} ms`)
+    this.#truth.clockSet()
     this.#broker.moveClock(ms)
   }
 
@@ -198,7 +237,7 @@ class RedisRun implements ProtocolRun {
     const { stream, lease } = this.#streams[partition] as Partition
     const { store } = this.#broker
     const log = (text: string): void => this.#world.log('broker', text)
-    switch (random.pick([this.#rare, 'group', 'scripts', 'foreign', 'foreign'])) {
+    switch (random.pick([this.#rare, 'group', 'scripts', 'foreign', 'foreign', 'trim', 'trim'])) {
       case 'lease':
         log(`the lease of partition ${partition} is deleted`)
         store.execute(['DEL', lease])
@@ -209,6 +248,12 @@ class RedisRun implements ProtocolRun {
       case 'clock':
         this.#setClock(random.between(-3_000, 3_000))
         break
+      case 'trim': {
+        const kept = random.between(0, 3)
+        log(`partition ${partition} is trimmed to ${kept} entries`)
+        store.execute(['XTRIM', stream, 'MAXLEN', String(kept)])
+        break
+      }
       case 'scripts':
         log('its scripts are forgotten')
         this.#broker.forgetScripts()
@@ -235,7 +280,7 @@ class RedisRun implements ProtocolRun {
       derivedGroup: GROUP,
       groupOrigin: GROUP,
       member: process.name,
-      ordering: 'key',
+      ordering: this.#ordering,
       from: undefined,
       prefetch: 10,
       maxHandlingMs: 10_000,

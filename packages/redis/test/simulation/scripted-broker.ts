@@ -3,7 +3,8 @@ import type { Actor, SimulatedProcess, World } from '@streamswitch/testkit/simul
 import type { LuaEngine } from './lua-engine.js'
 import { Failure, OK, type Reply, Status } from './replies.js'
 import { ScriptedClient } from './scripted-client.js'
-import { ScriptedStore, type StoreEvents } from './scripted-store.js'
+import { type Claim, type GroupChange, ScriptedStore, type StoreEvents } from './scripted-store.js'
+import type { EntryId } from './scripted-stream.js'
 
 /** Where the server's clock begins, in milliseconds since the epoch. */
 const EPOCH_MS = 1_800_000_000_000
@@ -14,12 +15,16 @@ export interface Execution {
   readonly command: readonly string[]
 }
 
-/** What happens at the server, for whoever judges it. */
+/** What happens at the server, for whoever judges it. `by`: whose command it was; `undefined`: nobody's, but a fault. */
 export interface BrokerEvents {
-  /** A key of the server has changed; `by`: nobody's command, but a fault. */
   hashChanged(key: string, by: Execution | undefined): void
-  groupChanged(key: string, group: string, acked: boolean, by: Execution | undefined): void
+  groupChanged(key: string, group: string, change: GroupChange, by: Execution | undefined): void
   read(key: string, ids: readonly string[], by: Execution | undefined): void
+  claimed(key: string, group: string, claim: Claim, by: Execution | undefined): void
+  consumerDeleted(key: string, group: string, consumer: string, pending: number): void
+  removed(key: string, ids: readonly EntryId[], by: Execution | undefined): void
+  /** A command is through, with all that it changes. */
+  executed(by: Execution): void
   /** A command is answered. What is returned is called when the answer arrives. */
   answered(by: Execution, reply: Reply): (() => void) | undefined
 }
@@ -54,8 +59,11 @@ export class ScriptedBroker {
     this.events = events
     const observed: StoreEvents = {
       hashChanged: (key) => events.hashChanged(key, this.#executing),
-      groupChanged: (key, group, acked) => events.groupChanged(key, group, acked, this.#executing),
+      groupChanged: (key, group, change) => events.groupChanged(key, group, change, this.#executing),
       read: (key, ids) => events.read(key, ids, this.#executing),
+      claimed: (key, group, claim) => events.claimed(key, group, claim, this.#executing),
+      consumerDeleted: (...deleted) => events.consumerDeleted(...deleted),
+      removed: (key, ids) => events.removed(key, ids, this.#executing),
       appended: (key) => this.#wake(key),
     }
     this.store = new ScriptedStore(() => this.now, observed)
@@ -106,11 +114,13 @@ export class ScriptedBroker {
 
   /** Carries out one command, or a transaction of them. */
   execute(process: SimulatedProcess, command: readonly string[]): Reply {
-    this.#executing = { process, command }
+    const by = { process, command }
+    this.#executing = by
     try {
       return this.#run(command)
     } finally {
       this.#executing = undefined
+      this.events.executed(by)
       for (const key of this.#appended) this.#wake(key)
       this.#appended.clear()
     }

@@ -72,9 +72,9 @@ export class ScriptedClient {
       this.#pending.push({ resolve, reject, deadline: this.#world.now + this.#timeoutMs })
       this.#timer ??= setTimeout(() => this.#checkDeadline(), this.#timeoutMs)
       if (this.#isCut) return
-      this.#toServer.send(() =>
+      this.#toServer.request(() =>
         this.session.receive(command, (reply, delivered) =>
-          this.#toClient.send(() => {
+          this.#toClient.answer(() => {
             delivered?.()
             this.#answered(reply)
           }),
@@ -112,6 +112,7 @@ export class ScriptedClient {
   cut(serverAfterMs: number, clientAfterMs: number | undefined, requestsArrive: boolean): void {
     const { clock, broker } = this.#world
     this.#isCut = true
+    if (this.#state === 'ready') this.#world.count('cut connection')
     if (!requestsArrive) this.#toServer.cut()
     this.#toClient.cut()
     clock.schedule(serverAfterMs, broker, () => this.session.close())

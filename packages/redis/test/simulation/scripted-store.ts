@@ -1,5 +1,5 @@
 import { Failure, OK, type Reply, Status } from './replies.js'
-import { compareIds, FIRST_ID, parseId, ScriptedGroup, ScriptedStream } from './scripted-stream.js'
+import { compareIds, type EntryId, FIRST_ID, type PendingEntry, parseId, ScriptedGroup, ScriptedStream } from './scripted-stream.js'
 
 type Value = ScriptedStream | Map<string, string> | SortedSet
 
@@ -14,13 +14,32 @@ class SortedSet {
   }
 }
 
+/** What was done to a group. */
+export type GroupChange =
+  | { readonly what: 'created' | 'moved' }
+  /** Moved behind what was removed. */
+  | { readonly what: 'skipped' }
+  | { readonly what: 'acked'; readonly ids: readonly EntryId[] }
+
+/** A pending entry goes to another consumer. */
+export interface Claim {
+  readonly id: EntryId
+  readonly from: string
+  readonly to: string
+  /** How long the former one has had it, in milliseconds. */
+  readonly idleMs: number
+}
+
 /** What has changed, for whoever judges it. */
 export interface StoreEvents {
   hashChanged(key: string): void
-  /** A group has had entries acked, was made or moved. */
-  groupChanged(key: string, group: string, acked: boolean): void
+  groupChanged(key: string, group: string, change: GroupChange): void
   /** Entries of a group were read, new ones or pending ones. */
   read(key: string, ids: readonly string[]): void
+  claimed(key: string, group: string, claim: Claim): void
+  /** A consumer is gone, with what it had pending. */
+  consumerDeleted(key: string, group: string, consumer: string, pending: number): void
+  removed(key: string, ids: readonly EntryId[]): void
   appended(key: string): void
 }
 
@@ -61,10 +80,12 @@ export class ScriptedStore {
     ['XADD', (args) => this.#add(args)],
     ['XRANGE', ([key = '', from = '', to = '', , count]) => this.#range(key, from, to, Number(count))],
     ['XREVRANGE', ([key = '']) => this.#lastOf(key)],
-    ['XINFO', ([what = '', key = '']) => (what === 'STREAM' ? this.#streamInfo(key) : this.#groupsInfo(key))],
-    ['XGROUP', (args) => this.#changeGroup(args)],
+    ['XTRIM', ([key = '', how, bound = '']) => this.#trim(key, how === 'MAXLEN' ? Number(bound) : parseId(bound))],
+    ['XINFO', ([what = '', key = '', name = '']) => this.#info(what, key, name)],
+    ['XGROUP', (args) => (args[0] === 'DELCONSUMER' ? this.#deleteConsumer(args) : this.#changeGroup(args))],
     ['XREADGROUP', (args) => this.#readGroup(args)],
     ['XPENDING', (args) => (args.length === 2 ? this.#pendingSummary(args) : this.#pendingRange(args))],
+    ['XCLAIM', (args) => this.#claim(args)],
     ['XAUTOCLAIM', (args) => this.#autoClaim(args)],
     ['XACK', ([key = '', name = '', ...ids]) => this.#ack(key, name, ids)],
   ])
@@ -198,9 +219,17 @@ export class ScriptedStore {
     const [id = '*', ...fields] = rest.slice(only ? 2 : 0)
     const stream = this.#made(key, ScriptedStream)
     const { text } = id === '*' ? stream.append(Math.floor(this.#now()), fields) : stream.appendAs(parseId(id), fields)
-    if (only) stream.keepLast()
+    if (only) stream.keepLast(1)
     this.#events.appended(key)
     return text
+  }
+
+  /** `XTRIM key MAXLEN n`, or `MINID id`. */
+  #trim(key: string, bound: number | EntryId): number {
+    const stream = this.#stream(key)
+    const removed = (typeof bound === 'number' ? stream?.keepLast(bound) : stream?.keepFrom(bound)) ?? []
+    if (removed.length > 0) this.#events.removed(key, removed)
+    return removed.length
   }
 
   #range(key: string, from: string, to: string, count: number): Reply {
@@ -212,26 +241,57 @@ export class ScriptedStore {
     return entriesOf(this.#stream(key)?.entries.slice(-1) ?? [])
   }
 
+  #info(what: string, key: string, name: string): Reply {
+    if (what === 'STREAM') return this.#streamInfo(key)
+    return what === 'GROUPS' ? this.#groupsInfo(key) : this.#consumersInfo(key, name)
+  }
+
   /** What scripts ask for of it. */
   #streamInfo(key: string): Reply {
     const stream = this.#stream(key)
     if (stream === undefined) throw new Refused('ERR no such key')
-    const { entries, lastId, groups } = stream
+    const { entries, lastId, groups, added } = stream
     const [first = null] = entriesOf(entries.slice(0, 1))
     const [last = null] = entriesOf(entries.slice(-1))
     return [
       ...['length', entries.length, 'last-generated-id', lastId.text, 'max-deleted-entry-id', FIRST_ID.text],
-      ...['entries-added', entries.length, 'groups', groups.size, 'first-entry', first, 'last-entry', last],
+      ...['entries-added', added, 'groups', groups.size, 'first-entry', first, 'last-entry', last],
     ]
   }
 
   #groupsInfo(key: string): Reply {
     const stream = this.#stream(key)
     if (stream === undefined) throw new Refused('ERR no such key')
-    return [...stream.groups.values()].map(({ name, consumers, pending, lastDelivered, entriesRead }) => [
-      ...['name', name, 'consumers', consumers.size, 'pending', pending.length],
-      ...['last-delivered-id', lastDelivered.text, 'entries-read', entriesRead],
+    return [...stream.groups.values()].map((group) => [
+      ...['name', group.name, 'consumers', group.consumers.size, 'pending', group.pending.length],
+      ...['last-delivered-id', group.lastDelivered.text, 'entries-read', group.entriesRead, 'lag', stream.lagOf(group)],
     ])
+  }
+
+  #consumersInfo(key: string, name: string): Reply {
+    const stream = this.#stream(key)
+    if (stream === undefined) throw new Refused('ERR no such key')
+    const group = stream.groups.get(name)
+    if (group === undefined) throw new Refused(`NOGROUP No such consumer group '${name}' for key name '${key}'`)
+    const consumers = [...group.consumers].sort(([one], [other]) => (one < other ? -1 : 1))
+    return consumers.map(([consumer, seenAt]) => {
+      const pending = group.pending.filter((entry) => entry.consumer === consumer).length
+      return ['name', consumer, 'pending', pending, 'idle', Math.max(0, Math.floor(this.#now() - seenAt))]
+    })
+  }
+
+  /** `XGROUP DELCONSUMER key group consumer`. */
+  #deleteConsumer([, key = '', name = '', consumer = '']: Args): number {
+    const pending = this.#groupToChange(key, name).deleteConsumer(consumer)
+    this.#events.consumerDeleted(key, name, consumer, pending)
+    return pending
+  }
+
+  /** As `#group`, in the words of `XGROUP`. */
+  #groupToChange(key: string, name: string): ScriptedGroup {
+    const group = this.#stream(key)?.groups.get(name)
+    if (group === undefined) throw new Refused(`NOGROUP No such consumer group '${name}' for key name '${key}'`)
+    return group
   }
 
   #changeGroup([what = '', key = '', name = '', at = '', ...rest]: Args): Reply {
@@ -250,13 +310,14 @@ export class ScriptedStore {
     if (what === 'CREATE') {
       if (group !== undefined) throw new Refused('BUSYGROUP Consumer Group name already exists')
       stream.groups.set(name, new ScriptedGroup(name, id))
-    } else if (group === undefined) {
-      throw new Refused(`NOGROUP No such consumer group '${name}' for key name '${key}'`)
-    } else {
-      group.lastDelivered = id
-      group.entriesRead = null
+      this.#events.groupChanged(key, name, { what: 'created' })
+      return OK
     }
-    this.#events.groupChanged(key, name, false)
+    const moved = this.#groupToChange(key, name)
+    const counted = rest[0] === 'ENTRIESREAD'
+    moved.lastDelivered = id
+    moved.entriesRead = counted ? Number(rest[1]) : null
+    this.#events.groupChanged(key, name, { what: counted ? 'skipped' : 'moved' })
     return OK
   }
 
@@ -266,8 +327,8 @@ export class ScriptedStore {
     const group = stream?.groups.get(name)
     if (stream === undefined || group === undefined)
       throw new Refused(`NOGROUP No such key '${key}' or consumer group '${name}' in XREADGROUP with GROUP option`)
-    group.consumers.add(consumer)
     const now = this.#now()
+    group.consumers.set(consumer, now)
     if (from !== '>') {
       const mine = group.pendingIn(`(${parseId(from).text}`, '+', Number(count), { idleMs: 0, now, consumer })
       for (const entry of mine) Object.assign(entry, { deliveredAt: now, deliveries: entry.deliveries + 1 })
@@ -278,13 +339,12 @@ export class ScriptedStore {
       return [[key, mine.map(({ id }) => [id.text, stream.find(id)?.fields ?? null])]]
     }
     const entries = stream.after(group.lastDelivered, Number(count))
-    const last = entries.at(-1)
-    if (last === undefined) return null
+    if (entries.length === 0) return null
     for (const { id } of entries) {
       group.deliver(id, consumer, now)
-      group.entriesRead = group.entriesRead === null ? stream.knownOffset(id) : group.entriesRead + 1
+      group.entriesRead = stream.entriesReadWith(id, group)
+      group.lastDelivered = id
     }
-    group.lastDelivered = last.id
     this.#events.read(
       key,
       entries.map(({ id }) => id.text),
@@ -328,24 +388,58 @@ export class ScriptedStore {
       ])
   }
 
+  /** `XCLAIM key group consumer 0 id… [IDLE ms] [JUSTID]`. */
+  #claim([key = '', name = '', consumer = '', , ...rest]: Args): Reply {
+    const group = this.#group(key, name)
+    const now = this.#now()
+    group.consumers.set(consumer, now)
+    const ids = rest.filter((word) => word.includes('-'))
+    const idleMs = rest.includes('IDLE') ? Number(rest[rest.indexOf('IDLE') + 1]) : 0
+    const onlyIds = rest.includes('JUSTID')
+    const claimed = ids
+      .map((id) => group.find(parseId(id)))
+      .filter((entry) => entry !== undefined && this.#exists(key, group, entry)) as PendingEntry[]
+    for (const entry of claimed) {
+      this.#events.claimed(key, name, claimOf(entry, consumer, now))
+      Object.assign(entry, { consumer, deliveredAt: now - idleMs, deliveries: entry.deliveries + (onlyIds ? 0 : 1) })
+    }
+    if (onlyIds) return claimed.map(({ id }) => id.text)
+    return entriesOf(claimed.map(({ id }) => this.#stream(key)?.find(id) as ScriptedStream['entries'][number]))
+  }
+
+  /** The message of a pending entry is there. If not, the entry is forgotten. */
+  #exists(key: string, group: ScriptedGroup, { id }: PendingEntry): boolean {
+    const found = this.#stream(key)?.find(id) !== undefined
+    if (!found) group.settle(id)
+    return found
+  }
+
   /** `XAUTOCLAIM key group consumer 0 from COUNT n JUSTID`. */
   #autoClaim([key = '', name = '', consumer = '', , from = '', , count]: Args): Reply {
     const group = this.#group(key, name)
-    group.consumers.add(consumer)
     const now = this.#now()
+    group.consumers.set(consumer, now)
     const found = group.pendingIn(parseId(from).text, '+', Number(count) + 1, { idleMs: 0, now, consumer: undefined })
-    const claimed = found.slice(0, Number(count))
-    for (const entry of claimed) Object.assign(entry, { consumer, deliveredAt: now })
-    const next = found[Number(count)]?.id.text ?? FIRST_ID.text
-    return [next, claimed.map(({ id }) => id.text), []]
+    const claimed: string[] = []
+    const deleted: string[] = []
+    for (const entry of found.slice(0, Number(count))) {
+      if (!this.#exists(key, group, entry)) {
+        deleted.push(entry.id.text)
+        continue
+      }
+      this.#events.claimed(key, name, claimOf(entry, consumer, now))
+      Object.assign(entry, { consumer, deliveredAt: now })
+      claimed.push(entry.id.text)
+    }
+    return [found[Number(count)]?.id.text ?? FIRST_ID.text, claimed, deleted]
   }
 
   #ack(key: string, name: string, ids: Args): Reply {
     const group = this.#stream(key)?.groups.get(name)
     if (group === undefined) return 0
-    const acked = ids.filter((id) => group.settle(parseId(id))).length
-    if (acked > 0) this.#events.groupChanged(key, name, true)
-    return acked
+    const acked = ids.map((id) => parseId(id)).filter((id) => group.settle(id))
+    if (acked.length > 0) this.#events.groupChanged(key, name, { what: 'acked', ids: acked })
+    return acked.length
   }
 
   /** Entries behind an id, for a read that waits: `undefined` where there are none. */
@@ -356,6 +450,10 @@ export class ScriptedStore {
     const entries = stream.after(from, 1)
     return entries.length === 0 ? undefined : [key, entriesOf(entries)]
   }
+}
+
+function claimOf({ id, consumer, deliveredAt }: PendingEntry, to: string, now: number): Claim {
+  return { id, from: consumer, to, idleMs: now - deliveredAt }
 }
 
 function entriesOf(entries: ScriptedStream['entries'] | readonly ScriptedStream['entries'][number][]): Reply[] {

@@ -11,7 +11,7 @@ interface Entry {
 }
 
 /** An entry that a consumer has read and not acked. */
-interface PendingEntry {
+export interface PendingEntry {
   readonly id: EntryId
   consumer: string
   deliveredAt: number
@@ -52,9 +52,11 @@ function firstFrom(list: readonly { readonly id: EntryId }[], id: EntryId, exclu
   return low
 }
 
-/** A stream, of which nothing is ever deleted, with its groups. */
+/** A stream with its groups. Entries are removed at its beginning only. */
 export class ScriptedStream {
   readonly entries: Entry[] = []
+  /** Ids of entries that were removed, and where they were. */
+  readonly #removed = new Map<string, number>()
   readonly groups = new Map<string, ScriptedGroup>()
   lastId: EntryId = FIRST_ID
 
@@ -72,9 +74,25 @@ export class ScriptedStream {
     return id
   }
 
-  /** `MAXLEN` of 1. */
-  keepLast(): void {
-    this.entries.splice(0, this.entries.length - 1)
+  /** How many entries there ever were. */
+  get added(): number {
+    return this.#removed.size + this.entries.length
+  }
+
+  /** Removes all but so many. Returns what was removed. */
+  keepLast(count: number): readonly EntryId[] {
+    return this.#remove(Math.max(0, this.entries.length - count))
+  }
+
+  /** Removes what is before an id. Returns what was removed. */
+  keepFrom(id: EntryId): readonly EntryId[] {
+    return this.#remove(firstFrom(this.entries, id, false))
+  }
+
+  #remove(count: number): readonly EntryId[] {
+    const removed = this.entries.splice(0, count).map(({ id }) => id)
+    for (const { text } of removed) this.#removed.set(text, this.#removed.size)
+    return removed
   }
 
   after(id: EntryId, count: number): readonly Entry[] {
@@ -94,29 +112,58 @@ export class ScriptedStream {
     return found !== undefined && compareIds(found.id, id) === 0 ? found : undefined
   }
 
-  /** How many entries lie before one of this id. */
+  /** How many entries there ever were before one of this id. */
   offsetOf(id: EntryId): number {
-    return firstFrom(this.entries, id, false)
+    return this.#removed.get(id.text) ?? this.#removed.size + firstFrom(this.entries, id, false)
   }
 
-  /** How many entries there are up to this one, where the server knows it without counting: at the first and at the last. */
+  /** How many entries there ever were up to this id, and those that were removed. */
+  offsetAfter(id: EntryId): number {
+    return this.#removed.size + firstFrom(this.entries, id, true)
+  }
+
+  /** How many entries there ever were up to this id, where the server knows it without counting. */
   knownOffset(id: EntryId): number | null {
-    const [first] = this.entries
-    if (first !== undefined && compareIds(id, first.id) === 0) return 1
-    return compareIds(id, this.lastId) === 0 ? this.entries.length : null
+    const { added, entries, lastId } = this
+    const [first] = entries
+    const compared = compareIds(id, lastId)
+    if (added === 0) return 0
+    if (compared === 0 || (first === undefined && compared < 0)) return added
+    if (compared > 0 || first === undefined) return null
+    const fromFirst = compareIds(id, first.id)
+    return fromFirst > 0 ? null : added - entries.length + (fromFirst === 0 ? 1 : 0)
   }
 
-  /** How many entries lie before the first that a group hasn't settled. */
+  /** What a group hasn't had yet, where the server knows it without counting. */
+  lagOf({ entriesRead, lastDelivered }: ScriptedGroup): number | null {
+    const read = this.#counts(lastDelivered) ? entriesRead : null
+    const known = read ?? this.knownOffset(lastDelivered)
+    return known === null ? null : this.added - known
+  }
+
+  /** What a group has read, after one more entry. */
+  entriesReadWith(id: EntryId, { entriesRead, lastDelivered }: ScriptedGroup): number | null {
+    return entriesRead === null || !this.#counts(lastDelivered) ? this.knownOffset(id) : entriesRead + 1
+  }
+
+  /** A count up to this id can be gone on with: nothing was removed behind it. */
+  #counts(id: EntryId): boolean {
+    const [first] = this.entries
+    return first !== undefined && compareIds(id, first.id) >= 0
+  }
+
+  /** How many entries there ever were before the first that a group hasn't settled. */
   settledBefore({ pending, lastDelivered }: ScriptedGroup): number {
     const [first] = pending
-    return first === undefined ? firstFrom(this.entries, lastDelivered, true) : this.offsetOf(first.id)
+    return first === undefined ? this.offsetAfter(lastDelivered) : this.offsetOf(first.id)
   }
 }
 
 /** A group of a stream. */
 export class ScriptedGroup {
   readonly name: string
-  readonly consumers = new Set<string>()
+  /** When each has shown up last. */
+  readonly consumers = new Map<string, number>()
   /** By id. */
   readonly pending: PendingEntry[] = []
   lastDelivered: EntryId
@@ -135,6 +182,20 @@ export class ScriptedGroup {
     if (known !== undefined && compareIds(known.id, id) === 0)
       Object.assign(known, { consumer, deliveredAt: now, deliveries: 1 })
     else this.pending.splice(index, 0, { id, consumer, deliveredAt: now, deliveries: 1 })
+  }
+
+  find(id: EntryId): PendingEntry | undefined {
+    const found = this.pending[firstFrom(this.pending, id, false)]
+    return found !== undefined && compareIds(found.id, id) === 0 ? found : undefined
+  }
+
+  /** Returns how many entries it had pending, which are forgotten. */
+  deleteConsumer(name: string): number {
+    const kept = this.pending.filter(({ consumer }) => consumer !== name)
+    const count = this.pending.length - kept.length
+    this.pending.splice(0, this.pending.length, ...kept)
+    this.consumers.delete(name)
+    return count
   }
 
   /** Returns whether it was pending. */

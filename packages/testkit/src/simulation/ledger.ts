@@ -17,6 +17,8 @@ interface PartitionLedger {
   /** By key and sender. */
   readonly keys: readonly KeyLedger[]
   readonly handled: Set<number>
+  /** Handled once, also before the group was moved. */
+  readonly ever: Set<number>
   /** Read by somebody who is no member: their order is not the owner's. */
   readonly elsewhere: Set<number>
   /** Running handlers, by offset. */
@@ -33,10 +35,11 @@ export interface GroundTruth {
   /**
    * What keeps former owners out. `epochs`: an owner takes a partition once the broker has named it, under an epoch of its own that is higher
    * than all before. `deliveries`: the broker hands messages to one owner only and refuses the acks of others; members may take a partition before, and their
-   * epochs rise within each process. `sender`: all members share a partition, and the sender decides who gets a message.
+   * epochs rise within each process. `sender`: all members share a partition, and the sender decides who gets a message. `entries`: all members share a
+   * partition, the broker decides who gets a message, and there is no order.
    */
-  readonly fencing: 'epochs' | 'deliveries' | 'sender'
-  /** How many keys the messages of a partition have, in turns. Those of one key are handled one at a time. */
+  readonly fencing: 'epochs' | 'deliveries' | 'sender' | 'entries'
+  /** How many keys the messages of a partition have, in turns. Those of one key are handled one at a time by each member. */
   readonly keys: number
   /** How many senders write each key, in turns. Messages of a key are handled in order within each sender. */
   readonly senders: number
@@ -50,6 +53,8 @@ export interface GroundTruth {
   canRead(process: SimulatedProcess): boolean
   /** Within this time from now a calm owner finds what others have stored, in milliseconds. */
   noticeMs(partition: number): number
+  /** The process got the message before the group was moved: it comes again. Left out: groups aren't moved. */
+  isOutdated?(process: SimulatedProcess, partition: number, offset: number): boolean
 }
 
 /** Keeps what the members of a group did, and judges it. Knows nothing of the protocol. */
@@ -64,6 +69,7 @@ export class Ledger {
     this.#partitions = Array.from({ length: partitions }, () => ({
       keys: Array.from({ length: truth.keys * truth.senders }, () => ({ messages: [], prefix: 0 })),
       handled: new Set(),
+      ever: new Set(),
       elsewhere: new Set(),
       running: new Map(),
       holdings: new Set(),
@@ -96,10 +102,13 @@ export class Ledger {
     const one = this.#of(partition)
     this.#world.log(process.name, `owns partition ${partition}, epoch ${epoch}`)
     if (stopped) this.#world.violate(`${process.name} took partition ${partition} after it had left`)
-    if (this.#truth.fencing === 'sender') return void one.holdings.add({ process, epoch })
+    const { fencing } = this.#truth
+    if (fencing === 'sender') return void one.holdings.add({ process, epoch })
     if ([...one.holdings].some((holding) => holding.process === process))
       this.#world.violate(`${process.name} took partition ${partition} twice`)
-    if (this.#truth.fencing === 'deliveries') {
+    if (fencing === 'entries') return void one.holdings.add({ process, epoch })
+    this.#world.judge('epochs rise')
+    if (fencing === 'deliveries') {
       for (const [earlier, owner] of one.epochs)
         if (owner === process && earlier >= epoch)
           this.#world.violate(`the epoch of partition ${partition} fell from ${earlier} to ${epoch} in ${process.name}`)
@@ -135,6 +144,7 @@ export class Ledger {
   started(process: SimulatedProcess, partition: number, offset: number): void {
     const rightful = this.#act(process, partition, 'started a handler in')
     const { running } = this.#of(partition)
+    this.#world.judge('order')
     for (const [at, processes] of running)
       for (const other of processes)
         if (rightful && this.keyOf(at) === this.keyOf(offset) && this.#excludes(process, other, partition))
@@ -151,26 +161,64 @@ export class Ledger {
     if (running.get(offset)?.size === 0) running.delete(offset)
   }
 
-  handled(partition: number, offset: number): void {
-    const { handled, elsewhere } = this.#of(partition)
+  handled(process: SimulatedProcess, partition: number, offset: number): void {
+    const { handled, ever, elsewhere } = this.#of(partition)
+    ever.add(offset)
+    if (this.#truth.isOutdated?.(process, partition, offset) === true) return
     const key = this.#orderOf(partition, offset)
     const next = key.messages.find(
       (message, index) => index >= key.prefix && !handled.has(message) && !elsewhere.has(message),
     )
-    if (next !== undefined && offset > next)
+    if (next !== undefined && offset > next && this.#truth.fencing !== 'entries')
       this.#world.violate(`offset ${offset} of partition ${partition} was handled before ${next}`)
+    this.#done(partition, offset)
+  }
+
+  /** The message is gone, whoever has read it: nobody need handle it any more. */
+  removed(partition: number, offset: number): void {
+    this.#done(partition, offset)
+  }
+
+  /** A member has moved the group: what comes before is left out, what comes from there on is handled once more. */
+  moved(partition: number, next: number): void {
+    const { keys, handled, elsewhere } = this.#of(partition)
+    for (const key of keys) {
+      for (const offset of key.messages) {
+        if (offset < next) handled.add(offset)
+        else handled.delete(offset)
+        if (offset >= next) elsewhere.delete(offset)
+      }
+      key.prefix = 0
+      this.#advance(key, handled)
+    }
+  }
+
+  #done(partition: number, offset: number): void {
+    const { handled } = this.#of(partition)
     handled.add(offset)
+    this.#advance(this.#orderOf(partition, offset), handled)
+  }
+
+  #advance(key: KeyLedger, handled: ReadonlySet<number>): void {
     while (handled.has(key.messages[key.prefix] ?? -1)) key.prefix += 1
+  }
+
+  /** The process runs a handler of it. */
+  isRunning(process: SimulatedProcess, partition: number, offset: number): boolean {
+    return this.#of(partition).running.get(offset)?.has(process) === true
   }
 
   isHandled(partition: number, offset: number): boolean {
     return this.#of(partition).handled.has(offset)
   }
 
-  /** The broker has forgotten a message: it is done. */
+  /** The broker has forgotten a message: it is done, also if it was handled before the group was moved. */
   acked(process: SimulatedProcess, partition: number, offset: number): void {
-    if (!this.#of(partition).handled.has(offset))
+    this.#world.judge('nothing skipped')
+    const { handled, ever } = this.#of(partition)
+    if (!ever.has(offset) && !handled.has(offset))
       this.#world.violate(`${process.name} acked offset ${offset} of partition ${partition}, which was never handled`)
+    else this.#done(partition, offset)
   }
 
   /** Storing a position is no mistake now, even if it arrives when the process isn't the owner any more. */
@@ -184,10 +232,12 @@ export class Ledger {
    * @param sentRightly - what `mayCommit` was when the process sent it.
    */
   committed(process: SimulatedProcess, partition: number, next: number, sentRightly: boolean): void {
+    this.#world.judge('nothing skipped')
     const skipped = this.#unhandled(partition)
     if (skipped !== undefined && skipped < next)
       this.#world.violate(`${process.name} stored ${next} in partition ${partition}, but ${skipped} was never handled`)
     if (this.#truth.isOwner(process, partition)) return
+    this.#world.judge('late saves')
     if (!sentRightly) this.#act(process, partition, 'stored a position in')
     this.#world.log(process.name, `stored ${next} in partition ${partition} too late`)
   }
@@ -198,7 +248,9 @@ export class Ledger {
     if (owner === undefined) return
     const { now } = this.#world
     this.#world.clock.schedule(this.#truth.noticeMs(partition), this.#world.outside, () => {
-      if (this.holder(partition) !== owner || !this.#wasCalm(owner.process, now) || restored()) return
+      if (this.holder(partition) !== owner || !this.wasCalm(owner.process, now)) return
+      this.#world.judge('late saves')
+      if (restored()) return
       this.#world.violate(`${owner.process.name} hasn't overwritten what was stored too late in partition ${partition}`)
     })
   }
@@ -212,7 +264,7 @@ export class Ledger {
   unrest(position: (partition: number) => number | undefined): string | undefined {
     for (const [partition, one] of this.#partitions.entries()) {
       const { holdings, keys } = one
-      if (this.#truth.fencing !== 'sender') {
+      if (this.#hasOwners) {
         if (this.holder(partition) === undefined) return `partition ${partition} has no owner`
         if (holdings.size > 1) return `partition ${partition} has ${holdings.size} owners`
       }
@@ -224,14 +276,20 @@ export class Ledger {
     return undefined
   }
 
+  /** A partition has one owner at a time. */
+  get #hasOwners(): boolean {
+    return this.#truth.fencing === 'epochs' || this.#truth.fencing === 'deliveries'
+  }
+
   /** Both may not handle a key at the same time. A sender that has lost a connection may have turned to another process meanwhile. */
   #excludes(process: SimulatedProcess, other: SimulatedProcess, partition: number): boolean {
-    if (this.#truth.fencing === 'sender') return process === other
+    if (!this.#hasOwners) return process === other
     return process !== other && !this.#truth.isUnaware(other, partition)
   }
 
   /** False where the process isn't the owner, and can't know it yet. */
   #act(process: SimulatedProcess, partition: number, what: string): boolean {
+    if (this.#hasOwners) this.#world.judge('one owner')
     if (this.#truth.isOwner(process, partition)) return true
     if (!this.#truth.isUnaware(process, partition))
       this.#world.violate(`${process.name} ${what} partition ${partition}, which isn't its own`)
@@ -242,12 +300,13 @@ export class Ledger {
   #mustNotice(holding: Holding, partition: number): void {
     const { now, clock, outside } = this.#world
     clock.schedule(this.#truth.noticeMs(partition), outside, () => {
-      if (!this.#of(partition).holdings.has(holding) || !this.#wasCalm(holding.process, now)) return
+      if (!this.#of(partition).holdings.has(holding) || !this.wasCalm(holding.process, now)) return
       this.#world.violate(`${holding.process.name} holds partition ${partition} beside an owner with a higher epoch`)
     })
   }
 
-  #wasCalm(process: SimulatedProcess, since: number): boolean {
+  /** Nothing has disturbed the process since then. */
+  wasCalm(process: SimulatedProcess, since: number): boolean {
     return !process.dead && !process.frozen && process.calmSince <= since && this.#truth.canRead(process)
   }
 

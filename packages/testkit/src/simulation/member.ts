@@ -5,6 +5,7 @@ import {
   type Delivery,
   isStreamError,
   type PartitionAssignment,
+  type StartPosition,
 } from '@streamswitch/core/driver'
 import type { Ledger } from './ledger.js'
 import type { SimulatedProcess, World } from './world.js'
@@ -14,6 +15,8 @@ const RECONNECT_MS = 500
 const CONNECT_TIMEOUT_MS = 10_000
 const CLOSE_MS = 5_000
 const RETRY_AFTER_MS = 200
+/** What runs in a partition has so long to end before its group is moved, in milliseconds. */
+const SEEK_MS = 10_000
 /** Acks get at least this long after the handlers have ended. */
 const SETTLE_MS = 500
 
@@ -83,6 +86,30 @@ export class SimulatedMember {
     this.#leaving = true
   }
 
+  /** Moves the group in a partition that it holds, as core does: what runs ends first. */
+  async seek(target: (partition: number) => StartPosition | undefined): Promise<void> {
+    const driver = this.#driver
+    const { world, process } = this.#settings
+    const all = [...this.#held.values()]
+    if (this.#leaving || driver?.seek === undefined || all.length === 0) return
+    const held = world.random.pick(all)
+    if (held.draining) return
+    const { assignment } = held
+    await this.#drain(held, driver, SEEK_MS)
+    this.#close(held)
+    const position = target(assignment.partition)
+    if (position === undefined || this.#driver !== driver) return
+    world.log(process.name, `moves the group in partition ${assignment.partition} to ${JSON.stringify(position)}`)
+    try {
+      await driver.seek(assignment, position)
+      world.count('seek')
+    } catch (error) {
+      // A driver that holds what was let go here is replaced.
+      world.count('seek that failed')
+      this.#abandon(driver, error)
+    }
+  }
+
   /** Leaves in good order. */
   async leave(): Promise<void> {
     const driver = this.#driver
@@ -110,11 +137,7 @@ export class SimulatedMember {
       (error) => {
         if (lost) return
         lost = true
-        world.log(process.name, `lost: ${String(error)}`)
-        if (this.#driver !== driver) return
-        this.#driver = undefined
-        for (const held of [...this.#held.values()]) this.#close(held)
-        void driver.close().then(() => this.#connect(RECONNECT_MS * (1 + world.random.next())))
+        this.#abandon(driver, error)
       },
     )
     const driver: ConsumerDriver = create(sink)
@@ -133,6 +156,15 @@ export class SimulatedMember {
     } finally {
       clearTimeout(timer)
     }
+  }
+
+  #abandon(driver: ConsumerDriver, error: unknown): void {
+    const { world, process } = this.#settings
+    world.log(process.name, `lost: ${String(error)}`)
+    if (this.#driver !== driver) return
+    this.#driver = undefined
+    for (const held of [...this.#held.values()]) this.#close(held)
+    void driver.close().then(() => this.#connect(RECONNECT_MS * (1 + world.random.next())))
   }
 
   #sink(driver: () => ConsumerDriver, lost: (error: unknown) => void): ConsumerSink {
@@ -229,7 +261,7 @@ export class SimulatedMember {
       if (reject !== undefined && fails())
         void reject.call(driver(), held.assignment, one.delivery, new Error('failed'), RETRY_AFTER_MS)
       else {
-        ledger.handled(partition, offset)
+        ledger.handled(process, partition, offset)
         held.done.push(one.delivery)
         this.#settle(held, driver)
       }

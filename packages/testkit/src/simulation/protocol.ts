@@ -1,11 +1,16 @@
-import type { ConsumerDriver, ConsumerSink } from '@streamswitch/core/driver'
+import type { ConsumerDriver, ConsumerSink, StartPosition } from '@streamswitch/core/driver'
 import type { GroundTruth, Ledger } from './ledger.js'
 import type { OffsetOf } from './member.js'
+import type { JudgedPromise } from './tally.js'
 import type { SimulatedProcess, World } from './world.js'
 
 /** A membership protocol that can be simulated: a scripted broker, and the real code that speaks to it. One file per protocol. */
 export interface SimulatedProtocol {
   readonly name: string
+  /** What its random schedules must contain, besides {@link COMMON_EVENTS}. */
+  readonly events: readonly string[]
+  /** What is judged. */
+  readonly promises: readonly JudgedPromise[]
   /** A broker with an empty topic, for a run of its own. */
   start(world: World, ledger: (truth: GroundTruth, partitions: number) => Ledger): ProtocolRun
 }
@@ -16,6 +21,8 @@ export interface ProtocolRun {
   readonly offsetOf: OffsetOf
   /** A driver of the process, as core would create it: for one connection. */
   driver(process: SimulatedProcess, sink: ConsumerSink): ConsumerDriver
+  /** A position in what a partition holds, for a member to move the group to. Left out: groups aren't moved. */
+  target?(partition: number): StartPosition | undefined
   produce(partition: number): void
   /** Everything below is committed; `undefined` for a group that has nothing yet. */
   position(partition: number): number | undefined

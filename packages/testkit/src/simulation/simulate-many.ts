@@ -1,5 +1,6 @@
 import type { SimulatedProtocol } from './protocol.js'
 import { type SimulationResult, simulate } from './simulate.js'
+import { addCounts } from './tally.js'
 
 /** What came of many seeds. */
 export interface SimulationSummary {
@@ -9,7 +10,10 @@ export interface SimulationSummary {
   readonly events: number
   readonly virtualMs: number
   readonly cpuMs: number
-  readonly faults: Readonly<Record<string, number>>
+  /** How often each kind of event happened, over all runs. */
+  readonly happened: Readonly<Record<string, number>>
+  /** How often each promise was judged, over all runs. */
+  readonly judged: Readonly<Record<string, number>>
 }
 
 /** Runs `runs` seeds from `seed` on, up to the first that breaks a promise. */
@@ -18,7 +22,8 @@ export async function simulateMany(
   seed: number,
   runs: number,
 ): Promise<SimulationSummary> {
-  const faults: Record<string, number> = {}
+  const happened: Record<string, number> = {}
+  const judged: Record<string, number> = {}
   const started = process.cpuUsage()
   let [done, events, virtualMs] = [0, 0, 0]
   let failed: SimulationResult | undefined
@@ -27,11 +32,12 @@ export async function simulateMany(
     done += 1
     events += result.events
     virtualMs += result.virtualMs
-    for (const [name, count] of Object.entries(result.faults)) faults[name] = (faults[name] ?? 0) + count
+    addCounts(happened, result.happened)
+    addCounts(judged, result.judged)
     if (result.violations.length > 0) failed = result
   }
   const { user, system } = process.cpuUsage(started)
-  return { runs: done, failed, events, virtualMs, cpuMs: (user + system) / 1_000, faults }
+  return { runs: done, failed, events, virtualMs, cpuMs: (user + system) / 1_000, happened, judged }
 }
 
 /** What happened, line by line, for a person. */
@@ -40,11 +46,18 @@ export function formatHistory({ seed, violations, history }: SimulationResult): 
   return [`seed ${seed}: ${violations.join('; ')}`, ...lines].join('\n')
 }
 
-/** The figures of a summary, in one line. */
-export function formatSummary({ runs, failed, events, virtualMs, cpuMs, faults }: SimulationSummary): string {
+/** The figures of a summary. */
+export function formatSummary({ runs, failed, events, virtualMs, cpuMs, happened, judged }: SimulationSummary): string {
   const perSecond = Math.round((runs * 1_000) / Math.max(1, cpuMs))
-  const done = Object.entries(faults)
-    .map(([name, count]) => `${name} ${count}`)
-    .join(', ')
-  return `${runs} runs, ${perSecond} per second of CPU, ${events} events, ${Math.round(virtualMs / 60_000)} minutes of virtual time; ${done}; ${failed === undefined ? 'no promise broken' : `seed ${failed.seed} broke a promise`}`
+  const list = (counts: Readonly<Record<string, number>>): string =>
+    Object.entries(counts)
+      .sort(([one], [other]) => (one < other ? -1 : 1))
+      .map(([name, count]) => `${name} ${count}`)
+      .join(', ')
+  const outcome = failed === undefined ? 'no promise broken' : `seed ${failed.seed} broke a promise`
+  return [
+    `${runs} runs, ${perSecond} per second of CPU, ${events} events, ${Math.round(virtualMs / 60_000)} minutes of virtual time; ${outcome}`,
+    `  happened: ${list(happened)}`,
+    `  judged: ${list(judged)}`,
+  ].join('\n')
 }

@@ -24,25 +24,28 @@ export interface SimulationResult {
   /** How many events happened in how many milliseconds of virtual time. */
   readonly events: number
   readonly virtualMs: number
-  /** How often each fault was done. */
-  readonly faults: Readonly<Record<string, number>>
+  /** How often each kind of event happened. */
+  readonly happened: Readonly<Record<string, number>>
+  /** How often each promise was judged. */
+  readonly judged: Readonly<Record<string, number>>
 }
 
 type Fault = (run: Simulation) => void
 
-const FAULTS: readonly (readonly [name: string, weight: number, fault: Fault])[] = [
-  ['produce', 30, (run) => run.produce()],
-  ['join', 12, (run) => run.join(1)],
-  ['join together', 3, (run) => run.join(2)],
-  ['leave', 6, (run) => run.leave()],
-  ['kill', 6, (run) => run.kill(1)],
-  ['kill together', 5, (run) => run.kill(2)],
-  ['freeze', 7, (run) => run.freeze()],
-  ['slow calls', 10, (run) => run.slow()],
-  ['cut', 8, (run) => run.cut()],
-  ['broker restart', 1, (run) => run.restart()],
+const FAULTS: readonly (readonly [weight: number, fault: Fault])[] = [
+  [30, (run) => run.produce()],
+  [12, (run) => run.join(1)],
+  [3, (run) => run.join(2)],
+  [6, (run) => run.leave()],
+  [6, (run) => run.kill(1)],
+  [5, (run) => run.kill(2)],
+  [7, (run) => run.freeze()],
+  [10, (run) => run.slow()],
+  [8, (run) => run.cut()],
+  [1, (run) => run.restart()],
 ]
-const WEIGHTS = FAULTS.reduce((sum, [, weight]) => sum + weight, 0)
+/** Where groups can be moved. */
+const MOVES: typeof FAULTS = [[4, (run) => run.seek()]]
 
 /** One random run of a protocol. The same seed gives the same run. */
 export async function simulate(protocol: SimulatedProtocol, seed: number): Promise<SimulationResult> {
@@ -65,7 +68,8 @@ class Simulation {
   readonly #ledger: Ledger
   readonly #members = new Set<SimulatedMember>()
   readonly #leavers = new Set<SimulatedMember>()
-  readonly #faults: Record<string, number> = {}
+  readonly #faults: typeof FAULTS
+  readonly #weights: number
   #started = 0
 
   constructor(protocol: SimulatedProtocol, world: World) {
@@ -77,10 +81,12 @@ class Simulation {
     })
     if (ledger === undefined) throw new Error(`the protocol ${protocol.name} keeps no ledger`)
     this.#ledger = ledger
+    this.#faults = this.#run.target === undefined ? FAULTS : [...FAULTS, ...MOVES]
+    this.#weights = this.#faults.reduce((sum, [weight]) => sum + weight, 0)
   }
 
   async run(seed: number): Promise<SimulationResult> {
-    const { clock, random, violations, history } = this.#world
+    const { clock, random, violations, history, tally } = this.#world
     const broken = (): boolean => violations.length > 0
     this.join(random.between(1, 3))
     const end = random.between(FAULTS_MS.from, FAULTS_MS.to)
@@ -89,7 +95,8 @@ class Simulation {
       if (!broken()) this.#fault()
     }
     if (!broken()) await this.#rest(broken)
-    return { seed, violations, history, events: clock.events, virtualMs: clock.now, faults: this.#faults }
+    const { happened, judged } = tally
+    return { seed, violations, history, events: clock.events, virtualMs: clock.now, happened, judged }
   }
 
   /** Short pauses let faults fall into the steps of another's consequences. */
@@ -99,12 +106,10 @@ class Simulation {
   }
 
   #fault(): void {
-    let drawn = this.#world.random.between(1, WEIGHTS)
-    for (const [name, weight, fault] of FAULTS) {
+    let drawn = this.#world.random.between(1, this.#weights)
+    for (const [weight, fault] of this.#faults) {
       drawn -= weight
-      if (drawn > 0) continue
-      this.#faults[name] = (this.#faults[name] ?? 0) + 1
-      return fault(this)
+      if (drawn <= 0) return fault(this)
     }
   }
 
@@ -125,6 +130,7 @@ class Simulation {
     // For a while: calls of before that are still slow may disturb it once more, and what they store too late must not stay.
     while (!broken() && (calmSince === undefined || clock.now - calmSince < CALM_MS)) {
       await clock.run(clock.now + REST_POLL_MS, broken)
+      this.#world.judge('at rest in time')
       const missing = this.#run.aftermath?.() ?? this.#ledger.unrest((partition) => this.#run.position(partition))
       missed = missing ?? missed
       calmSince = missing === undefined ? (calmSince ?? clock.now) : undefined
@@ -153,6 +159,7 @@ class Simulation {
       })
       this.#members.add(member)
       this.#world.log(process.name, 'starts')
+      this.#world.count('join')
       clock.schedule(0, process, () => member.start())
     }
   }
@@ -168,6 +175,7 @@ class Simulation {
     if (member === undefined || this.#leavers.has(member) || this.#remaining < 2) return
     this.#leavers.add(member)
     this.#world.log(member.process.name, 'leaves')
+    this.#world.count('leave')
     this.#world.clock.schedule(0, member.process, () => {
       member.willLeave()
       void member.leave().then(() => this.#end(member))
@@ -188,6 +196,7 @@ class Simulation {
     const { process } = member
     const ms = random.chance(70) ? random.between(10, 3_000) : random.between(3_000, 25_000)
     this.#world.log(process.name, `freezes for ${ms} ms`)
+    this.#world.count('freeze')
     process.freeze()
     process.calmSince = Number.POSITIVE_INFINITY
     this.#run.froze(process)
@@ -208,8 +217,15 @@ class Simulation {
     this.#run.cut(member.process)
   }
 
+  seek(): void {
+    const member = this.#any()
+    if (member === undefined) return
+    this.#world.clock.schedule(0, member.process, () => void member.seek((partition) => this.#run.target?.(partition)))
+  }
+
   restart(): void {
     const { random } = this.#world
+    this.#world.count('broker restart')
     this.#run.restart(random.between(100, 4_000))
   }
 
@@ -232,6 +248,7 @@ class Simulation {
   #end(member: SimulatedMember): void {
     const { process } = member
     this.#world.log(process.name, member.left ? 'has left' : 'is killed')
+    if (!member.left) this.#world.count('kill')
     process.dead = true
     this.#members.delete(member)
     this.#ledger.died(process)

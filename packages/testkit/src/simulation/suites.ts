@@ -3,9 +3,13 @@ import { copyWithout, type Mutant } from './mutant.js'
 import type { SimulatedProtocol } from './protocol.js'
 import { simulate } from './simulate.js'
 import { formatHistory, formatSummary, simulateMany } from './simulate-many.js'
+import { COMMON_EVENTS } from './tally.js'
 
 /** Runs in which a mutant must be found. */
 const MUTANT_RUNS = 2_000
+
+/** With so many runs, every kind of event must have happened, and every promise must have been judged. */
+const ALL_KINDS_RUNS = 500
 
 /**
  * Declares the tests of a protocol: a seed repeats a run, and no random run breaks a promise. `STREAMSWITCH_SIMULATE_SEED` (default 1) is the first
@@ -15,17 +19,22 @@ export function simulations(protocol: SimulatedProtocol): void {
   const seed = Number(process.env.STREAMSWITCH_SIMULATE_SEED ?? 1)
   const runs = Number(process.env.STREAMSWITCH_SIMULATE_RUNS ?? 2_000)
 
-  test('a seed repeats one run exactly', async () => {
+  test(`${protocol.name}: a seed repeats one run exactly`, async () => {
     const [first, second] = [await simulate(protocol, seed), await simulate(protocol, seed)]
     expect(first.history.length).toBeGreaterThan(0)
     expect(second).toEqual(first)
   })
 
-  test(`${runs} random runs from seed ${seed}: no promise is broken`, { timeout: 0 }, async () => {
+  test(`${protocol.name}: ${runs} random runs from seed ${seed} break no promise`, { timeout: 0 }, async () => {
     const summary = await simulateMany(protocol, seed, runs)
     process.stdout.write(`${formatSummary(summary)}\n`)
     if (summary.failed !== undefined) expect.fail(formatHistory(summary.failed))
     expect(summary.runs).toBe(runs)
+    if (runs < ALL_KINDS_RUNS) return
+    const missing = [...COMMON_EVENTS, ...protocol.events].filter((event) => summary.happened[event] === undefined)
+    expect(missing, 'never happened').toEqual([])
+    const unjudged = protocol.promises.filter((promise) => summary.judged[promise] === undefined)
+    expect(unjudged, 'were never judged').toEqual([])
   })
 }
 
