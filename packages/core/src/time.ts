@@ -51,3 +51,8 @@ export function everyInStep(everyMs: number, tick: () => void, keepsAlive = fals
   schedule()
   return () => clearTimeout(timer)
 }
+
+/** Milliseconds until the next step of {@link everyInStep}, for what waits once, or has the broker wait: from 1 to `everyMs`. */
+export function untilNextStep(everyMs: number): number {
+  return Math.ceil(everyMs - (performance.now() % everyMs))
+}
