@@ -1,3 +1,5 @@
+import { untilNextStep } from '@streamswitch/core/driver'
+
 /** Shortest wait of a fetch, in milliseconds. */
 const SHORTEST_MS = 5
 
@@ -36,7 +38,7 @@ export class FetchWait {
   /** How long a fetch that begins now may wait. */
   get ms(): number {
     const now = performance.now()
-    if (this.#paused.size === 0) return Math.max(SHORTEST_MS, Math.ceil(this.#longestMs - (now % this.#longestMs)))
+    if (this.#paused.size === 0) return Math.max(SHORTEST_MS, untilNextStep(this.#longestMs))
     let youngest = 0
     for (const since of this.#paused.values()) youngest = Math.max(youngest, since)
     const longest = Math.min(this.#longestMs, LONGEST_PAUSED_MS)
