@@ -2,7 +2,7 @@ import { type Backoff, backoffDelayMs } from './backoff.js'
 import { StreamError, toStreamError } from './errors.js'
 import type { Logger } from './logger.js'
 import { Repetition } from './repetition.js'
-import { deadlineSignal, wait } from './time.js'
+import { deadlineSignal, everyInStep, wait } from './time.js'
 
 interface SessionDriver<Ready> {
   /** What `open` waits for now. */
@@ -43,7 +43,7 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
   #driver: Driver | undefined
   #started: Promise<void> | undefined
   #reconnecting: Promise<void> | undefined
-  #probeTimer: NodeJS.Timeout | undefined
+  #endProbes: () => void = () => {}
   #reconnects = 0
   #openedAt = 0
   #lastFailure: StreamError | undefined
@@ -83,7 +83,7 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
   /** Stops reconnecting and closes the driver. Never rejects. */
   async close(): Promise<void> {
     this.#closing.abort()
-    clearInterval(this.#probeTimer)
+    this.#endProbes()
     await this.#started?.catch(() => {})
     await this.#reconnecting
     const driver = this.#driver
@@ -166,7 +166,7 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
   #lose(driver: Driver, cause: unknown): void {
     if (this.#driver !== driver || this.#closing.signal.aborted) return
     this.#driver = undefined
-    clearInterval(this.#probeTimer)
+    this.#endProbes()
     if (performance.now() - this.#openedAt > LASTING_MS) this.#tries = 0
     const error = this.#settings.classify(cause)
     this.#settings.logger.warn(`${this.#settings.subject}: connection lost, reconnecting: ${error.message}`)
@@ -205,7 +205,7 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
     const { probeIntervalMs, transport, topic, subject } = this.#settings
     if (driver.probe === undefined || probeIntervalMs === 0) return
     let waiting = false
-    this.#probeTimer = setInterval(() => {
+    this.#endProbes = everyInStep(probeIntervalMs, () => {
       if (waiting) {
         const message = `${subject}: the broker didn't answer a probe within ${probeIntervalMs} ms`
         return this.#lose(
@@ -220,8 +220,7 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
         },
         (error: unknown) => this.#lose(driver, error),
       )
-    }, probeIntervalMs)
-    this.#probeTimer.unref()
+    })
   }
 }
 

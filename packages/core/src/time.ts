@@ -27,3 +27,32 @@ export function deadlineSignal(ms: number): AbortSignal {
   setTimeout(() => controller.abort(new DOMException('the deadline has passed', 'TimeoutError')), ms).unref()
   return controller.signal
 }
+
+/**
+ * Calls `tick` every `everyMs` milliseconds, in the same turn of the event loop as all others of this process that do so: a hundred loops then wake
+ * it once, and what they send leaves together. The first call comes after `everyMs` at the latest. Returns what ends it.
+ *
+ * @param keepsAlive - whether the process goes on for its sake. Default false.
+ */
+export function everyInStep(everyMs: number, tick: () => void, keepsAlive = false): () => void {
+  let timer: NodeJS.Timeout
+  let step = 0
+  const run = (): void => {
+    schedule()
+    tick()
+  }
+  const schedule = (): void => {
+    const now = performance.now()
+    // A timer may end a little early: no step is taken twice.
+    step = Math.max(step, Math.floor(now / everyMs)) + 1
+    timer = setTimeout(run, Math.min(everyMs, Math.ceil(step * everyMs - now)))
+    if (!keepsAlive) timer.unref()
+  }
+  schedule()
+  return () => clearTimeout(timer)
+}
+
+/** Milliseconds until the next step of {@link everyInStep}, for what waits once, or has the broker wait: from 1 to `everyMs`. */
+export function untilNextStep(everyMs: number): number {
+  return Math.ceil(everyMs - (performance.now() % everyMs))
+}

@@ -1,10 +1,16 @@
+import { untilNextStep } from '@streamswitch/core/driver'
+
 /** Shortest wait of a fetch, in milliseconds. */
 const SHORTEST_MS = 5
+
+/** Longest wait while partitions are paused, in milliseconds: one that is resumed waits no longer for the fetch under way. */
+const LONGEST_PAUSED_MS = 250
 
 /**
  * How long a fetch may wait for data. While partitions are paused the fetch under way doesn't include them, and kafkajs can't end
  * it early: a resumed partition waits until it is over. So the wait is short right after a pause, when a resume is near, and
- * grows with the pause: a quarter of it, up to the full wait.
+ * grows with the pause: a quarter of it, up to a quarter of a second. Without pauses, the fetches of all loops of a process end in
+ * the same turn of the event loop, and wake it once.
  */
 export class FetchWait {
   readonly #longestMs: number
@@ -29,10 +35,13 @@ export class FetchWait {
     this.#paused.clear()
   }
 
+  /** How long a fetch that begins now may wait. */
   get ms(): number {
-    if (this.#paused.size === 0) return this.#longestMs
+    const now = performance.now()
+    if (this.#paused.size === 0) return Math.max(SHORTEST_MS, untilNextStep(this.#longestMs))
     let youngest = 0
     for (const since of this.#paused.values()) youngest = Math.max(youngest, since)
-    return Math.round(Math.min(this.#longestMs, Math.max(SHORTEST_MS, (performance.now() - youngest) / 4)))
+    const longest = Math.min(this.#longestMs, LONGEST_PAUSED_MS)
+    return Math.round(Math.min(longest, Math.max(SHORTEST_MS, (now - youngest) / 4)))
   }
 }

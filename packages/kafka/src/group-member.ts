@@ -19,6 +19,12 @@ import { Watchdog } from './watchdog.js'
 /** Rides out a change of leader or coordinator without leaving the group. */
 const MEMBER_RETRY = { retries: 8, initialRetryTime: 100, maxRetryTime: 400 }
 
+/**
+ * A heartbeat goes out when a fetch has ended and this share of its interval is over: fetches and heartbeats of the same length would
+ * else miss each other by a millisecond, and every second heartbeat be left out.
+ */
+const DUE = 0.75
+
 /** Longest wait for a polite departure, in milliseconds. */
 const DISCONNECT_MS = 4_000
 
@@ -72,6 +78,8 @@ export class GroupMember implements GroupHooks {
   readonly #consumer: Consumer
   readonly #stamps = new WeakMap<object, number>()
   readonly #fetchWait: FetchWait
+  /** Of the fetch that was asked for last. */
+  #waitMs: number
   readonly #watchdog: Watchdog
   readonly #joining = new JoinPatience()
   #group: ConsumerGroup | undefined
@@ -85,13 +93,14 @@ export class GroupMember implements GroupHooks {
     this.#settings = settings
     this.#events = events
     this.#fetchWait = new FetchWait(settings.maxWaitMs)
+    this.#waitMs = this.#fetchWait.ms
     this.#watchdog = new Watchdog((silentMs) =>
       this.#fail(new Error(`no sign of life from the group's coordinator for ${silentMs} ms`)),
     )
     this.#consumer = client.kafka.consumer({
       groupId: settings.group,
       sessionTimeout: settings.sessionTimeoutMs,
-      heartbeatInterval: settings.heartbeatIntervalMs,
+      heartbeatInterval: settings.heartbeatIntervalMs * DUE,
       rebalanceTimeout: settings.rebalanceTimeoutMs,
       maxWaitTimeInMs: settings.maxWaitMs,
       maxBytes: settings.fetchMaxBytes,
@@ -265,7 +274,8 @@ export class GroupMember implements GroupHooks {
   }
 
   fetching(): MeasuredFetch {
-    return this.#settings.memory.fetchBudget.begin(() => this.#client.arrivedBytes, this.#fetchWait.ms)
+    this.#waitMs = this.#fetchWait.ms
+    return this.#settings.memory.fetchBudget.begin(() => this.#client.arrivedBytes, this.#waitMs)
   }
 
   fetched(batches: readonly FetchedMessages[], stamp: number): void {
@@ -298,7 +308,7 @@ export class GroupMember implements GroupHooks {
     group.memberId ??= memory.id ?? null
     // kafkajs asks for the partitions in another order each time, so that none is always behind those that use the budget up.
     Object.defineProperties(group, {
-      maxWaitTime: { get: () => this.#fetchWait.ms },
+      maxWaitTime: { get: () => this.#waitMs },
       maxBytes: { get: () => memory.fetchBudget.bytes },
       maxBytesPerPartition: { get: () => Math.min(fetchMaxPartitionBytes, memory.fetchBudget.bytes) },
     })

@@ -203,10 +203,27 @@ export interface Connection {
 /** The requests of one connection: `src/network/requestQueue/index.js`. */
 export interface RequestQueue {
   readonly pending: readonly unknown[]
+  readonly inflight: ReadonlyMap<number, SentRequest>
+  /** Shortest time for an answer, in milliseconds: a request may have more. */
+  readonly requestTimeout: number
+  readonly enforceRequestTimeout: boolean
+  requestTimeoutIntervalId: NodeJS.Timeout | undefined
+  isConnected(): boolean
+  /** Called with each connect. */
+  scheduleRequestTimeoutCheck(): void
+  /** Ends the timers. */
+  destroy(): void
   readonly throttledUntil: number
   throttleCheckTimeoutId: NodeJS.Timeout | null
   checkPendingRequests(): void
   scheduleCheckPendingRequests(): void
+}
+
+interface SentRequest {
+  /** By the clock of the day. */
+  readonly sentAt: number
+  readonly requestTimeout: number
+  timeoutRequest(): void
 }
 
 /** What a Produce request is made of. */

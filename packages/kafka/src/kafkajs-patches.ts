@@ -80,6 +80,8 @@ function patchReconnecting(prototype: Connection): void {
  * Defect: `scheduleCheckPendingRequests` sets a timer although no request is pending, for `throttledUntil - now`, which is far
  * below zero without throttling; the callback calls it again. Each connection thus fires about 900 timers a second for ever
  * (3.7 % of a core when idle), and Node.js 24 prints TimeoutNegativeWarning.
+ *
+ * Another one: each connection looks ten times a second for requests whose time is over. Here it looks when the first one's may be.
  */
 function patchRequestQueueTimers(prototype: RequestQueue): void {
   prototype.scheduleCheckPendingRequests = function (this: RequestQueue): void {
@@ -92,6 +94,26 @@ function patchRequestQueueTimers(prototype: RequestQueue): void {
       },
       throttledMs > 0 ? throttledMs : CHECK_INTERVAL_MS,
     )
+  }
+  prototype.scheduleRequestTimeoutCheck = function (this: RequestQueue): void {
+    if (!this.enforceRequestTimeout) return
+    this.destroy()
+    const schedule = (delayMs: number): void => {
+      this.requestTimeoutIntervalId = setTimeout(check, delayMs)
+    }
+    const check = (): void => {
+      const now = Date.now()
+      // What is sent from now on has as long at least.
+      let next = this.requestTimeout
+      for (const request of [...this.inflight.values()]) {
+        const left = request.sentAt + request.requestTimeout - now
+        if (left < 0) request.timeoutRequest()
+        else next = Math.min(next, left)
+      }
+      if (this.isConnected()) schedule(next + 1)
+      else this.destroy()
+    }
+    schedule(this.requestTimeout)
   }
 }
 

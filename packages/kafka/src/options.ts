@@ -62,7 +62,7 @@ export const kafkaConsumerFields = {
   /** How long members may take to finish what runs when the group is rebalanced, in milliseconds. Half of it is given to handlers. */
   rebalanceTimeoutMs: option.integer({ default: 60_000, min: 1_000 }),
   /** How long the broker may hold a fetch back while there is nothing to give, in milliseconds (`fetch.max.wait.ms`). */
-  maxWaitMs: option.integer({ default: 250, min: 1 }),
+  maxWaitMs: option.integer({ default: 500, min: 1 }),
   /** Most bytes of one fetch (`fetch.max.bytes`); behind a slow link it asks for less. A single larger batch is delivered all the same. */
   fetchMaxBytes: option.integer({ default: 10 * 1024 * 1024, min: 1024 }),
   /** Most bytes of one partition in one fetch (`max.partition.fetch.bytes`); about three times as much may wait in this process per partition. */

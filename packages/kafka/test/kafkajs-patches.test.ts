@@ -1,5 +1,5 @@
 import type { OutgoingRecord } from '@streamswitch/core/driver'
-import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import {
   type Connection,
   type ConsumerGroup,
@@ -73,6 +73,45 @@ describe('the timers of a request queue', () => {
     const idle = queue([])
     original.scheduleCheckPendingRequests.call(idle)
     expect(idle.throttleCheckTimeoutId).not.toBeNull()
+  })
+
+  it('a request whose time is over ends at once, and a connection that has nothing to wait for looks every few seconds', () => {
+    vi.useFakeTimers()
+    onTestFinished(() => void vi.useRealTimers())
+    const ended: [name: string, afterMs: number][] = []
+    const started = Date.now()
+    const inflight = new Map<number, unknown>()
+    const send = (id: number, name: string, requestTimeout: number): void => {
+      const timeoutRequest = (): void => {
+        inflight.delete(id)
+        ended.push([name, Date.now() - started])
+      }
+      inflight.set(id, { sentAt: Date.now(), requestTimeout, timeoutRequest })
+    }
+    let connected = true
+    const connection: RequestQueue = Object.assign(Object.create(requestQueuePrototype) as RequestQueue, {
+      inflight,
+      requestTimeout: 10_000,
+      enforceRequestTimeout: true,
+      isConnected: () => connected,
+    })
+    const timers = vi.spyOn(globalThis, 'setTimeout')
+    connection.scheduleRequestTimeoutCheck()
+    vi.advanceTimersByTime(4_000)
+    send(1, 'short', 10_000)
+    send(2, 'long', 15_000)
+    vi.advanceTimersByTime(3_000)
+    send(3, 'later', 10_000)
+    vi.advanceTimersByTime(30_000)
+    expect(ended).toEqual([
+      ['short', 14_001],
+      ['later', 17_001],
+      ['long', 19_001],
+    ])
+    expect(timers.mock.calls.length).toBeLessThanOrEqual(8)
+    connected = false
+    vi.advanceTimersByTime(10_001)
+    expect(vi.getTimerCount()).toBe(0)
   })
 
   it('patched, none is set while nothing is pending', () => {

@@ -1,5 +1,5 @@
 import type { ConsumerSink, Delivery, PartitionAssignment } from '@streamswitch/core/driver'
-import { historyOf } from '@streamswitch/core/driver'
+import { everyInStep, historyOf, untilNextStep } from '@streamswitch/core/driver'
 import { AttemptSlots } from './attempt-slots.js'
 import { Offset, type StreamClient, type SubscriptionHandle } from './client-patches/stream-client.js'
 import { partitionGone } from './errors.js'
@@ -72,7 +72,7 @@ export class ActivePartition {
   /** By `performance.now()`: when the position was last checked by storing it. */
   #checkedAt = performance.now()
   #over = false
-  #alive: NodeJS.Timeout | undefined
+  #endSigns: () => void = () => {}
   #guard: NodeJS.Timeout | undefined
 
   constructor(settings: ActiveSettings) {
@@ -113,8 +113,7 @@ export class ActivePartition {
     this.#scheduleGuard()
     await this.#read(this.#feed, this.#settings.start)
     if (this.#over) return
-    this.#alive = setInterval(() => this.#showLife(), WATCH_INTERVAL_MS)
-    this.#alive.unref()
+    this.#endSigns = everyInStep(WATCH_INTERVAL_MS, () => this.#showLife())
   }
 
   async #read(feed: PartitionFeed, start: number): Promise<void> {
@@ -215,7 +214,7 @@ export class ActivePartition {
   end(): void {
     this.#over = true
     this.stop()
-    clearInterval(this.#alive)
+    this.#endSigns()
     clearTimeout(this.#guard)
   }
 
@@ -268,12 +267,11 @@ export class ActivePartition {
     const now = performance.now()
     const period = now - this.#checkedAt > GUARDED_MS ? Math.max(interval, WATCH_INTERVAL_MS) : interval
     // All partitions of the process in the same turn: their questions leave together.
-    const untilNextTurn = period - (now % period)
     this.#guard = setTimeout(() => {
       const checking = this.#oneByOne(() => this.#verify())
       // The connection is gone, which the driver hears by itself; or the partition is, which has been reported.
       void checking.catch(() => {}).then(() => this.#scheduleGuard())
-    }, untilNextTurn)
+    }, untilNextStep(period))
     this.#guard.unref()
   }
 
@@ -294,7 +292,7 @@ export class ActivePartition {
 
   /** Handlers may take long: those who wait for the partition must not take that for death. */
   #showLife(): void {
-    if (this.#data?.connection.failure !== undefined) clearInterval(this.#alive)
+    if (this.#data?.connection.failure !== undefined) this.#endSigns()
     else if (this.#handedOut !== undefined && this.#position <= this.#handedOut) this.#settings.store.saveAlive()
   }
 

@@ -16,7 +16,7 @@ import type { StreamClient } from './client-patches/stream-client.js'
 import { type ConnectionSource, openClient } from './connection.js'
 import { classifyError, failure, TRANSPORT } from './errors.js'
 import { GroupRecordStore } from './group-records.js'
-import { lagOf } from './stream-positions.js'
+import { lagOf, rangeOf } from './stream-positions.js'
 import {
   deleteTopic,
   ensureTopic,
@@ -95,7 +95,11 @@ export class StreamAdmin implements Admin {
         throw failure('NOT_FOUND', `topic '${spec.topic}' has no group '${brokerGroup}'`, 'lag', spec.topic)
       const lags: PartitionLag[] = []
       for (const [partition, stream] of topology.streams.entries()) {
-        lags.push({ topic: spec.topic, partition, lag: await lagOf(client, stream, positions[partition]) })
+        lags.push({
+          topic: spec.topic,
+          partition,
+          lag: await lagOf(client, stream, positions[partition], await rangeOf(client, stream)),
+        })
       }
       return lags
     })

@@ -97,9 +97,9 @@ export class GroupRecordStore {
 
   /** The next offset to handle; `undefined` for a group that has none yet. */
   async position(): Promise<number | undefined> {
-    const [stored, beforeFirst] = await Promise.all([this.#query(this.#group), this.#read('before-first')])
+    const stored = await this.#query(this.#group)
     if (stored === undefined) return undefined
-    this.#beforeFirst = stored === 0n && beforeFirst === 1n
+    this.#beforeFirst = stored === 0n && (await this.#read('before-first')) === 1n
     return this.#beforeFirst ? 0 : Number(stored) + 1
   }
 

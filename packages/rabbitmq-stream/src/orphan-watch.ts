@@ -1,3 +1,5 @@
+import { everyInStep } from '@streamswitch/core/driver'
+
 /** How often members look, and how often owners at work show that they live, in milliseconds. */
 export const WATCH_INTERVAL_MS = 1_000
 /** No sign of life for this long, and work waiting: nobody owns the partition. Each further time twice as long. */
@@ -44,7 +46,7 @@ export class OrphanWatch {
   readonly #candidates: readonly Candidate[]
   readonly #failed: (error: unknown) => void
   readonly #seen = new Map<Candidate, Observation>()
-  #timer: NodeJS.Timeout | undefined
+  #end: () => void = () => {}
   #busy = false
 
   constructor(candidates: readonly Candidate[], failed: (error: unknown) => void) {
@@ -53,12 +55,11 @@ export class OrphanWatch {
   }
 
   start(): void {
-    this.#timer = setInterval(() => void this.#round(), WATCH_INTERVAL_MS)
-    this.#timer.unref()
+    this.#end = everyInStep(WATCH_INTERVAL_MS, () => void this.#round())
   }
 
   stop(): void {
-    clearInterval(this.#timer)
+    this.#end()
   }
 
   async #round(): Promise<void> {

@@ -43,7 +43,16 @@ import { partitionGone, takenOver } from './errors.js'
 import { GroupRecordStore, type GroupRecords } from './group-records.js'
 import type { StreamConsumerSettings } from './options.js'
 import type { Candidate, Sight } from './orphan-watch.js'
-import { firstOffsetOf, hasMessagesFrom, heldIn, lagOf, rangeOf, removedRange, resolvePosition } from './stream-positions.js'
+import {
+  firstOffsetOf,
+  hasMessagesFrom,
+  heldIn,
+  lagOf,
+  rangeOf,
+  removedRange,
+  resolvePosition,
+  type StreamRange,
+} from './stream-positions.js'
 
 /** Epochs of two members that are activated in the same millisecond differ by chance. */
 const EPOCH_SPREAD = 65_536
@@ -98,6 +107,8 @@ export class PartitionMember implements Candidate {
   readonly name: PartitionName
   readonly #context: MemberContext
   readonly #store: GroupRecordStore
+  /** What the stream held when the lag was asked for last. */
+  #range: StreamRange | undefined
   #candidacy: Candidacy | undefined
   /** Updates, seeks and what follows from a higher epoch, one after the other. */
   #queue: Promise<void> = Promise.resolve()
@@ -195,7 +206,11 @@ export class PartitionMember implements Candidate {
 
   async lag(): Promise<PartitionLag> {
     const { topic, partition, stream } = this.name
-    return { topic, partition, lag: await lagOf(this.#context.client, stream, await this.#store.position()) }
+    const { client } = this.#context
+    // Asked together: they leave with one packet.
+    const [position, range] = await Promise.all([this.#store.position(), rangeOf(client, stream, this.#range)])
+    this.#range = range
+    return { topic, partition, lag: await lagOf(client, stream, position, range) }
   }
 
   stop(): void {

@@ -19,6 +19,8 @@ export interface StreamRange {
   /** One above the last message. */
   readonly end: number
   readonly lastChunkAt: number | undefined
+  /** Where the last chunk begins, whatever it holds; -1 for a stream that never held anything. */
+  readonly lastChunk: number
 }
 
 /** The oldest offset that is kept, and where the last chunk begins; -1 for a stream that never held anything. */
@@ -32,13 +34,18 @@ export async function firstOffsetOf(client: StreamClient, stream: string): Promi
   return (await chunksOf(client, stream)).first
 }
 
-/** What a stream holds. The broker's statistics know where the last chunk begins; only the chunk tells where it ends. */
-export async function rangeOf(client: StreamClient, stream: string): Promise<StreamRange> {
+/**
+ * What a stream holds. The broker's statistics know where the last chunk begins; only the chunk tells where it ends.
+ *
+ * @param known - what it held before: the chunk isn't read again where it still is the last one.
+ */
+export async function rangeOf(client: StreamClient, stream: string, known?: StreamRange): Promise<StreamRange> {
   const { first, lastChunk } = await chunksOf(client, stream)
-  if (lastChunk < 0) return { first, end: first, lastChunkAt: undefined }
+  if (lastChunk < 0) return { first, end: first, lastChunkAt: undefined, lastChunk }
+  if (lastChunk === known?.lastChunk) return { ...known, first }
   const [chunk] = await readChunks(client, stream, Offset.last(), 1, () => true)
-  if (chunk === undefined) return { first, end: lastChunk + 1, lastChunkAt: undefined }
-  return { first, end: chunk.end, lastChunkAt: chunk.timestamp }
+  if (chunk === undefined) return { first, end: lastChunk + 1, lastChunkAt: undefined, lastChunk }
+  return { first, end: chunk.end, lastChunkAt: chunk.timestamp, lastChunk }
 }
 
 /** The offsets of the oldest and the newest message. */
@@ -99,9 +106,13 @@ export async function hasMessagesFrom(
   return lastChunkAt !== undefined && end > (position ?? 0)
 }
 
-/** Messages from `position` on. Exact up to a few thousand; above, the broker's own records among them count too. */
-export async function lagOf(client: StreamClient, stream: string, position: number | undefined): Promise<number> {
-  const range = await rangeOf(client, stream)
+/** Messages from `position` on in a stream that holds `range`. Exact up to a few thousand; above, the broker's own records among them count too. */
+export async function lagOf(
+  client: StreamClient,
+  stream: string,
+  position: number | undefined,
+  range: StreamRange,
+): Promise<number> {
   const from = Math.max(position ?? range.first, range.first)
   if (range.end <= from || range.lastChunkAt === undefined) return 0
   if (range.end - from > EXACT_LAG) return range.end - from

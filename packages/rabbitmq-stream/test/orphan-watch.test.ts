@@ -1,6 +1,15 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { OrphanWatch, WATCH_INTERVAL_MS } from '../src/orphan-watch.js'
 
+// Members of one process look in the same turn; these are of several.
+vi.mock(import('@streamswitch/core/driver'), async (original) => ({
+  ...(await original()),
+  everyInStep: (everyMs, tick) => {
+    const timer = setInterval(tick, everyMs)
+    return () => clearInterval(timer)
+  },
+}))
+
 /** What the broker keeps of a partition. */
 interface Records {
   signs: string

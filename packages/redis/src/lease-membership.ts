@@ -1,4 +1,4 @@
-import { type ConsumerSpec, type PartitionAssignment, StreamError } from '@streamswitch/core/driver'
+import { type ConsumerSpec, type PartitionAssignment, StreamError, untilNextStep } from '@streamswitch/core/driver'
 import { balance } from './balance.js'
 import { FENCED } from './group-scripts.js'
 import type { GroupSetup } from './group-setup.js'
@@ -123,7 +123,7 @@ export class LeaseMembership implements Membership {
     // A member that is owed a partition looks more often, in case a change was missed.
     const everyMs = hungry ? Math.ceil(heartbeatMs / 4) : heartbeatMs
     // All loops of a process in the same turn, which wakes it once for all of them; processes keep apart.
-    this.#timer = setTimeout(() => this.#look(), everyMs - (performance.now() % everyMs))
+    this.#timer = setTimeout(() => this.#look(), untilNextStep(everyMs))
   }
 
   /** A heartbeat now, or right after the one that is under way. */

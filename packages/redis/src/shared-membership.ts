@@ -1,4 +1,4 @@
-import { type Delivery, type PartitionAssignment, StreamError } from '@streamswitch/core/driver'
+import { type Delivery, type PartitionAssignment, StreamError, untilNextStep } from '@streamswitch/core/driver'
 import { CLAIM, GIVE_BACK, KEEP, LEAVE, TEND_SHARED } from './group-scripts.js'
 import type { GroupSetup } from './group-setup.js'
 import { FORMAT_VERSION, type Partition } from './keys.js'
@@ -154,7 +154,7 @@ export class SharedMembership implements Membership {
   #schedule(): void {
     if (this.#left) return
     const intervalMs = Math.min(1_000, Math.ceil(this.#settings.claimIdleMs / 6))
-    this.#timer = setTimeout(() => void this.#tick(), intervalMs)
+    this.#timer = setTimeout(() => void this.#tick(), untilNextStep(intervalMs))
   }
 
   async #tick(): Promise<void> {

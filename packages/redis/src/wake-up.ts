@@ -1,9 +1,9 @@
-import { atMost } from '@streamswitch/core/driver'
+import { atMost, untilNextStep } from '@streamswitch/core/driver'
 import type { Connection } from './connection.js'
 import { CHECK_WAITING } from './group-scripts.js'
 import type { Partition } from './keys.js'
 
-/** How long the server holds an unanswered read, in milliseconds. */
+/** How long the server holds an unanswered read, at most, in milliseconds: the reads of all loops of a process end together. */
 export const BLOCK_MS = 10_000
 
 /** How often waiting partitions are checked where members look more rarely, in milliseconds. */
@@ -140,7 +140,16 @@ export class WakeUp {
       const streams = from.map(([stream]) => stream)
       this.#watched = new Set(streams)
       const answer = this.#blocking
-        .call('XREAD', 'COUNT', 1, 'BLOCK', BLOCK_MS, 'STREAMS', ...streams, ...from.map(([, lastId]) => lastId))
+        .call(
+          'XREAD',
+          'COUNT',
+          1,
+          'BLOCK',
+          untilNextStep(BLOCK_MS),
+          'STREAMS',
+          ...streams,
+          ...from.map(([, lastId]) => lastId),
+        )
         // A connection that broke tells its owner itself.
         .catch(() => undefined)
       this.#answer = answer

@@ -1,4 +1,5 @@
 import type { StreamError } from '../errors.js'
+import { everyInStep } from '../time.js'
 import type { ConsumerReports } from './consumer-reports.js'
 import { type Delivery, DeliveryState } from './delivery.js'
 import type { Dispatcher } from './dispatcher.js'
@@ -25,7 +26,7 @@ export interface HandlerTimeoutsHost {
 export class HandlerTimeouts {
   readonly #settings: HandlerTimeoutsSettings
   readonly #tickMs: number
-  #timer: NodeJS.Timeout | undefined
+  #end: (() => void) | undefined
 
   constructor(settings: HandlerTimeoutsSettings) {
     this.#settings = settings
@@ -34,12 +35,12 @@ export class HandlerTimeouts {
 
   start(): void {
     this.#settings.outcomes.dispatcher.isolation.begin()
-    this.#timer ??= setInterval(() => this.#sweep(), this.#tickMs)
+    this.#end ??= everyInStep(this.#tickMs, () => this.#sweep(), true)
   }
 
   stop(): void {
-    clearInterval(this.#timer)
-    this.#timer = undefined
+    this.#end?.()
+    this.#end = undefined
   }
 
   #sweep(): void {

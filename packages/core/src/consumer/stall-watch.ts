@@ -1,7 +1,7 @@
 import type { ConsumerDriver, PartitionAssignment, PartitionLag } from '../contract/consumer-driver.js'
 import { StreamError } from '../errors.js'
 import { withSignal } from '../session.js'
-import { deadlineSignal } from '../time.js'
+import { deadlineSignal, everyInStep } from '../time.js'
 import type { PartitionState } from './partition-state.js'
 
 /** After a recovery that brought nothing the next one waits twice as long, up to this many times `stallTimeoutMs`. */
@@ -53,7 +53,7 @@ export class StallWatch {
   readonly #timeoutMs: number
   readonly #quiet = new Map<PartitionAssignment, Quiet>()
   readonly #stalls = new Map<string, Stall>()
-  #timer: NodeJS.Timeout | undefined
+  #end: (() => void) | undefined
   #looking = false
   /** When a stall was found last. */
   #stalledAt = 0
@@ -71,13 +71,12 @@ export class StallWatch {
   }
 
   start(): void {
-    if (this.#timeoutMs === 0 || this.#timer !== undefined) return
-    this.#timer = setInterval(() => void this.#look(), Math.max(1, this.#timeoutMs / 2))
-    this.#timer.unref()
+    if (this.#timeoutMs === 0 || this.#end !== undefined) return
+    this.#end = everyInStep(Math.max(1, this.#timeoutMs / 2), () => void this.#look())
   }
 
   stop(): void {
-    clearInterval(this.#timer)
+    this.#end?.()
   }
 
   /** Something came. Called per batch, and does nothing unless there is a stall. */
