@@ -31,18 +31,19 @@ const MAX_BYTES = 4096
  */
 export function encodeMetadata(committed: number, metadata: CommitMetadata): string {
   const head = `${NAME}${VERSION} owner=${metadata.owner} ahead=${Math.max(0, metadata.deliveredBelow - committed)} clean=${metadata.clean ? 1 : 0}`
-  const entries: string[] = []
+  const entries: (readonly [number, string])[] = []
   let bytes = head.length + ' attempts='.length
-  const byOffset = [...metadata.attempts].sort(([left], [right]) => left - right)
+  const byOffset = [...metadata.attempts].sort(([left], [right]) => left - right).filter(([offset]) => offset >= committed)
   const isAtWork = ([, note]: readonly [number, number]): boolean => historyOf(note).wasAtWork
   for (const [offset, attempts] of [...byOffset.filter(isAtWork), ...byOffset.filter((entry) => !isAtWork(entry))]) {
     const entry = `${offset - committed}:${attempts}`
-    if (offset < committed) continue
     bytes += entry.length + 1
     if (bytes > MAX_BYTES) break
-    entries.push(entry)
+    entries.push([offset, entry])
   }
-  return entries.length === 0 ? head : `${head} attempts=${entries.join(',')}`
+  if (entries.length === 0) return head
+  const inOrder = entries.sort(([left], [right]) => left - right).map(([, entry]) => entry)
+  return `${head} attempts=${inOrder.join(',')}`
 }
 
 /** Reads metadata; `undefined` where it isn't ours. Throws UNSUPPORTED for a newer version's. */

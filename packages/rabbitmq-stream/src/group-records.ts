@@ -97,6 +97,14 @@ export class GroupRecordStore {
     }
   }
 
+  /** As `load`, once the group was moved: what was noted of messages that it goes through again is forgotten. */
+  async loadAnew(start: number): Promise<GroupRecords> {
+    const records = await this.load()
+    const stale = [...records.attempts].filter(([offset, { attempts }]) => offset >= start && attempts > 0)
+    await Promise.all(stale.map(([offset, { slot }]) => this.saveFailed(slot, { offset, attempts: 0 })))
+    return { ...records, attempts: new Map(), alone: undefined }
+  }
+
   #readSlots(from: number, below: number): Promise<(bigint | undefined)[]> {
     return Promise.all(Array.from({ length: below - from }, (_, index) => this.#read(`try.${from + index}`)))
   }

@@ -117,8 +117,8 @@ export class HandlerStarts {
 
   #handle(delivery: Delivery, partition: PartitionState): void {
     const prepared = this.#host.prepared
-    // Paused or closing since the start, while the journal or the schema was asked: no handler is no success.
-    if (prepared === undefined) return this.#host.unstart(delivery, partition)
+    // Paused, closing, or the partition goes or is gone, since the journal or the schema was asked: no handler is no success.
+    if (prepared === undefined || partition.phase !== 'open') return this.#host.unstart(delivery, partition)
     const run = delivery.run
     let result: unknown
     try {

@@ -80,7 +80,7 @@ export class Isolation {
     this.#changed()
   }
 
-  /** The next message of the partition need not be alone. */
+  /** The next message of the partition need not be alone, or is not started here. */
   notWaiting(partition: PartitionState): void {
     if (this.#waiting.delete(partition)) this.#changed()
   }

@@ -3,7 +3,7 @@ import { blockedLoop } from './blocked-loop.js'
 import { cleanStop } from './clean-stop.js'
 import { failingMessage } from './failing.js'
 import { handOverCrash } from './hand-over.js'
-import { killerWithDelay, membersInTurn, oneKiller } from './killers.js'
+import { killerInCrowd, killerWithDelay, membersInTurn, oneKiller } from './killers.js'
 import { type AtEnd, START_MS } from './scene.js'
 import { type CrashSettings, LONG } from './settings.js'
 import { MOST_DEATHS, tenKillers } from './ten-killers.js'
@@ -25,6 +25,7 @@ export function crashConformance(settings: CrashSettings): void {
     ['one that fails first, and ends its process at its next attempt, has an attempt for each', 8, killerWithDelay],
     ['two members that die of it in turn find it together', 8, membersInTurn],
     ['a member that dies while it hands partitions over leaves nobody charged', 8, handOverCrash],
+    ['one is found among tens at work in its partition, that began later', 5, killerInCrowd],
     ['deaths on both sides of a clean stop are not two in a row', 8, cleanStop],
     [
       'ten that end their process are found among many, and nothing else is charged',

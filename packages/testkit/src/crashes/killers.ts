@@ -82,3 +82,27 @@ export async function membersInTurn(settings: CrashSettings, atEnd: AtEnd): Prom
   scene.expectUncharged((id) => id === KILLER)
   expect(new Set(scene.startsOf(KILLER).map(({ process }) => process)).size, 'both members had it').toBe(2)
 }
+
+/** It begins before tens of others in its partition, all of which are noted after it. */
+export async function killerInCrowd(settings: CrashSettings, atEnd: AtEnd): Promise<void> {
+  const crowd = 48
+  const scene = await CrashScene.open(
+    settings,
+    {
+      partitions: 1,
+      consumer: { concurrency: crowd + 1, prefetch: 2 * crowd, retry: { attempts: 1 } },
+    },
+    atEnd,
+  )
+  const neighbours = healthy(crowd, 1_000)
+  await scene.send([{ id: KILLER, deed: { ms: 800, acts: ['kill'] } }, ...neighbours])
+  await scene.supervise(
+    async () => (await scene.letters()).length > 0,
+    'a dead letter',
+    { mostDeaths: 3, patienceMs: (settings.takeoverMs ?? 5_000) + START_MS },
+  )
+  const [, beside = []] = scene.atWorkAtDeaths()
+  expect(beside.length, 'all were at work when it ended its process for the second time').toBe(crowd + 1)
+  expect(await scene.letters()).toEqual([expect.objectContaining({ id: KILLER, code: 'ABORTED', attempts: 1 })])
+  scene.expectUncharged((id) => id === KILLER)
+}

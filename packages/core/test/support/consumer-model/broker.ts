@@ -178,7 +178,7 @@ export class ModelBroker {
     const { partition } = assignment
     if (this.holder(assignment) === undefined) return
     const log = this.#logs[partition] as Entry[]
-    for (const [index, entry] of log.entries()) entry.acked = index < position
+    for (const [index, entry] of log.entries()) Object.assign(entry, FRESH, { acked: index < position })
     this.#held[partition] = undefined
     this.assign(partition, Math.min(position, log.length))
   }
@@ -206,7 +206,7 @@ export class ModelBroker {
     const entry = this.#logs[delivery.partition]?.[Number(delivery.position)] as Entry
     if (!this.#world.mayBeAcked(delivery))
       this.#world.violation(`message ${delivery.id} was acked and isn't done: ${this.#world.summary()}`)
-    entry.acked = true
+    Object.assign(entry, FRESH, { acked: true })
   }
 
   #pump(partition: number): void {
@@ -249,6 +249,7 @@ export class ModelBroker {
       world.violation(
         `message ${entry.id} is charged ${delivery.attempt} attempts, and had ${entry.mostAttempts} at most`,
       )
+    entry.mostAttempts = undefined
     const track = { delivery, reasons: new Set<never>(), starts: 0, acks: 0 }
     if (entry.forOthers) (track.reasons as Set<string>).add('another group')
     world.tracks.set(delivery, track)
