@@ -56,6 +56,8 @@ export class PartitionConsumer {
   #pending = 0
   /** Given back by core: no handler of theirs has run. */
   #released: Delivery[] = []
+  /** Delivery tags of what goes back and is on record as such, or need not be. */
+  readonly #accounted = new Set<number>()
 
   constructor(settings: PartitionSettings) {
     this.#settings = settings
@@ -231,19 +233,25 @@ export class PartitionConsumer {
   async end(): Promise<void> {
     this.#leaving = true
     // What arrives while it is being noted goes back as well.
-    do await this.#noteUnstarted()
+    do await this.#noteReturned()
     while (this.#arrived.length > 0)
     await this.#closeChannel()
   }
 
-  /** What goes back although nobody has started it must not be taken for what a dead process was working on. */
-  async #noteUnstarted(): Promise<void> {
-    const released = this.#released.filter(({ suspect, position }) => !suspect && this.#unacked.has(position as number))
+  /**
+   * What goes back must not be taken for what a dead process was working on: nobody has started it, or its handler has outlived the time
+   * there was. Suspects that were not started stay what they are.
+   */
+  async #noteReturned(): Promise<void> {
     const arrived = this.#arrived
+    for (const { suspect, position } of this.#released) if (suspect) this.#accounted.add(position as number)
+    for (const { fields } of arrived) this.#accounted.add(fields.deliveryTag)
+    const returned = [...this.#unacked].filter(([tag]) => !this.#accounted.has(tag))
+    for (const [tag] of returned) this.#accounted.add(tag)
     this.#released = []
     this.#arrived = []
     await this.#settings.redeliveries.giveBack(
-      released.map(({ native }) => native as ConsumeMessage),
+      returned.map(([, message]) => message),
       arrived,
     )
   }
@@ -268,6 +276,7 @@ export class PartitionConsumer {
     this.#unacked = new Map()
     this.#arrived = []
     this.#released = []
+    this.#accounted.clear()
     this.#assignment = undefined
     this.#settings.redeliveries.reset()
     this.#waiting = false

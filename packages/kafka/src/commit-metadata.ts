@@ -1,4 +1,4 @@
-import { StreamError } from '@streamswitch/core/driver'
+import { historyOf, StreamError } from '@streamswitch/core/driver'
 
 /**
  * What a member writes beside each committed offset (the commit's metadata): how far it may have delivered, how often what
@@ -25,19 +25,27 @@ const VERSION = 1
 /** The broker's default limit (`offset.metadata.max.bytes`). */
 const MAX_BYTES = 4096
 
-/** Writes metadata for a committed offset. Attempts that don't fit are left out, those furthest ahead first. */
+/**
+ * Writes metadata for a committed offset. Attempts that don't fit are left out, those furthest ahead first; what is at work goes before
+ * what waits, since a process may end by it.
+ */
 export function encodeMetadata(committed: number, metadata: CommitMetadata): string {
   const head = `${NAME}${VERSION} owner=${metadata.owner} ahead=${Math.max(0, metadata.deliveredBelow - committed)} clean=${metadata.clean ? 1 : 0}`
-  const entries: string[] = []
+  const entries: (readonly [number, string])[] = []
   let bytes = head.length + ' attempts='.length
-  for (const [offset, attempts] of [...metadata.attempts].sort(([left], [right]) => left - right)) {
+  const byOffset = [...metadata.attempts]
+    .sort(([left], [right]) => left - right)
+    .filter(([offset]) => offset >= committed)
+  const isAtWork = ([, note]: readonly [number, number]): boolean => historyOf(note).wasAtWork
+  for (const [offset, attempts] of [...byOffset.filter(isAtWork), ...byOffset.filter((entry) => !isAtWork(entry))]) {
     const entry = `${offset - committed}:${attempts}`
-    if (offset < committed) continue
     bytes += entry.length + 1
     if (bytes > MAX_BYTES) break
-    entries.push(entry)
+    entries.push([offset, entry])
   }
-  return entries.length === 0 ? head : `${head} attempts=${entries.join(',')}`
+  if (entries.length === 0) return head
+  const inOrder = entries.sort(([left], [right]) => left - right).map(([, entry]) => entry)
+  return `${head} attempts=${inOrder.join(',')}`
 }
 
 /** Reads metadata; `undefined` where it isn't ours. Throws UNSUPPORTED for a newer version's. */

@@ -79,7 +79,10 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     this.maxWaitingBytes = 2 * spec.options.fetchMaxPartitionBytes
     const note = async (assignment: PartitionAssignment, delivery: Delivery, attempt: number): Promise<void> => {
       const intake = this.#intakeOf(assignment)
-      intake.attempts.set(delivery.position as number, attempt)
+      const offset = delivery.position as number
+      // What is done and waits for its commit says nothing, and must not take the room of others in the metadata.
+      if (attempt === 0) intake.attempts.delete(offset)
+      else intake.attempts.set(offset, attempt)
       await this.#commits.request(intake)
     }
     this.attempts = { starting: note, failed: note }

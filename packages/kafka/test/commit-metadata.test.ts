@@ -39,6 +39,20 @@ describe('commit metadata', () => {
     expect(read?.attempts.has(2_000_000)).toBe(false)
   })
 
+  it('has room for what is at work before what only waits, however many do', () => {
+    const waiting = Array.from({ length: 2_000 }, (_, index) => [1_000_000 + index, 2] as const)
+    const text = encodeMetadata(1_000_000, {
+      ...metadata,
+      deliveredBelow: 2_000_000,
+      attempts: new Map([...waiting, [1_900_000, 1], [1_900_001, 3]]),
+    })
+    expect(Buffer.byteLength(text)).toBeLessThanOrEqual(4_096)
+    const read = decodeMetadata(1_000_000, text, 't')
+    expect(read?.attempts.get(1_900_000)).toBe(1)
+    expect(read?.attempts.get(1_900_001)).toBe(3)
+    expect(read?.attempts.get(1_000_000)).toBe(2)
+  })
+
   it.each(['', 'something of another client', '{"v":1}'])('of others says nothing: %j', (text) => {
     expect(decodeMetadata(0, text, 't')).toBeUndefined()
   })

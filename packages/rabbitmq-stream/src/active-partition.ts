@@ -3,7 +3,7 @@ import { everyInStep, historyOf, untilNextStep } from '@streamswitch/core/driver
 import { AttemptSlots } from './attempt-slots.js'
 import { Offset, type StreamClient, type SubscriptionHandle } from './client-patches/stream-client.js'
 import { partitionGone } from './errors.js'
-import type { GroupRecordStore, GroupRecords } from './group-records.js'
+import { ATTEMPT_SLOTS, type GroupRecordStore, type GroupRecords } from './group-records.js'
 import type { DeliveryContext } from './message.js'
 import type { StreamConsumerSettings } from './options.js'
 import { WATCH_INTERVAL_MS } from './orphan-watch.js'
@@ -179,8 +179,7 @@ export class ActivePartition {
     const where = range && { topic, partition, offset: String(expected), ...heldIn(range) }
     const policy = where === undefined ? 'earliest' : sink.outOfRange(where)
     // Behind a jump over files that are gone the stream begins, unless more of them have gone since.
-    if (next >= first || next - expected > OWN_RECORDS)
-      sink.removed?.(removedRange(topic, partition, expected, next))
+    if (next >= first || next - expected > OWN_RECORDS) sink.removed?.(removedRange(topic, partition, expected, next))
     if (policy === 'earliest' || range === undefined) return true
     await this.#skipTo(range.end)
     return false
@@ -206,7 +205,10 @@ export class ActivePartition {
 
   /** Lets go in good order: nothing is running any more, so that the next owner has no suspects. */
   async release(): Promise<void> {
-    if (!this.#over) this.#settings.store.saveStarted(0)
+    if (!this.#over) {
+      this.#settings.store.saveStarted(0)
+      if (this.#slots.empty && this.#slots.slots > ATTEMPT_SLOTS) this.#settings.store.saveSlots(ATTEMPT_SLOTS)
+    }
     await this.abandon()
   }
 
@@ -286,8 +288,13 @@ export class ActivePartition {
 
   /** Keeps core's note of a message; resolves when the broker has it. */
   async note(delivery: Delivery, attempts: number): Promise<void> {
+    const { store } = this.#settings
     const offset = delivery.position as number
-    await this.#settings.store.saveFailed(this.#slots.claim(offset, attempts), { offset, attempts })
+    const { slots } = this.#slots
+    const slot = this.#slots.claim(offset, attempts)
+    // The broker handles both in order.
+    if (this.#slots.slots > slots) store.saveSlots(this.#slots.slots)
+    await store.saveFailed(slot, { offset, attempts })
   }
 
   /** Handlers may take long: those who wait for the partition must not take that for death. */

@@ -1,12 +1,14 @@
-import { ATTEMPT_SLOTS, type Attempt, type GroupRecords } from './group-records.js'
+import { type Attempt, type GroupRecords, MAX_ATTEMPT_SLOTS } from './group-records.js'
 
-/** Which slot on the broker holds the failed attempts of which message. The most tried messages win where there are more than slots. */
+/** Which slot on the broker holds the note of which message. There are as many slots as are needed; at the most there may be, what is most tried wins. */
 export class AttemptSlots {
   readonly #byOffset = new Map<number, { attempts: number; readonly slot: number }>()
   readonly #alone: Attempt | undefined
+  #slots: number
 
   constructor(records: GroupRecords) {
     const position = records.position ?? 0
+    this.#slots = records.slots
     this.#alone = records.alone !== undefined && records.alone.offset >= position ? records.alone : undefined
     for (const [offset, entry] of records.attempts) if (offset >= position) this.#byOffset.set(offset, { ...entry })
   }
@@ -21,7 +23,12 @@ export class AttemptSlots {
     return this.#byOffset.size === 0 && this.#alone === undefined
   }
 
-  /** Where to put the failed attempts of a message. */
+  /** How many slots there are. */
+  get slots(): number {
+    return this.#slots
+  }
+
+  /** Where to put the note of a message. */
   claim(offset: number, attempts: number): number {
     const known = this.#byOffset.get(offset)
     if (known !== undefined) {
@@ -40,9 +47,21 @@ export class AttemptSlots {
   }
 
   #free(): number | undefined {
-    const taken = new Set([...this.#byOffset.values()].map(({ slot }) => slot))
-    for (let slot = 0; slot < ATTEMPT_SLOTS; slot += 1) if (!taken.has(slot)) return slot
-    return undefined
+    const taken = new Set<number>()
+    let spare: [number, number] | undefined
+    for (const [offset, { attempts, slot }] of this.#byOffset) {
+      taken.add(slot)
+      if (attempts === 0) spare ??= [offset, slot]
+    }
+    for (let slot = 0; slot < this.#slots; slot += 1) if (!taken.has(slot)) return slot
+    if (spare !== undefined) {
+      // What is done and waits for its commit says nothing any more.
+      this.#byOffset.delete(spare[0])
+      return spare[1]
+    }
+    if (this.#slots === MAX_ATTEMPT_SLOTS) return undefined
+    this.#slots += 1
+    return this.#slots - 1
   }
 
   #evict(): number {

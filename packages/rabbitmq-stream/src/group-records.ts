@@ -14,8 +14,10 @@ const BODY_MASK = (1n << FORMAT_SHIFT) - 1n
 const OFFSET_BITS = 48n
 const OFFSET_MASK = (1n << OFFSET_BITS) - 1n
 const MAX_ATTEMPTS = (1n << (FORMAT_SHIFT - OFFSET_BITS)) - 1n
-/** How many failing messages of a partition have their attempts on record at a time. */
+/** How many messages of a partition have a note on record at a time, before more are needed. */
 export const ATTEMPT_SLOTS = 16
+/** Most of them, however many are needed: each is read when the partition is taken up. */
+export const MAX_ATTEMPT_SLOTS = 1_024
 
 /** How often a position is stored that reads back as another one, before that is taken for the broker's refusal. */
 const SAVE_ATTEMPTS = 3
@@ -43,7 +45,9 @@ export interface GroupRecords {
   readonly epoch: number
   /** Messages below this offset may have been started by the last owner; 0 when it let go in good order. */
   readonly started: number
-  /** Failed attempts by offset, and the slot that holds them. */
+  /** How many slots for notes there are. */
+  readonly slots: number
+  /** Notes by offset, and the slot that holds them. */
   readonly attempts: ReadonlyMap<number, { readonly attempts: number; readonly slot: number }>
   /** A note that earlier versions kept apart. */
   readonly alone: Attempt | undefined
@@ -70,18 +74,24 @@ export class GroupRecordStore {
     this.#topic = topic
   }
 
-  /** Reads everything, in one go. */
+  /** Reads everything: in one go, unless there are more slots than usual. */
   async load(): Promise<GroupRecords> {
-    const slots = Array.from({ length: ATTEMPT_SLOTS }, (_, slot) => this.#read(`try.${slot}`))
     const single = [
       this.#read('epoch'),
       this.#read('started'),
       this.#read('alone'),
       this.#read('position'),
+      this.#read('slots'),
     ] as const
-    const [position, epoch, started, alone, last, ...tries] = await Promise.all([this.position(), ...single, ...slots])
+    const [position, tries, epoch, started, alone, last, count] = await Promise.all([
+      this.position(),
+      this.#readSlots(0, ATTEMPT_SLOTS),
+      ...single,
+    ])
+    const slots = Math.min(MAX_ATTEMPT_SLOTS, Math.max(ATTEMPT_SLOTS, Number(count ?? 0n)))
+    const more = slots > ATTEMPT_SLOTS ? await this.#readSlots(ATTEMPT_SLOTS, slots) : []
     const attempts = new Map<number, { attempts: number; slot: number }>()
-    for (const [slot, packed] of tries.entries()) {
+    for (const [slot, packed] of [...tries, ...more].entries()) {
       const attempt = unpack(packed)
       if (attempt !== undefined) attempts.set(attempt.offset, { attempts: attempt.attempts, slot })
     }
@@ -90,9 +100,22 @@ export class GroupRecordStore {
       lastPosition: position ?? (last === undefined ? undefined : Number(last)),
       epoch: Number(epoch ?? 0n),
       started: Number(started ?? 0n),
+      slots,
       attempts,
       alone: unpack(alone),
     }
+  }
+
+  /** As `load`, once the group was moved: what was noted of messages that it goes through again is forgotten. */
+  async loadAnew(start: number): Promise<GroupRecords> {
+    const records = await this.load()
+    const stale = [...records.attempts].filter(([offset, { attempts }]) => offset >= start && attempts > 0)
+    await Promise.all(stale.map(([offset, { slot }]) => this.saveFailed(slot, { offset, attempts: 0 })))
+    return { ...records, attempts: new Map(), alone: undefined }
+  }
+
+  #readSlots(from: number, below: number): Promise<(bigint | undefined)[]> {
+    return Promise.all(Array.from({ length: below - from }, (_, index) => this.#read(`try.${from + index}`)))
   }
 
   /** The next offset to handle; `undefined` for a group that has none yet. */
@@ -176,6 +199,11 @@ export class GroupRecordStore {
     this.#write('epoch', BigInt(epoch))
   }
 
+  /** There are more slots, or as many as usual again: written before any of them is, or once they hold nothing. */
+  saveSlots(count: number): void {
+    this.#write('slots', BigInt(count))
+  }
+
   /** Resolves when the broker has it. */
   async saveFailed(slot: number, failed: Attempt): Promise<void> {
     await this.#confirmed(`try.${slot}`, pack(failed))
@@ -216,7 +244,7 @@ export class GroupRecordStore {
 
 /** Whether a reference is that of something that is kept of a group beside its offset. */
 export function isRecordName(reference: string): boolean {
-  return /:(?:epoch|started|alone|alive|step-back|before-first|position|try\.\d+)$/.test(reference)
+  return /:(?:epoch|started|alone|alive|slots|step-back|before-first|position|try\.\d+)$/.test(reference)
 }
 
 function pack({ offset, attempts }: Attempt): bigint {

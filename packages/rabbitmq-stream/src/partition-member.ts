@@ -338,7 +338,7 @@ export class PartitionMember implements Candidate {
       await this.#within(term, active.release())
       const start = await this.#within(term, this.#resolve(position))
       await this.#save(term, start)
-      await this.#begin(term, await this.#within(term, this.#store.load()), start)
+      await this.#begin(term, await this.#within(term, this.#store.loadAnew(start)), start)
     } catch (error) {
       if (!(error instanceof TermOver)) throw error
     }

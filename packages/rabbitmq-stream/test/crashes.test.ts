@@ -6,4 +6,6 @@ crashConformance({
   adapter: rabbitmqStream,
   module: new URL('../dist/index.js', import.meta.url).href,
   url: BROKER_URL,
+  options: { heartbeatSeconds: 1 },
+  blockMs: 5_000,
 })

@@ -162,9 +162,9 @@ end
 return redis.call('ZRANGE', KEYS[1], 0, -1)
 `)
 
-/** Gives a lease back. KEYS: stream, lease. ARGV: token. */
+/** Gives a lease back in good order: whoever died before has nothing to do with what comes next. KEYS: stream, lease. ARGV: token. */
 export const RELEASE = new Script(`${EVEN_WHEN_FULL}${FENCE}
-redis.call('HSET', KEYS[2], 'owner', '', 'until', '0', 'token', '')
+redis.call('HSET', KEYS[2], 'owner', '', 'until', '0', 'token', '', 'suspectTo', '')
 return 'ok'
 `)
 

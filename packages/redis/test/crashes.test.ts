@@ -7,4 +7,5 @@ crashConformance({
   module: new URL('../dist/index.js', import.meta.url).href,
   url: brokerUrl,
   options: { leaseMs: 1_000, heartbeatMs: 250, claimIdleMs: 1_000 },
+  blockMs: 3_000,
 })

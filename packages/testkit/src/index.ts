@@ -9,7 +9,8 @@ export type {
   ShortTimeouts,
   Topology,
 } from './conformance/settings.js'
-export { type CrashSettings, crashConformance } from './crashes/crash-conformance.js'
+export { crashConformance } from './crashes/crash-conformance.js'
+export type { CrashSettings } from './crashes/settings.js'
 export { effectivelyOnce } from './effectively-once/effectively-once.js'
 export type { EffectivelyOnceSettings } from './effectively-once/settings.js'
 export { faults } from './faults/suite/faults.js'

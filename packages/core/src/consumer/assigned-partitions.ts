@@ -86,7 +86,8 @@ export class AssignedPartitions {
       const ended = outcomes.windDown.finish(partitions, deadlineMs, TAKEN_AWAY, slot.driver)
       for (const partition of partitions) {
         outcomes.giveBack(partition)
-        outcomes.dispatcher.isolation.forget(partition)
+        // What is alone in it stays so for as long as its handler is waited for.
+        outcomes.dispatcher.isolation.notWaiting(partition)
       }
       outcomes.dispatcher.hurry()
       await ended

@@ -179,10 +179,21 @@ export class Dispatcher implements IsolatedLoop {
    * of this one would count as a crash of its own.
    */
   async #endIsolation(delivery: Delivery, partition: PartitionState): Promise<void> {
+    const { attempt } = delivery
+    // It could not be handled just now: its next start must be alone as well, or what it ends the process by would never count.
+    const wasTakenBack = (): boolean => delivery.attempt < attempt
     // The verdict on the start that has ended is given in this turn.
     await Promise.resolve()
-    await this.#host.settler.drain(partition)
-    if (delivery.state === DeliveryState.Settled) await this.starts.ended(delivery, partition)
+    const isWell = isHandled(delivery)
+    if (!wasTakenBack()) await this.#host.settler.drain(partition)
+    if (wasTakenBack()) delivery.isolated = true
+    else if (isWell && isHandled(delivery)) await this.starts.ended(delivery, partition, true)
+    await this.#takeIsolationBack(delivery, partition)
+  }
+
+  /** Others may start again. Where it is to be alone next time too, its start never came to its handler. */
+  async #takeIsolationBack(delivery: Delivery, partition: PartitionState): Promise<void> {
+    if (delivery.isolated) await this.starts.takenBack(delivery, partition)
     this.isolation.end(delivery)
   }
 
@@ -217,7 +228,7 @@ export class Dispatcher implements IsolatedLoop {
     delivery.run += 1
     this.#host.takenBack(delivery)
     this.#freeSlot(delivery, partition)
-    this.isolation.end(delivery)
+    void this.#takeIsolationBack(delivery, partition)
     if (delivery.state === DeliveryState.Running) {
       delivery.state = DeliveryState.Waiting
       if (behind !== undefined) behind.nextOfKey = delivery
@@ -261,7 +272,7 @@ export class Dispatcher implements IsolatedLoop {
     delivery.handling = false
     delivery.unstart()
     this.#freeSlot(delivery, partition)
-    this.isolation.end(delivery)
+    void this.#takeIsolationBack(delivery, partition)
     this.#batches?.left(delivery, true)
     if (delivery.state === DeliveryState.Running) {
       delivery.state = DeliveryState.Waiting
@@ -327,6 +338,11 @@ export class Dispatcher implements IsolatedLoop {
     delivery.isolated = false
     void this.#endIsolation(delivery, partition)
   }
+}
+
+/** Its handler has ended well, and its ack is not on record: it waits for others, or `ack()` is waited for. */
+function isHandled({ state, handling }: Delivery): boolean {
+  return !handling && (state === DeliveryState.Running || state === DeliveryState.Settled)
 }
 
 /** Settled by `ack()` while its handler was still at work, whatever has become of the ack by now. */

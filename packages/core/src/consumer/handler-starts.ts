@@ -1,9 +1,10 @@
-import { inspectable, StreamError } from '../errors.js'
+import { Postponement } from '../dedupe/postponement.js'
+import { inspectable, isStreamError, StreamError } from '../errors.js'
 import { noteOf } from './attempt-notes.js'
 import type { Delivery } from './delivery.js'
 import type { DriverSlot } from './driver-slot.js'
 import { isGenerator, runGenerator } from './handler-outputs.js'
-import { processIsolation } from './isolation.js'
+import type { Isolation } from './isolation.js'
 import type { PreparedHandler } from './loop-handler.js'
 import type { PartitionState } from './partition-state.js'
 import type { ValueDecoder } from './value-decoder.js'
@@ -13,6 +14,9 @@ import type { ValueDecoder } from './value-decoder.js'
  * broke on the way. But a message that ends its process is never answered either.
  */
 const UNANSWERED_PER_ATTEMPT = 3
+
+/** Longest wait before a start is noted again that could not be, in milliseconds. */
+const UNNOTED_MS = 1_000
 
 export interface HandlerStartsSettings {
   readonly group: string
@@ -25,6 +29,7 @@ export interface HandlerStartsSettings {
 /** What starts ask of the dispatcher. `run` tells a start's end from that of an earlier one of the same message. */
 export interface HandlerStartsHost {
   readonly prepared: PreparedHandler | undefined
+  readonly isolation: Pick<Isolation, 'noting'>
   /** The start has ended well. */
   returned(delivery: Delivery, partition: PartitionState, run: number): void
   /** The start has failed. `final`: no other attempt can help. */
@@ -59,23 +64,34 @@ export class HandlerStarts {
       delivery.attempt -= 1
       return this.#host.failed(delivery, partition, run, usedUp(delivery), true)
     }
-    processIsolation().noting(this.#settings.group, delivery)
-    if (journal === undefined) return this.#decode(delivery, partition)
     // A start counts when its process ends only where no other message can be why.
     const counted = delivery.isolated ? delivery.attempt : delivery.attempt - 1
+    this.#host.isolation.noting(this.#settings.group, delivery, counted)
+    if (journal === undefined) return this.#decode(delivery, partition)
     journal.starting(partition.assignment, delivery, noteOf(counted, true)).then(
       () => {
         if (delivery.run === run) this.#decode(delivery, partition)
       },
-      (error: unknown) => this.#host.failed(delivery, partition, run, error, false),
+      (error: unknown) => this.#host.failed(delivery, partition, run, unnoted(delivery, error), false),
     )
   }
 
-  /** A suspect's handler has ended well, and its ack has to wait for others: whatever ends the process now, it wasn't this one. Never rejects. */
-  async ended(delivery: Delivery, partition: PartitionState): Promise<void> {
-    const journal = this.#settings.slot.driver?.attempts
+  /**
+   * A suspect is done, and its ack has to wait for others: whatever ends the process now, it wasn't this one. What was given up keeps its
+   * attempts: if it comes again it must not have them all once more. Never rejects.
+   */
+  ended(delivery: Delivery, partition: PartitionState, isHandled: boolean): Promise<void> {
+    return this.#note(delivery, partition, noteOf(isHandled ? delivery.attempt - 1 : delivery.attempt, false))
+  }
+
+  /** The start of a suspect was taken back: what is on record is what was before it. Never rejects. */
+  takenBack(delivery: Delivery, partition: PartitionState): Promise<void> {
+    return this.#note(delivery, partition, noteOf(delivery.attempt, delivery.isolated))
+  }
+
+  async #note(delivery: Delivery, partition: PartitionState, note: number): Promise<void> {
     try {
-      await journal?.failed(partition.assignment, delivery, noteOf(delivery.attempt - 1, false))
+      await this.#settings.slot.driver?.attempts?.failed(partition.assignment, delivery, note)
     } catch {
       // It stays noted as being at work, and is handled alone if it comes again.
     }
@@ -101,8 +117,8 @@ export class HandlerStarts {
 
   #handle(delivery: Delivery, partition: PartitionState): void {
     const prepared = this.#host.prepared
-    // Paused or closing since the start, while the journal or the schema was asked: no handler is no success.
-    if (prepared === undefined) return this.#host.unstart(delivery, partition)
+    // Paused, closing, or the partition goes or is gone, since the journal or the schema was asked: no handler is no success.
+    if (prepared === undefined || partition.phase !== 'open') return this.#host.unstart(delivery, partition)
     const run = delivery.run
     let result: unknown
     try {
@@ -134,6 +150,19 @@ export class HandlerStarts {
       (error: unknown) => this.#host.failed(delivery, partition, run, inspectable(error), false),
     )
   }
+}
+
+/** A start that can't be noted just now is none: it is tried again, and not charged. */
+function unnoted({ id, topic }: Delivery, error: unknown): unknown {
+  if (!isStreamError(error) || !error.retryable) return error
+  const { code, message } = error
+  return new Postponement(`the start of message ${id} could not be noted: ${message}`, {
+    code,
+    topic,
+    operation: 'note',
+    cause: error,
+    retryAfterMs: UNNOTED_MS,
+  })
 }
 
 function unanswered(delivery: Delivery): StreamError {

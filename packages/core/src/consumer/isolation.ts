@@ -10,6 +10,14 @@ export interface IsolatedLoop {
   dispatch(): void
 }
 
+/** A start that this process has noted as at work. */
+interface NotedStart {
+  /** Attempts before it. */
+  readonly before: number
+  /** Attempts that the note says. */
+  readonly counted: number
+}
+
 /** A turn of the event loop that took this long was blocked, in milliseconds: brokers may have taken the process for dead. */
 const BLOCKED_MS = 2_000
 /** How long after such a turn the loss of a partition counts as its consequence, in milliseconds. */
@@ -29,8 +37,8 @@ export class Isolation {
   /** Partitions whose next message must be alone, and the loops they belong to. */
   readonly #waiting = new Map<PartitionState, IsolatedLoop>()
   #alone: Delivery | undefined
-  /** Attempts before the start that this process has noted. What is noted of a process that lives says nothing. */
-  readonly #noted = new Map<string, number>()
+  /** What this process has noted of starts. What is noted of a process that lives says nothing. */
+  readonly #noted = new Map<string, NotedStart>()
   /** In how many blocked turns in a row that cost it its partition a message was at work. */
   readonly #blocked = new Map<string, number>()
   #tickAt = performance.now()
@@ -72,7 +80,7 @@ export class Isolation {
     this.#changed()
   }
 
-  /** The next message of the partition need not be alone. */
+  /** The next message of the partition need not be alone, or is not started here. */
   notWaiting(partition: PartitionState): void {
     if (this.#waiting.delete(partition)) this.#changed()
   }
@@ -97,9 +105,9 @@ export class Isolation {
     if (this.#loops.size === 0) this.#tickAt = performance.now()
   }
 
-  /** A start is about to be noted. */
-  noting(group: string, delivery: Delivery): void {
-    bounded(this.#noted, nameOf(group, delivery), delivery.attempt - 1)
+  /** A start is about to be noted as at work, with so many attempts that count. */
+  noting(group: string, delivery: Delivery, counted: number): void {
+    bounded(this.#noted, nameOf(group, delivery), { before: delivery.attempt - 1, counted })
   }
 
   /** The message is done. */
@@ -130,10 +138,13 @@ export class Isolation {
         delivery.isolated ||= blocked > 1
         delivery.attempt = Math.max(delivery.attempt, blocked - 2)
       } else if (delivery.isolated) {
-        const before = this.#noted.get(name)
-        if (before === undefined) continue
+        const noted = this.#noted.get(name)
+        if (noted === undefined) continue
+        this.#noted.delete(name)
+        // Each start of what was found at work counts one more: another process has had it since, and has ended or lost it.
+        if (noted.counted !== delivery.attempt) continue
         delivery.isolated = false
-        delivery.attempt = before
+        delivery.attempt = noted.before
       }
     }
   }
@@ -157,7 +168,7 @@ function nameOf(group: string, delivery: Delivery): string {
   return `${group}/${delivery.origin}/${delivery.partition}/${delivery.id}`
 }
 
-function bounded(map: Map<string, number>, name: string, value: number): void {
+function bounded<T>(map: Map<string, T>, name: string, value: T): void {
   map.delete(name)
   map.set(name, value)
   if (map.size <= MOST) return

@@ -207,13 +207,14 @@ export class Outcomes
   /** Returns whether an earlier message holds its ack up. */
   #settle(delivery: Delivery, partition: PartitionState): boolean {
     this.#inbox.remove(delivery)
+    const isHandled = delivery.state === DeliveryState.Running
     const behind = partition.settle(delivery, this.#slot.driver?.settlement ?? 'individual')
     // Nothing in the process starts before the ack of a message that was alone is on record: it doesn't wait for others to share it.
     if (delivery.isolated) void this.settler.drain(partition)
     else if (partition.done.length > 0) this.settler.touch(partition)
     if (delivery.suspect && delivery.attempt > 0) {
       // An ack that has to wait: were this process to end before it, the message would be taken for one that was at work.
-      if (behind) void this.dispatcher.starts.ended(delivery, partition)
+      if (behind) void this.dispatcher.starts.ended(delivery, partition, isHandled)
       this.dispatcher.isolation.done(this.#group, delivery)
     }
     return behind

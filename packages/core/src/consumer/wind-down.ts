@@ -1,6 +1,7 @@
 import { atMost } from '../at-most.js'
 import type { ConsumerDriver } from '../contract/consumer-driver.js'
 import { StreamError } from '../errors.js'
+import { noteOf } from './attempt-notes.js'
 import { type Delivery, DeliveryState } from './delivery.js'
 import type { PartitionState } from './partition-state.js'
 import type { Settler } from './settler.js'
@@ -41,11 +42,14 @@ export class WindDown {
     const started = performance.now()
     for (const partition of partitions) this.begin(partition)
     await atMost(this.#quiet(partitions), timeoutMs, hurry)
+    const outlived = partitions.map((partition) => [...partition.handling()].filter(({ suspect }) => suspect))
     for (const partition of partitions) if (partition.busy) abortHandlers(partition, reason)
     const left = (): number => (hurry?.aborted === true ? 0 : Math.max(0, timeoutMs - (performance.now() - started)))
     await atMost(this.#beforeLeaving(partitions), left(), hurry)
     const rest = Math.max(SETTLE_MS, left())
-    await atMost(Promise.all(partitions.map((partition) => this.#settler.drain(partition))), rest)
+    const acks = partitions.map((partition) => this.#settler.drain(partition))
+    const notes = partitions.map((partition, index) => noteEnds(partition, outlived[index] ?? [], driver))
+    await atMost(Promise.all([...acks, ...notes]), rest)
     for (const partition of partitions) {
       const unstarted = [...partition.tracked].filter((delivery) => !delivery.handling && isUnsettled(delivery))
       if (unstarted.length > 0) await driver?.release?.(partition.assignment, unstarted)
@@ -65,6 +69,17 @@ export class WindDown {
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
     }
   }
+}
+
+/** What was at work until the end of a clean stop or of a hand-over has ended no process. Never rejects. */
+async function noteEnds(
+  { assignment }: PartitionState,
+  deliveries: readonly Delivery[],
+  driver: ConsumerDriver | undefined,
+): Promise<void> {
+  const note = async (delivery: Delivery): Promise<void> =>
+    driver?.attempts?.failed(assignment, delivery, noteOf(delivery.attempt - 1, false))
+  await Promise.allSettled(deliveries.map(note))
 }
 
 /** Tells running handlers, and dead letters on their way, that the partition is no longer this loop's. */

@@ -1,4 +1,5 @@
-import { Delivery } from '../../../src/consumer/delivery.js'
+import { historyOf } from '../../../src/consumer/attempt-notes.js'
+import { Delivery, DeliveryState } from '../../../src/consumer/delivery.js'
 import type { PartitionAssignment } from '../../../src/contract/consumer-driver.js'
 import { StreamError } from '../../../src/errors.js'
 import { ROUTING_HEADERS } from '../../../src/wire/reserved-headers.js'
@@ -11,6 +12,12 @@ interface Entry {
   readonly key: string | undefined
   readonly forOthers: boolean
   acked: boolean
+  /** The journal's note. */
+  note: number
+  /** It was in the hands of a process that has ended. */
+  suspect: boolean
+  /** Most attempts that may be on record when it comes again; `undefined` while nothing has gone wrong. */
+  mostAttempts: number | undefined
 }
 
 /** A partition in the hands of the loop's present driver. */
@@ -55,14 +62,14 @@ export class ModelBroker {
 
   send(partition: number, key: string | undefined, forOthers: boolean): void {
     this.#sent += 1
-    this.#append(partition, { id: `${key ?? '-'}${this.#sent}`, key, forOthers, acked: false })
+    this.#append(partition, { id: `${key ?? '-'}${this.#sent}`, key, forOthers, ...FRESH })
   }
 
   /** A sender's resend: the same message in a second place. */
   sendAgain(partition: number, choice: number): void {
     const log = this.#logs[partition] as Entry[]
     const entry = log[choice % log.length]
-    if (entry !== undefined && !entry.forOthers) this.#append(partition, { ...entry, acked: false })
+    if (entry !== undefined && !entry.forOthers) this.#append(partition, { ...entry, ...FRESH })
   }
 
   #append(partition: number, entry: Entry): void {
@@ -114,6 +121,7 @@ export class ModelBroker {
     const held = this.#held[partition]
     if (held === undefined) return
     this.#held[partition] = undefined
+    this.#leave(held)
     void held.driver.sink.revoked([held.assignment], 'lost')
   }
 
@@ -126,9 +134,43 @@ export class ModelBroker {
     driver.sink.lost(new StreamError('cut', { code: 'UNAVAILABLE' }))
   }
 
+  /** The process of the present driver has ended: what it had in hand may be why. */
+  crashed(): void {
+    for (const held of this.#held)
+      for (const { partition, position } of held?.delivered ?? [])
+        (this.#logs[partition]?.[Number(position)] as Entry).suspect = true
+    if (this.driver !== undefined) this.left(this.driver)
+  }
+
+  /** Keeps a note, of the partition's owner alone. */
+  note(driver: ModelDriver, assignment: PartitionAssignment, { partition, position }: Delivery, note: number): void {
+    this.#own(driver, assignment)
+    const entry = this.#logs[partition]?.[Number(position)] as Entry
+    entry.note = note
+  }
+
+  /**
+   * What is lost without a word, or by the end of the process, was charged with its failures alone, unless nothing else was at work. Who
+   * was settled has ended well, or was given up, which counts.
+   */
+  #leave(held: Holding): void {
+    for (const delivery of held.delivered) {
+      const entry = this.#logs[delivery.partition]?.[Number(delivery.position)] as Entry
+      const others = this.#world.atWork.filter((other) => other !== delivery)
+      const isUncharged = delivery.state === DeliveryState.Running && others.length > 0
+      // Nobody knows whether a note is on record that has no answer.
+      if (this.#world.notes !== 'ok') entry.mostAttempts = undefined
+      else entry.mostAttempts = Math.max(0, isUncharged ? delivery.attempt - 1 : delivery.attempt)
+    }
+  }
+
   /** Everything of a driver is lost. */
   left(driver: ModelDriver): void {
-    for (const [partition, held] of this.#held.entries()) if (held?.driver === driver) this.#held[partition] = undefined
+    for (const [partition, held] of this.#held.entries()) {
+      if (held?.driver !== driver) continue
+      this.#leave(held)
+      this.#held[partition] = undefined
+    }
     if (this.driver === driver) this.driver = undefined
   }
 
@@ -136,7 +178,7 @@ export class ModelBroker {
     const { partition } = assignment
     if (this.holder(assignment) === undefined) return
     const log = this.#logs[partition] as Entry[]
-    for (const [index, entry] of log.entries()) entry.acked = index < position
+    for (const [index, entry] of log.entries()) Object.assign(entry, FRESH, { acked: index < position })
     this.#held[partition] = undefined
     this.assign(partition, Math.min(position, log.length))
   }
@@ -164,7 +206,7 @@ export class ModelBroker {
     const entry = this.#logs[delivery.partition]?.[Number(delivery.position)] as Entry
     if (!this.#world.mayBeAcked(delivery))
       this.#world.violation(`message ${delivery.id} was acked and isn't done: ${this.#world.summary()}`)
-    entry.acked = true
+    Object.assign(entry, FRESH, { acked: true })
   }
 
   #pump(partition: number): void {
@@ -200,13 +242,24 @@ export class ModelBroker {
       timestamp: 0,
       position: held.next,
       native: undefined,
+      suspect: entry.suspect,
+      ...historyOf(entry.note),
     })
+    if (entry.mostAttempts !== undefined && delivery.attempt > entry.mostAttempts)
+      world.violation(
+        `message ${entry.id} is charged ${delivery.attempt} attempts, and had ${entry.mostAttempts} at most`,
+      )
+    entry.mostAttempts = undefined
     const track = { delivery, reasons: new Set<never>(), starts: 0, acks: 0 }
     if (entry.forOthers) (track.reasons as Set<string>).add('another group')
     world.tracks.set(delivery, track)
-    watchState(delivery, (what) => world.violation(what))
+    const { life } = world
+    watchState(delivery, (what) => {
+      if (world.life === life) world.violation(what)
+    })
     return delivery
   }
 }
 
 const PAYLOAD = Buffer.from('1')
+const FRESH = { acked: false, note: 0, suspect: false, mostAttempts: undefined }

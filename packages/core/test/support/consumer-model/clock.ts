@@ -1,11 +1,15 @@
 import { vi } from 'vitest'
 
 const pending = new Set<NodeJS.Timeout>()
+/** By how much the clock is ahead of the timers: for so long the event loop was blocked. */
+let blockedMs = 0
 
 /** Takes the time over, for all of core: see `src/time.ts`. Remembers which timers are set. */
 export function useModelClock(): void {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date', 'performance'] })
   const { setTimeout: once, setInterval: always, clearTimeout: clear } = globalThis
+  const now = performance.now.bind(performance)
+  performance.now = () => now() + blockedMs
   const setOnce = (action: () => void, ms?: number): NodeJS.Timeout => {
     const timer = once(() => {
       pending.delete(timer)
@@ -31,7 +35,12 @@ export function useModelClock(): void {
   })
 }
 
-/** A new history: nothing of the one before is left. */
+/** Time passes without a turn for anybody. */
+export function blockEventLoop(ms: number): void {
+  blockedMs += ms
+}
+
+/** A new history, or a new process: nothing of the one before is left. */
 export function resetModelClock(): void {
   pending.clear()
   vi.clearAllTimers()

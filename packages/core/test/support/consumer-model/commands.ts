@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { StreamError } from '../../../src/errors.js'
+import { blockEventLoop } from './clock.js'
 import type { Mode, Run, Track, World } from './world.js'
 
 type Action = (world: World) => void | Promise<void>
@@ -74,7 +75,7 @@ function onTrack(name: string, act: (world: World, track: Track) => void): fc.Ar
   )
 }
 
-function modes(kind: 'acks' | 'deadLetters' | 'opens', values: readonly Mode[]): fc.Arbitrary<Step> {
+function modes(kind: 'acks' | 'deadLetters' | 'notes' | 'opens', values: readonly Mode[]): fc.Arbitrary<Step> {
   return fc.constantFrom(...values).map(
     (mode) =>
       new Step(`${kind}: ${mode}`, (world) => {
@@ -114,6 +115,7 @@ export const STEPS: fc.Arbitrary<Step>[] = [
   onTrack('nack', (world, track) => world.nack(track)),
   modes('acks', ['ok', 'ok', 'held', 'failing', 'unanswered', 'refused']),
   modes('deadLetters', ['ok', 'held', 'failing']),
+  modes('notes', ['ok', 'held', 'failing', 'unanswered']),
   modes('opens', ['ok', 'failing']),
   fc
     .tuple(partition, choice)
@@ -138,6 +140,15 @@ export const STEPS: fc.Arbitrary<Step>[] = [
     ([where, offset]) =>
       new Step(`seek(${where}, ${offset})`, ({ loop }) => {
         loop.seek({ offset: String(offset) }, { partition: where }).catch(() => {})
+      }),
+  ),
+  step('crash', (world) => world.crash()),
+  step('crash', (world) => world.crash()),
+  fc.tuple(partition, fc.constantFrom(1_500, 20_000)).map(
+    ([where, ms]) =>
+      new Step(`block for ${ms} and lose(${where})`, ({ broker }) => {
+        blockEventLoop(ms)
+        broker.lose(where)
       }),
   ),
   step('lose the connection', ({ broker }) => broker.cut()),

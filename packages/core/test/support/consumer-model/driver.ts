@@ -1,5 +1,6 @@
 import type { Delivery } from '../../../src/consumer/delivery.js'
 import type {
+  AttemptJournal,
   ConsumerDriver,
   ConsumerSink,
   PartitionAssignment,
@@ -14,6 +15,8 @@ export class ModelDriver implements ConsumerDriver {
   readonly redelivery = 'core'
   readonly settleIntervalMs: number
   readonly sink: ConsumerSink
+  readonly attempts: AttemptJournal
+  readonly #life: number
   readonly #world: World
   stopped = false
   gone = false
@@ -23,9 +26,14 @@ export class ModelDriver implements ConsumerDriver {
     this.sink = sink
     this.settlement = world.scenario.settlement
     this.settleIntervalMs = world.scenario.settleIntervalMs
+    this.#life = world.life
+    const note = (assignment: PartitionAssignment, delivery: Delivery, value: number): Promise<void> =>
+      this.#alive(() => world.call('notes', () => world.broker.note(this, assignment, delivery, value)))
+    this.attempts = { starting: note, failed: note }
   }
 
   async open(): Promise<void> {
+    if (this.#world.life !== this.#life) return new Promise(() => {})
     if (this.#world.opens !== 'ok') throw new StreamError('no broker', { code: 'UNAVAILABLE' })
     this.#world.broker.joined(this)
   }
@@ -58,11 +66,20 @@ export class ModelDriver implements ConsumerDriver {
   async close(): Promise<void> {
     this.stopped = true
     this.gone = true
-    this.#world.broker.left(this)
+    if (this.#world.life === this.#life) this.#world.broker.left(this)
+  }
+
+  /** What a process that is gone asks for is never answered. */
+  #alive<T>(work: () => Promise<T>): Promise<T> {
+    return this.#world.life === this.#life ? work() : new Promise(() => {})
   }
 
   /** One at a time for each partition. */
-  async #settle(assignment: PartitionAssignment, apply: () => void): Promise<void> {
+  #settle(assignment: PartitionAssignment, apply: () => void): Promise<void> {
+    return this.#alive(() => this.#settleNow(assignment, apply))
+  }
+
+  async #settleNow(assignment: PartitionAssignment, apply: () => void): Promise<void> {
     const held = this.#world.broker.holder(assignment)
     if (held?.settling === true) this.#world.violation(`two acks of partition ${assignment.partition} at once`)
     if (held !== undefined) held.settling = true

@@ -11,7 +11,7 @@ import { Transport } from '../../../src/transport/transport.js'
 import { DEAD_LETTER_HEADERS } from '../../../src/wire/reserved-headers.js'
 import { Script, scriptedAdapter } from '../scripted-adapter.js'
 import { ModelBroker } from './broker.js'
-import { timersThatHold } from './clock.js'
+import { resetModelClock, timersThatHold } from './clock.js'
 import { ModelDriver } from './driver.js'
 
 /** What a history runs with. */
@@ -48,9 +48,13 @@ export interface Run {
   end(error?: { readonly thrown: unknown }): void
 }
 
+type Calls = 'acks' | 'deadLetters' | 'notes'
+
 export type Mode = 'ok' | 'held' | 'failing' | 'unanswered' | 'refused'
 
 const SILENT = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+
+const ISOLATION = Symbol.for('streamswitch.Isolation')
 
 const HANDLER_TIMEOUT_MS = 1_000
 const SLICE_MS = 200
@@ -59,12 +63,14 @@ const SLICE_MS = 200
 export class World {
   readonly scenario: Scenario
   readonly broker: ModelBroker
-  readonly loop: ConsumerLoop<string>
-  readonly tracks = new Map<Delivery, Track>()
-  readonly runs: Run[] = []
+  /** Counts processes: what one that is gone still does is none of the history's. */
+  life = 0
+  tracks = new Map<Delivery, Track>()
+  runs: Run[] = []
   readonly violations: string[] = []
   acks: Mode = 'ok'
   deadLetters: Mode = 'ok'
+  notes: Mode = 'ok'
   opens: Mode = 'ok'
   /** Handlers succeed as soon as they are started. */
   atOnce = false
@@ -75,14 +81,33 @@ export class World {
   ended: { readonly error: unknown } | undefined
   /** Something was refused for good: only a new connection brings its messages again. */
   wasRefused = false
-  readonly #transport: Transport
-  readonly #held: { readonly work: () => void; readonly kind: 'acks' | 'deadLetters' }[] = []
-  #calls = 0
-  readonly #counts = { deadLetter: 0, skipped: 0, deduplicated: 0 }
+  #loop!: ConsumerLoop<string>
+  #transport!: Transport
+  #held: { readonly work: () => void; readonly kind: Calls }[] = []
+  /** Calls of `ack` and `nack` that have not settled. */
+  #calls = new Set<object>()
+  #counts = { deadLetter: 0, skipped: 0, deduplicated: 0 }
+  /** Messages that a handler has succeeded with, in any life. */
+  readonly #handled = new Set<string>()
+  readonly #store = new MemoryDedupeStore()
 
   constructor(scenario: Scenario) {
     this.scenario = scenario
     this.broker = new ModelBroker(this)
+    this.#begin()
+  }
+
+  get loop(): ConsumerLoop<string> {
+    return this.#loop
+  }
+
+  /** A process, and its loop. */
+  #begin(): void {
+    const { scenario } = this
+    delete (globalThis as Record<symbol, unknown>)[ISOLATION]
+    this.life += 1
+    const { life } = this
+    const isAlive = (): boolean => this.life === life
     const script = new Script()
     const adapter = scriptedAdapter(script, {
       connect: () => ({
@@ -93,13 +118,13 @@ export class World {
           lag: async () => [],
           deleteTopic: async () => {},
         },
-        producer: () => this.#deadLetterDriver(),
+        producer: () => this.#deadLetterDriver(isAlive),
         consumer: (_spec, sink) => new ModelDriver(this, sink),
         close: async () => {},
       }),
     })
     this.#transport = new Transport(adapter, 'scripted://', { logger: SILENT })
-    this.loop = this.#transport.consumer('orders', {
+    const loop = this.#transport.consumer('orders', {
       group: 'billing',
       retry: { attempts: scenario.attempts, minDelayMs: 10, maxDelayMs: 100 },
       deadLetter: scenario.deadLetter,
@@ -113,40 +138,63 @@ export class World {
       prefetch: 4,
       probeIntervalMs: 0,
       stallTimeoutMs: 0,
-      ...(scenario.dedupe ? { dedupe: { store: new MemoryDedupeStore() } } : {}),
+      ...(scenario.dedupe ? { dedupe: { store: this.#store } } : {}),
     }) as ConsumerLoop<string>
-    this.loop.handle((message) => this.#handle(message as unknown as Delivery))
-    this.loop.on('deadLetter', () => {
-      this.#counts.deadLetter += 1
+    this.#loop = loop
+    this.ended = undefined
+    loop.handle((message) => (isAlive() ? this.#handle(message as unknown as Delivery) : new Promise(() => {})))
+    this.#listen(loop, isAlive)
+    const end = (error: unknown): void => {
+      if (isAlive()) this.ended = { error }
+    }
+    loop.run().then(() => end(undefined), end)
+  }
+
+  #listen(loop: ConsumerLoop<string>, isAlive: () => boolean): void {
+    loop.on('deadLetter', () => {
+      if (isAlive()) this.#counts.deadLetter += 1
     })
-    this.loop.on('error', () => {
+    loop.on('error', () => {
       // So do reports; only after a failure `init` rejects with it at once.
-      this.loop.init().catch(() => {
-        this.hasFailed = true
+      loop.init().catch(() => {
+        if (isAlive()) this.hasFailed = true
       })
     })
-    this.loop.on('skipped', ({ id }) => {
+    loop.on('skipped', ({ id }) => {
+      if (!isAlive()) return
       this.#counts.skipped += 1
       for (const track of this.tracks.values())
-        if (track.delivery.id === id && track.delivery.state === DeliveryState.Waiting && track.starts > 0)
-          track.reasons.add('skipped')
+        if (track.delivery.id === id && track.delivery.state === DeliveryState.Waiting) track.reasons.add('skipped')
     })
-    this.loop.on('deduplicated', ({ id, partition, offset }) => {
+    loop.on('deduplicated', ({ id, partition, offset }) => {
+      if (!isAlive()) return
       this.#counts.deduplicated += 1
       const twins = [...this.tracks.values()].filter(({ delivery }) => delivery.id === id)
-      if (!twins.some(({ reasons }) => reasons.has('success') || reasons.has('ack')))
-        this.violation(`message ${id} was taken for a duplicate and was never handled`)
+      if (!this.#handled.has(id)) this.violation(`message ${id} was taken for a duplicate and was never handled`)
       for (const { delivery, reasons } of twins)
         if (delivery.partition === partition && delivery.offset === offset) reasons.add('duplicate')
     })
-    this.loop.run().then(
-      () => {
-        this.ended = { error: undefined }
-      },
-      (error: unknown) => {
-        this.ended = { error }
-      },
-    )
+  }
+
+  /** The process ends in the middle of what it does, and another one begins. */
+  crash(): void {
+    this.broker.crashed()
+    resetModelClock()
+    this.tracks = new Map()
+    this.runs = []
+    this.#held = []
+    this.#calls = new Set()
+    this.#counts = { deadLetter: 0, skipped: 0, deduplicated: 0 }
+    this.paused = false
+    this.hasFailed = false
+    this.closing = undefined
+    this.wasRefused = false
+    this.#begin()
+  }
+
+  /** Handlers that others could be charged for. */
+  get atWork(): readonly Delivery[] {
+    return [...this.tracks.keys()].filter(({ handling, slotless }) => handling && !slotless)
   }
 
   violation(what: string): void {
@@ -154,7 +202,7 @@ export class World {
   }
 
   /** A call that the loop makes to the broker or to its dead letters: answered as the mode says. */
-  call(kind: 'acks' | 'deadLetters', apply: () => void): Promise<void> {
+  call(kind: Calls, apply: () => void): Promise<void> {
     const mode = this[kind]
     const answer = (): Promise<void> => {
       try {
@@ -178,7 +226,7 @@ export class World {
     })
   }
 
-  release(kind: 'acks' | 'deadLetters'): void {
+  release(kind: Calls): void {
     const due = this.#held.filter((one) => one.kind === kind)
     for (const one of due) this.#held.splice(this.#held.indexOf(one), 1)
     for (const { work } of due) work()
@@ -202,7 +250,7 @@ export class World {
   ack(track: Track): void {
     const { delivery } = track
     const valid = delivery.state === DeliveryState.Running && delivery.nacked === undefined && !isClosed(delivery)
-    if (valid) track.reasons.add('ack')
+    if (valid) this.#succeeded(track, 'ack')
     this.#watch(delivery.ack())
   }
 
@@ -215,10 +263,9 @@ export class World {
   }
 
   #watch(call: Promise<void>): void {
-    this.#calls += 1
-    const over = (): void => {
-      this.#calls -= 1
-    }
+    const calls = this.#calls
+    calls.add(call)
+    const over = (): void => void calls.delete(call)
     call.then(over, over)
   }
 
@@ -253,12 +300,18 @@ export class World {
   }
 
   /** A handler ends well: whether that counts is known before anything else happens. */
-  #ending({ delivery, reasons }: Track, number: number): void {
+  #ending(track: Track, number: number): void {
+    const { delivery } = track
     const counts = delivery.run === number && delivery.handling && !delivery.timedOut && delivery.nacked === undefined
-    if (counts && this.scenario.ack === 'auto') reasons.add('success')
+    if (counts && this.scenario.ack === 'auto') this.#succeeded(track, 'success')
     else if (this.scenario.dedupe && delivery.state === DeliveryState.Dropped && delivery.claim !== undefined)
       // It outlived its partition: dedupe marks it as done.
-      reasons.add('success')
+      this.#succeeded(track, 'success')
+  }
+
+  #succeeded({ delivery, reasons }: Track, why: Reason): void {
+    reasons.add(why)
+    this.#handled.add(delivery.id)
   }
 
   #checkStart({ delivery, starts }: Track): void {
@@ -267,7 +320,7 @@ export class World {
     if (this.broker.holder(assignment) === undefined)
       this.violation(`message ${id} was started of a partition that is gone`)
     if (attempt > this.scenario.attempts) this.violation(`message ${id} was started ${attempt} times`)
-    if (!this.scenario.dedupe && attempt < starts)
+    if (!this.scenario.dedupe && this.notes === 'ok' && attempt < starts)
       this.violation(`message ${id} has attempt ${attempt} at its start ${starts + 1}`)
     if (delivery.headers.onlyGroup !== undefined) this.violation(`message ${id} is for another group`)
     if (this.scenario.ordering === 'none' || key === undefined) return
@@ -284,11 +337,11 @@ export class World {
     return (this.tracks.get(delivery)?.reasons.size ?? 0) > 0
   }
 
-  #deadLetterDriver(): ProducerDriver {
+  #deadLetterDriver(isAlive: () => boolean): ProducerDriver {
     return {
       maxInFlightBatches: 1,
       open: async () => ({ partitions: 1, maxPayloadBytes: 1_000_000 }),
-      publish: (batch) => this.#publish(batch),
+      publish: (batch) => (isAlive() ? this.#publish(batch) : new Promise(() => {})),
       close: async () => {},
     }
   }
@@ -337,6 +390,9 @@ export class World {
     expect('deadLettered', stats.deadLettered, this.#counts.deadLetter)
     expect('skipped', stats.skipped, this.#counts.skipped)
     expect('deduplicated', stats.deduplicated, this.#counts.deduplicated)
+    const alone = this.atWork.find(({ isolated }) => isolated)
+    if (alone !== undefined && this.atWork.length > 1)
+      this.violation(`message ${alone.id} is to be alone, and ${this.atWork.length - 1} others are at work`)
     for (const partition of this.#partitions()) this.#checkPartition(partition, deliveries)
     for (const delivery of deliveries)
       if (delivery.handling && isClosed(delivery) && !delivery.signal.aborted)
@@ -373,7 +429,7 @@ export class World {
 
   /** Brings everything to its end, and looks for what is left over. */
   async finish(): Promise<void> {
-    for (const kind of ['acks', 'deadLetters'] as const) {
+    for (const kind of ['acks', 'deadLetters', 'notes'] as const) {
       this[kind] = 'ok'
       this.release(kind)
     }
@@ -434,7 +490,7 @@ export class World {
   }
 
   #checkLeftOvers(): void {
-    if (this.#calls > 0) this.violation(`${this.#calls} calls of ack() or nack() never settled`)
+    if (this.#calls.size > 0) this.violation(`${this.#calls.size} calls of ack() or nack() never settled`)
     const timers = timersThatHold()
     if (timers > 0) this.violation(`${timers} timers are left`)
     for (const { delivery } of this.tracks.values()) {
