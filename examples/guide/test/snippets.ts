@@ -60,19 +60,18 @@ export async function compileSnippets(snippets: readonly Snippet[]): Promise<voi
   await execute(join(PACKAGE, 'node_modules', '.bin', 'tsc'), ['-p', FOLDER, '--noEmit', ...STRICTER])
 }
 
-/** Runs a snippet by the command in its first line, with this Node.js, and resolves to what it printed. */
-export async function runSnippet(snippet: Snippet): Promise<string> {
+/** Runs a snippet by the command in its first line, with this Node.js, and resolves to what it printed. Rejects when it fails. */
+export async function runSnippet(snippet: Snippet): Promise<{ readonly stdout: string; readonly stderr: string }> {
   const { command } = snippet
   if (command === undefined) throw new Error(`${snippet.page}: the snippet has no command`)
   const { QUEUE_TYPE: _type, STREAMSWITCH_URL: _url, ...inherited } = process.env
   // `npx tsx` by its file, so that it runs on the Node.js that runs the tests.
   const program = command.program === 'node' ? [] : [join(PACKAGE, 'node_modules', 'tsx', 'dist', 'cli.mjs')]
-  const { stdout } = await execute(process.execPath, [...program, command.file], {
+  return execute(process.execPath, [...program, command.file], {
     cwd: folderOf(snippet),
     env: { ...inherited, ...command.environment },
     timeout: 50_000,
   })
-  return stdout
 }
 
 function commandOf(code: string): Command | undefined {
