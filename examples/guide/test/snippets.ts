@@ -11,7 +11,7 @@ const FOLDER = join(PACKAGE, 'test-results', 'snippets')
 /** What a page's snippet begins with where it is complete: variables, program and file. */
 const COMMAND = /^\/\/ ((?:[A-Z_]+=\S+ )*)(npx tsx|node) ([\w-]+\.m[jt]s)\n/
 
-/** Beyond what the pages tell users to set: what stricter projects have. */
+/** Settings of stricter projects, in addition to those of the guide. */
 const STRICTER = [
   '--noUnusedLocals',
   '--noUnusedParameters',
@@ -46,7 +46,7 @@ export function snippetsOf(page: string): Snippet[] {
 
 /**
  * Writes snippets to disk, each page in a folder within this package, so that they find what it has installed. Then compiles those in
- * TypeScript with the settings that the guide tells users to have. Rejects where one doesn't compile.
+ * TypeScript with the compiler settings of the guide. Rejects where one doesn't compile.
  */
 export async function compileSnippets(snippets: readonly Snippet[]): Promise<void> {
   rmSync(FOLDER, { recursive: true, force: true })
