@@ -11,7 +11,7 @@ const FOLDER = join(PACKAGE, 'test-results', 'snippets')
 /** What a page's snippet begins with where it is complete: variables, program and file. */
 const COMMAND = /^\/\/ ((?:[A-Z_]+=\S+ )*)(npx tsx|node) ([\w-]+\.m[jt]s)\n/
 
-/** Beyond what the pages tell users to set: what stricter projects have. */
+/** Settings of stricter projects, in addition to those of the guide. */
 const STRICTER = [
   '--noUnusedLocals',
   '--noUnusedParameters',
@@ -46,7 +46,7 @@ export function snippetsOf(page: string): Snippet[] {
 
 /**
  * Writes snippets to disk, each page in a folder within this package, so that they find what it has installed. Then compiles those in
- * TypeScript with the settings that the guide tells users to have. Rejects where one doesn't compile.
+ * TypeScript with the compiler settings of the guide. Rejects where one doesn't compile.
  */
 export async function compileSnippets(snippets: readonly Snippet[]): Promise<void> {
   rmSync(FOLDER, { recursive: true, force: true })
@@ -60,19 +60,18 @@ export async function compileSnippets(snippets: readonly Snippet[]): Promise<voi
   await execute(join(PACKAGE, 'node_modules', '.bin', 'tsc'), ['-p', FOLDER, '--noEmit', ...STRICTER])
 }
 
-/** Runs a snippet by the command in its first line, with this Node.js, and resolves to what it printed. */
-export async function runSnippet(snippet: Snippet): Promise<string> {
+/** Runs a snippet by the command in its first line, with this Node.js, and resolves to what it printed. Rejects when it fails. */
+export async function runSnippet(snippet: Snippet): Promise<{ readonly stdout: string; readonly stderr: string }> {
   const { command } = snippet
   if (command === undefined) throw new Error(`${snippet.page}: the snippet has no command`)
   const { QUEUE_TYPE: _type, STREAMSWITCH_URL: _url, ...inherited } = process.env
   // `npx tsx` by its file, so that it runs on the Node.js that runs the tests.
   const program = command.program === 'node' ? [] : [join(PACKAGE, 'node_modules', 'tsx', 'dist', 'cli.mjs')]
-  const { stdout } = await execute(process.execPath, [...program, command.file], {
+  return execute(process.execPath, [...program, command.file], {
     cwd: folderOf(snippet),
     env: { ...inherited, ...command.environment },
     timeout: 50_000,
   })
-  return stdout
 }
 
 function commandOf(code: string): Command | undefined {

@@ -87,6 +87,22 @@ describe('a loop as an iterator', () => {
     await iterator.return?.()
     expect(loop.stats().retried, 'nobody but the message at hand').toBeLessThanOrEqual(1)
   })
+
+  it.each([
+    ['after its ack', true],
+    ['before its ack', false],
+  ])('leaving it with a message %s is no overlap: nothing of it runs any more', async (_title, acks) => {
+    const { script, loop, deliver } = loopOf()
+    const iterator = loop[Symbol.asyncIterator]()
+    const first = iterator.next()
+    await deliver(['a1', 'b1'])
+    const { value } = await first
+    if (acks) await value?.ack()
+    await iterator.return?.()
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(loop.stats().overlaps).toBe(0)
+    expect(script.consumer.acked).toEqual(acks ? ['a1'] : [])
+  })
 })
 
 describe('the error policy', () => {

@@ -14,6 +14,9 @@ interface Turn<T> {
   readonly done: () => void
 }
 
+/** Fails the handler of a message whose `for await` loop was exited: its body has ended, so it overlaps with no other attempt. */
+export class IterationExited extends Error {}
+
 /** A loop as an async iterator: its handler waits until the message's turn in the `for await` is over. */
 export function iterate<T>(loop: Iterated<T>): AsyncIterator<Message<T>, undefined> {
   const arrived: Turn<T>[] = []
@@ -21,6 +24,7 @@ export function iterate<T>(loop: Iterated<T>): AsyncIterator<Message<T>, undefin
   let wake: (() => void) | undefined
   let ended: Promise<void> | undefined
   let over = false
+  let exited = false
 
   const end = (): void => {
     over = true
@@ -34,7 +38,7 @@ export function iterate<T>(loop: Iterated<T>): AsyncIterator<Message<T>, undefin
           // What nobody has seen yet must not be seen any more.
           const index = arrived.indexOf(turn)
           if (index >= 0) arrived.splice(index, 1)
-          reject(message.signal.reason)
+          reject(exited ? new IterationExited() : message.signal.reason)
         }
         message.signal.addEventListener('abort', abandon, { once: true })
         arrived.push(turn)
@@ -62,6 +66,7 @@ export function iterate<T>(loop: Iterated<T>): AsyncIterator<Message<T>, undefin
       return { done: true, value: undefined }
     },
     async return() {
+      exited = true
       // What was taken and not finished goes back: its handlers' signals abort at once.
       await loop.close()
       return { done: true, value: undefined }

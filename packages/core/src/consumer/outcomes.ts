@@ -13,6 +13,7 @@ import type { DriverSlot } from './driver-slot.js'
 import { type FailureHost, Failures } from './failures.js'
 import type { HandlerTimeoutsHost } from './handler-timeouts.js'
 import type { Inbox } from './inbox.js'
+import { IterationExited } from './loop-iterator.js'
 import type { PartitionState } from './partition-state.js'
 import { retryTest } from './retry-test.js'
 import { goneError, Settler, type SettlerHost } from './settler.js'
@@ -177,6 +178,7 @@ export class Outcomes
     // Its handler was never called.
     if (failure?.error instanceof Postponement) return
     this.#dedupe?.overlapped(delivery, failure === undefined)
+    if (failure?.error instanceof IterationExited) return
     this.#reports.overlapped(delivery, failure)
   }
 
