@@ -17,7 +17,10 @@ export const tlsFields = {
   tlsKeyFile: option.text({ environment: 'STREAMSWITCH_TLS_KEY_FILE' }),
   /** Name to expect in the server's certificate, where it differs from the host. */
   tlsServerName: option.text(),
-  /** `false` accepts any certificate: for experiments, never for production. */
+  /**
+   * `false` accepts any certificate: for experiments, never for production.
+   * @default true
+   */
   tlsVerify: option.flag({ default: true }),
 }
 

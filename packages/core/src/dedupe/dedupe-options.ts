@@ -12,9 +12,15 @@ export const dedupeFields = {
   transaction: option.custom<DedupeTransaction<unknown>>('DedupeTransaction', (raw) =>
     isDedupeTransaction(raw) ? { value: raw as DedupeTransaction<unknown> } : 'must be a DedupeTransaction',
   ),
-  /** How long a store remembers that a message is done, in milliseconds. Longer than any resend, redelivery or replay may come late. */
+  /**
+   * How long a store remembers that a message is done, in milliseconds. Longer than any resend, redelivery or replay may come late.
+   * @default 1209600000 (14 d)
+   */
   ttlMs: option.integer({ default: 14 * 24 * 3_600_000, min: 1 }),
-  /** How long a member that died keeps others from its messages, in milliseconds; while it lives, it holds them as long as it needs. */
+  /**
+   * How long a member that died keeps others from its messages, in milliseconds; while it lives, it holds them as long as it needs.
+   * @default 10000 (10 s)
+   */
   claimMs: option.integer({ default: 10_000, min: 100, max: 3_600_000 }),
 }
 
