@@ -6,8 +6,10 @@ import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 import { publishedPackages, ROOT } from '../workspace.mjs'
 
-/** What sets of options are called. */
-const OPTIONS = /(?:Options|Settings)$/
+/** What sets of options are called. `TlsSettings` is what adapters get of them. */
+const OPTIONS = /Options$|^(?:Consumer|Producer)Settings$/
+
+const ADAPTERS = new Set(publishedPackages().map(({ directory }) => directory.replace('packages/', '')))
 
 /**
  * @param {readonly string[]} doors Files of types.
@@ -30,7 +32,8 @@ export function optionsWithoutText(doors) {
     if (module === undefined) throw new Error(`${door} exports nothing`)
     return checker.getExportsOfModule(module).flatMap((exported) => {
       const symbol = exported.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(exported) : exported
-      if (!OPTIONS.test(symbol.name) || !(symbol.flags & (ts.SymbolFlags.TypeAlias | ts.SymbolFlags.Interface))) return []
+      if (!OPTIONS.test(symbol.name) || !(symbol.flags & (ts.SymbolFlags.TypeAlias | ts.SymbolFlags.Interface)))
+        return []
       return withoutText(checker, checker.getDeclaredTypeOfSymbol(symbol), symbol.name)
     })
   })
@@ -44,6 +47,8 @@ export function optionsWithoutText(doors) {
  */
 function withoutText(checker, type, path) {
   return checker.getPropertiesOfType(type).flatMap((property) => {
+    // One for each adapter, whose own types have the texts.
+    if (ADAPTERS.has(property.name)) return []
     const place = `${path}.${property.name}`
     const own = property.getDocumentationComment(checker).length > 0 ? [] : [place]
     const inner = checker.getNonNullableType(checker.getTypeOfSymbol(property))

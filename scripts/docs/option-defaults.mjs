@@ -28,7 +28,9 @@ const FIELD_MAKER = /Option$/
  *   line per default that no docstring can state.
  */
 export function statedDefaults(sources, paths) {
-  const all = paths.filter((path) => DECLARES.test(sources.text(path))).map((path) => ({ path, ...corrected(sources, path) }))
+  const all = paths
+    .filter((path) => DECLARES.test(sources.text(path)))
+    .map((path) => ({ path, ...corrected(sources, path) }))
   return {
     files: new Map(all.filter(({ path, text }) => text !== sources.text(path)).map(({ path, text }) => [path, text])),
     problems: all.flatMap(({ problems }) => problems),
@@ -73,11 +75,14 @@ function docstringsOf(sources, source) {
   /** @type {Stated[]} */
   const members = []
   new Visitor({
-    Property(node) {
-      const name = propertyName(node)
-      const value = unwrap(node.value)
-      if (name === undefined || value.type !== 'CallExpression' || !isField(value)) return
-      fields.push({ name, start: node.start, value: defaultOf(sources, source, { name, call: value }) })
+    ObjectExpression({ properties }) {
+      for (const property of properties) {
+        const name = property.type === 'Property' ? propertyName(property) : undefined
+        if (property.type !== 'Property' || name === undefined) continue
+        const value = unwrap(property.value)
+        if (value.type !== 'CallExpression' || !isField(value)) continue
+        fields.push({ name, start: property.start, value: defaultOf(sources, source, { name, call: value }) })
+      }
     },
     TSPropertySignature(node) {
       if (node.key.type === 'Identifier') members.push({ name: node.key.name, start: node.start, value: undefined })
@@ -116,7 +121,7 @@ function defaultOf(sources, source, { name, call }) {
   if (settings?.type !== 'ObjectExpression') return undefined
   const property = settings.properties.find((one) => one.type === 'Property' && propertyName(one) === 'default')
   if (property?.type !== 'Property') return undefined
-  const value = valueOf(sources, source, property.value)
+  const value = evaluate(sources, source, property.value)
   return typeof value === 'number' ? `${value}${inLargerUnit(name, value)}` : show(value)
 }
 
@@ -142,24 +147,24 @@ function show(value) {
  * @param {Expression} node
  * @returns {unknown}
  */
-function valueOf(sources, source, node) {
+function evaluate(sources, source, node) {
   const expression = unwrap(node)
   if (expression.type === 'Literal') return expression.value
   if (expression.type === 'UnaryExpression' && expression.operator === '-')
-    return -Number(valueOf(sources, source, expression.argument))
+    return -Number(evaluate(sources, source, expression.argument))
   if (expression.type === 'ArrayExpression')
     return expression.elements.map((one) =>
-      one === null || one.type === 'SpreadElement' ? undefined : valueOf(sources, source, one),
+      one === null || one.type === 'SpreadElement' ? undefined : evaluate(sources, source, one),
     )
   if (expression.type === 'ObjectExpression') return objectOf(sources, source, expression)
   if (expression.type === 'Identifier') {
     const found = sources.find(source.path, expression.name)
-    return found === undefined ? undefined : valueOf(sources, found.source, found.init)
+    return found === undefined ? undefined : evaluate(sources, found.source, found.init)
   }
   if (expression.type !== 'BinaryExpression') return undefined
   const { left, operator, right } = expression
   if (left.type === 'PrivateIdentifier') return undefined
-  return calculated(Number(valueOf(sources, source, left)), operator, Number(valueOf(sources, source, right)))
+  return calculated(Number(evaluate(sources, source, left)), operator, Number(evaluate(sources, source, right)))
 }
 
 /**
@@ -170,7 +175,7 @@ function valueOf(sources, source, node) {
 function objectOf(sources, source, { properties }) {
   return Object.fromEntries(
     properties.flatMap((one) =>
-      one.type === 'Property' ? [[propertyName(one) ?? '', valueOf(sources, source, one.value)]] : [],
+      one.type === 'Property' ? [[propertyName(one) ?? '', evaluate(sources, source, one.value)]] : [],
     ),
   )
 }

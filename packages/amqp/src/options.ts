@@ -6,6 +6,7 @@ import {
   type OptionValues,
   option,
   secretOption,
+  type TlsOptions,
   type TopicSpec,
   type TransportUrl,
   tlsFields,
@@ -176,7 +177,7 @@ export const amqpConsumerFields = {
 export type AmqpProducerSettings = OptionValues<typeof amqpProducerFields>
 export type AmqpConsumerSettings = OptionValues<typeof amqpConsumerFields>
 export type AmqpSettings = OptionValues<typeof amqpFields>
-export type AmqpOptions = OptionInput<typeof amqpFields>
+export type AmqpOptions = OptionInput<Omit<typeof amqpFields, keyof TlsOptions>> & TlsOptions
 export type AmqpProducerOptions = OptionInput<typeof amqpProducerFields>
 export interface AmqpConsumerOptions extends Omit<OptionInput<typeof amqpConsumerFields>, 'bindings'> {
   /** A text is the routing key of a binding. */

@@ -4,6 +4,7 @@ import {
   type OptionValues,
   option,
   secretOption,
+  type TlsOptions,
   type TransportUrl,
   tlsFields,
 } from '@streamswitch/core/driver'
@@ -189,7 +190,7 @@ export const httpConsumerFields = {
   errorDetail: option.choice(['authenticated', 'message', 'none'], { default: 'authenticated' }),
 }
 
-export type HttpOptions = OptionInput<typeof httpFields>
+export type HttpOptions = OptionInput<Omit<typeof httpFields, keyof TlsOptions>> & TlsOptions
 export type HttpProducerOptions = OptionInput<typeof httpProducerFields>
 export type HttpConsumerOptions = OptionInput<typeof httpConsumerFields>
 

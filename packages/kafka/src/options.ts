@@ -7,6 +7,7 @@ import {
   option,
   StreamError,
   secretOption,
+  type TlsOptions,
   type TransportUrl,
   tlsFields,
 } from '@streamswitch/core/driver'
@@ -127,7 +128,7 @@ export const kafkaConsumerFields = {
   commitIntervalMs: option.integer({ default: 100, min: 0 }),
 }
 
-export type KafkaOptions = OptionInput<typeof kafkaFields>
+export type KafkaOptions = OptionInput<Omit<typeof kafkaFields, keyof TlsOptions>> & TlsOptions
 export type KafkaProducerOptions = OptionInput<typeof kafkaProducerFields>
 export type KafkaConsumerOptions = OptionInput<typeof kafkaConsumerFields>
 

@@ -6,6 +6,7 @@ import {
   type OptionValues,
   option,
   secretOption,
+  type TlsOptions,
   type TransportUrl,
   tlsFields,
 } from '@streamswitch/core/driver'
@@ -123,7 +124,7 @@ export const streamConsumerFields = {
   bindingKeys: option.texts(),
 }
 
-export type RabbitmqStreamOptions = OptionInput<typeof streamFields>
+export type RabbitmqStreamOptions = OptionInput<Omit<typeof streamFields, keyof TlsOptions>> & TlsOptions
 export type RabbitmqStreamProducerOptions = OptionInput<typeof streamProducerFields>
 export type RabbitmqStreamConsumerOptions = OptionInput<typeof streamConsumerFields>
 

@@ -6,6 +6,7 @@ import {
   option,
   StreamError,
   secretOption,
+  type TlsOptions,
   type TransportUrl,
   tlsFields,
 } from '@streamswitch/core/driver'
@@ -96,7 +97,7 @@ export const redisProducerFields = {
 /** Options of loops, below `redis`: there are none. */
 export const redisConsumerFields = {}
 
-export type RedisOptions = OptionInput<typeof redisFields>
+export type RedisOptions = OptionInput<Omit<typeof redisFields, keyof TlsOptions>> & TlsOptions
 export type RedisProducerOptions = OptionInput<typeof redisProducerFields>
 
 declare module '@streamswitch/core/driver' {

@@ -1,11 +1,11 @@
 import { type AnyCodec, type Codec, type CodecName, checkCodec } from '../codec.js'
 import type { PartitionPositions, StartPosition } from '../contract/consumer-driver.js'
-import { dedupeFields } from '../dedupe/dedupe-options.js'
+import { type DedupeOptions, dedupeFields } from '../dedupe/dedupe-options.js'
 import type { OptionsByAdapter } from '../options/adapter-options.js'
 import { isPlainObject, type OptionInput, type OptionValues, option } from '../options/fields.js'
 import { checkMiddleware } from '../options/middleware.js'
 import { checkSchema, type Schema } from '../schema.js'
-import { topicFields } from '../transport/topic-options.js'
+import { type TopicOptions, topicFields } from '../transport/topic-options.js'
 import type { Transport } from '../transport/transport.js'
 import type { HandlerMiddleware } from './handler-middleware.js'
 import { type AssignedHook, checkHook, type RevokedHook } from './partition-hooks.js'
@@ -161,7 +161,8 @@ export type ConsumerOptionValues = OptionValues<ConsumerFields>
 
 /** Options of a loop. Those of one adapter stand below its name: `{ redis: { … } }`; other adapters' may be carried along. */
 export interface ConsumerSettings<T = unknown>
-  extends OptionInput<Omit<ConsumerFields, 'group' | 'middleware' | 'from'>>,
+  extends OptionInput<Omit<ConsumerFields, 'group' | 'middleware' | 'from' | 'dedupe' | keyof TopicOptions>>,
+    TopicOptions,
     OptionsByAdapter<'consumer'> {
   /** Members with the same group share the messages; every group gets all of them. */
   readonly group: string
@@ -179,6 +180,8 @@ export interface ConsumerSettings<T = unknown>
   readonly codec?: CodecName | Codec<T> | undefined
   /** A Standard Schema validator that each value must pass. What doesn't goes to the dead letters at once. */
   readonly schema?: Schema<T> | undefined
+  /** Handles each message id once per group, however often it is sent or redelivered. Left out: at least once. */
+  readonly dedupe?: DedupeOptions | undefined
 }
 
 /** Options of a loop that is made by its class. */

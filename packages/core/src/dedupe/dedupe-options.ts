@@ -1,4 +1,4 @@
-import { isPlainObject, option } from '../options/fields.js'
+import { isPlainObject, type OptionInput, option } from '../options/fields.js'
 import type { DedupeStore } from './dedupe-store.js'
 import { type DedupeTransaction, isDedupeTransaction } from './dedupe-transaction.js'
 
@@ -23,6 +23,9 @@ export const dedupeFields = {
    */
   claimMs: option.integer({ default: 10_000, min: 100, max: 3_600_000 }),
 }
+
+/** What users pass of {@link dedupeFields}: a `store` or a `transaction`. */
+export type DedupeOptions = OptionInput<typeof dedupeFields>
 
 function checkStore(raw: unknown): { readonly value: DedupeStore } | string {
   const store = raw as Partial<DedupeStore> | null

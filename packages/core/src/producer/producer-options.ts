@@ -2,7 +2,7 @@ import { type AnyCodec, type CodecName, checkCodec } from '../codec.js'
 import { type OptionInput, type OptionValues, option } from '../options/fields.js'
 import { checkMiddleware } from '../options/middleware.js'
 import { checkSchema, type Schema } from '../schema.js'
-import { topicFields } from '../transport/topic-options.js'
+import { type TopicOptions, topicFields } from '../transport/topic-options.js'
 import type { SendMiddleware } from './send-middleware.js'
 
 /** Options of every producer, on every transport. */
@@ -70,7 +70,7 @@ export const producerFields = {
 }
 
 type ProducerFields = typeof producerFields
-export type ProducerOptionInput = OptionInput<Omit<ProducerFields, 'middleware'>>
+export type ProducerOptionInput = OptionInput<Omit<ProducerFields, 'middleware' | keyof TopicOptions>> & TopicOptions
 export type ProducerOptionValues = OptionValues<ProducerFields>
 
 /** Options of one `send`. */
