@@ -1,7 +1,17 @@
 // Installs every package, as it would be published, into an empty project, and uses it there as strictly as a user may: types with skipLibCheck off
 // under each way to resolve modules and the oldest and newest TypeScript; each door by import and by require(), which must do nothing else.
 // Dependencies are those of the lockfile, from the workspace's node_modules; what a package doesn't declare isn't there.
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -128,7 +138,10 @@ export async function typeProblems(folder, projects = PROJECTS) {
 export async function loadProblems(folder, doors) {
   const problems = []
   for (const way of ['import', 'require']) {
-    const { code, output } = await run(process.execPath, ['load.cjs', way, ...doors], { cwd: folder, output: 'capture' })
+    const { code, output } = await run(process.execPath, ['load.cjs', way, ...doors], {
+      cwd: folder,
+      output: 'capture',
+    })
     if (code !== 0 || output !== '') problems.push(`by ${way}, exit code ${code}:\n${output}`)
   }
   return problems

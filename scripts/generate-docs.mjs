@@ -1,4 +1,5 @@
-// Writes the parts of docs/ that are made from code: tables of options, the capability matrix, the list of pages, and llms.txt. Reads
+// Writes the parts of docs/ that are made from code: tables of options, the capability matrix, the list of pages, and llms.txt,
+// and the `@default` of options in their docstrings. Reads
 // the built packages for values and their sources for meanings. With --check nothing is written: fails where a part is
 // out of date.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -9,9 +10,10 @@ import { loadDescribed } from './docs/described.mjs'
 import { docsIndex, docsSections } from './docs/docs-index.mjs'
 import { llmsText } from './docs/llms-text.mjs'
 import { code, withPart } from './docs/markdown.mjs'
+import { statedDefaults } from './docs/option-defaults.mjs'
 import { optionTable } from './docs/option-table.mjs'
 import { Sources } from './docs/sources.mjs'
-import { ROOT } from './workspace.mjs'
+import { filesBelow, publishedPackages, ROOT } from './workspace.mjs'
 
 /** @import { Adapter, Described, Fields } from './docs/described.mjs' */
 
@@ -75,6 +77,11 @@ export function generatePages(described, root = ROOT) {
   return { pages, problems }
 }
 
+/** The files that may declare options. */
+function packageSources() {
+  return publishedPackages().flatMap(({ directory }) => filesBelow(ROOT, `${directory}/src`, /\.ts$/))
+}
+
 /** @typedef {(heading: string, fields: Fields, path: string) => string} Section Makes a heading and its table. */
 
 /**
@@ -114,8 +121,9 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   /** @type {string[]} */
   const missing = []
   const { pages, problems } = generatePages(await loadDescribed(missing))
-  const outdated = writePages(pages, { check: process.argv.includes('--check') })
-  const found = [...missing, ...problems, ...outdated]
+  const defaults = statedDefaults(new Sources(ROOT), packageSources())
+  const outdated = writePages(new Map([...pages, ...defaults.files]), { check: process.argv.includes('--check') })
+  const found = [...missing, ...problems, ...defaults.problems, ...outdated]
   for (const problem of found) process.stderr.write(`${problem}\n`)
   process.stdout.write(`generated documentation: ${found.length === 0 ? 'up to date' : `${found.length} problems`}\n`)
   if (found.length > 0) process.exitCode = 1

@@ -50,7 +50,8 @@ export function problemsOf(folder, files, expected) {
   for (const file of ['README.md', 'LICENSE']) if (!files.includes(file)) problems.push(`${file} is missing`)
   if (files.includes('README.md')) problems.push(...readmeProblems(manifest.name, read('README.md')))
   for (const file of files.filter((name) => name.endsWith('.d.ts'))) {
-    if (read(file).includes('@internal')) problems.push(`${file} has an @internal member that the compiler didn't strip`)
+    if (read(file).includes('@internal'))
+      problems.push(`${file} has an @internal member that the compiler didn't strip`)
   }
   for (const file of files.filter((name) => name.endsWith('.js.map'))) {
     const { sources, sourcesContent } = JSON.parse(read(file))

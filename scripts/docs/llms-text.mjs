@@ -36,7 +36,9 @@ export function llmsText(root, sections) {
     { name: 'Packages', lines: packages },
     ...documentation.filter(({ name }) => name === OPTIONAL.name),
   ]
-  const blocks = all.filter(({ lines }) => lines.length > 0).map(({ name, lines }) => `## ${name}\n\n${lines.join('\n')}`)
+  const blocks = all
+    .filter(({ lines }) => lines.length > 0)
+    .map(({ name, lines }) => `## ${name}\n\n${lines.join('\n')}`)
   return `${[`# ${titleOf(readme)}`, `> ${paragraphsOf(readme)[0] ?? ''}`, ...blocks].join('\n\n')}\n`
 }
 
@@ -69,6 +71,11 @@ function paragraphsOf(page) {
   return page
     .replace(/^```[\s\S]*?^```$/gm, '')
     .split(/\n{2,}/)
-    .map((block) => block.trim().replace(/\s*\n\s*/g, ' ').replace(/\[([^\]]*)\]\([^)]*\)/g, '$1'))
+    .map((block) =>
+      block
+        .trim()
+        .replace(/\s*\n\s*/g, ' ')
+        .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1'),
+    )
     .filter((block) => /^[\p{L}`*"']/u.test(block))
 }

@@ -95,10 +95,12 @@ const UNITS = [
 ]
 
 /**
+ * ` (64 MiB)` for a number of bytes, ` (1 min)` for one of milliseconds, by the option's name; empty where it is no whole number of a larger unit.
+ *
  * @param {string} name
  * @param {number} value
  */
-function inLargerUnit(name, value) {
+export function inLargerUnit(name, value) {
   const units = UNITS.find(({ suffix }) => name.endsWith(suffix))?.units ?? []
   const unit = value === 0 ? undefined : units.find(([size]) => value % size === 0)
   return unit === undefined ? '' : ` (${value / unit[0]} ${unit[1]})`

@@ -40,6 +40,11 @@ export class Sources {
     return existsSync(join(this.#root, path))
   }
 
+  /** @param {string} path Relative to the root. */
+  text(path) {
+    return this.#parsed.get(path)?.text ?? readFileSync(join(this.#root, path), 'utf8')
+  }
+
   /**
    * Parses a file, once. Throws when it has a syntax error.
    *
@@ -49,7 +54,7 @@ export class Sources {
   read(path) {
     const known = this.#parsed.get(path)
     if (known !== undefined) return known
-    const text = readFileSync(join(this.#root, path), 'utf8')
+    const text = this.text(path)
     const { program, comments, errors } = parseSync(path, text, { sourceType: 'module' })
     if (errors[0] !== undefined) throw new Error(`${path}: ${errors[0].message}`)
     const source = { path, text, program, comments }

@@ -61,7 +61,8 @@ describe('types', () => {
   })
 
   test('with an error that skipLibCheck would hide are a problem', async () => {
-    const types = 'export declare class A implements B {}\ninterface B {\n  b: string\n}\nexport declare const one: number\n'
+    const types =
+      'export declare class A implements B {}\ninterface B {\n  b: string\n}\nexport declare const one: number\n'
     expect(await problems(types)).toEqual([
       expect.stringMatching(/^nodenext, newest TypeScript:\nnode_modules\/planted\/index\.d\.ts\(1,22\): error TS2420/),
     ])

@@ -100,7 +100,13 @@ describe('generated documentation', () => {
   test('a documented tree has no problem, and a page for each part', () => {
     const { pages, problems } = generate()
     expect(problems).toEqual([])
-    expect([...pages.keys()]).toEqual(['docs/options.md', 'docs/capabilities.md', REDIS_PAGE, 'docs/README.md', 'llms.txt'])
+    expect([...pages.keys()]).toEqual([
+      'docs/options.md',
+      'docs/capabilities.md',
+      REDIS_PAGE,
+      'docs/README.md',
+      'llms.txt',
+    ])
   })
 
   test('shows type, default, environment variable and meaning', () => {
@@ -236,7 +242,8 @@ describe('pages that exist', () => {
 describe('llms.txt', () => {
   test('has the title, the summary, and each page with its title and first sentence, decisions as titles that may be skipped', () => {
     const files = {
-      'docs/guide.md': '# Guide\n\n```ts\nText in code.\n```\n\n`npm install x`, then `y`. What [parts](a.md) are,\nin 1.0. More.\n',
+      'docs/guide.md':
+        '# Guide\n\n```ts\nText in code.\n```\n\n`npm install x`, then `y`. What [parts](a.md) are,\nin 1.0. More.\n',
       'docs/decisions/0001-first.md': '# The first\n\n## What\n\nIt is so.\n',
     }
     const { pages, problems } = generate(files)

@@ -133,12 +133,16 @@ describe('a release', () => {
     expect(existing()).toEqual(['release view v1.2.3', upload])
   })
 
-  test('is made by actions of one commit each; one job alone may publish', () => {
-    const workflow = readFileSync(join(ROOT, '.github/workflows/release.yml'), 'utf8')
+  test.each(['release.yml', 'version.yml'])('%s uses actions of one commit each, and rights by job', (file) => {
+    const workflow = readFileSync(join(ROOT, '.github/workflows', file), 'utf8')
     const uses = [...workflow.matchAll(/uses: (.*)/g)].map(([, action]) => action)
     expect(uses.length).toBeGreaterThan(0)
     for (const action of uses) expect(action).toMatch(/^[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/)
-    expect(workflow.match(/id-token: write/g)).toHaveLength(1)
     expect(workflow).toMatch(/^permissions: \{\}$/m)
+  })
+
+  test('is published by one job alone', () => {
+    const workflow = readFileSync(join(ROOT, '.github/workflows/release.yml'), 'utf8')
+    expect(workflow.match(/id-token: write/g)).toHaveLength(1)
   })
 })

@@ -6,6 +6,7 @@ import {
   type OptionValues,
   option,
   secretOption,
+  type TlsOptions,
   type TopicSpec,
   type TransportUrl,
   tlsFields,
@@ -82,27 +83,57 @@ export function isRoutingKey(raw: unknown): raw is string {
 /** Options of the AMQP transport: `amqp://user:password@host:5672,other:5672/vhost?heartbeatSeconds=10`. */
 export const amqpFields = {
   ...tlsFields,
-  /** Brokers of one cluster, as `host` or `host:port`, tried in turn. Stand in the URL. */
+  /**
+   * Brokers of one cluster, as `host` or `host:port`, tried in turn. Stand in the URL.
+   * @default ['127.0.0.1']
+   */
   hosts: hostsOption({ default: ['127.0.0.1'] }),
-  /** Whether to connect by TLS. Set by `amqps://`. */
+  /**
+   * Whether to connect by TLS. Set by `amqps://`.
+   * @default false
+   */
   tls: option.flag({ default: false }),
-  /** User name. */
+  /**
+   * User name.
+   * @default 'guest'
+   */
   username: option.text({ default: 'guest', environment: 'AMQP_USERNAME' }),
   /** Password: a text, `{ file }` or a function; files and functions are asked again at each connect. Left out: `guest` for the user `guest`. */
   password: secretOption({ environment: 'AMQP_PASSWORD' }),
-  /** Virtual host. Stands in the URL as its path. */
+  /**
+   * Virtual host. Stands in the URL as its path.
+   * @default '/'
+   */
   vhost: option.text({ default: '/', environment: 'AMQP_VHOST' }),
-  /** Seconds between heartbeats; a silent peer is given up after two to three of them. The broker may ask for less. */
+  /**
+   * Seconds between heartbeats; a silent peer is given up after two to three of them. The broker may ask for less.
+   * @default 5
+   */
   heartbeatSeconds: option.integer({ default: 5, min: 1, max: 3_600 }),
-  /** Longest time for one call to the broker, in milliseconds; then the connection counts as dead. Up to six times as long while deliveries arrive. Doesn't run while the broker blocks publishers. */
+  /**
+   * Longest time for one call to the broker, in milliseconds; then the connection counts as dead. Up to six times as long while deliveries arrive. Doesn't run while the broker blocks publishers.
+   * @default 10000 (10 s)
+   */
   callTimeoutMs: option.integer({ default: 10_000, min: 100, max: 600_000 }),
-  /** Largest payload, in bytes: the broker's `max_message_size`. */
+  /**
+   * Largest payload, in bytes: the broker's `max_message_size`.
+   * @default 16777216 (16 MiB)
+   */
   maxPayloadBytes: option.integer({ default: 16 * 1024 * 1024, min: 1 }),
-  /** Most messages of one producer that the broker has not confirmed yet. */
+  /**
+   * Most messages of one producer that the broker has not confirmed yet.
+   * @default 1000
+   */
   maxUnconfirmed: option.integer({ default: 1_000, min: 1, max: 100_000 }),
-  /** Topics that are existing queues, by the names that services give them: their native names are those of queues, which are consumed as they are, not of exchanges. */
+  /**
+   * Topics that are existing queues, by the names that services give them: their native names are those of queues, which are consumed as they are, not of exchanges.
+   * @default []
+   */
   queues: option.texts({ default: [], environment: 'AMQP_QUEUES' }),
-  /** What loops get of existing exchanges, by topic, where the loop's own `bindings` don't say: `{ orders: ['created', 'paid'] }`, in a variable as JSON. */
+  /**
+   * What loops get of existing exchanges, by topic, where the loop's own `bindings` don't say: `{ orders: ['created', 'paid'] }`, in a variable as JSON.
+   * @default {}
+   */
   bindings: option.custom<BindingMap>(
     'object or JSON: topic -> list of routing keys or { key, arguments }',
     checkBindingMap,
@@ -111,12 +142,18 @@ export const amqpFields = {
       environment: 'AMQP_BINDINGS',
     },
   ),
-  /** Queues of other systems that replies are sent to where a message's `reply-to` names them; `*` stands for any characters. A message that names another one is handled and not answered. Queues named like Streamswitch's own, and topics of this service, are never replied to. The default takes direct reply-to and server-named queues; a list replaces it. */
+  /**
+   * Queues of other systems that replies are sent to where a message's `reply-to` names them; `*` stands for any characters. A message that names another one is handled and not answered. Queues named like Streamswitch's own, and topics of this service, are never replied to. The default takes direct reply-to and server-named queues; a list replaces it.
+   * @default ['amq.rabbitmq.reply-to.*', 'amq.gen-*']
+   */
   replyQueues: option.custom<readonly string[]>('list of patterns', checkReplyQueues, {
     default: ['amq.rabbitmq.reply-to.*', 'amq.gen-*'],
     environment: 'AMQP_REPLY_QUEUES',
   }),
-  /** How often the members of a group tell each other that they are there, in milliseconds. Silent for four times as long, a member counts as gone. */
+  /**
+   * How often the members of a group tell each other that they are there, in milliseconds. Silent for four times as long, a member counts as gone.
+   * @default 1000 (1 s)
+   */
   memberIntervalMs: option.integer({ default: 1_000, min: 50, max: 60_000 }),
 }
 
@@ -130,14 +167,17 @@ export const amqpProducerFields = {
 export const amqpConsumerFields = {
   /** What of an existing exchange the group gets: routing keys, or patterns of them for topic exchanges, or `{ key, arguments }` for headers exchanges. Left out: everything, which topic, fanout and headers exchanges can give. Bindings that were made earlier stay. */
   bindings: option.custom<readonly Binding[]>('list of routing keys or { key, arguments }', checkBindings),
-  /** An existing queue is to have no other consumer, so that its messages can be handled in order by key. */
+  /**
+   * An existing queue is to have no other consumer, so that its messages can be handled in order by key.
+   * @default false
+   */
   exclusive: option.flag({ default: false }),
 }
 
 export type AmqpProducerSettings = OptionValues<typeof amqpProducerFields>
 export type AmqpConsumerSettings = OptionValues<typeof amqpConsumerFields>
 export type AmqpSettings = OptionValues<typeof amqpFields>
-export type AmqpOptions = OptionInput<typeof amqpFields>
+export type AmqpOptions = OptionInput<Omit<typeof amqpFields, keyof TlsOptions>> & TlsOptions
 export type AmqpProducerOptions = OptionInput<typeof amqpProducerFields>
 export interface AmqpConsumerOptions extends Omit<OptionInput<typeof amqpConsumerFields>, 'bindings'> {
   /** A text is the routing key of a binding. */

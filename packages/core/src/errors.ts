@@ -27,15 +27,19 @@ const STREAM_ERROR = Symbol.for('streamswitch.StreamError')
 const BATCH_ERROR = Symbol.for('streamswitch.BatchError')
 
 export interface StreamErrorOptions {
+  /** What kind of error it is. */
   readonly code: ErrorCode
   /** Whether the same call may succeed later. Default: by code (UNAVAILABLE, TIMEOUT, RESOURCE_EXHAUSTED, UNKNOWN). */
   readonly retryable?: boolean | undefined
+  /** Name of the adapter, where one is concerned. */
   readonly transport?: string | undefined
   /** What was being done: `send`, `open`, `ack`, … */
   readonly operation?: string | undefined
+  /** The topic that is concerned, by its portable name. */
   readonly topic?: string | undefined
   /** How long the other side asked to wait before the next try, in milliseconds (an HTTP Retry-After, for one). */
   readonly retryAfterMs?: number | undefined
+  /** The error that led to this one. */
   readonly cause?: unknown
   /** What is wrong, point by point: each on a line of its own below the message. */
   readonly points?: readonly string[] | undefined

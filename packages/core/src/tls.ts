@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { checkServerIdentity, createSecureContext, type PeerCertificate } from 'node:tls'
 import { messageOf, StreamError } from './errors.js'
-import type { OptionValues } from './options/fields.js'
+import type { OptionInput, OptionValues } from './options/fields.js'
 import { option } from './options/fields.js'
 import { exhaustion } from './system-errors.js'
 
@@ -17,9 +17,15 @@ export const tlsFields = {
   tlsKeyFile: option.text({ environment: 'STREAMSWITCH_TLS_KEY_FILE' }),
   /** Name to expect in the server's certificate, where it differs from the host. */
   tlsServerName: option.text(),
-  /** `false` accepts any certificate: for experiments, never for production. */
+  /**
+   * `false` accepts any certificate: for experiments, never for production.
+   * @default true
+   */
   tlsVerify: option.flag({ default: true }),
 }
+
+/** What users pass of {@link tlsFields}. Adapters name it in the types of their options, since docstrings of spread fields are lost in published types. */
+export type TlsOptions = OptionInput<typeof tlsFields>
 
 /** What Node's `tls.connect` and the client libraries take. */
 export interface TlsSettings {

@@ -4,6 +4,7 @@ import {
   type OptionValues,
   option,
   secretOption,
+  type TlsOptions,
   type TransportUrl,
   tlsFields,
 } from '@streamswitch/core/driver'
@@ -24,12 +25,18 @@ export const httpFields = {
   password: secretOption({ environment: 'HTTP_PASSWORD' }),
   /** Token for `Authorization: Bearer` towards the base URL and the routes, never towards endpoints. Read again after a 401. */
   token: secretOption({ environment: 'HTTP_TOKEN' }),
-  /** Who gets a topic: `{ topic: { group: [base URL, …] } }`, in a variable as JSON. Topics without a route go to the base URL, which hands them to every group it has. */
+  /**
+   * Who gets a topic: `{ topic: { group: [base URL, …] } }`, in a variable as JSON. Topics without a route go to the base URL, which hands them to every group it has.
+   * @default {}
+   */
   routes: option.custom<Routes>('object or JSON: topic -> group -> list of base URLs', checkRoutes, {
     default: {},
     environment: 'HTTP_ROUTES',
   }),
-  /** Plain HTTP receivers that know nothing of Streamswitch: `{ topic: URL | { url, method, contentType, token } | list of those }`, in a variable as JSON. Each is a group of its own. */
+  /**
+   * Plain HTTP receivers that know nothing of Streamswitch: `{ topic: URL | { url, method, contentType, token } | list of those }`, in a variable as JSON. Each is a group of its own.
+   * @default {}
+   */
   endpoints: option.custom<Endpoints>(
     'object or JSON: topic -> URL or { url, method, contentType, token }, or a list of them',
     checkEndpoints,
@@ -56,44 +63,83 @@ export const httpFields = {
   listenTokens: listenTokensOption({ environment: 'HTTP_LISTEN_TOKENS' }),
   /** Decides whether a request may reach a group of a topic: a function `(request, { topic, group }) => boolean` or a promise of it, called before the body is read. `request` has `principal` (the token's name, the certificate), `address`, `method`, `path` and `headers`. Anything but `true` is answered 403. Default: whoever gets past token and certificate may send to all. */
   authorize: option.custom<Authorize>('function', checkAuthorize),
-  /** Origins of web pages whose browsers may send requests, and read the answers (CORS): `https://app.example`. Default: none; requests with another `Origin`, or a `Sec-Fetch-Site` other than `none`, are answered 403. */
+  /**
+   * Origins of web pages whose browsers may send requests, and read the answers (CORS): `https://app.example`. Default: none; requests with another `Origin`, or a `Sec-Fetch-Site` other than `none`, are answered 403.
+   * @default []
+   */
   allowedOrigins: option.custom<readonly string[]>('list of origins', checkOrigins, {
     default: [],
     environment: 'HTTP_ALLOWED_ORIGINS',
   }),
   /** Hosts that requests may be for (`Host`), with a port where only that one counts: `billing.internal`, `*.example.org`, `[::1]:8080`; `*`: any. Others are answered 403. Default: on a loopback address `localhost`, names below it, IP addresses and the host of `listen`; elsewhere any. */
   allowedHosts: option.custom<readonly string[]>('list of hosts', checkHosts, { environment: 'HTTP_ALLOWED_HOSTS' }),
-  /** Proxies whose `x-forwarded-for` says who the client is: IP addresses, ranges (`10.0.0.0/8`), `loopback`, `linklocal`, `uniquelocal`. Default: none, and such headers are ignored. */
+  /**
+   * Proxies whose `x-forwarded-for` says who the client is: IP addresses, ranges (`10.0.0.0/8`), `loopback`, `linklocal`, `uniquelocal`. Default: none, and such headers are ignored.
+   * @default []
+   */
   trustedProxies: option.custom<readonly string[]>('list of IP addresses and ranges', checkProxies, {
     default: [],
     environment: 'HTTP_TRUSTED_PROXIES',
   }),
-  /** Whose `streamswitch-only-group`, `streamswitch-except` and `streamswitch-attempt` count: of senders that have shown a token or certificate, or of all. Those of others are ignored. */
+  /**
+   * Whose `streamswitch-only-group`, `streamswitch-except` and `streamswitch-attempt` count: of senders that have shown a token or certificate, or of all. Those of others are ignored.
+   * @default 'authenticated'
+   */
   routingHeaders: option.choice(['authenticated', 'all'], {
     default: 'authenticated',
     environment: 'HTTP_ROUTING_HEADERS',
   }),
   /** Names of the headers of foreign requests that become headers of messages, with `*` for any characters. Default: all but those of HTTP, browsers and proxies (`forwarded`, `via`, `x-forwarded-*`, …) and those that may be credentials (`authorization`, `cookie`, `x-api-key`, …), which are taken only where their whole names are listed. They are stored with a dead letter. */
   foreignHeaders: foreignHeadersOption('HTTP_FOREIGN_HEADERS'),
-  /** Most connections per subscriber; as many requests are in flight at most. */
+  /**
+   * Most connections per subscriber; as many requests are in flight at most.
+   * @default 50
+   */
   connections: option.integer({ default: 50, min: 1, max: 10_000 }),
-  /** Longest time for a connection to be made, in milliseconds. */
+  /**
+   * Longest time for a connection to be made, in milliseconds.
+   * @default 5000 (5 s)
+   */
   connectionTimeoutMs: option.integer({ default: 5_000, min: 1 }),
-  /** How long a request may wait for its response, which waits for the handler, in milliseconds. A resend joins a handling that still runs. */
+  /**
+   * How long a request may wait for its response, which waits for the handler, in milliseconds. A resend joins a handling that still runs.
+   * @default 30000 (30 s)
+   */
   responseTimeoutMs: option.integer({ default: 30_000, min: 10 }),
-  /** Most records of one request. */
+  /**
+   * Most records of one request.
+   * @default 500
+   */
   maxRequestRecords: option.integer({ default: 500, min: 1, max: 10_000 }),
-  /** Largest request body that is made or taken, in bytes. */
+  /**
+   * Largest request body that is made or taken, in bytes.
+   * @default 8388608 (8 MiB)
+   */
   maxRequestBytes: option.integer({ default: 8 * 1024 * 1024, min: 1024 }),
-  /** Largest payload of one message, in bytes: checked before sending and when receiving (413). */
+  /**
+   * Largest payload of one message, in bytes: checked before sending and when receiving (413).
+   * @default 1048576 (1 MiB)
+   */
   maxPayloadBytes: option.integer({ default: 1024 * 1024, min: 1 }),
-  /** Longest time a client may take to send one request, in milliseconds; then 408 and the end of the connection. */
+  /**
+   * Longest time a client may take to send one request, in milliseconds; then 408 and the end of the connection.
+   * @default 30000 (30 s)
+   */
   requestTimeoutMs: option.integer({ default: 30_000, min: 100 }),
-  /** Longest time a client may take to send a request's headers, and for its TLS handshake, in milliseconds; then 408 and the end of the connection. */
+  /**
+   * Longest time a client may take to send a request's headers, and for its TLS handshake, in milliseconds; then 408 and the end of the connection.
+   * @default 10000 (10 s)
+   */
   headersTimeoutMs: option.integer({ default: 10_000, min: 100 }),
-  /** How long an idle connection of a client is kept, in milliseconds. */
+  /**
+   * How long an idle connection of a client is kept, in milliseconds.
+   * @default 65000 (65 s)
+   */
   keepAliveTimeoutMs: option.integer({ default: 65_000, min: 1 }),
-  /** Maximum number of connections that the listening side holds. A new one beyond it replaces one without a request, the longest idle first; where all wait for handlers it is refused. */
+  /**
+   * Maximum number of connections that the listening side holds. A new one beyond it replaces one without a request, the longest idle first; where all wait for handlers it is refused.
+   * @default 10000
+   */
   maxConnections: option.integer({ default: 10_000, min: 1 }),
 }
 
@@ -101,29 +147,50 @@ export const httpFields = {
 export const httpProducerFields = {
   /** A plain HTTP receiver that gets this producer's messages in place of base URL, routes and `endpoints`. */
   endpoint: option.text(),
-  /** Method for `endpoint`. GET turns the members of a JSON object into query parameters. */
+  /**
+   * Method for `endpoint`. GET turns the members of a JSON object into query parameters.
+   * @default 'POST'
+   */
   method: option.choice(['POST', 'GET'], { default: 'POST' }),
   /** Content-Type of single messages. Left out: the codec's. A record's own `content-type` header wins. */
   contentType: option.text(),
-  /** How long a message may meet receivers that don't know its topic or group (404), in milliseconds, before `send` rejects with NOT_FOUND: they may be starting up. */
+  /**
+   * How long a message may meet receivers that don't know its topic or group (404), in milliseconds, before `send` rejects with NOT_FOUND: they may be starting up.
+   * @default 5000 (5 s)
+   */
   notFoundGraceMs: option.integer({ default: 5_000, min: 0 }),
 }
 
 /** Options of loops, below `http`. */
 export const httpConsumerFields = {
-  /** `GET` also takes GET requests: their query parameters become a JSON object. */
+  /**
+   * `GET` also takes GET requests: their query parameters become a JSON object.
+   * @default 'POST'
+   */
   method: option.choice(['POST', 'GET'], { default: 'POST' }),
-  /** Takes requests that browsers send for any web page, as its links, images and forms do. Without it they are answered 403, and a loop with `method: 'GET'` that can be reached from other machines needs a token or client certificates. */
+  /**
+   * Takes requests that browsers send for any web page, as its links, images and forms do. Without it they are answered 403, and a loop with `method: 'GET'` that can be reached from other machines needs a token or client certificates.
+   * @default false
+   */
   allowBrowsers: option.flag({ default: false }),
-  /** Most records that wait for room in the loop, their requests unanswered; more are answered 429 with Retry-After. */
+  /**
+   * Most records that wait for room in the loop, their requests unanswered; more are answered 429 with Retry-After.
+   * @default 2000
+   */
   maxWaitingRecords: option.integer({ default: 2_000, min: 0 }),
-  /** Most bytes of such records. */
+  /**
+   * Most bytes of such records.
+   * @default 16777216 (16 MiB)
+   */
   maxWaitingBytes: option.integer({ default: 16 * 1024 * 1024, min: 0 }),
-  /** Whether the sender of a message gets the text of a handler's error: `authenticated` only with a token or client certificate, or from this machine without a proxy, `message` always, `none` never. The error of a reply always has it. */
+  /**
+   * Whether the sender of a message gets the text of a handler's error: `authenticated` only with a token or client certificate, or from this machine without a proxy, `message` always, `none` never. The error of a reply always has it.
+   * @default 'authenticated'
+   */
   errorDetail: option.choice(['authenticated', 'message', 'none'], { default: 'authenticated' }),
 }
 
-export type HttpOptions = OptionInput<typeof httpFields>
+export type HttpOptions = OptionInput<Omit<typeof httpFields, keyof TlsOptions>> & TlsOptions
 export type HttpProducerOptions = OptionInput<typeof httpProducerFields>
 export type HttpConsumerOptions = OptionInput<typeof httpConsumerFields>
 

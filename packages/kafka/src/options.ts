@@ -7,6 +7,7 @@ import {
   option,
   StreamError,
   secretOption,
+  type TlsOptions,
   type TransportUrl,
   tlsFields,
 } from '@streamswitch/core/driver'
@@ -15,33 +16,63 @@ const COMPRESSIONS = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const
 
 /** Options of the Kafka transport: `kafka://user:password@b1:9092,b2:9092?compression=gzip`. */
 export const kafkaFields = {
-  /** Where to find the cluster: `host:port` of one or more brokers (`bootstrap.servers`). Stand in the URL as its hosts. */
+  /**
+   * Where to find the cluster: `host:port` of one or more brokers (`bootstrap.servers`). Stand in the URL as its hosts.
+   * @default ['127.0.0.1:9092']
+   */
   brokers: hostsOption({ default: ['127.0.0.1:9092'] }),
   /** User for SASL. Left out: no authentication. */
   username: option.text({ environment: 'KAFKA_USERNAME' }),
   /** Password for SASL: a text, `{ file }` or a function, asked for at each connect. */
   password: secretOption({ environment: 'KAFKA_PASSWORD' }),
-  /** How the password is presented (`sasl.mechanism`). */
+  /**
+   * How the password is presented (`sasl.mechanism`).
+   * @default 'plain'
+   */
   saslMechanism: option.choice(['plain', 'scram-sha-256', 'scram-sha-512'], {
     default: 'plain',
     environment: 'KAFKA_SASL_MECHANISM',
   }),
-  /** Encrypts connections. */
+  /**
+   * Encrypts connections.
+   * @default false
+   */
   tls: option.flag({ default: false, environment: 'KAFKA_TLS' }),
   ...tlsFields,
-  /** How batches are compressed. What is received is decompressed whatever it is compressed by. */
+  /**
+   * How batches are compressed. What is received is decompressed whatever it is compressed by.
+   * @default 'none'
+   */
   compression: option.choice(COMPRESSIONS, { default: 'none', environment: 'KAFKA_COMPRESSION' }),
-  /** Maximum size of a batch when it is decompressed, in bytes; each of its records counts as 128 bytes more. A larger one stops its partition. One response of a broker brings at most so much, and the batch that exceeds it. */
+  /**
+   * Maximum size of a batch when it is decompressed, in bytes; each of its records counts as 128 bytes more. A larger one stops its partition. One response of a broker brings at most so much, and the batch that exceeds it.
+   * @default 67108864 (64 MiB)
+   */
   maxDecompressedBytes: option.integer({ default: 64 * 1024 * 1024, min: 1024 }),
-  /** Lets the broker recognise a batch that the client repeats within a producer's session (`enable.idempotence`). */
+  /**
+   * Lets the broker recognise a batch that the client repeats within a producer's session (`enable.idempotence`).
+   * @default true
+   */
   idempotent: option.flag({ default: true }),
-  /** Largest payload, in bytes. Together with key and headers it must stay below the topic's `max.message.bytes` (default 1,048,588). */
+  /**
+   * Largest payload, in bytes. Together with key and headers it must stay below the topic's `max.message.bytes` (default 1,048,588).
+   * @default 1000000
+   */
   maxPayloadBytes: option.integer({ default: 1_000_000, min: 1 }),
-  /** Copies of each partition of topics that are made here; -1 is the broker's own default (`default.replication.factor`). */
+  /**
+   * Copies of each partition of topics that are made here; -1 is the broker's own default (`default.replication.factor`).
+   * @default -1
+   */
   replicationFactor: option.integer({ default: -1, min: -1, max: 32_767 }),
-  /** Longest time to open a TCP or TLS connection to one broker, in milliseconds. */
+  /**
+   * Longest time to open a TCP or TLS connection to one broker, in milliseconds.
+   * @default 3000 (3 s)
+   */
   connectionTimeoutMs: option.integer({ default: 3_000, min: 1 }),
-  /** Longest time that a broker may take to answer a request, in milliseconds. */
+  /**
+   * Longest time that a broker may take to answer a request, in milliseconds.
+   * @default 10000 (10 s)
+   */
   requestTimeoutMs: option.integer({ default: 10_000, min: 100 }),
 }
 
@@ -55,25 +86,49 @@ export const kafkaProducerFields = {
 
 /** Options of loops, below `kafka`. */
 export const kafkaConsumerFields = {
-  /** After this much silence the broker gives a member up for dead (`session.timeout.ms`), in milliseconds. The broker's own bounds apply (default 6,000 to 1,800,000). */
+  /**
+   * After this much silence the broker gives a member up for dead (`session.timeout.ms`), in milliseconds. The broker's own bounds apply (default 6,000 to 1,800,000).
+   * @default 10000 (10 s)
+   */
   sessionTimeoutMs: option.integer({ default: 10_000, min: 1_000 }),
-  /** How often a member reports that it lives, in milliseconds; also how soon it hears of a rebalance (`heartbeat.interval.ms`). */
+  /**
+   * How often a member reports that it lives, in milliseconds; also how soon it hears of a rebalance (`heartbeat.interval.ms`).
+   * @default 500
+   */
   heartbeatIntervalMs: option.integer({ default: 500, min: 50 }),
-  /** How long members may take to finish what runs when the group is rebalanced, in milliseconds. Half of it is given to handlers. */
+  /**
+   * How long members may take to finish what runs when the group is rebalanced, in milliseconds. Half of it is given to handlers.
+   * @default 60000 (1 min)
+   */
   rebalanceTimeoutMs: option.integer({ default: 60_000, min: 1_000 }),
-  /** How long the broker may hold a fetch back while there is nothing to give, in milliseconds (`fetch.max.wait.ms`). */
+  /**
+   * How long the broker may hold a fetch back while there is nothing to give, in milliseconds (`fetch.max.wait.ms`).
+   * @default 500
+   */
   maxWaitMs: option.integer({ default: 500, min: 1 }),
-  /** Most bytes of one fetch (`fetch.max.bytes`); behind a slow link it asks for less. A single larger batch is delivered all the same. */
+  /**
+   * Most bytes of one fetch (`fetch.max.bytes`); behind a slow link it asks for less. A single larger batch is delivered all the same.
+   * @default 10485760 (10 MiB)
+   */
   fetchMaxBytes: option.integer({ default: 10 * 1024 * 1024, min: 1024 }),
-  /** Most bytes of one partition in one fetch (`max.partition.fetch.bytes`); about three times as much may wait in this process per partition. */
+  /**
+   * Most bytes of one partition in one fetch (`max.partition.fetch.bytes`); about three times as much may wait in this process per partition.
+   * @default 1048576 (1 MiB)
+   */
   fetchMaxPartitionBytes: option.integer({ default: 1024 * 1024, min: 1024 }),
-  /** How often partitions that were added to a topic are looked for, in milliseconds (`metadata.max.age.ms`). */
+  /**
+   * How often partitions that were added to a topic are looked for, in milliseconds (`metadata.max.age.ms`).
+   * @default 300000 (5 min)
+   */
   metadataMaxAgeMs: option.integer({ default: 300_000, min: 100 }),
-  /** Shortest time between two commits of a partition, in milliseconds. */
+  /**
+   * Shortest time between two commits of a partition, in milliseconds.
+   * @default 100
+   */
   commitIntervalMs: option.integer({ default: 100, min: 0 }),
 }
 
-export type KafkaOptions = OptionInput<typeof kafkaFields>
+export type KafkaOptions = OptionInput<Omit<typeof kafkaFields, keyof TlsOptions>> & TlsOptions
 export type KafkaProducerOptions = OptionInput<typeof kafkaProducerFields>
 export type KafkaConsumerOptions = OptionInput<typeof kafkaConsumerFields>
 

@@ -2,11 +2,20 @@ import { type OptionInput, option, type TransportUrl } from '@streamswitch/core/
 
 /** Options of the memory transport: `memory://name?maxBytes=…`. */
 export const memoryFields = {
-  /** Which broker of this process; transports with the same name share it. Stands in the URL as its host. */
+  /**
+   * Which broker of this process; transports with the same name share it. Stands in the URL as its host.
+   * @default 'default'
+   */
   name: option.text({ default: 'default' }),
-  /** Bytes that a topic may hold. Beyond it the oldest messages that every group has acked are dropped; where there are none, sends wait. */
+  /**
+   * Bytes that a topic may hold. Beyond it the oldest messages that every group has acked are dropped; where there are none, sends wait.
+   * @default 536870912 (512 MiB)
+   */
   maxBytes: option.integer({ default: 512 * 1024 * 1024, min: 1024 }),
-  /** Largest payload, in bytes. */
+  /**
+   * Largest payload, in bytes.
+   * @default 16777216 (16 MiB)
+   */
   maxPayloadBytes: option.integer({ default: 16 * 1024 * 1024, min: 1 }),
 }
 

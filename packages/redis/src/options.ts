@@ -6,6 +6,7 @@ import {
   option,
   StreamError,
   secretOption,
+  type TlsOptions,
   type TransportUrl,
   tlsFields,
 } from '@streamswitch/core/driver'
@@ -18,34 +19,70 @@ export type Durability = 'reply' | 'fsync' | { readonly replicas: number }
 
 /** Options of the Redis transport: `redis://user:password@host:port,replica:port/database?durability=fsync`. */
 export const redisFields = {
-  /** A server and its replicas, as `host` or `host:port`; whichever is the primary is used. Stand in the URL. */
+  /**
+   * A server and its replicas, as `host` or `host:port`; whichever is the primary is used. Stand in the URL.
+   * @default ['127.0.0.1']
+   */
   hosts: hostsOption({ default: ['127.0.0.1'] }),
-  /** Number of the database; the URL's path. */
+  /**
+   * Number of the database; the URL's path.
+   * @default 0
+   */
   database: option.integer({ default: 0, min: 0, max: 1_000_000 }),
-  /** Whether to connect by TLS; `rediss://` does. */
+  /**
+   * Whether to connect by TLS; `rediss://` does.
+   * @default false
+   */
   tls: option.flag({ default: false }),
   /** Name of the ACL user. Left out: `default`. */
   username: option.text({ environment: 'REDIS_USERNAME' }),
   /** Password: text, `{ file }` or a function; read anew at each connect. */
   password: secretOption({ environment: 'REDIS_PASSWORD' }),
   ...tlsFields,
-  /** When a message counts as accepted: `reply` when the server has it, `fsync` when its append-only file is on disk, `{ replicas: n }` (in a URL `replicas:n`) when n replicas have it. */
+  /**
+   * When a message counts as accepted: `reply` when the server has it, `fsync` when its append-only file is on disk, `{ replicas: n }` (in a URL `replicas:n`) when n replicas have it.
+   * @default 'reply'
+   */
   durability: option.custom<Durability>("'reply', 'fsync' or { replicas }", checkDurability, { default: 'reply' }),
-  /** Longest wait for `fsync` or `replicas`, in milliseconds; then the batch is sent again. */
+  /**
+   * Longest wait for `fsync` or `replicas`, in milliseconds; then the batch is sent again.
+   * @default 5000 (5 s)
+   */
   durabilityTimeoutMs: option.integer({ default: 5_000, min: 1, max: 600_000 }),
-  /** Longest time the server may take to answer a command, in milliseconds; then the connection counts as dead and is replaced. */
+  /**
+   * Longest time the server may take to answer a command, in milliseconds; then the connection counts as dead and is replaced.
+   * @default 10000 (10 s)
+   */
   callTimeoutMs: option.integer({ default: 10_000, min: 10, max: 600_000 }),
-  /** Largest payload, in bytes. The server's own limit is `proto-max-bulk-len`, 512 MiB by default. */
+  /**
+   * Largest payload, in bytes. The server's own limit is `proto-max-bulk-len`, 512 MiB by default.
+   * @default 67108864 (64 MiB)
+   */
   maxPayloadBytes: option.integer({ default: 64 * 1024 * 1024, min: 1, max: LARGEST_PAYLOAD_BYTES }),
-  /** Most bytes of one fetch, about; behind a slow link it brings less. At least one message comes, whatever its size. */
+  /**
+   * Most bytes of one fetch, about; behind a slow link it brings less. At least one message comes, whatever its size.
+   * @default 4194304 (4 MiB)
+   */
   maxFetchBytes: option.integer({ default: 4 * 1024 * 1024, min: 1024, max: 256 * 1024 * 1024 }),
-  /** How long a member may be silent before others take its partitions, in milliseconds. All members of a group should have the same. At least twice `heartbeatMs`. */
+  /**
+   * How long a member may be silent before others take its partitions, in milliseconds. All members of a group should have the same. At least twice `heartbeatMs`.
+   * @default 6000 (6 s)
+   */
   leaseMs: option.integer({ default: 6_000, min: 200, max: 600_000 }),
-  /** How often a member renews its leases and looks for others, in milliseconds. */
+  /**
+   * How often a member renews its leases and looks for others, in milliseconds.
+   * @default 1500
+   */
   heartbeatMs: option.integer({ default: 1_500, min: 50, max: 300_000 }),
-  /** With `ordering: 'none'`: how long a member may be silent before others take its messages, in milliseconds. Running handlers keep theirs. With `ordering: 'key'`: the same for consumers of the group that are no loops. */
+  /**
+   * With `ordering: 'none'`: how long a member may be silent before others take its messages, in milliseconds. Running handlers keep theirs. With `ordering: 'key'`: the same for consumers of the group that are no loops.
+   * @default 30000 (30 s)
+   */
   claimIdleMs: option.integer({ default: 30_000, min: 300, max: 86_400_000 }),
-  /** How often `retention` is enforced, in milliseconds. */
+  /**
+   * How often `retention` is enforced, in milliseconds.
+   * @default 5000 (5 s)
+   */
   retentionIntervalMs: option.integer({ default: 5_000, min: 100, max: 3_600_000 }),
   /** Retention may drop what a group has not acked once the group has had no live member for this long, in milliseconds. Left out: never. */
   abandonedGroupAfterMs: option.integer({ min: 1_000 }),
@@ -60,7 +97,7 @@ export const redisProducerFields = {
 /** Options of loops, below `redis`: there are none. */
 export const redisConsumerFields = {}
 
-export type RedisOptions = OptionInput<typeof redisFields>
+export type RedisOptions = OptionInput<Omit<typeof redisFields, keyof TlsOptions>> & TlsOptions
 export type RedisProducerOptions = OptionInput<typeof redisProducerFields>
 
 declare module '@streamswitch/core/driver' {

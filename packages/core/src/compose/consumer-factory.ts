@@ -22,6 +22,7 @@ export interface ConsumerFactoryOptions {
   readonly requires?: readonly CapabilityName[]
   /** In place of `process.env`. */
   readonly environment?: NodeJS.ProcessEnv
+  /** Where to tell what happens. Default: warnings and errors to standard error. */
   readonly logger?: Logger
   /** Where dead letters go, for a transport that doesn't keep them itself. */
   readonly deadLetterTransport?: TransportChoice

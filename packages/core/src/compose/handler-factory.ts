@@ -51,6 +51,7 @@ export interface HandlerFactoryOptions {
   readonly transports?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
   /** In place of `process.env`. */
   readonly environment?: NodeJS.ProcessEnv
+  /** Where to tell what happens. Default: warnings and errors to standard error. */
   readonly logger?: Logger
   /** Where dead letters go from transports that don't keep them themselves. */
   readonly deadLetterTransport?: TransportChoice

@@ -12,9 +12,15 @@ export type RunnerHook = (runner: ConsumerRunner) => unknown
 
 /** Options of a {@link ConsumerRunner}. */
 export interface RunnerOptions {
-  /** Time for the whole stop, in milliseconds: handlers, acks, flushes and producers together. Default 25,000: below the 30 s that orchestrators allow. */
+  /**
+   * Time for the whole stop, in milliseconds: handlers, acks, flushes and producers together. The default is below the 30 s that orchestrators allow.
+   * @default 25000 (25 s)
+   */
   readonly timeoutMs?: number
-  /** Signals that stop the runner while it runs. Default SIGINT and SIGTERM; an empty list: none. */
+  /**
+   * Signals that stop the runner while it runs. An empty list: none.
+   * @default ['SIGINT', 'SIGTERM']
+   */
   readonly signals?: readonly NodeJS.Signals[]
   /** Where to answer health checks over HTTP. Left out: nowhere. */
   readonly health?: HealthServerOptions
@@ -79,7 +85,13 @@ export const runFields = {
 
 /** Options of `add` and `health`. */
 export const addFields = { name: option.text() }
-export const healthFields = { lag: option.flag({ default: true }) }
+export const healthFields = {
+  /**
+   * Whether brokers are asked how far loops are behind.
+   * @default true
+   */
+  lag: option.flag({ default: true }),
+}
 
 export type RunnerOptionValues = OptionValues<typeof runnerFields>
 

@@ -20,6 +20,7 @@ import { Taking } from './taking.js'
 
 /** Options of `transport.deadLetters`. */
 export interface DeadLetterBoxOptions extends OptionInput<Omit<typeof deadLetterFields, 'group'>> {
+  /** The group whose dead letters they are. */
   readonly group: string
 }
 

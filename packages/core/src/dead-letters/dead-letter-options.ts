@@ -13,13 +13,19 @@ export const deadLetterFields = {
   nativeGroup: option.text(),
   /** The topic that holds them, where the group's loops name one (`deadLetter: { topic }`). Left out: `<topic>.<group>.dlq`. */
   topic: option.text(),
-  /** Time for connecting, and for each wait for something that should come, in milliseconds. */
+  /**
+   * Time for connecting, and for each wait for something that should come, in milliseconds.
+   * @default 15000 (15 s)
+   */
   timeoutMs: option.integer({ default: 15_000, min: 1, max: 2_147_483_647 }),
 }
 
 /** Options of a list. */
 export const listFields = {
-  /** Most letters of a page. */
+  /**
+   * Most letters of a page.
+   * @default 100
+   */
   limit: option.integer({ default: 100, min: 1, max: 10_000 }),
   /** Where the page before ended. */
   cursor: option.text(),

@@ -1,4 +1,4 @@
-import { isPlainObject, option } from '../options/fields.js'
+import { isPlainObject, type OptionInput, option } from '../options/fields.js'
 import type { DedupeStore } from './dedupe-store.js'
 import { type DedupeTransaction, isDedupeTransaction } from './dedupe-transaction.js'
 
@@ -12,11 +12,20 @@ export const dedupeFields = {
   transaction: option.custom<DedupeTransaction<unknown>>('DedupeTransaction', (raw) =>
     isDedupeTransaction(raw) ? { value: raw as DedupeTransaction<unknown> } : 'must be a DedupeTransaction',
   ),
-  /** How long a store remembers that a message is done, in milliseconds. Longer than any resend, redelivery or replay may come late. */
+  /**
+   * How long a store remembers that a message is done, in milliseconds. Longer than any resend, redelivery or replay may come late.
+   * @default 1209600000 (14 d)
+   */
   ttlMs: option.integer({ default: 14 * 24 * 3_600_000, min: 1 }),
-  /** How long a member that died keeps others from its messages, in milliseconds; while it lives, it holds them as long as it needs. */
+  /**
+   * How long a member that died keeps others from its messages, in milliseconds; while it lives, it holds them as long as it needs.
+   * @default 10000 (10 s)
+   */
   claimMs: option.integer({ default: 10_000, min: 100, max: 3_600_000 }),
 }
+
+/** What users pass of {@link dedupeFields}: a `store` or a `transaction`. */
+export type DedupeOptions = OptionInput<typeof dedupeFields>
 
 function checkStore(raw: unknown): { readonly value: DedupeStore } | string {
   const store = raw as Partial<DedupeStore> | null

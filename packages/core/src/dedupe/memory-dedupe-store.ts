@@ -3,7 +3,10 @@ import { readOptions } from '../options/resolve.js'
 import type { ClaimAnswer, CompletionAnswer, DedupeClaim, DedupeMark, DedupeStore } from './dedupe-store.js'
 
 const memoryDedupeFields = {
-  /** Most messages that are remembered. Beyond it the oldest are forgotten first, whatever their `ttlMs`. */
+  /**
+   * Most messages that are remembered. Beyond it the oldest are forgotten first, whatever their `ttlMs`.
+   * @default 1000000
+   */
   maxMarks: option.integer({ default: 1_000_000, min: 1, max: 16_000_000 }),
 }
 

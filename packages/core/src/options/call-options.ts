@@ -8,15 +8,21 @@ const signal = option.custom<AbortSignal>('AbortSignal', (raw) =>
 )
 
 /** Options of calls that a signal ends early. */
-export const signalFields = { signal }
+export const signalFields = {
+  /** Ends the call early, which rejects with ABORTED unless its own description says otherwise. */
+  signal,
+}
 
 /** Options of calls that stop after a time. */
-export const timeoutFields = { timeoutMs: option.decimal({ min: 0, max: 2_147_483_647 }) }
+export const timeoutFields = {
+  /** Longest time for the call, in milliseconds. Left out: what its own description says. */
+  timeoutMs: option.decimal({ min: 0, max: 2_147_483_647 }),
+}
 
 /** Options of `close` calls. */
 export const closeFields = { ...timeoutFields, ...signalFields }
 
-export type CloseOptions = OptionInput<typeof closeFields>
+export type CloseOptions = OptionInput<typeof timeoutFields> & OptionInput<typeof signalFields>
 
 /** Calls `action` with the checked options and returns its promise; one that rejects with INVALID_ARGUMENT where they are bad. */
 export function withOptions<Fields extends OptionFields, Result>(

@@ -27,8 +27,17 @@ import { SendPipeline } from './send-pipeline.js'
 
 /** Options of a producer. Those of one adapter stand below its name: `{ redis: { … } }`; other adapters' may be carried along. */
 export interface ProducerSettings<T = unknown> extends ProducerOptionInput, OptionsByAdapter<'producer'> {
+  /**
+   * How values become bytes: `json`, `bytes`, `text` or a codec of your own.
+   * @default 'json'
+   */
   readonly codec?: CodecName | Codec<T> | undefined
+  /** A Standard Schema validator that each value must pass before it is sent. */
   readonly schema?: Schema<T> | undefined
+  /**
+   * Stands around each send, the first one outermost, within the transport's own: `(outgoing, next) => next()`.
+   * @default []
+   */
   readonly middleware?: readonly SendMiddleware<T>[] | undefined
 }
 

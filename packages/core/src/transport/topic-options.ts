@@ -1,4 +1,4 @@
-import { option } from '../options/fields.js'
+import { type OptionInput, option } from '../options/fields.js'
 
 /** What both producers and loops may say of a topic. */
 export const topicFields = {
@@ -16,3 +16,6 @@ export const topicFields = {
     maxMessages: option.integer({ min: 1 }),
   }),
 }
+
+/** What users pass of {@link topicFields}. */
+export type TopicOptions = OptionInput<typeof topicFields>

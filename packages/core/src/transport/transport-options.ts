@@ -5,7 +5,10 @@ import { option } from '../options/fields.js'
 export const transportFields = {
   /** Names this process towards the broker. Left out: `streamswitch-` and a random number. */
   clientId: option.text({ environment: 'STREAMSWITCH_CLIENT_ID' }),
-  /** Goes before every name made on the broker: topics, groups, keys, queues. */
+  /**
+   * Goes before every name made on the broker: topics, groups, keys, queues.
+   * @default ''
+   */
   prefix: option.custom<string>(
     'text',
     (raw) =>
@@ -16,17 +19,26 @@ export const transportFields = {
   ),
   /** Whether topics and groups are made (`create`), checked (`verify`) or taken as given (`none`). Default: `create`; topics with a native name are checked unless `create` is given. */
   provision: option.choice(['create', 'verify', 'none'], { environment: 'STREAMSWITCH_PROVISION' }),
-  /** Native names of topics that exist on the broker, used as they are, without prefix: `{ orders: { name: 'OrderEvents' } }`; in a variable or URL `orders=OrderEvents,audit=app:audit`, with `,`, `=` and `%` of a name percent-encoded. */
+  /**
+   * Native names of topics that exist on the broker, used as they are, without prefix: `{ orders: { name: 'OrderEvents' } }`; in a variable or URL `orders=OrderEvents,audit=app:audit`, with `,`, `=` and `%` of a name percent-encoded.
+   * @default {}
+   */
   topics: option.custom<NameMap>('object or text: name -> native name', checkNameMap, {
     default: {},
     environment: 'STREAMSWITCH_TOPIC_NAMES',
   }),
-  /** Native names of groups, in the same way: `{ billing: { name: 'BillingService' } }`. */
+  /**
+   * Native names of groups, in the same way: `{ billing: { name: 'BillingService' } }`.
+   * @default {}
+   */
   groups: option.custom<NameMap>('object or text: name -> native name', checkNameMap, {
     default: {},
     environment: 'STREAMSWITCH_GROUP_NAMES',
   }),
-  /** How long a reply may be on its way before it is dropped, and how long what a killed caller leaves on the broker may stay, in milliseconds. */
+  /**
+   * How long a reply may be on its way before it is dropped, and how long what a killed caller leaves on the broker may stay, in milliseconds.
+   * @default 300000 (5 min)
+   */
   replyTtlMs: option.integer({
     default: 300_000,
     min: 15_000,
