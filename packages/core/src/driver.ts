@@ -40,10 +40,10 @@ export {
   type ConsumerDriver,
   type ConsumerSink,
   type OutOfRange,
-  type RemovedRange,
   type PartitionAssignment,
   type PartitionLag,
   type PartitionPositions,
+  type RemovedRange,
   type StartPosition,
   startOf,
 } from './contract/consumer-driver.js'

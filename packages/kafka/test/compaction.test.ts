@@ -73,7 +73,11 @@ async function endOf(topic: string): Promise<number> {
 }
 
 /** Ends segments until the broker has compacted away what is to be gone by the offsets that are left. */
-async function compact(topic: string, end: () => Promise<unknown>, done: (offsets: number[]) => boolean): Promise<void> {
+async function compact(
+  topic: string,
+  end: () => Promise<unknown>,
+  done: (offsets: number[]) => boolean,
+): Promise<void> {
   await makeCompacted(topic)
   const look = async (): Promise<boolean> => {
     // A segment is ended by the first record after its time.
@@ -117,7 +121,9 @@ async function expectIdle({ loop, events }: Watched, topic: string): Promise<voi
   await expect.poll(() => loop.lag(), PATIENCE).toEqual([{ topic, partition: 0, lag: 0 }])
   const looks = vi.spyOn(KafkaConsumerDriver.prototype, 'undelivered')
   await expect.poll(() => looks.mock.calls.length, PATIENCE).toBeGreaterThan(4)
-  const [counts] = await Promise.all(looks.mock.results.slice(-1).map(({ value }) => value as Promise<Map<unknown, number>>))
+  const [counts] = await Promise.all(
+    looks.mock.results.slice(-1).map(({ value }) => value as Promise<Map<unknown, number>>),
+  )
   expect([...(counts?.values() ?? [])]).toEqual([0])
   expect(loop.stats().stalled).toBe(false)
   expect(events).toEqual([])

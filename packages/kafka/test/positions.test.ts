@@ -100,9 +100,7 @@ describe('a position', () => {
     const fetched = numbers.length - 2
     expect(numbers).toEqual([...Array.from({ length: fetched }, (_, index) => index), 38, 39])
     expect(member.sink.outside).toHaveLength(1)
-    expect(member.sink.gone).toEqual([
-      { topic, partition: 0, from: String(fetched), to: '38', messages: 38 - fetched },
-    ])
+    expect(member.sink.gone).toEqual([{ topic, partition: 0, from: String(fetched), to: '38', messages: 38 - fetched }])
     expect(member.sink.steps.filter((step) => !step.startsWith('delivered'))).toEqual([
       'assigned 0',
       'outside',

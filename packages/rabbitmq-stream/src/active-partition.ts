@@ -180,8 +180,7 @@ export class ActivePartition {
     const where = range && { topic, partition, offset: String(expected), ...heldIn(range) }
     const policy = where === undefined ? 'earliest' : sink.outOfRange(where)
     // Behind a jump over files that are gone the stream begins, unless more of them have gone since.
-    if (next >= first || next - expected > OWN_RECORDS)
-      sink.removed?.(removedRange(topic, partition, expected, next))
+    if (next >= first || next - expected > OWN_RECORDS) sink.removed?.(removedRange(topic, partition, expected, next))
     if (policy === 'earliest' || range === undefined) return true
     await this.#skipTo(range.end)
     return false

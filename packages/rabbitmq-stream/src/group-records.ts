@@ -73,12 +73,7 @@ export class GroupRecordStore {
   /** Reads everything, in one go. */
   async load(): Promise<GroupRecords> {
     const slots = Array.from({ length: ATTEMPT_SLOTS }, (_, slot) => this.#read(`try.${slot}`))
-    const single = [
-      this.#read('epoch'),
-      this.#read('started'),
-      this.#read('alone'),
-      this.#read('position'),
-    ] as const
+    const single = [this.#read('epoch'), this.#read('started'), this.#read('alone'), this.#read('position')] as const
     const [position, epoch, started, alone, last, ...tries] = await Promise.all([this.position(), ...single, ...slots])
     const attempts = new Map<number, { attempts: number; slot: number }>()
     for (const [slot, packed] of tries.entries()) {

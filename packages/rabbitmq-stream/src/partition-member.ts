@@ -43,7 +43,15 @@ import { partitionGone, takenOver } from './errors.js'
 import { GroupRecordStore, type GroupRecords } from './group-records.js'
 import type { StreamConsumerSettings } from './options.js'
 import type { Candidate, Sight } from './orphan-watch.js'
-import { firstOffsetOf, hasMessagesFrom, heldIn, lagOf, rangeOf, removedRange, resolvePosition } from './stream-positions.js'
+import {
+  firstOffsetOf,
+  hasMessagesFrom,
+  heldIn,
+  lagOf,
+  rangeOf,
+  removedRange,
+  resolvePosition,
+} from './stream-positions.js'
 
 /** Epochs of two members that are activated in the same millisecond differ by chance. */
 const EPOCH_SPREAD = 65_536

@@ -2,7 +2,16 @@ import type { ConsumerSink, Delivery, FetchBudget, PartitionAssignment } from '@
 import { StreamError } from '@streamswitch/core/driver'
 import type { Argument, Connection } from './connection.js'
 import { isReply } from './errors.js'
-import { ACK, CORRECT_READ, FENCED, GUARD_READ, HOLDS_LEASE, LAST_DELIVERED, STRAY, TAKE_PENDING } from './group-scripts.js'
+import {
+  ACK,
+  CORRECT_READ,
+  FENCED,
+  GUARD_READ,
+  HOLDS_LEASE,
+  LAST_DELIVERED,
+  STRAY,
+  TAKE_PENDING,
+} from './group-scripts.js'
 import type { Partition } from './keys.js'
 import { type Pending, type RawEntry, readEntries } from './message.js'
 import { type Gap, ReadCount } from './read-count.js'

@@ -70,7 +70,18 @@ function trimmed(name: BrokerName): Operator {
       return []
     },
     async disturb(broker, topic) {
-      const found = await command(broker, '--raw', 'scan', '0', 'match', `*${topic}*`, 'count', '10000', 'type', 'stream')
+      const found = await command(
+        broker,
+        '--raw',
+        'scan',
+        '0',
+        'match',
+        `*${topic}*`,
+        'count',
+        '10000',
+        'type',
+        'stream',
+      )
       const streams = found.split('\n').slice(1)
       const end = performance.now() + TRIMMED_FOR_MS
       let gone = 0
