@@ -156,16 +156,18 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
 
   async lag(): Promise<readonly PartitionLag[]> {
     try {
-      // Where its join waits for other members, the group has its positions all the same.
-      return await this.#lagOf(this.#memberThat((member) => member.isConnected))
+      return await this.#lagOf(this.#joinedMember)
     } catch (error) {
       throw classifyError(error, 'lag')
     }
   }
 
-  /** UNAVAILABLE while there is none, also when its connection is lost. */
-  #memberThat(is: (member: GroupMember) => boolean): GroupMember {
-    if (this.#member !== undefined && is(this.#member) && !this.#lost) return this.#member
+  /**
+   * UNAVAILABLE while there is none: when its connection is lost, and before it has joined, since the coordinator answers nothing else on a
+   * connection on which a join waits.
+   */
+  get #joinedMember(): GroupMember {
+    if (this.#member?.isJoined === true && !this.#lost) return this.#member
     throw new StreamError('the member has not joined its group', { code: 'UNAVAILABLE', transport: 'kafka' })
   }
 
@@ -183,7 +185,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
 
   /** Against the last stable offset: what an open transaction has written is not to be delivered yet. */
   async undelivered(): Promise<ReadonlyMap<PartitionAssignment, number>> {
-    const member = this.#memberThat(({ isJoined }) => isJoined)
+    const member = this.#joinedMember
     if (member.isThrottled) return new Map()
     const intakes = [...this.#intakes.values()]
     const stable = await member.logOffsets(intakes.map(placeOf), 'latest')

@@ -164,11 +164,6 @@ export class GroupMember implements GroupHooks {
     return this.#client.isThrottled
   }
 
-  /** False before it asks to join for the first time: then there is nothing to ask the group's coordinator by. */
-  get isConnected(): boolean {
-    return this.#group !== undefined
-  }
-
   /** False before the first generation. */
   get isJoined(): boolean {
     return this.#joined

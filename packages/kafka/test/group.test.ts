@@ -99,22 +99,6 @@ describe('a handover', () => {
   })
 })
 
-describe('a member that waits for the others to let go', () => {
-  it('tells the lag of its group', async () => {
-    const topic = uniqueTopic()
-    const first = await joinGroup({ topic })
-    await sendAll(topic, ['a', 'b', 'c'])
-    await first.sink.until(() => first.sink.deliveries.length === 3)
-    let letGo: () => void = () => {}
-    first.sink.onRevoked = () => new Promise((resolve) => (letGo = resolve))
-    const second = await joinGroup({ topic })
-    expect(second.sink.assignments.size).toBe(0)
-    expect(await second.driver.lag?.()).toEqual([{ topic, partition: 0, lag: 3 }])
-    letGo()
-    await Promise.race([first, second].map(({ sink }) => sink.until(() => sink.assignments.size === 1)))
-  })
-})
-
 describe('a generation', () => {
   it('that is over commits nothing: the broker refuses its number', async () => {
     const topic = uniqueTopic()
