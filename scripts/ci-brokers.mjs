@@ -18,6 +18,9 @@ export const OPERATORS = [
   { operator: 'message-ttl 3000', transport: 'amqp' },
   { operator: 'reject-publish', transport: 'amqp' },
   { operator: 'max-length-bytes 1000000', transport: 'rabbitmq-stream' },
+  { operator: 'XTRIM MAXLEN', transport: 'redis' },
+  { operator: 'log.retention.bytes', transport: 'kafka' },
+  { operator: 'ACL: READ on each group', transport: 'kafka' },
 ]
 
 /**
@@ -25,13 +28,7 @@ export const OPERATORS = [
  *
  * @type {readonly { readonly transport: string, readonly on: string, readonly reason: string }[]}
  */
-export const KNOWN_TO_FAIL = [
-  {
-    transport: 'rabbitmq-stream',
-    on: 'max-length-bytes 1000000',
-    reason: 'of the messages that retention removes, a few are in no range that a loop reports',
-  },
-]
+export const KNOWN_TO_FAIL = []
 
 /**
  * Whether a transport is known to fail there.

@@ -7,7 +7,7 @@ const BROKERS = { redis: 'redis', amqp: 'rabbitmq', 'rabbitmq-stream': 'rabbitmq
 describe('a broker that others run', () => {
   for (const { operator, transport } of OPERATORS) {
     if (isKnownToFail(transport, operator)) continue
-    it(`${operator}: ${transport} loses nothing that it confirmed, or reports it`, { timeout: 180_000 }, async () => {
+    it(`${operator}: ${transport} loses nothing that it confirmed, or reports it`, { timeout: 300_000 }, async () => {
       const broker = /** @type {Record<string, string>} */ (BROKERS)[transport] ?? ''
       const rows = await runOperators({ brokers: [broker], transports: [transport], only: operator, cases: 'none' })
       expect(rows).toHaveLength(1)

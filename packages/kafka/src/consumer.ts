@@ -165,7 +165,10 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     }
   }
 
-  /** UNAVAILABLE while there is none: before it has joined, and when its connection is lost. */
+  /**
+   * UNAVAILABLE while there is none: when its connection is lost, and before it has joined, since the coordinator answers nothing else on a
+   * connection on which a join waits.
+   */
   get #joinedMember(): GroupMember {
     if (this.#member?.isJoined === true && !this.#lost) return this.#member
     throw new StreamError('the member has not joined its group', { code: 'UNAVAILABLE', transport: 'kafka' })

@@ -1,3 +1,4 @@
+import type { RemovedRange } from '@streamswitch/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { StreamClient } from '../src/client-patches/stream-client.js'
 import { openClient } from '../src/connection.js'
@@ -23,7 +24,7 @@ interface Numbered {
 
 /** A reader so slow that retention overtakes it: it holds five chunks, and the stream keeps three files of 20 messages. */
 async function overtaken(outOfRange: 'earliest' | 'latest' | 'stop', more: Readonly<Record<string, unknown>> = {}) {
-  const topic = unique('topic')
+  const [topic, group] = [unique('topic'), unique('group')]
   const transport = openStream({ segmentBytes: 1_000_000 })
   const producer = transport.producer<Numbered>(topic, {
     retention: { maxBytes: 3_000_000 },
@@ -32,7 +33,7 @@ async function overtaken(outOfRange: 'earliest' | 'latest' | 'stop', more: Reado
   })
   await producer.init()
   const loop = transport.consumer<Numbered>(topic, {
-    group: unique('group'),
+    group,
     concurrency: 1,
     maxAheadMessages: 5,
     outOfRange,
@@ -40,11 +41,15 @@ async function overtaken(outOfRange: 'earliest' | 'latest' | 'stop', more: Reado
   })
   const handled: number[] = []
   const errors: string[] = []
+  const removed: RemovedRange[] = []
   let held: (() => void) | undefined
   let slow = true
   loop.on('error', ({ code, message }) => errors.push(`${code}: ${message}`))
-  loop.handle(async ({ value }) => {
+  loop.on('removed', (range) => removed.push(range))
+  const offsets: number[] = []
+  loop.handle(async ({ value, offset }) => {
     handled.push(value.number)
+    offsets.push(Number(offset))
     if (slow) await new Promise<void>((resolve) => (held = resolve))
   })
   const ended = loop.run().then(
@@ -58,9 +63,13 @@ async function overtaken(outOfRange: 'earliest' | 'latest' | 'stop', more: Reado
       await producer.send({ number, payload: PAYLOAD }, { headers: { region: number % 2 === 0 ? 'north' : 'south' } })
   }
   return {
+    topic,
+    group,
     loop,
     handled,
     errors,
+    removed,
+    offsets,
     ended,
     send,
     holding: () => held !== undefined,
@@ -90,7 +99,7 @@ describe('a reader that retention overtakes', () => {
   })
 
   test("with outOfRange 'earliest': each gap is reported, and it goes on behind it", async () => {
-    const { loop, handled, errors, ended, send, holding, passed, goOn } = await overtaken('earliest')
+    const { loop, handled, errors, removed, offsets, ended, send, holding, passed, goOn } = await overtaken('earliest')
     await send(0, 20)
     await until(holding)
     await send(20, MESSAGES)
@@ -103,6 +112,46 @@ describe('a reader that retention overtakes', () => {
     expect(gaps.length).toBeGreaterThan(0)
     expect(errors.length).toBeGreaterThanOrEqual(gaps.length)
     expect(errors.filter((error) => !error.includes('lies outside'))).toEqual([])
+    // What is missing lies within what was reported, and nothing that was handled does.
+    const within = (offset: number): boolean =>
+      removed.some(({ from, to }) => Number(from) <= offset && offset < Number(to))
+    expect(offsets.filter(within)).toEqual([])
+    for (const [index, number] of handled.entries()) {
+      const before = index === 0 ? undefined : handled[index - 1]
+      if (before !== undefined && number !== before + 1) expect(within((offsets[index] ?? 0) - 1)).toBe(true)
+    }
+    const missing = MESSAGES - handled.length
+    expect(loop.stats().removed).toBeGreaterThanOrEqual(missing)
+    expect(removed.reduce((sum, { messages }) => sum + (messages ?? 0), 0)).toBe(loop.stats().removed)
+  })
+
+  test('a group whose members were all away is told from which offset on messages are gone', async () => {
+    const { loop, handled, ended, send, holding, passed, goOn, topic, group } = await overtaken('earliest')
+    await send(0, 20)
+    await until(holding)
+    goOn()
+    await until(() => handled.length === 20)
+    await loop.close()
+    expect(await ended).toBe('ended in good order')
+    await send(20, MESSAGES)
+    await passed()
+    const next = openStream().consumer<Numbered>(topic, { group })
+    const seen: { readonly number: number; readonly offset: number }[] = []
+    const removed: RemovedRange[] = []
+    next.on('removed', (range) => removed.push(range))
+    next.on('error', () => {})
+    next.handle(({ value: { number }, offset }) => void seen.push({ number, offset: Number(offset) }))
+    void next.run()
+    await until(() => seen.at(-1)?.number === MESSAGES - 1)
+    await next.close()
+    const [range, ...more] = removed
+    expect(more).toEqual([])
+    const missing = (seen[0]?.number ?? 0) - 20
+    expect(missing).toBeGreaterThan(0)
+    expect(Number(range?.messages)).toBeGreaterThanOrEqual(missing)
+    // Besides the messages, some offsets are the broker's own records.
+    expect(Number(range?.to)).toBeLessThanOrEqual(seen[0]?.offset ?? 0)
+    expect(Number(range?.to) - Number(range?.from)).toBe(range?.messages)
   })
 
   test("with outOfRange 'latest': it goes on at the end, and what follows is handled", async () => {

@@ -44,7 +44,7 @@ export const managementApi: ForeignClient = {
   },
 
   async prepareRead(topic) {
-    await callApi('PUT', `queues/%2F/${queueFor(topic)}`, { durable: true, arguments: {} })
+    await callApi('PUT', `queues/%2F/${queueFor(topic)}`, { durable: true, arguments: { 'x-queue-type': 'classic' } })
     await callApi('POST', `bindings/%2F/e/${encodeURIComponent(topic)}/q/${queueFor(topic)}`, { routing_key: '0' })
   },
 
