@@ -1,9 +1,9 @@
 // What loops cost while nothing happens: sockets, packets, calls and processor time, per transport, loops and partitions.
-import { writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { type BrokerHandle, findFreePort, startBroker } from '@streamswitch/testkit/brokers'
-import { IDLE_TRANSPORTS, type IdleTransport } from './idle/idle-case.js'
+import { IDLE_TRANSPORTS, type IdleTransport, MESSAGES } from './idle/idle-case.js'
 import { type IdleResult, runIdleCase } from './idle/idle-process.js'
 import { machine } from './machine.js'
 import { messageOf } from './measuring/case-process.js'
@@ -13,11 +13,14 @@ interface Row {
   readonly loops: number
   readonly partitions: number
   readonly result: IdleResult | string
+  /** Load of the machine over the minute before. */
+  readonly load: number
 }
 
 const NAMES = Object.keys(IDLE_TRANSPORTS) as IdleTransport[]
 const USAGE = `usage: idle-cost [--transports ${NAMES.join(',')}] [--loops 1,100] [--partitions 1,8,64]
-       [--quiet-seconds 30] [--window-seconds 15] [--limit-seconds 300] [--output docs/idle-cost.md]`
+       [--quiet-seconds 30] [--window-seconds 15] [--limit-seconds 300] [--output docs/idle-cost.md]
+--output writes the page; what it says of other transports stays`
 
 const { values } = parseArgs({
   options: {
@@ -37,7 +40,6 @@ const [windowS = 0] = numbers(values['window-seconds'])
 const [limitS = 0] = numbers(values['limit-seconds'])
 if (transports.some((name) => !NAMES.includes(name))) fail()
 
-const loadBefore = loadavg()[0] ?? 0
 const rows: Row[] = []
 for (const name of transports) rows.push(...(await measureTransport(name)))
 const text = await page()
@@ -56,8 +58,8 @@ async function measureTransport(transport: IdleTransport): Promise<Row[]> {
         const times = { quietMs: quietS * 1_000, windowMs: windowS * 1_000 }
         const settings = { transport, url, loops: count, partitions: number, ...times }
         const result = await runIdleCase(settings, limitS * 1_000 + times.quietMs + times.windowMs).catch(messageOf)
-        measured.push({ transport, loops: count, partitions: number, result })
-        console.error(line(measured.at(-1) as Row))
+        measured.push({ transport, loops: count, partitions: number, result, load: loadavg()[0] ?? 0 })
+        console.error(transport, line(measured.at(-1) as Row))
       } finally {
         await broker?.remove()
       }
@@ -71,28 +73,49 @@ async function urlOf(transport: IdleTransport, broker: BrokerHandle | undefined)
   return transport === 'http' ? `http://127.0.0.1:${await findFreePort()}` : `${transport}://`
 }
 
+/** Transports that weren't measured now keep what an earlier run has written about them. */
 async function page(): Promise<string> {
+  const before = values.output !== undefined && existsSync(values.output) ? readFileSync(values.output, 'utf8') : ''
+  const facts = (await machine()).join('\n')
   return [
     '# Cost of idle loops',
     '',
-    'What loops cost while nothing happens. Written by `npm run idle-cost -- --output docs/idle-cost.md`.',
+    'What loops cost while nothing happens. Written by `npm run idle-cost -- --output docs/idle-cost.md`, also for some transports at a time (`--transports`).',
     '',
-    ...(await machine()),
-    `- Load of the machine (one minute): ${loadBefore.toFixed(1)} before, ${(loadavg()[0] ?? 0).toFixed(1)} after`,
+    `One process, each loop a group of its own on one topic, default options, a broker of its own for each row. Each loop handles ${MESSAGES} messages; after some seconds of quiet it is measured. CPU is the share of one core, all threads of the client process included; load is that of the machine, over one minute: where it is above the number of cores, other work made the CPU figures larger. Packets are TCP packets with data that the process sends, by the kernel's counters, bytes their payload. Calls are counted by the server (Redis: MONITOR, without what scripts call in turn). Ten loops join at a time, and "joined" is the time until all have.`,
     '',
-    `One process, each loop a group of its own on one topic, default options, a broker of its own for each row. Each loop handles 100 messages; after ${quietS} s of quiet it is measured for ${windowS} s. CPU is the share of one core, all threads of the client process included. Packets are TCP packets with data that the process sends, by the kernel's counters, bytes their payload. Calls are counted by the server (Redis: MONITOR, without what scripts call in turn).`,
-    '',
-    '| transport | loops | partitions | sockets | packets/s | bytes/s | calls/s | CPU |',
-    '|---|---|---|---|---|---|---|---|',
-    ...rows.map(line),
-    '',
+    ...NAMES.flatMap((name) => [
+      `## ${name}`,
+      '',
+      transports.includes(name) ? section(name, facts) : (sectionOf(before, name) ?? 'Not measured yet.'),
+      '',
+    ]),
   ].join('\n')
 }
 
-function line({ transport, loops: count, partitions: number, result }: Row): string {
+function section(name: IdleTransport, facts: string): string {
+  return [
+    facts,
+    `- ${quietS} s of quiet, ${windowS} s of measurement; a row may take ${limitS} s more, and says what it was doing where that isn't enough`,
+    '',
+    '| loops | partitions | sockets | packets/s | bytes/s | calls/s | CPU | joined | load |',
+    '|---|---|---|---|---|---|---|---|---|',
+    ...rows.filter(({ transport }) => transport === name).map(line),
+  ].join('\n')
+}
+
+function sectionOf(text: string, name: IdleTransport): string | undefined {
+  const [, after] = text.split(`\n## ${name}\n`)
+  return after?.split('\n## ')[0]?.trim()
+}
+
+function line({ transport, loops: count, partitions: number, result, load }: Row): string {
   const cells =
-    typeof result === 'string' ? ['', '', '', '', `not measured: ${result.split('\n')[0]}`] : cellsOf(result)
-  return `| ${[transport, count, IDLE_TRANSPORTS[transport].partitioned ? number : '', ...cells].join(' | ')} |`
+    typeof result === 'string'
+      ? ['', '', '', '', `not measured: ${result.split('\n')[0]}`, '']
+      : [...cellsOf(result), `${result.joinSeconds.toFixed(1)} s`]
+  const shown = IDLE_TRANSPORTS[transport].partitioned ? number : ''
+  return `| ${[count, shown, ...cells, load.toFixed(1)].join(' | ')} |`
 }
 
 function cellsOf({ sockets, packetsPerSecond, bytesPerSecond, callsPerSecond, cpuPercent }: IdleResult): string[] {

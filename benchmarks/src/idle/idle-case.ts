@@ -1,6 +1,9 @@
 import type { AdapterDefinition } from '@streamswitch/core'
 import type { BrokerName } from '@streamswitch/testkit/brokers'
 
+/** Messages that each loop handles before it goes idle. */
+export const MESSAGES = 100
+
 /** Loops of one process, each a group of its own on one topic. */
 export interface IdleCase {
   readonly transport: IdleTransport
@@ -15,6 +18,8 @@ export interface IdleCase {
 
 /** What idle loops cost their process. */
 export interface IdleCost {
+  /** How long it took until all loops had joined their groups, in seconds. */
+  readonly joinSeconds: number
   /** TCP connections of the process. */
   readonly sockets: number
   /** TCP packets with data that the process sent, per second; `undefined` where the system has no `ss`. */
@@ -24,7 +29,12 @@ export interface IdleCost {
   readonly cpuPercent: number
 }
 
-export type IdleReply = { readonly measuring: true } | { readonly cost: IdleCost } | { readonly problem: string }
+/** What the process does now: `joining: 30 of 100 loops`. */
+export type IdleReply =
+  | { readonly stage: string }
+  | { readonly measuring: true }
+  | { readonly cost: IdleCost }
+  | { readonly problem: string }
 
 export type IdleTransport = 'memory' | 'http' | 'redis' | 'kafka' | 'amqp' | 'rabbitmq-stream'
 

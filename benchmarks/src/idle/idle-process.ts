@@ -13,12 +13,14 @@ export async function runIdleCase(settings: IdleCase, limitMs: number): Promise<
   const child = fork(fileURLToPath(new URL('./idle-main.js', import.meta.url)), [JSON.stringify(settings)])
   const calls = settings.transport === 'redis' ? new RedisCalls(settings.url) : undefined
   let late: NodeJS.Timeout | undefined
+  let stage = 'starting'
   try {
     const cost = await new Promise<IdleCost>((resolve, reject) => {
-      late = setTimeout(() => reject(new Error(`not measured within ${limitMs / 1_000} s`)), limitMs)
+      late = setTimeout(() => reject(new Error(`${stage} after ${limitMs / 1_000} s`)), limitMs)
       child.once('exit', (code, signal) => reject(new Error(`its process ended with ${signal ?? code}`)))
       child.on('message', (message: IdleReply) => {
-        if ('problem' in message) reject(new Error(message.problem))
+        if ('stage' in message) stage = message.stage
+        else if ('problem' in message) reject(new Error(message.problem))
         else if ('cost' in message) resolve(message.cost)
         else calls?.start()
       })

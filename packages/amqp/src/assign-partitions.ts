@@ -10,9 +10,10 @@ export function assignPartitions(members: readonly string[], partitions: number)
   let extras = partitions % members.length
   const counts = new Map(members.map((member) => [member, 0]))
   return Array.from({ length: partitions }, (_, partition) => {
-    const ranked = [...members].sort(
-      (left, right) => preference(right, partition) - preference(left, partition) || (left < right ? -1 : 1),
-    )
+    const ranked = members
+      .map((member) => ({ member, preference: preferenceOf(member, partition) }))
+      .sort((left, right) => right.preference - left.preference || (left.member < right.member ? -1 : 1))
+      .map(({ member }) => member)
     const chosen = ranked.find(
       (member) => (counts.get(member) ?? 0) < least || ((counts.get(member) ?? 0) === least && extras > 0),
     ) as string
@@ -23,6 +24,6 @@ export function assignPartitions(members: readonly string[], partitions: number)
   })
 }
 
-function preference(member: string, partition: number): number {
+function preferenceOf(member: string, partition: number): number {
   return murmur3(`${member}|${partition}`, 0)
 }

@@ -80,6 +80,8 @@ export class GroupConsumer implements DropTarget {
   #membership: Membership | undefined
   /** Those that are registered as the ones that should have their partition. */
   readonly #wanted = new Set<PartitionConsumer>()
+  /** The last answer to who should have each partition, and what it was worked out from. */
+  #shares: { readonly by: string; readonly owners: readonly string[] } = { by: '', owners: [] }
   #ready = false
   #started = false
   /** The topic or the group was deleted, and this transport doesn't create it. */
@@ -342,11 +344,13 @@ export class GroupConsumer implements DropTarget {
     })
   }
 
-  /** Who should have each partition. */
+  /** Who should have each partition. Asked with whatever a member says, and worked out only when others share them. */
   #owners(): readonly string[] {
     const { ordering, instance } = this.#settings
     const sharers = ordering === 'none' ? [instance] : (this.#membership?.sharers ?? [instance])
-    return assignPartitions(sharers, this.#consumers.length)
+    const by = `${this.#consumers.length} ${[...sharers].sort().join(' ')}`
+    if (by !== this.#shares.by) this.#shares = { by, owners: assignPartitions(sharers, this.#consumers.length) }
+    return this.#shares.owners
   }
 
   /** Takes partitions that are free and should be this member's, hands over those that somebody else should have. */

@@ -1,6 +1,7 @@
 import { messageOf, type TopicSpec } from '@streamswitch/core/driver'
 import { replyCodeOf } from './errors.js'
 import { type Binding, bindingsOf, exchangeMissing } from './existing-exchange.js'
+import { KeptChannel, withoutAnswers } from './kept-channel.js'
 import { groupNames } from './names.js'
 import {
   type GroupSpec,
@@ -23,6 +24,7 @@ export class GroupTopology {
   readonly #wantedBindings: readonly Binding[] | undefined
   #bindings: readonly Binding[] | undefined
   #partitions = 0
+  readonly #probes: KeptChannel
 
   /** @param bindings - to a native exchange; left out, so that the group gets everything. */
   constructor(
@@ -34,6 +36,7 @@ export class GroupTopology {
   ) {
     this.#wantedBindings = bindings
     this.#context = context
+    this.#probes = new KeptChannel(context.connection)
     this.#topic = topic
     this.#group = group
     this.#ordering = ordering
@@ -65,12 +68,16 @@ export class GroupTopology {
 
   /** Resolves when the broker answers; binds again what was deleted and made again, if this transport makes things. */
   async check(): Promise<void> {
-    const { connection } = this.#context
-    if (!this.#looksAfter) await connection.withChannel('probe', async () => {})
-    else
-      await connection
-        .withChannel('probe', (channel) => rebind(channel, this.#spec))
-        .catch((error) => this.#unlessQueueMissing(error))
+    await this.#probes
+      .run('probe', async (channel) => {
+        if (this.#looksAfter) await rebind(withoutAnswers(channel), this.#spec)
+        // Every broker has it, and answers once it has done what came before.
+        await channel.checkExchange('amq.fanout')
+      })
+      .catch((error) => {
+        if (this.#looksAfter) this.#unlessQueueMissing(error)
+        else throw error
+      })
   }
 
   /** Makes a partition's queue again after it was deleted, where this transport makes things. */

@@ -1,4 +1,4 @@
-import type { Logger } from '@streamswitch/core/driver'
+import { everyInStep, type Logger } from '@streamswitch/core/driver'
 import type { Channel } from 'amqplib'
 import type { AmqpConnection } from './connection.js'
 import type { ControlChannel } from './control-channel.js'
@@ -8,6 +8,8 @@ import { type Notice, parseNotice, writeNotice } from './notice.js'
 
 /** Silent for this many of its own intervals, a member counts as gone. */
 const SILENT_INTERVALS = 4
+/** A member that knows of no other speaks more rarely, in one of so many intervals: whoever comes greets it, and is answered at once. */
+const ALONE_INTERVALS = 10
 /** Longest wait for the other members to introduce themselves, in milliseconds. */
 const GREETING_MS = 500
 
@@ -53,9 +55,12 @@ export interface MembershipSettings {
 export class Membership {
   readonly #settings: MembershipSettings
   readonly #peers = new Map<string, Peer>()
-  #timer: NodeJS.Timeout | undefined
+  #endTicks: () => void = () => {}
+  /** Intervals since this member spoke. */
+  #silent = 0
   #greeted: (() => void) | undefined
   #joined = false
+  #announcing = false
   #closed = false
   #channel: Channel | undefined
 
@@ -79,12 +84,17 @@ export class Membership {
     const answers = others ? this.#greetings() : undefined
     await this.#say('hello')
     await answers
-    this.#timer = setInterval(() => this.#tick(), intervalMs)
+    this.#endTicks = everyInStep(intervalMs, () => this.#tick(), true)
   }
 
-  /** Tells the others what has changed here. */
+  /** Tells the others what has changed here, once for all that does in this turn of the event loop. */
   announce(): void {
-    void this.#say('here')
+    if (this.#announcing) return
+    this.#announcing = true
+    setImmediate(() => {
+      this.#announcing = false
+      if (!this.#closed) void this.#say('here')
+    })
   }
 
   /** Members besides this one. */
@@ -124,7 +134,7 @@ export class Membership {
   async leave(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    clearInterval(this.#timer)
+    this.#endTicks()
     this.#greeted?.()
     await this.#say('bye')
   }
@@ -132,7 +142,7 @@ export class Membership {
   /** Forgets everything without a word. */
   drop(): void {
     this.#closed = true
-    clearInterval(this.#timer)
+    this.#endTicks()
     this.#greeted?.()
   }
 
@@ -164,7 +174,12 @@ export class Membership {
     }
     if (notice.type === 'ask') return void this.#answer(notice.instance)
     if (notice.type !== 'hello' && notice.type !== 'here') return
-    const known = this.#peers.has(notice.instance)
+    const peer = this.#peers.get(notice.instance)
+    const known = peer !== undefined
+    if (peer !== undefined && notice.type === 'here' && saysTheSame(notice, peer)) {
+      peer.lastSeen = performance.now()
+      return
+    }
     if (!known) this.#compare(notice)
     this.#peers.set(notice.instance, {
       lastSeen: performance.now(),
@@ -192,23 +207,25 @@ export class Membership {
   }
 
   #tick(): void {
-    void this.#say('here')
+    this.#silent += 1
+    if (this.#peers.size > 0 || this.#silent >= ALONE_INTERVALS) void this.#say('here')
     // Nobody can speak while the broker blocks publishers: silence means nothing then.
     if (this.#settings.control.connection?.blocked === true) {
       for (const peer of this.#peers.values()) peer.lastSeen = performance.now()
       return
     }
-    let gone = false
+    const others = this.#peers.size > 0
     for (const [instance, peer] of this.#peers) {
       if (performance.now() - peer.lastSeen < SILENT_INTERVALS * Math.max(peer.everyMs, this.#settings.intervalMs))
         continue
       this.#peers.delete(instance)
-      gone = true
     }
-    if (gone) this.#settings.member.changed()
+    // Also where nobody has gone: what could not be done at once is tried again.
+    if (others) this.#settings.member.changed()
   }
 
   #say(type: 'hello' | 'here' | 'bye'): Promise<void> {
+    this.#silent = 0
     return this.#publish(this.#notice(type))
   }
 
@@ -234,6 +251,12 @@ export class Membership {
         )
     }
   }
+}
+
+/** Whether a member that is known says nothing new. */
+function saysTheSame(notice: Notice, { everyMs, ready, owns, passed }: Peer): boolean {
+  if (passed.size > 0 || notice.ready !== ready || notice.everyMs !== everyMs) return false
+  return notice.owns.length === owns.size && notice.owns.every((partition) => owns.has(partition))
 }
 
 /** Hears everything that members of a group say. */

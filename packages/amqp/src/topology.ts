@@ -95,6 +95,9 @@ export async function provisionGroup(context: TopologyContext, spec: GroupSpec):
     if (existing === undefined) throw topicMissing('amqp', `${topic.topic} (group ${group})`)
     return { consumers: existing, recreated: false }
   }
+  // Whoever makes a group notes it when all of it is there: one that is noted, and missing after that was read, was deleted.
+  const noted = existing === undefined ? await isNoted(context, spec) : undefined
+  const recreated = noted === true && (await passiveConsumers(context.connection, names.queue(0))) === undefined
   // Together: behind a slow link each answer takes its time.
   const partitions = Array.from({ length: spec.partitions }, (_, partition) => partition)
   await Promise.all([
@@ -109,26 +112,34 @@ export async function provisionGroup(context: TopologyContext, spec: GroupSpec):
     if (!topic.native) await rebindOthers(channel, spec)
     await channel.assertExchange(names.members, 'fanout', { durable: true })
   })
-  const known = await noteGroup(context, spec, existing === undefined)
-  return { consumers: existing ?? 0, recreated: existing === undefined && known }
+  await noteGroup(context, spec, noted)
+  return { consumers: existing ?? 0, recreated }
 }
 
-/** Resolves with whether the group had been noted before. */
-async function noteGroup(context: TopologyContext, spec: GroupSpec, isNew: boolean): Promise<boolean> {
+async function isNoted({ registry, connection }: TopologyContext, { topic, group }: GroupSpec): Promise<boolean> {
+  try {
+    const entries = await registry.read(connection)
+    return entries.some((entry) => entry.topic === topic.derivedName && entry.group === group)
+  } catch (error) {
+    if (connection.gone) throw error
+    // Told when it is to be noted.
+    return false
+  }
+}
+
+/** @param noted - whether it has been noted; `undefined` where that wasn't asked. */
+async function noteGroup(context: TopologyContext, spec: GroupSpec, noted: boolean | undefined): Promise<void> {
   const { registry, connection, logger } = context
   const { topic, group, partitions } = spec
   const entry = { topic: topic.derivedName, group, partitions }
   try {
-    const entries = isNew ? await registry.read(connection) : []
-    const isKnown = entries.some((one) => one.topic === entry.topic && one.group === group)
-    if (!isKnown) await (isNew ? registry.add(connection, entry) : registry.ensure(connection, entry))
-    return isKnown
+    if (noted === undefined) await registry.ensure(connection, entry)
+    else if (!noted) await registry.add(connection, entry)
   } catch (error) {
     if (connection.gone) throw error
     logger.warn(
       `group ${group} of topic ${topic.topic} could not be noted in the topic registry: ${classifyError(error, 'open').message}`,
     )
-    return false
   }
 }
 

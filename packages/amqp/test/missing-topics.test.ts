@@ -40,7 +40,12 @@ test.each(['none', 'verify'] as const)(
     loop.on('error', (error) => errors.push(error))
     void loop.run()
     await loop.init()
-    const send = (topic: string, value: string) => creating.producer<string>(topic).send(value)
+    const send = async (topic: string, value: string): Promise<void> => {
+      const producer = creating.producer<string>(topic)
+      await producer.send(value)
+      // One that stays would make the deleted topic again, with its own number of partitions.
+      await producer.close()
+    }
     await send(a, 'a1')
     await send(b, 'b1')
     await expect.poll(() => [...handled].sort(), WAIT).toEqual(['a1', 'b1'])

@@ -15,6 +15,7 @@ faults({
   means: amqpMeans(() => stand.broker),
   // Heartbeats of one second, missed twice.
   sessionMs: 2_000,
+  idlePackets: 2.5,
   options: { heartbeatSeconds: 1, callTimeoutMs: 2_000, memberIntervalMs: 200 },
   producer: { publishTimeoutMs: 2_000 },
   // Acks are written at once; the broker itself gives no more than the prefetch without them.

@@ -14,6 +14,7 @@ faults({
   },
   means: kafkaMeans(() => stand.broker),
   sessionMs: 3_000,
+  idlePackets: 5,
   options: { requestTimeoutMs: 2_000, connectionTimeoutMs: 2_000 },
   producer: { publishTimeoutMs: 3_000 },
   consumer: {

@@ -14,6 +14,7 @@ faults({
   },
   means: redisMeans(() => stand.broker.url),
   sessionMs: 1_500,
+  idlePackets: 2.5,
   options: { leaseMs: 1_500, heartbeatMs: 300, callTimeoutMs: 1_500 },
   producer: { publishTimeoutMs: 1_500, probeIntervalMs: 500 },
   consumer: { probeIntervalMs: 500 },

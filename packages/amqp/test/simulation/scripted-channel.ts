@@ -106,14 +106,14 @@ export class ScriptedChannel {
         return this.#answer(METHODS.BasicQosOk)
       case METHODS.ExchangeDeclare:
         if (!this.#broker.exchanges.has(fields['exchange'] as string)) return this.#notFound()
-        return this.#answer(METHODS.ExchangeDeclareOk)
+        return fields['nowait'] === true ? undefined : this.#answer(METHODS.ExchangeDeclareOk)
       case METHODS.QueueDeclare:
         return this.#declare(fields)
       case METHODS.QueueBind: {
         const bound = this.#broker.exchanges.get(fields['exchange'] as string)
         if (bound === undefined) return this.#notFound()
         bound.add(fields['queue'] as string)
-        return this.#answer(METHODS.QueueBindOk)
+        return fields['nowait'] === true ? undefined : this.#answer(METHODS.QueueBindOk)
       }
       case METHODS.BasicConsume:
         return this.#consume(fields)

@@ -118,4 +118,6 @@ export interface FaultSettings {
   readonly sessionMs?: number
   /** What the client may hold for a loop besides core's inbox, in bytes: fetches on their way. Default 4 MiB. */
   readonly fetchBytes?: number
+  /** Packets per second that an idle loop sends at most, with the defaults of its options and whatever its partitions. Default 8. */
+  readonly idlePackets?: number
 }
