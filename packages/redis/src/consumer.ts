@@ -86,6 +86,8 @@ export class RedisConsumerDriver implements ConsumerDriver {
     const setup = new GroupSetup(this.#connection, this.#spec, this.#incarnation, this.#sink)
     this.#partitions = await setup.open()
     signal.throwIfAborted()
+    // Nobody would end a membership that begins after this driver was closed.
+    if (this.#over) throw new Error('Connection is closed.')
     const ordered = this.#spec.ordering === 'key'
     const context: ReaderContext = {
       connection: this.#connection,

@@ -86,7 +86,7 @@ class RedisRun implements ProtocolRun {
       leaseMs,
       heartbeatMs: leaseMs / random.pick([2, 4]),
       callTimeoutMs: random.pick([3_000, 10_000]),
-      claimIdleMs: 5_000,
+      claimIdleMs: ordering === 'key' ? 5_000 : random.pick([1_000, 5_000]),
       maxFetchBytes: 4 * 1024 * 1024,
       retentionIntervalMs: 1_000,
     } as RedisSettings

@@ -194,6 +194,7 @@ export class SimulatedMember {
       deliver: (assignment, deliveries) => {
         const held = this.#held.get(assignment)
         if (held === undefined || held.draining) return undefined
+        for (const delivery of deliveries) this.#mustBeNew(held, delivery)
         held.waiting.push(...deliveries)
         this.#pump(held, driver)
         if (held.waiting.length < CAPACITY) return undefined
@@ -209,6 +210,15 @@ export class SimulatedMember {
       startIgnored: () => {},
       report: (error) => this.#settings.world.log(process.name, `reports: ${String(error)}`),
     }
+  }
+
+  /** A message that is in hand isn't given a second time. */
+  #mustBeNew({ assignment, waiting, running, done }: Held, delivery: Delivery): void {
+    const { offsetOf, world, process } = this.#settings
+    const offset = offsetOf(delivery)
+    const inHand = [...waiting, ...[...running.values()].map((one) => one.delivery), ...done]
+    if (inHand.some((other) => offsetOf(other) === offset))
+      world.violate(`${process.name} is given offset ${offset} of partition ${assignment.partition} twice`)
   }
 
   #pump(held: Held, driver: () => ConsumerDriver): void {
