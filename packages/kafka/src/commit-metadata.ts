@@ -33,7 +33,9 @@ export function encodeMetadata(committed: number, metadata: CommitMetadata): str
   const head = `${NAME}${VERSION} owner=${metadata.owner} ahead=${Math.max(0, metadata.deliveredBelow - committed)} clean=${metadata.clean ? 1 : 0}`
   const entries: (readonly [number, string])[] = []
   let bytes = head.length + ' attempts='.length
-  const byOffset = [...metadata.attempts].sort(([left], [right]) => left - right).filter(([offset]) => offset >= committed)
+  const byOffset = [...metadata.attempts]
+    .sort(([left], [right]) => left - right)
+    .filter(([offset]) => offset >= committed)
   const isAtWork = ([, note]: readonly [number, number]): boolean => historyOf(note).wasAtWork
   for (const [offset, attempts] of [...byOffset.filter(isAtWork), ...byOffset.filter((entry) => !isAtWork(entry))]) {
     const entry = `${offset - committed}:${attempts}`

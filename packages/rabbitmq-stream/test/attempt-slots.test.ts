@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { AttemptSlots } from '../src/attempt-slots.js'
 import type { StreamClient } from '../src/client-patches/stream-client.js'
 import { openClient } from '../src/connection.js'
-import { ATTEMPT_SLOTS, type GroupRecords, GroupRecordStore, MAX_ATTEMPT_SLOTS } from '../src/group-records.js'
+import { ATTEMPT_SLOTS, GroupRecordStore, type GroupRecords, MAX_ATTEMPT_SLOTS } from '../src/group-records.js'
 import { openStream, sourceOf, unique, until } from './support/bench.js'
 import { BROKER_URL } from './support/broker.js'
 

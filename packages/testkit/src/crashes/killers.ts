@@ -96,11 +96,10 @@ export async function killerInCrowd(settings: CrashSettings, atEnd: AtEnd): Prom
   )
   const neighbours = healthy(crowd, 1_000)
   await scene.send([{ id: KILLER, deed: { ms: 800, acts: ['kill'] } }, ...neighbours])
-  await scene.supervise(
-    async () => (await scene.letters()).length > 0,
-    'a dead letter',
-    { mostDeaths: 3, patienceMs: (settings.takeoverMs ?? 5_000) + START_MS },
-  )
+  await scene.supervise(async () => (await scene.letters()).length > 0, 'a dead letter', {
+    mostDeaths: 3,
+    patienceMs: (settings.takeoverMs ?? 5_000) + START_MS,
+  })
   const [, beside = []] = scene.atWorkAtDeaths()
   expect(beside.length, 'all were at work when it ended its process for the second time').toBe(crowd + 1)
   expect(await scene.letters()).toEqual([expect.objectContaining({ id: KILLER, code: 'ABORTED', attempts: 1 })])
