@@ -221,7 +221,10 @@ describe('a message that is alone', () => {
     let end = (): void => {}
     const { driver } = await member({ retry, concurrency: 3 }, ({ id }) => {
       started.push(id)
-      return id === 'alone' ? new Promise<void>((resolve) => void (end = resolve)) : undefined
+      if (id !== 'alone') return
+      return new Promise<void>((resolve) => {
+        end = resolve
+      })
     })
     const assignment = journal.give(driver, ['alone'])
     await until(() => started.length === 1)
