@@ -25,12 +25,14 @@ class Journal {
   readonly history: (readonly [string, number])[] = []
   readonly acked = new Set<string>()
   epoch = 0
+  readonly #owners: number[] = []
 
   /** Hands what isn't acked to a member, as what was in the hands of one that died. */
-  give(driver: ScriptedConsumerDriver, ids: readonly string[]): PartitionAssignment {
+  give(driver: ScriptedConsumerDriver, ids: readonly string[], partition = 0): PartitionAssignment {
     this.epoch += 1
-    const assignment = { topic: 'orders', partition: 0, epoch: this.epoch }
-    const isOwner = (): boolean => this.epoch === assignment.epoch
+    const assignment = { topic: 'orders', partition, epoch: this.epoch }
+    this.#owners[partition] = assignment.epoch
+    const isOwner = (): boolean => this.#owners[partition] === assignment.epoch
     const note = async (_: PartitionAssignment, { id }: Delivery, value: number): Promise<void> => {
       if (!isOwner()) return
       this.notes.set(id, value)
@@ -192,5 +194,46 @@ describe('what a process has noted of a start', () => {
       expect(started).not.toContain('killer')
       expect(historyOf(journal.notes.get('killer') ?? 0).priorAttempts).toBeGreaterThanOrEqual(retry.attempts)
     }
+  })
+
+  it('is made for nothing where the partition goes meanwhile: the handler is not called', async () => {
+    const journal = new Journal()
+    const started: string[] = []
+    const { driver } = await member({ retry }, ({ id }) => void started.push(id))
+    const assignment = journal.give(driver, [])
+    const note: { resolve?: () => void } = {}
+    Object.assign(driver.attempts, { starting: () => new Promise<void>((resolve) => Object.assign(note, { resolve })) })
+    const fields = { id: 'a', key: 'a', payload: Buffer.from('1'), headers: {}, timestamp: 0, native: undefined }
+    void driver.sink.deliver(assignment, [new Delivery(assignment, { ...fields, position: 0, suspect: true })])
+    await until(() => note.resolve !== undefined)
+    await driver.sink.revoked([assignment], 'lost')
+    note.resolve?.()
+    for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+    expect(started).toEqual([])
+  })
+})
+
+describe('a message that is alone', () => {
+  it('stays so while its partition is handed over', async () => {
+    const journal = new Journal()
+    journal.notes.set('alone', 1)
+    const started: string[] = []
+    let end = (): void => {}
+    const { driver } = await member({ retry, concurrency: 3 }, ({ id }) => {
+      started.push(id)
+      if (id !== 'alone') return
+      return new Promise<void>((resolve) => {
+        end = resolve
+      })
+    })
+    const assignment = journal.give(driver, ['alone'])
+    await until(() => started.length === 1)
+    const leaving = driver.sink.revoked([assignment], 'graceful')
+    journal.give(driver, ['other'], 1)
+    for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+    expect(started).toEqual(['alone'])
+    end()
+    await leaving
+    await until(() => started.length === 2)
   })
 })

