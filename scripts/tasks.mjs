@@ -22,6 +22,7 @@ const CHECKS = [
   'check:format',
   'check:boundaries',
   'check:adapters',
+  'check:prose',
   'check:ranges',
   'check:unused',
 ]
