@@ -7,10 +7,10 @@ const signal = option.custom<AbortSignal>('AbortSignal', (raw) =>
   isAbortSignal(raw) ? { value: raw } : 'must be an AbortSignal',
 )
 
-/** Options of calls that a signal ends early. */
+/** Options of calls that a signal can abort. */
 export const signalFields = { signal }
 
-/** Options of calls that stop after a time. */
+/** Options of calls with a maximum time. */
 export const timeoutFields = { timeoutMs: option.decimal({ min: 0, max: 2_147_483_647 }) }
 
 /** Options of `close` calls. */
@@ -18,7 +18,10 @@ export const closeFields = { ...timeoutFields, ...signalFields }
 
 export type CloseOptions = OptionInput<typeof closeFields>
 
-/** Calls `action` with the checked options and returns its promise; one that rejects with INVALID_ARGUMENT where they are bad. */
+/**
+ * Calls `action` with the checked options and returns its promise, or a promise that rejects with INVALID_ARGUMENT when
+ * they are bad.
+ */
 export function withOptions<Fields extends OptionFields, Result>(
   fields: Fields,
   given: OptionInput<Fields> | undefined,
@@ -35,7 +38,8 @@ export function withOptions<Fields extends OptionFields, Result>(
 }
 
 /**
- * Adds a problem for each name that is no option, with the nearest one that is. Names without a value don't count.
+ * Adds a problem for each unknown option name, with the most similar known one. Names with the value `undefined` don't
+ * count.
  *
  * @param elsewhere - where a name belongs that isn't an option here, such as `belongs below 'options'`.
  */
@@ -49,7 +53,10 @@ export function checkNames(
     if (value !== undefined && !known.includes(name)) problems.add(name, elsewhere(name) ?? unknownOption(name, known))
 }
 
-/** As {@link checkNames} for a call whose values are checked elsewhere. Throws INVALID_ARGUMENT, also where the options are no object. */
+/**
+ * As {@link checkNames} for a call whose values are checked elsewhere. Throws INVALID_ARGUMENT, also when the options
+ * aren't an object.
+ */
 export function requireNames(
   given: unknown,
   known: readonly string[],

@@ -134,7 +134,7 @@ class Account {
   /** A range of a partition that a loop reports as no longer there. */
   #noteSkip(text: string): void {
     const [, partition, first, offset] =
-      /partition (\d+) of '[^']*' holds offsets (\d+) to \d+, and offset (\d+) lies outside.*\(outOfRange\)/.exec(
+      /partition (\d+) of '[^']*' holds offsets (\d+) to \d+, and offset (\d+) is outside.*\(outOfRange\)/.exec(
         text,
       ) ?? []
     if (partition === undefined || first === undefined || offset === undefined) return
