@@ -1,10 +1,10 @@
-/** Shortest wait of a fetch, in milliseconds. */
+/** Minimum wait of a fetch, in milliseconds. */
 const SHORTEST_MS = 5
 
 /**
- * How long a fetch may wait for data. While partitions are paused the fetch under way doesn't include them, and kafkajs can't end
- * it early: a resumed partition waits until it is over. So the wait is short right after a pause, when a resume is near, and
- * grows with the pause: a quarter of it, up to the full wait.
+ * How long a fetch may wait for data. While partitions are paused the fetch in flight doesn't include them, and kafkajs
+ * can't end it early: a resumed partition waits until it is over. So the wait is short right after a pause, when a
+ * resume is near, and grows with the pause: a quarter of it, up to the full wait.
  */
 export class FetchWait {
   readonly #longestMs: number
@@ -16,7 +16,7 @@ export class FetchWait {
 
   paused(topic: string, partition: number): void {
     const key = `${topic}/${partition}`
-    // The youngest pause stands last.
+    // The newest pause is last.
     this.#paused.delete(key)
     this.#paused.set(key, performance.now())
   }
