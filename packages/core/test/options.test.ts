@@ -70,7 +70,10 @@ describe('options', () => {
 
   it.each([
     [{ attemps: 3 }, "attemps: unknown option; did you mean 'attempts'?"],
-    [{ zzz: 3 }, 'zzz: unknown option; known options are clientId, password, attempts, ratio, verbose, mode, hosts, retry'],
+    [
+      { zzz: 3 },
+      'zzz: unknown option; known options are clientId, password, attempts, ratio, verbose, mode, hosts, retry',
+    ],
     [{ attempts: 0 }, 'attempts: must be an integer from 1 to 9, got 0'],
     [{ attempts: 2.5 }, 'attempts: must be an integer from 1 to 9, got 2.5'],
     [{ attempts: Number.NaN }, 'attempts: must be an integer from 1 to 9, got null'],

@@ -264,7 +264,9 @@ describe('which loops a runner runs', () => {
   it('says which part of STREAMSWITCH_RUN names no loop', async () => {
     const environment = { STREAMSWITCH_RUN: 'orders,payments,billing' }
     const runner = runnerOf([make('orders'), make('billing')], { environment })
-    await expect(runner.run()).rejects.toThrow('STREAMSWITCH_RUN names unknown loops: payments; known loops: orders, billing')
+    await expect(runner.run()).rejects.toThrow(
+      'STREAMSWITCH_RUN names unknown loops: payments; known loops: orders, billing',
+    )
   })
 
   it('names loops by pattern by their patterns, before they have joined any topic', async () => {

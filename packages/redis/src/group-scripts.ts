@@ -350,7 +350,7 @@ end
 return 'ok'
 `)
 
-/** Where a group goes on if it is lost: before the first entry that isn't settled. */
+/** Where a group resumes if it is lost: before the first entry that isn't settled. */
 const POSITION = `
 local function positionOf(stream, group)
   if field(group, 'pending') == 0 then return field(group, 'last-delivered-id') end
@@ -359,10 +359,10 @@ end
 `
 
 /**
- * With members that share partitions: notes how far the group is in each, shows that this member lives, and removes consumers that have
- * nothing and are silent.
- * KEYS: stream and lease of each partition. ARGV: group, consumer, format version, idle limit in ms.
- * Replies the indexes, from 0, of partitions where others have given something back or abandoned it.
+ * With members that share partitions: records the group's progress in each, shows that this member lives, and removes
+ * consumers that have nothing pending and are silent. KEYS: stream and lease of each partition. ARGV: group, consumer,
+ * format version, idle limit in ms. Replies the indexes, from 0, of partitions where other members have returned or
+ * abandoned entries.
  */
 export const TEND_SHARED = new Script(`${EVEN_WHEN_FULL}${GROUP}${IDS}${POSITION}
 local name, me, limit = ARGV[1], ARGV[2], tonumber(ARGV[4])
@@ -395,9 +395,9 @@ return due
 `)
 
 /**
- * Claims what others have given back, or abandoned for too long.
- * KEYS: stream, lease, attempts. ARGV: token (''), group, consumer, idle limit in ms, most entries.
- * Replies entries with their attempts: first those given back, then those of the dead.
+ * Claims entries that other members have returned, or abandoned for too long. KEYS: stream, lease, attempts. ARGV:
+ * token (''), group, consumer, idle limit in ms, maximum number of entries. Replies entries with their attempts: first
+ * the returned ones, then those of dead members.
  */
 export const CLAIM = new Script(`${EVEN_WHEN_FULL}${FENCE}
 local stream, group, me = KEYS[1], ARGV[2], ARGV[3]

@@ -134,9 +134,8 @@ class Account {
   /** A range of a partition that a loop reports as no longer there. */
   #noteSkip(text: string): void {
     const [, partition, first, offset] =
-      /partition (\d+) of '[^']*' holds offsets (\d+) to \d+, and offset (\d+) is outside.*\(outOfRange\)/.exec(
-        text,
-      ) ?? []
+      /partition (\d+) of '[^']*' holds offsets (\d+) to \d+, and offset (\d+) is outside.*\(outOfRange\)/.exec(text) ??
+      []
     if (partition === undefined || first === undefined || offset === undefined) return
     if (this.#places.size === 0) this.#skipped += Number(first) - Number(offset)
     for (const [id, place] of this.#places)
