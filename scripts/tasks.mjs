@@ -25,6 +25,7 @@ const CHECKS = [
   'check:format',
   'check:boundaries',
   'check:adapters',
+  'check:prose',
   'check:ranges',
   'check:links',
   'check:workflows',

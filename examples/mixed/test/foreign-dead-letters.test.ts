@@ -76,7 +76,7 @@ describe('dead letters on another kind of transport', () => {
     const { first, again, letter } = await failAndReplay(transport, async (topic) => {
       await (transport.native as RedisClient).call('XADD', topic, '*', 'id', '7', 'total', '12', 'raw', BINARY)
     })
-    const lost = "fields of its own, field 'raw' (bytes)"
+    const lost = "its own fields, field 'raw' (bytes)"
     expect(letter).toMatchObject({ id: first?.id, incomplete: undefined, notCarried: lost })
     expect(again).toMatchObject({ id: first?.id, key: undefined, bytes: first?.bytes, timestamp: first?.timestamp })
     expect(again?.headers).toEqual({ 'streamswitch-not-carried': lost })

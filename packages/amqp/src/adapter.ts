@@ -36,9 +36,9 @@ export const adapter: AdapterDefinition = {
   classes: () => ({ Producer: AmqpProducer, ConsumerLoop: AmqpConsumerLoop }),
 }
 
-/** Names of exchanges and queues are short strings (AMQP 0-9-1, section 4.2.5.3). Groups have derived names only. */
+/** Names of exchanges and queues are short strings (AMQP 0-9-1, section 4.2.5.3). Groups only have derived names. */
 function nameProblem(name: string): string | undefined {
-  return Buffer.byteLength(name) <= 255 ? undefined : 'must have at most 255 bytes, as AMQP 0-9-1 takes no more'
+  return Buffer.byteLength(name) <= 255 ? undefined : 'must have at most 255 bytes, the limit of AMQP 0-9-1'
 }
 
 /** A producer on the AMQP transport. */

@@ -13,11 +13,11 @@ import { commonOf, type Shared } from './shared.js'
 import type { RegistryEntry } from './topic-registry.js'
 import { deleteTopology, provisionTopic, type TopologyContext } from './topology.js'
 
-/** How long an operation is repeated that finds a topic in motion, and how often, in milliseconds. */
+/** How long an operation is repeated that finds a topic being changed, and how often, in milliseconds. */
 const PATIENCE_MS = 5_000
 const REPEAT_MS = 100
 
-/** Looks at and changes topics. Each call has a connection of its own. */
+/** Lists, creates and deletes topics. Each call uses a separate connection. */
 export class AmqpAdmin implements Admin {
   readonly #shared: Shared
   /** Topics as they were listed last. */
@@ -37,8 +37,8 @@ export class AmqpAdmin implements Admin {
   }
 
   /**
-   * Topics that Streamswitch created, from its own registry: the protocol can't list what a broker holds. One that was listed before
-   * and isn't any more is deleted only if its exchange is gone.
+   * Topics that Streamswitch created, from its own registry: the protocol can't list what a broker holds. One that was
+   * listed before and isn't any more is considered deleted only if its exchange is gone.
    */
   async topics(): Promise<readonly TopicInfo[]> {
     const { prefix } = this.#shared
@@ -53,7 +53,7 @@ export class AmqpAdmin implements Admin {
     for (const entry of this.#seen.values()) {
       if (present.has(entry.topic) || !(await exchangeExists(connection, entry.topic))) continue
       topics.push(entry)
-      logger.warn(`topic '${entry.topic}' was missing in the topic registry although it exists: noted again`)
+      logger.warn(`topic '${entry.topic}' was missing in the topic registry although it exists: added again`)
       await registry.add(connection, entry)
     }
     this.#seen = new Map(topics.map((entry) => [entry.topic, entry]))
@@ -65,7 +65,7 @@ export class AmqpAdmin implements Admin {
     const names = groupNames(spec, groupPart(spec, brokerGroup, prefix))
     return this.#connected('lag', spec.topic, async (connection) => {
       if (isQueue(settings, spec)) {
-        // What its consumers hold is told to nobody.
+        // What its consumers hold is unknown.
         const { messageCount } = await checkExistingQueue(connection, spec)
         return [{ topic: spec.topic, partition: 0, lag: messageCount }]
       }
@@ -127,8 +127,8 @@ export class AmqpAdmin implements Admin {
   }
 
   /**
-   * On a broker that can be reached, what is unavailable is on its way: a stream without a leader yet, a topic that somebody else is creating or
-   * deleting at the moment. Every operation here can be repeated.
+   * On a broker that can be reached, unavailability is transient: a stream without a leader yet, a topic that another
+   * client is creating or deleting at the moment. Every operation here can be repeated.
    */
   async #connected<T>(
     operation: string,

@@ -147,7 +147,7 @@ export class AttemptStore {
       await this.#write()
     } catch (error) {
       this.#settings.logger.warn(
-        `attempts of ${this.#settings.topic} could not be noted in ${this.#settings.queue}: ${classifyError(error, 'note').message}`,
+        `attempts of ${this.#settings.topic} could not be recorded in ${this.#settings.queue}: ${classifyError(error, 'note').message}`,
       )
     }
   }

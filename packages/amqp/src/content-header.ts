@@ -74,7 +74,7 @@ export class ContentHeader {
     for (const [index, [name, kind]] of PROPERTIES.entries()) {
       if ((flags & (1 << (FIRST_FLAG - index))) === 0) continue
       const end = at + sizeOf(bytes, at, kind)
-      if (end > bytes.length) throw new RangeError(`property ${name} ends beyond its frame`)
+      if (end > bytes.length) throw new RangeError(`property ${name} exceeds the end of its frame`)
       const value = bytes.subarray(at, end)
       if (name === 'headers') headers = readTable(value.subarray(4))
       else properties.set(name, value)
@@ -220,7 +220,7 @@ function readTable(bytes: Buffer): HeaderEntry[] {
   for (let at = 0; at < bytes.length; ) {
     const valueAt = at + 1 + bytes.readUInt8(at)
     const end = valueAt + 1 + valueSize(bytes, valueAt)
-    if (end > bytes.length) throw new RangeError('a header ends beyond its table')
+    if (end > bytes.length) throw new RangeError('a header exceeds the end of its table')
     entries.push({ name: bytes.subarray(at + 1, valueAt), value: bytes.subarray(valueAt, end) })
     at = end
   }
@@ -229,7 +229,7 @@ function readTable(bytes: Buffer): HeaderEntry[] {
 
 function valueSize(bytes: Buffer, at: number): number {
   const tag = String.fromCharCode(bytes.readUInt8(at))
-  if (!(tag in VALUE_BYTES)) throw new RangeError(`'${tag}' is no type of a header`)
+  if (!(tag in VALUE_BYTES)) throw new RangeError(`'${tag}' is not a header type`)
   return VALUE_BYTES[tag] ?? 4 + bytes.readUInt32BE(at + 1)
 }
 

@@ -13,7 +13,7 @@ const REASONS: Readonly<Record<string, { readonly code: ErrorCode; readonly text
   },
   expired: {
     code: 'TIMEOUT',
-    text: 'its TTL was over: a policy sets message-ttl; exclude these queues from the policy',
+    text: 'its TTL expired: a policy sets message-ttl; exclude these queues from the policy',
   },
   maxlen: {
     code: 'RESOURCE_EXHAUSTED',

@@ -7,15 +7,17 @@ import {
   systemErrorMeaning,
 } from '@streamswitch/core/driver'
 
-/** By reply code of the broker (AMQP 0-9-1, section 1.5.2.1, and RabbitMQ's own), unless the text says more. */
+/**
+ * By reply code of the broker (AMQP 0-9-1, section 1.5.2.1, and RabbitMQ's own), unless the message is more specific.
+ */
 const BY_REPLY_CODE: Readonly<Record<number, ErrorMeaning>> = {
   311: { code: 'TOO_LARGE' },
   312: { code: 'NOT_FOUND' },
   313: { code: 'NOT_FOUND' },
   320: { code: 'UNAVAILABLE' },
   402: { code: 'INVALID_ARGUMENT' },
-  403: { code: 'PERMISSION_DENIED', advice: 'grant the user this right, see docs/rights.md' },
-  404: { code: 'NOT_FOUND', advice: "make it, or open the transport with provision: 'create'" },
+  403: { code: 'PERMISSION_DENIED', advice: 'grant the user this permission, see docs/rights.md' },
+  404: { code: 'NOT_FOUND', advice: "create it, or open the transport with provision: 'create'" },
   405: { code: 'CONFLICT' },
   406: { code: 'CONFLICT' },
   501: { code: 'UNAVAILABLE' },
@@ -29,25 +31,25 @@ const BY_REPLY_CODE: Readonly<Record<number, ErrorMeaning>> = {
   541: { code: 'UNAVAILABLE' },
 }
 
-/** amqplib drops what the broker says when it refuses a virtual host. */
+/** amqplib drops the broker's reason when it refuses a virtual host. */
 const UNEXPLAINED_REFUSAL = /Expected ConnectionOpenOk; got <ConnectionClose/
 
-/** The broker's 406 for a stream that is there and can't be read just now. */
+/** The broker's 406 for a stream that exists and can't be read at the moment. */
 const NO_REPLICA = /does not have a running replica/
 
-/** By what the text says, first match wins: the broker and amqplib often have no better place for it. */
+/** By message, first match wins: the broker and amqplib often have no more specific field. */
 const BY_TEXT: readonly (readonly [RegExp, ErrorMeaning])[] = [
   [
     /ACCESS.REFUSED - Login was refused|Handshake terminated by server: 403/,
     { code: 'UNAUTHENTICATED', advice: 'check user name and password' },
   ],
   [/SASL mechanism .* is not provided/, { code: 'UNAUTHENTICATED', advice: 'the broker must offer PLAIN' }],
-  // Only where the broker didn't say why when it was asked once more.
+  // Only if the broker gave no reason when it was asked once more.
   [
     UNEXPLAINED_REFUSAL,
     {
       code: 'UNAVAILABLE',
-      advice: "the virtual host doesn't exist, the user may not use it, or a limit on connections is reached",
+      advice: "the virtual host doesn't exist, the user may not use it, or a connection limit is reached",
     },
   ],
   [/vhost .* not found/, { code: 'NOT_FOUND', advice: 'create the virtual host, or correct the path of the URL' }],
@@ -69,13 +71,13 @@ const BY_TEXT: readonly (readonly [RegExp, ErrorMeaning])[] = [
   ],
   [
     /inequivalent arg 'x-single-active-consumer'/,
-    { code: 'CONFLICT', advice: 'the group was made with another `ordering`; use that one, or another group' },
+    { code: 'CONFLICT', advice: 'the group was created with another `ordering`; use that one, or another group' },
   ],
   [
     /inequivalent arg 'x-queue-type'/,
     {
       code: 'CONFLICT',
-      advice: 'a queue of this name exists that is no quorum queue; delete it, or choose another group',
+      advice: 'a queue of this name exists that is not a quorum queue; delete it, or choose another group',
     },
   ],
   [
@@ -117,7 +119,7 @@ const BY_TEXT: readonly (readonly [RegExp, ErrorMeaning])[] = [
     { code: 'RESOURCE_EXHAUSTED', advice: "raise the broker's channel_max, or use fewer partitions per loop" },
   ],
   [/Heartbeat timeout/, { code: 'UNAVAILABLE' }],
-  // Whole texts: those that name a reply code begin in the same way.
+  // Whole messages: those that name a reply code begin in the same way.
   [
     /^(connect ETIMEDOUT|Unexpected close|Socket closed abruptly.*|[Cc]hannel (closed|closing|ended.*)|Connection (closed|closing)( \(.*\))?)$/,
     { code: 'UNAVAILABLE' },
@@ -141,7 +143,7 @@ export function classifyError(native: unknown, operation: string, topic?: string
   })
 }
 
-/** What was thrown far from any topic still names the one it was thrown for. */
+/** Adds the topic to an error that was thrown where it wasn't known. */
 function withTopic(error: StreamError, topic: string | undefined): StreamError {
   if (error.topic !== undefined || topic === undefined) return error
   const { message, code, retryable, transport, operation, retryAfterMs, cause } = error
@@ -158,12 +160,12 @@ function meaningOf(native: unknown, text: string): ErrorMeaning {
   return native instanceof Error && native.name === 'AbortError' ? { code: 'ABORTED' } : { code: 'UNKNOWN' }
 }
 
-/** Without amqplib's own words around the broker's. */
+/** Removes amqplib's own words around the broker's. */
 function shorten(text: string): string {
   return /with message "(.*)"$/s.exec(text)?.[1] ?? text
 }
 
-/** The broker has refused to open the virtual host, and amqplib doesn't say why. */
+/** The broker has refused to open the virtual host, and amqplib doesn't report why. */
 export function isUnexplainedRefusal(error: unknown): boolean {
   return error instanceof Error && UNEXPLAINED_REFUSAL.test(error.message)
 }
@@ -173,19 +175,22 @@ export interface ChannelEnd {
   readonly reason: unknown
 }
 
-/** amqplib fails what was published on a channel that the broker closes without saying why: then the channel's reason counts. */
+/**
+ * amqplib fails messages published on a channel that the broker closes without giving the reason: then the channel's
+ * reason is used.
+ */
 export function explained(error: unknown, end: ChannelEnd | undefined): unknown {
   const unexplained = error instanceof Error && /^channel closed$/i.test(error.message)
   return unexplained && end?.reason !== undefined ? end.reason : error
 }
 
-/** The reply code that the broker closed a channel or connection with. */
+/** Returns the reply code with which the broker closed a channel or connection. */
 export function replyCodeOf(error: unknown): number | undefined {
   const code = typeof error === 'object' && error !== null ? (error as { readonly code?: unknown }).code : undefined
   return typeof code === 'number' ? code : undefined
 }
 
-/** What a refused declaration says of the argument that differs: its name and the value that exists (`undefined`: none). */
+/** Returns the argument that differs in a refused declaration: its name and the existing value (`undefined`: none). */
 export function inequivalentArgument(
   error: unknown,
 ): { readonly name: string; readonly current: string | undefined } | undefined {
@@ -196,7 +201,7 @@ export function inequivalentArgument(
 
 /** Something on the broker was written by a newer version of this package. */
 export function newerFormat(what: string, topic: string): StreamError {
-  return new StreamError(`${what} was made by a newer version of Streamswitch: update this one`, {
+  return new StreamError(`${what} was created by a newer version of Streamswitch: update this one`, {
     code: 'CONFLICT',
     transport: 'amqp',
     operation: 'open',
@@ -204,7 +209,7 @@ export function newerFormat(what: string, topic: string): StreamError {
   })
 }
 
-/** Headers, key and properties of a message go into one frame. */
+/** Headers, key and properties of a message must fit into one frame. */
 export function headersTooLarge(topic: string, bytes: number, frameBytes: number, room: number): StreamError {
   return new StreamError(
     `the headers, key and id of the message take ${bytes} bytes, and the broker's frame_max of ${frameBytes} leaves ${room} for them: shorten them, or raise frame_max on the broker`,
@@ -212,52 +217,55 @@ export function headersTooLarge(topic: string, bytes: number, frameBytes: number
   )
 }
 
-/** Another exchange has the topic's name. @param isSuperStream - there is a queue named like the first partition of a super stream. */
+/**
+ * Another exchange has the topic's name. @param isSuperStream - there is a queue named like the first partition of a
+ * super stream.
+ */
 export function exchangeTaken(error: unknown, spec: { readonly topic: string }, isSuperStream: boolean): StreamError {
   const reason = error === undefined ? '' : ` (${shorten(error instanceof Error ? error.message : String(error))})`
   const what = isSuperStream
-    ? 'is taken by a super stream, as the transport rabbitmq-stream creates for a topic of several partitions'
-    : "is taken by an exchange that isn't a topic of Streamswitch's on AMQP (another client's, or a topic of the transport rabbitmq-stream)"
+    ? 'is used by a super stream, as the transport rabbitmq-stream creates for a topic of several partitions'
+    : "is used by an exchange that is not a Streamswitch topic on AMQP (another client's, or a topic of the transport rabbitmq-stream)"
   return new StreamError(
-    `topic '${spec.topic}' can't be used on amqp: its name ${what}: use another prefix or virtual host for one of the two, or give the topic the exchange's name as its native name (topics) to use it as it is${reason}`,
+    `topic '${spec.topic}' can't be used on amqp: its name ${what}: use another prefix or virtual host for one of the two, or give the topic the exchange's name as its native name (topics) to use it unchanged${reason}`,
     { code: 'CONFLICT', transport: 'amqp', operation: 'open', topic: spec.topic, cause: error },
   )
 }
 
-/** What keeps a stream from being declared, in words that say what it is for. */
+/** Describes why a stream can't be declared, and what it is for. */
 export function streamsUnavailable(error: unknown, name: string): unknown {
   const code = replyCodeOf(error)
   if (inequivalentArgument(error) !== undefined || meaningOf(error, String(error)).code === 'RESOURCE_EXHAUSTED')
     return error
   if (code !== 406 && code !== 503 && code !== 540) return error
   return new StreamError(
-    `stream '${name}' can't be declared: ${shorten(error instanceof Error ? error.message : String(error))}; partition counts, the list of topics and dropped messages are kept in streams, which RabbitMQ has from version 3.9 on, unless they are disabled`,
+    `stream '${name}' can't be declared: ${shorten(error instanceof Error ? error.message : String(error))}; partition counts, the list of topics and dropped messages are kept in streams, which RabbitMQ supports from version 3.9 on, unless they are disabled`,
     { code: 'UNSUPPORTED', transport: 'amqp', operation: 'open', cause: error },
   )
 }
 
-/** A queue of the stream's name that isn't one refuses to be read from an offset. */
+/** A queue of the stream's name that isn't a stream can't be read from an offset. */
 export function notAStream(error: unknown, spec: { readonly topic: string }, name: string): unknown {
   const isRefused = replyCodeOf(error) === 406 || replyCodeOf(error) === 540
   if (!isRefused || NO_REPLICA.test(messageOf(error))) return error
   return new StreamError(
-    `queue '${name}' can't be read as a stream: ${shorten(error instanceof Error ? error.message : String(error))}; delete it where an older version created it, then open the topic with provision: 'create' and its number of partitions, or use another prefix or virtual host`,
+    `queue '${name}' can't be read as a stream: ${shorten(error instanceof Error ? error.message : String(error))}; delete it if an older version created it, then open the topic with provision: 'create' and its number of partitions, or use another prefix or virtual host`,
     { code: 'CONFLICT', transport: 'amqp', operation: 'open', topic: spec.topic, cause: error },
   )
 }
 
-/** An existing exchange routes by keys, which have a bound. */
+/** An existing exchange routes by keys, which have a maximum length. */
 export function routingKeyTooLong(topic: string): StreamError {
   return new StreamError(
-    "the message's key has more than 255 bytes, which no routing key can have: set a routingKey of the producer (amqp: { routingKey })",
+    "the message's key has more than 255 bytes, the limit of routing keys: set a routingKey of the producer (amqp: { routingKey })",
     { code: 'INVALID_ARGUMENT', transport: 'amqp', operation: 'send', topic },
   )
 }
 
-/** Nobody would get the message: the broker gave it back. */
+/** The message has no receiver: the broker returned it. */
 export function unroutable(topic: string): StreamError {
   return new StreamError(
-    `topic '${topic}' has no group, so that the message would be dropped: start a consumer of it once, its queues then keep what is sent`,
+    `topic '${topic}' has no group, so that the message would be dropped: start a consumer of it once; its queues then keep what is sent`,
     {
       code: 'NOT_FOUND',
       transport: 'amqp',
@@ -267,7 +275,7 @@ export function unroutable(topic: string): StreamError {
   )
 }
 
-/** The broker gave a reply back: its address leads nowhere. */
+/** The broker returned a reply: its address doesn't exist. */
 export function replyQueueGone(queue: string): StreamError {
   return new StreamError(
     `the reply queue '${printable(queue)}' doesn't exist (any more): its caller has gone, or has named another one in reply-to`,
@@ -275,7 +283,7 @@ export function replyQueueGone(queue: string): StreamError {
   )
 }
 
-/** Nothing can be asked while there is no connection. */
+/** Nothing can be requested while there is no connection. */
 export function notConnected(topic: string | undefined): StreamError {
   return new StreamError('the loop is not connected to the broker', {
     code: 'UNAVAILABLE',
@@ -288,7 +296,7 @@ export function notConnected(topic: string | undefined): StreamError {
 /** A group that existed has no queues any more. */
 export function queuesDeleted(topic: string, group: string): StreamError {
   return new StreamError(
-    `the queues of group '${group}' in topic '${topic}' were deleted with what they held (by a policy that sets expires, or by hand) and have been created again: exclude these queues from the policy`,
+    `the queues of group '${group}' in topic '${topic}' were deleted with their messages (by a policy that sets expires, or by hand) and have been created again: exclude these queues from the policy`,
     { code: 'NOT_FOUND', transport: 'amqp', operation: 'open', topic },
   )
 }

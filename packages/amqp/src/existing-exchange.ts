@@ -39,7 +39,7 @@ export async function checkExistingExchange(connection: AmqpConnection, spec: To
 /** NOT_FOUND: nothing is known of its type, so that it is never made here. */
 export function exchangeMissing(spec: TopicSpec): StreamError {
   return new StreamError(
-    `${topicLabel(spec)} doesn't exist: there is no exchange of this name; declare it with the type that it is to have, or correct the native name (queues are named in 'queues', AMQP_QUEUES)`,
+    `${topicLabel(spec)} doesn't exist: there is no exchange of this name; declare it with the type that it is to have, or correct the native name (queues are listed in 'queues', AMQP_QUEUES)`,
     { code: 'NOT_FOUND', transport: 'amqp', operation: 'open', topic: spec.topic },
   )
 }
@@ -56,9 +56,9 @@ export async function bindingsOf(
   if (given !== undefined) return given
   const type = await typeOf(connection, spec.brokerTopic)
   if (type === 'topic' || type === 'fanout' || type === 'headers') return EVERYTHING
-  const what = type === undefined ? 'whose type this user may not ask for' : `of type ${type}`
+  const what = type === undefined ? 'whose type this user may not read' : `of type ${type}`
   throw new StreamError(
-    `${topicLabel(spec)} is an exchange ${what}: say which routing keys the group gets (amqp: { bindings: ['…'] })`,
+    `${topicLabel(spec)} is an exchange ${what}: set which routing keys the group receives (amqp: { bindings: ['…'] })`,
     { code: 'INVALID_ARGUMENT', transport: 'amqp', operation: 'open', topic: spec.topic },
   )
 }

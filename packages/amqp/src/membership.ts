@@ -198,7 +198,7 @@ export class Membership {
     const { logger, prefetch: mine, names } = this.#settings
     if (prefetch === undefined || prefetch === mine) return
     logger.warn(
-      `${names.members}: ${instance} has a prefetch of ${prefetch}, this member one of ${mine}: with different ones, the order of keys isn't sure to hold when members are killed shortly after each other`,
+      `${names.members}: ${instance} has a prefetch of ${prefetch}, this member one of ${mine}: with different values, the order of keys is not guaranteed when members are killed shortly after each other`,
     )
   }
 
@@ -247,7 +247,7 @@ export class Membership {
     } catch (error) {
       if (!this.#closed)
         this.#settings.logger.debug(
-          `the group's members could not be told: ${classifyError(error, 'announce').message}`,
+          `the group's members could not be notified: ${classifyError(error, 'announce').message}`,
         )
     }
   }

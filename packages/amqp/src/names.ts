@@ -75,7 +75,7 @@ export function groupNames({ derivedName }: Pick<TopicSpec, 'derivedName'>, grou
   const longest = names.attempts(99_999).length
   if (longest > MAX_NAME_BYTES) {
     throw new StreamError(
-      `prefix, topic '${derivedName}' and group '${group}' are too long together: ${longest} characters, the broker takes ${MAX_NAME_BYTES}`,
+      `prefix, topic '${derivedName}' and group '${group}' are too long together: ${longest} characters, the broker's limit is ${MAX_NAME_BYTES}`,
       {
         code: 'INVALID_ARGUMENT',
         transport: 'amqp',

@@ -4,8 +4,8 @@ const TYPES: ReadonlySet<unknown> = new Set(['hello', 'here', 'bye', 'ask', 'cou
 /** What members of a group tell each other. */
 export interface Notice {
   /**
-   * `hello`: a member has come, and wants to hear of the others. `here`: it is still there. `bye`: it leaves. `ask`: somebody wants
-   * to know what is unacked. `count`: the answer.
+   * hello`: a member has joined, and asks for the others. `here`: it is still alive. `bye`: it leaves. `ask`: another
+   * process asks for the number of unacked messages. `count`: the answer.
    */
   readonly type: 'hello' | 'here' | 'bye' | 'ask' | 'count'
   /** Who speaks: a name of its own for each connection of each member. */
@@ -28,7 +28,7 @@ export function writeNotice(notice: Notice): Buffer {
   return Buffer.from(JSON.stringify({ format: FORMAT, ...notice }))
 }
 
-/** `undefined` for what can't be understood: a newer version's words, or somebody else's. */
+/** Returns `undefined` for what can't be parsed: a newer version's format, or another client's. */
 export function parseNotice(body: Buffer): Notice | undefined {
   let raw: Partial<Record<keyof Notice | 'format', unknown>>
   try {

@@ -16,12 +16,12 @@ import type { Binding } from './existing-exchange.js'
 const MAX_ROUTING_KEY_BYTES = 255
 
 function checkRoutingKey(raw: unknown): { readonly value: string } | string {
-  return isRoutingKey(raw) ? { value: raw } : `must be a text of at most ${MAX_ROUTING_KEY_BYTES} bytes`
+  return isRoutingKey(raw) ? { value: raw } : `must be a string of at most ${MAX_ROUTING_KEY_BYTES} bytes`
 }
 
 function checkBindings(raw: unknown): { readonly value: readonly Binding[] } | string {
   const expected =
-    'must be a list of routing keys (at most 255 bytes) or { key, arguments }, with texts, numbers and flags as arguments'
+    'must be a list of routing keys (at most 255 bytes) or { key, arguments }, with strings, numbers and booleans as arguments'
   if (!Array.isArray(raw) || raw.length === 0) return expected
   const bindings = raw.map((one: unknown) => (typeof one === 'string' ? { key: one } : one))
   return bindings.every(isBinding) ? { value: bindings } : expected
@@ -44,8 +44,7 @@ function checkBindingMap(raw: unknown): { readonly value: BindingMap } | string 
 }
 
 function checkReplyQueues(raw: unknown): { readonly value: readonly string[] } | string {
-  const expected =
-    "must be a list of queues' names or patterns of them, with '*' for any characters, of 1 to 255 bytes each"
+  const expected = "must be a list of queue names or patterns, with '*' for any characters, of 1 to 255 bytes each"
   const list = typeof raw === 'string' ? splitList(raw) : raw
   if (!Array.isArray(list)) return expected
   const isPattern = (one: unknown): one is string => isRoutingKey(one) && one !== ''
@@ -75,7 +74,7 @@ function isBinding(raw: unknown): raw is Binding {
   return Object.values(given).every((value) => ['string', 'number', 'boolean'].includes(typeof value))
 }
 
-/** What a routing key can be on the wire (a short string: AMQP 0-9-1, section 4.2.5.3). */
+/** Returns whether a value is a valid routing key on the wire (a short string: AMQP 0-9-1, section 4.2.5.3). */
 export function isRoutingKey(raw: unknown): raw is string {
   return typeof raw === 'string' && Buffer.byteLength(raw) <= MAX_ROUTING_KEY_BYTES
 }
@@ -84,7 +83,7 @@ export function isRoutingKey(raw: unknown): raw is string {
 export const amqpFields = {
   ...tlsFields,
   /**
-   * Brokers of one cluster, as `host` or `host:port`, tried in turn. Stand in the URL.
+   * Brokers of one cluster, as `host` or `host:port`, tried in turn. In a URL they are its hosts.
    * @default ['127.0.0.1']
    */
   hosts: hostsOption({ default: ['127.0.0.1'] }),
@@ -98,40 +97,47 @@ export const amqpFields = {
    * @default 'guest'
    */
   username: option.text({ default: 'guest', environment: 'AMQP_USERNAME' }),
-  /** Password: a text, `{ file }` or a function; files and functions are asked again at each connect. Left out: `guest` for the user `guest`. */
+  /**
+   * Password: a string, `{ file }` or a function; files and functions are read again at each connect. Default: `guest`
+   * for the user `guest`.
+   */
   password: secretOption({ environment: 'AMQP_PASSWORD' }),
   /**
-   * Virtual host. Stands in the URL as its path.
+   * Virtual host. In a URL it is the path.
    * @default '/'
    */
   vhost: option.text({ default: '/', environment: 'AMQP_VHOST' }),
   /**
-   * Seconds between heartbeats; a silent peer is given up after two to three of them. The broker may ask for less.
+   * Interval of heartbeats, in seconds; a silent peer is given up after two to three of them. The broker may request a
+   * shorter one.
    * @default 5
    */
   heartbeatSeconds: option.integer({ default: 5, min: 1, max: 3_600 }),
   /**
-   * Longest time for one call to the broker, in milliseconds; then the connection counts as dead. Up to six times as long while deliveries arrive. Doesn't run while the broker blocks publishers.
+   * Maximum time for one call to the broker, in milliseconds; then the connection counts as dead. Up to six times as
+   * long while deliveries arrive. Paused while the broker blocks publishers.
    * @default 10000 (10 s)
    */
   callTimeoutMs: option.integer({ default: 10_000, min: 100, max: 600_000 }),
   /**
-   * Largest payload, in bytes: the broker's `max_message_size`.
+   * Maximum payload, in bytes: the broker's `max_message_size`.
    * @default 16777216 (16 MiB)
    */
   maxPayloadBytes: option.integer({ default: 16 * 1024 * 1024, min: 1 }),
   /**
-   * Most messages of one producer that the broker has not confirmed yet.
+   * Maximum number of messages of one producer that the broker has not confirmed yet.
    * @default 1000
    */
   maxUnconfirmed: option.integer({ default: 1_000, min: 1, max: 100_000 }),
   /**
-   * Topics that are existing queues, by the names that services give them: their native names are those of queues, which are consumed as they are, not of exchanges.
+   * Topics that are existing queues: their native names are names of queues, which are consumed unchanged, not of
+   * exchanges.
    * @default []
    */
   queues: option.texts({ default: [], environment: 'AMQP_QUEUES' }),
   /**
-   * What loops get of existing exchanges, by topic, where the loop's own `bindings` don't say: `{ orders: ['created', 'paid'] }`, in a variable as JSON.
+   * Bindings of loops to existing exchanges, by topic, unless the loop sets its own `bindings`: `{ orders: ['created',
+   * 'paid'] }`, in a variable as JSON.
    * @default {}
    */
   bindings: option.custom<BindingMap>(
@@ -143,7 +149,10 @@ export const amqpFields = {
     },
   ),
   /**
-   * Queues of other systems that replies are sent to where a message's `reply-to` names them; `*` stands for any characters. A message that names another one is handled and not answered. Queues named like Streamswitch's own, and topics of this service, are never replied to. The default takes direct reply-to and server-named queues; a list replaces it.
+   * Queues of other systems to which replies may be sent if a message's `reply-to` names them; `*` stands for any
+   * characters. A message that names another one is handled but not answered. Queues named like Streamswitch's own, and
+   * topics of this service, are never replied to. The default allows direct reply-to and server-named queues; a list
+   * replaces it.
    * @default ['amq.rabbitmq.reply-to.*', 'amq.gen-*']
    */
   replyQueues: option.custom<readonly string[]>('list of patterns', checkReplyQueues, {
@@ -151,24 +160,29 @@ export const amqpFields = {
     environment: 'AMQP_REPLY_QUEUES',
   }),
   /**
-   * How often the members of a group tell each other that they are there, in milliseconds. Silent for four times as long, a member counts as gone.
+   * Interval at which the members of a group announce themselves, in milliseconds. A member that is silent for four
+   * times as long counts as gone.
    * @default 1000 (1 s)
    */
   memberIntervalMs: option.integer({ default: 1_000, min: 50, max: 60_000 }),
 }
 
-/** Options of producers, below `amqp`. */
+/** Options of producers, under `amqp`. */
 export const amqpProducerFields = {
-  /** Routing key of every message to an existing exchange. Left out: the message's key, empty where it has none. */
-  routingKey: option.custom<string>('text of at most 255 bytes', checkRoutingKey),
+  /** Routing key of every message to an existing exchange. Default: the message's key, empty if it has none. */
+  routingKey: option.custom<string>('string of at most 255 bytes', checkRoutingKey),
 }
 
-/** Options of loops, below `amqp`. */
+/** Options of loops, under `amqp`. */
 export const amqpConsumerFields = {
-  /** What of an existing exchange the group gets: routing keys, or patterns of them for topic exchanges, or `{ key, arguments }` for headers exchanges. Left out: everything, which topic, fanout and headers exchanges can give. Bindings that were made earlier stay. */
+  /**
+   * Bindings of the group to an existing exchange: routing keys, or patterns of them for topic exchanges, or `{ key,
+   * arguments }` for headers exchanges. Default: everything, for topic, fanout and headers exchanges. Bindings created
+   * earlier stay.
+   */
   bindings: option.custom<readonly Binding[]>('list of routing keys or { key, arguments }', checkBindings),
   /**
-   * An existing queue is to have no other consumer, so that its messages can be handled in order by key.
+   * Requires that an existing queue has no other consumer, so that its messages can be handled in order by key.
    * @default false
    */
   exclusive: option.flag({ default: false }),
@@ -180,7 +194,7 @@ export type AmqpSettings = OptionValues<typeof amqpFields>
 export type AmqpOptions = OptionInput<Omit<typeof amqpFields, keyof TlsOptions>> & TlsOptions
 export type AmqpProducerOptions = OptionInput<typeof amqpProducerFields>
 export interface AmqpConsumerOptions extends Omit<OptionInput<typeof amqpConsumerFields>, 'bindings'> {
-  /** A text is the routing key of a binding. */
+  /** A string is the routing key of a binding. */
   readonly bindings?: readonly (string | Binding)[] | undefined
 }
 
@@ -204,12 +218,12 @@ export function environmentUrl(environment: NodeJS.ProcessEnv): string | undefin
   return environmentText(environment, 'AMQP_URL')
 }
 
-/** Whether a topic is a queue of others. */
+/** Returns whether a topic is an existing queue. */
 export function isQueue({ queues }: AmqpSettings, { topic, native }: TopicSpec): boolean {
   return native && queues.includes(topic)
 }
 
-/** What a loop gets of an existing exchange; `undefined`: nothing is said. */
+/** Returns the bindings of a loop to an existing exchange; `undefined` if none are set. */
 export function bindingsFor(
   settings: AmqpSettings,
   own: AmqpConsumerSettings,

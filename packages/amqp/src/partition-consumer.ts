@@ -368,7 +368,7 @@ export class PartitionConsumer {
 
 function cancelled({ queue, topic }: PartitionSettings): StreamError {
   return new StreamError(
-    `the broker cancelled the consumer of queue '${queue}': the queue was deleted, its node went away, or (RabbitMQ 4.3) messages stayed unacked for longer than its consumer timeout`,
+    `the broker cancelled the consumer of queue '${queue}': the queue was deleted, its node stopped, or (RabbitMQ 4.3) messages stayed unacked for longer than its consumer timeout`,
     { code: 'UNAVAILABLE', transport: 'amqp', operation: 'consume', topic },
   )
 }
@@ -380,7 +380,7 @@ function tagged(deliveryTag: number): ConsumeMessage {
 
 function gone(assignment: PartitionAssignment): StreamError {
   return new StreamError(
-    `partition ${assignment.partition} of '${assignment.topic}' was taken away before the message was acked: it will be handled again`,
+    `partition ${assignment.partition} of '${assignment.topic}' was revoked before the message was acked: it will be handled again`,
     {
       code: 'ABORTED',
       retryable: false,

@@ -80,7 +80,7 @@ export class AmqpProducerDriver implements ProducerDriver {
     this.#unlisten = connection.listen({
       blocked: (blocked) => {
         logger.warn(
-          `the broker ${blocked ? 'blocks publishers: it is short of memory or disk space' : 'takes messages again'}`,
+          `the broker ${blocked ? 'blocks publishers: it is short of memory or disk space' : 'accepts messages again'}`,
         )
         publisher.block(blocked)
       },

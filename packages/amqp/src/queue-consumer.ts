@@ -46,12 +46,12 @@ export function checkQueueConsumer(
   // Dead letters are read one after the other, by one reader at a time or by several.
   if (ordering === 'key' && !exclusive && spec.role !== 'dead-letters')
     refuse(
-      "its other consumers keep no order by key; set ordering: 'none', or amqp: { exclusive: true } where this loop is to be the only consumer",
+      "its other consumers keep no order by key; set ordering: 'none', or amqp: { exclusive: true } if this loop is to be the only consumer",
     )
   if (ordering === 'none' && requires.includes('keyOrder')) refuse("keyOrder is required, and ordering is 'none'")
   const missing = requires.filter((capability) => KEPT?.[capability] === false)
   if (missing.length > 0) refuse(`it has no ${missing.join(', no ')}, which is required`)
-  if (isBound) refuse('it is bound by others; leave out bindings')
+  if (isBound) refuse("its bindings are managed by others; don't set bindings")
 }
 
 /** Consumes queues of others as they are. What is settled is acked; what isn't goes back when the channel closes. */
@@ -180,8 +180,8 @@ export class AmqpQueueDriver implements ConsumerDriver {
   #refusal(spec: TopicSpec, error: unknown): unknown {
     if (replyCodeOf(error) !== 403 || !/in exclusive use/.test(String(error))) return error
     const what = this.#spec.options.exclusive
-      ? 'has other consumers, and exclusive: true needs it alone'
-      : 'has a consumer that has it alone'
+      ? 'has other consumers, but exclusive: true requires that it has none'
+      : 'has an exclusive consumer'
     return new StreamError(`${topicLabel(spec)} is a queue that ${what}`, {
       code: 'CONFLICT',
       retryable: true,

@@ -61,7 +61,7 @@ class AmqpInbox implements ReplyInboxDriver {
     this.#channel = channel
     const { ttlMs } = this.#spec
     await connection.call(
-      'make the queue of replies',
+      'create the queue of replies',
       channel.assertQueue(this.#queue, {
         durable: true,
         expires: ttlMs,

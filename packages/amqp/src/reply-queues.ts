@@ -23,12 +23,12 @@ export function replyQueueRefusal(
 ): string | undefined {
   const namespace = `${brokerName}:`
   if (isInboxBelow(namespace, inbox)) return undefined
-  if (!isForeign) return `replies to Streamswitch's own requests go to queues '${namespace}…' only`
+  if (!isForeign) return `replies to Streamswitch's own requests can only be sent to queues '${namespace}…'`
   if (isOurs(known, inbox)) return 'it is named like a queue of Streamswitch, or is a topic of this service'
   const { replyQueues } = known.settings
   if (replyQueues.some((pattern) => matchesPattern(pattern, inbox))) return undefined
   const allowed = replyQueues.length === 0 ? 'none' : replyQueues.map((pattern) => `'${printable(pattern)}'`).join(', ')
-  return `replies to other systems go to queues that replyQueues allows, which are ${allowed}`
+  return `replies to other systems can only be sent to queues that replyQueues allows: ${allowed}`
 }
 
 function isOurs({ prefix, nativeNames }: ReplyQueueSettings, queue: string): boolean {

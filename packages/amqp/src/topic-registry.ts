@@ -68,7 +68,7 @@ export class TopicRegistry {
   }
 
   async #append(connection: AmqpConnection, change: Change): Promise<void> {
-    await connection.withChannelAside('note in the topic registry', NOTE_TIMEOUT_MS, async (channel) => {
+    await connection.withChannelAside('write to the topic registry', NOTE_TIMEOUT_MS, async (channel) => {
       await declareStream(channel, this.#stream)
       await this.#write(channel, { ...change.entry, ...(change.deleted ? { deleted: true } : {}) })
     })

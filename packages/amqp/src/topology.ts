@@ -44,7 +44,7 @@ export async function provisionTopic(context: TopologyContext, spec: TopicSpec):
   if (spec.provision !== 'create') return checkPartitions(context.connection, spec)
   const { partitions, isNew } = await settlePartitions(context, spec)
   await Promise.all([
-    context.connection.withChannel(`make topic ${spec.topic}`, (channel) =>
+    context.connection.withChannel(`create topic ${spec.topic}`, (channel) =>
       declareExchanges(channel, topicNames(spec.brokerTopic)),
     ),
     noteTopic(context, spec, partitions, isNew),
@@ -63,7 +63,7 @@ async function noteTopic(context: TopologyContext, spec: TopicSpec, partitions: 
     else await registry.ensure(connection, entry)
   } catch (error) {
     if (connection.gone) throw error
-    logger.warn(`topic ${spec.topic} could not be noted in the topic registry: ${classifyError(error, 'open').message}`)
+    logger.warn(`topic ${spec.topic} could not be added to the topic registry: ${classifyError(error, 'open').message}`)
   }
 }
 
@@ -107,7 +107,7 @@ export async function provisionGroup(context: TopologyContext, spec: GroupSpec):
         await provisionQueue(context, spec, partition)
     }),
   ])
-  await context.connection.withChannel(`make group ${group}`, async (channel) => {
+  await context.connection.withChannel(`create group ${group}`, async (channel) => {
     // Last: while a queue is missing, its messages must not end up in another one.
     if (!topic.native) await rebindOthers(channel, spec)
     await channel.assertExchange(names.members, 'fanout', { durable: true })
@@ -138,7 +138,7 @@ async function noteGroup(context: TopologyContext, spec: GroupSpec, noted: boole
   } catch (error) {
     if (connection.gone) throw error
     logger.warn(
-      `group ${group} of topic ${topic.topic} could not be noted in the topic registry: ${classifyError(error, 'open').message}`,
+      `group ${group} of topic ${topic.topic} could not be added to the topic registry: ${classifyError(error, 'open').message}`,
     )
   }
 }
@@ -151,7 +151,7 @@ export async function provisionDropped({
   connection,
   shared,
 }: Pick<TopologyContext, 'connection' | 'shared'>): Promise<void> {
-  await connection.withChannel('make the stream of dropped messages', async (channel) => {
+  await connection.withChannel('create the stream of dropped messages', async (channel) => {
     await declareStream(channel, shared.dropped, DROPPED_BYTES)
     await channel.assertExchange(shared.dropped, 'fanout', { durable: true })
     await channel.bindQueue(shared.dropped, shared.dropped, '')
@@ -183,7 +183,7 @@ export async function provisionQueue(
   const queueArguments = argumentsOf(spec, shared)
   for (let tries = 0; ; tries += 1) {
     try {
-      return await connection.withChannel(`make queue ${queue}`, async (channel) => {
+      return await connection.withChannel(`create queue ${queue}`, async (channel) => {
         await channel.assertQueue(queue, { durable: true, arguments: queueArguments })
         if (topic.native) await bindExisting(channel, queue, topic, spec.bindings ?? [])
         else await channel.bindQueue(queue, topicNames(topic.brokerTopic).exchange, String(partition))

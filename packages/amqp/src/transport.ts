@@ -94,17 +94,18 @@ function isOverQueues({ settings, prefix, requires }: Shared, spec: ConsumerSpec
   const bound = spec.topics.filter((topic) => bindingsFor(settings, spec.options, topic) !== undefined)
   if (queues.length > 0) checkQueueConsumer(spec, spec.options, { requires, isBound: bound.length > 0 })
   if (queues.length > 0 && queues.length < spec.topics.length)
-    throw invalid(spec, 'a loop is over existing queues alone, or over other topics')
+    throw invalid(spec, "a loop can't combine existing queues with other topics")
   if (bound.some(({ native }) => !native))
-    throw invalid(spec, 'bindings: are for existing exchanges, and this topic has no native name')
-  if (exclusive && queues.length === 0) throw invalid(spec, 'exclusive: is for existing queues (queues, AMQP_QUEUES)')
+    throw invalid(spec, 'bindings: can only be set for existing exchanges, and this topic has no native name')
+  if (exclusive && queues.length === 0)
+    throw invalid(spec, 'exclusive: can only be set for existing queues (queues, AMQP_QUEUES)')
   return queues.length > 0
 }
 
 /** Throws INVALID_ARGUMENT for a queue whose name isn't known. */
 function requireNativeQueue({ queues }: AmqpSettings, { topic, native }: TopicSpec): void {
   if (native || !queues.includes(topic)) return
-  const what = `topic '${topic}' is in queues (AMQP_QUEUES) and has no native name: give it one in topics (STREAMSWITCH_TOPIC_NAMES)`
+  const what = `topic '${topic}' is in queues (AMQP_QUEUES) but has no native name: set one in topics (STREAMSWITCH_TOPIC_NAMES)`
   throw new StreamError(what, { code: 'INVALID_ARGUMENT', transport: 'amqp', operation: 'configure', topic })
 }
 

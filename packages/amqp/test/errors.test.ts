@@ -162,7 +162,7 @@ test('an error of ours passes through, and names the topic it was thrown for', (
 test('the message is the broker’s own, with what to do about it', () => {
   const error = closed(404, 'NOT-FOUND', "NOT_FOUND - no exchange 'orders' in vhost '/'")
   expect(classifyError(error, 'open').message).toBe(
-    "NOT_FOUND - no exchange 'orders' in vhost '/'; make it, or open the transport with provision: 'create'",
+    "NOT_FOUND - no exchange 'orders' in vhost '/'; create it, or open the transport with provision: 'create'",
   )
 })
 

@@ -62,7 +62,7 @@ test(
     const topics = Array.from({ length: 100 }, () => uniqueName('many'))
     await expect(transport.consumer(topics, { group: 'g', connectTimeoutMs: 500 }).init()).rejects.toMatchObject({
       code: 'UNAVAILABLE',
-      message: expect.stringMatching(/waited for .* topic \d+ of 100, .* connectTimeoutMs/),
+      message: expect.stringMatching(/waiting for .* topic \d+ of 100, .* connectTimeoutMs/),
     })
   },
   LONG,

@@ -292,7 +292,7 @@ describe('an existing queue', () => {
     },
   )
 
-  it('order by key needs it alone: exclusive, which other consumers keep from', SECOND, async () => {
+  it('order by key requires that it has none: exclusive, which other consumers keep from', SECOND, async () => {
     const name = await queue('classic')
     const transport = opened({ topics: { jobs: { name } }, queues: ['jobs'] })
     await expect(transport.consumer('jobs', { group: 'g' }).init()).rejects.toMatchObject({
@@ -309,7 +309,7 @@ describe('an existing queue', () => {
     await loop.init()
     void loop.run()
     await expect(transport.consumer('jobs', { ...settings, connectTimeoutMs: 200 }).init()).rejects.toMatchObject({
-      message: expect.stringContaining('needs it alone'),
+      message: expect.stringContaining('requires that it has none'),
     })
     const producer = transport.producer<string>('jobs')
     const sent = Array.from({ length: 20 }, (_, number) => String(number))

@@ -31,6 +31,6 @@ tlsCases({
   },
   alwaysCertified: true,
   wrongPasswordSays: 'password',
-  plainPort: { code: 'INVALID_ARGUMENT', says: 'speaks no TLS' },
+  plainPort: { code: 'INVALID_ARGUMENT', says: "doesn't use TLS" },
   tlsPort: { code: 'UNAVAILABLE', says: 'closed abruptly' },
 })

@@ -1,14 +1,15 @@
-/** Heartbeats and the like may bring so much within a deadline, and say nothing of the answer. */
+/** Heartbeats and similar traffic may bring this many bytes within a deadline without the answer being in transit. */
 const FEW_BYTES = 1024
 
-/** How many times as long an answer may take at most: it may never come. */
+/** Upper bound for the wait, as a multiple of `timeoutMs`: the answer may never arrive. */
 const LONGEST = 6
 
 /**
- * A deadline for an answer that shares its connection with deliveries: on a slow link it waits behind them. Calls `expired` once
- * `timeoutMs` are over in which next to nothing has arrived, and after six times as long whatever has. Returns what ends the wait.
+ * A deadline for an answer that shares its connection with deliveries: on a slow link the answer waits behind them.
+ * Calls `expired` after `timeoutMs` in which almost no bytes arrived, and after six times `timeoutMs` in any case.
+ * Returns a function that cancels the deadline.
  *
- * @param arrivedBytes - how many bytes have come so far on the connection, whatever they are for.
+ * @param arrivedBytes - number of bytes received on the connection so far, of any kind.
  */
 export function answerDeadline(arrivedBytes: () => number, timeoutMs: number, expired: () => void): () => void {
   let timer: NodeJS.Timeout

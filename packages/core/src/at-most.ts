@@ -1,9 +1,10 @@
-/** Longest time that a timer of Node.js can run, in milliseconds; a longer one would end at once. */
+/** Maximum delay of a Node.js timer, in milliseconds; a longer one fires immediately. */
 const LONGEST_TIMER_MS = 2_147_483_647
 
 /**
- * Waits for a promise, but no longer than `timeoutMs`, and not once `signal` aborts: resolves with its value, or with `undefined`
- * when the wait is over or the promise has rejected. Never rejects: it is for goodbyes, which must not hold up a close.
+ * Waits for a promise until `timeoutMs` have passed or `signal` aborts. Resolves with the promise's value, or with
+ * `undefined` when the wait ended first or the promise rejected. Never rejects. Meant for cleanup that must not block a
+ * close.
  */
 export async function atMost<T>(promise: Promise<T>, timeoutMs: number, signal?: AbortSignal): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined

@@ -1,17 +1,23 @@
-/** Exponential backoff with jitter, so that many clients don't return in step. `minDelayMs` and `maxDelayMs` are bounds of every wait, jitter included. */
+/**
+ * Exponential backoff with jitter, so that many clients don't reconnect at the same moment. `minDelayMs` and
+ * `maxDelayMs` bound every wait, jitter included.
+ */
 export interface Backoff {
   readonly minDelayMs: number
   readonly maxDelayMs: number
   readonly factor: number
 }
 
-/** How reconnecting and resending wait, on every transport. */
+/** Backoff for reconnecting and resending, on every transport. */
 export const RECONNECT_BACKOFF: Backoff = { minDelayMs: 50, maxDelayMs: 5_000, factor: 2 }
 
-/** How far a wait may be from the plain exponential one, as a share of it. */
+/** Maximum deviation of a wait from the plain exponential one, as a fraction. */
 const JITTER = 0.25
 
-/** The wait before try number `attempt` (1 is the first repetition), in milliseconds: `minDelayMs * factor ** (attempt - 1)`, 25 % more or less, within the bounds. */
+/**
+ * Returns the wait before attempt number `attempt` (1 is the first retry), in milliseconds: `minDelayMs * factor **
+ * (attempt - 1)`, plus or minus 25 %, within the bounds.
+ */
 export function backoffDelayMs(backoff: Backoff, attempt: number, random: () => number = Math.random): number {
   const { minDelayMs, maxDelayMs, factor } = backoff
   const plain = Math.min(maxDelayMs, minDelayMs * factor ** Math.max(0, attempt - 1))

@@ -1,31 +1,31 @@
 import { isUtf8 } from 'node:buffer'
 import { messageOf, StreamError } from './errors.js'
 
-/** Turns values into bytes and back. May throw anything: core wraps it as SERIALIZATION. */
+/** Converts values to bytes and back. May throw any error: core wraps it as SERIALIZATION. */
 export interface Codec<T = unknown> {
   readonly name: string
-  /** Told to foreign readers where the transport has a place for it. */
+  /** Content type sent to other clients, where the transport has a field for it. */
   readonly contentType: string
   /** Never called with `undefined`: that is a tombstone. */
   encode(value: T): Buffer
   decode(bytes: Buffer): T
 }
 
-/** A codec of whatever type: what options hold. */
+/** A codec of any type, as options hold it. */
 export type AnyCodec = Omit<Codec<never>, 'decode'> & { decode(bytes: Buffer): unknown }
 
-/** JSON in UTF-8, the default. Reads it with a byte order mark as well, as RFC 8259, section 8.1, allows; never writes one. */
+/** JSON in UTF-8, the default. Accepts a byte order mark, as RFC 8259, section 8.1, allows; never writes one. */
 export const jsonCodec: Codec = {
   name: 'json',
   contentType: 'application/json',
   encode(value) {
     const text: string | undefined = JSON.stringify(value)
-    if (text === undefined) throw new TypeError(`a ${typeof value} has no JSON form`)
+    if (text === undefined) throw new TypeError(`a ${typeof value} can't be represented in JSON`)
     return Buffer.from(text)
   },
   decode(bytes) {
-    // Reading them as text would put replacement characters in their place.
-    if (!isUtf8(bytes)) throw new TypeError('the bytes are no UTF-8')
+    // Decoding them as a string would insert replacement characters.
+    if (!isUtf8(bytes)) throw new TypeError('the bytes are not valid UTF-8')
     return JSON.parse(bytes.toString('utf8', startsWithMark(bytes) ? 3 : 0)) as unknown
   },
 }
@@ -34,27 +34,27 @@ function startsWithMark(bytes: Buffer): boolean {
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf
 }
 
-/** Bytes as they are. Sends `Buffer` and `Uint8Array`, gives `Buffer`. */
+/** Raw bytes. Sends `Buffer` and `Uint8Array`, returns `Buffer`. */
 export const bytesCodec: Codec<Uint8Array> = {
   name: 'bytes',
   contentType: 'application/octet-stream',
   encode(value) {
     if (Buffer.isBuffer(value)) return value
     if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-    throw new TypeError('the bytes codec sends a Buffer or Uint8Array')
+    throw new TypeError('the bytes codec accepts only a Buffer or Uint8Array')
   },
   decode: (bytes) => bytes,
 }
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** Text in UTF-8. Bytes that are no UTF-8 can't be decoded. */
+/** Strings in UTF-8. Bytes that aren't valid UTF-8 can't be decoded. */
 export const textCodec: Codec<string> = {
   name: 'text',
   contentType: 'text/plain; charset=utf-8',
   encode(value) {
-    if (typeof value !== 'string') throw new TypeError('the text codec sends a string')
-    if (!value.isWellFormed()) throw new TypeError('the text is not well-formed Unicode (a lone surrogate)')
+    if (typeof value !== 'string') throw new TypeError('the text codec accepts only a string')
+    if (!value.isWellFormed()) throw new TypeError('the string is not well-formed Unicode (it has a lone surrogate)')
     return Buffer.from(value)
   },
   decode: (bytes) => strictUtf8.decode(bytes),
@@ -64,13 +64,13 @@ const BUILT_IN = { json: jsonCodec, bytes: bytesCodec, text: textCodec } as cons
 
 export type CodecName = keyof typeof BUILT_IN
 
-/** A codec by name or as given. */
+/** Returns the codec of a name, or the codec itself. */
 export function findCodec(codec: CodecName | AnyCodec): Codec {
-  // A user's codec knows its own type; the pipeline only passes values through.
+  // A custom codec knows its own type; the pipeline only passes values through.
   return (typeof codec === 'string' ? BUILT_IN[codec] : codec) as Codec
 }
 
-/** What the `codec` option accepts; returns what it must be where it isn't. */
+/** Checks the `codec` option; returns the expected form when it is invalid. */
 export function checkCodec(raw: unknown): { readonly value: CodecName | AnyCodec } | string {
   if (typeof raw === 'string' && Object.hasOwn(BUILT_IN, raw)) return { value: raw as CodecName }
   const candidate = raw as Partial<AnyCodec> | null
@@ -84,7 +84,7 @@ export function checkCodec(raw: unknown): { readonly value: CodecName | AnyCodec
   return "must be 'json', 'bytes', 'text' or an object with encode() and decode()"
 }
 
-/** The error of a value that can't be encoded or decoded. */
+/** The error for a value that can't be encoded or decoded. */
 export function serializationError(
   action: 'encode' | 'decode',
   codec: string,

@@ -1,5 +1,5 @@
 /**
- * The door for adapters: everything an adapter needs and may use. What isn't exported here is core's own.
+ * The entry point for adapters: everything an adapter needs and may use. What isn't exported here is internal to core.
  */
 
 export { answerDeadline } from './answer-deadline.js'
@@ -106,7 +106,7 @@ export type { Logger } from './logger.js'
 export type { Handler, Headers, Listener, Message } from './message.js'
 export { isPortableName } from './names.js'
 export { escapeName } from './native-names/escape.js'
-// With a star: only so can adapters add to it.
+// With a star: otherwise adapters can't augment it.
 export * from './options/adapter-option-types.js'
 export { type CloseOptions, closeFields, requireNames, withOptions } from './options/call-options.js'
 export {

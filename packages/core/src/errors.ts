@@ -1,6 +1,6 @@
 import { printable } from './printable.js'
 
-/** What went wrong, in the words that every transport shares. `docs/runbook.md` has a line for each. */
+/** Error codes, the same on every transport. `docs/runbook.md` explains each. */
 export const ERROR_CODES = [
   'INVALID_ARGUMENT',
   'UNSUPPORTED',
@@ -20,7 +20,7 @@ export const ERROR_CODES = [
 
 export type ErrorCode = (typeof ERROR_CODES)[number]
 
-/** Codes whose cause usually passes by itself, so that the same call may succeed later. */
+/** Codes whose cause is usually transient, so that the same call may succeed later. */
 const RETRYABLE: ReadonlySet<ErrorCode> = new Set(['UNAVAILABLE', 'TIMEOUT', 'RESOURCE_EXHAUSTED', 'UNKNOWN'])
 
 const STREAM_ERROR = Symbol.for('streamswitch.StreamError')
@@ -29,26 +29,31 @@ const BATCH_ERROR = Symbol.for('streamswitch.BatchError')
 export interface StreamErrorOptions {
   /** What kind of error it is. */
   readonly code: ErrorCode
-  /** Whether the same call may succeed later. Default: by code (UNAVAILABLE, TIMEOUT, RESOURCE_EXHAUSTED, UNKNOWN). */
+  /**
+   * Whether the same call may succeed later. Default: by code (true for UNAVAILABLE, TIMEOUT, RESOURCE_EXHAUSTED,
+   * UNKNOWN).
+   */
   readonly retryable?: boolean | undefined
   /** Name of the adapter, where one is concerned. */
   readonly transport?: string | undefined
-  /** What was being done: `send`, `open`, `ack`, … */
+  /** The operation that failed: `send`, `open`, `ack`, … */
   readonly operation?: string | undefined
   /** The topic that is concerned, by its portable name. */
   readonly topic?: string | undefined
-  /** How long the other side asked to wait before the next try, in milliseconds (an HTTP Retry-After, for one). */
+  /**
+   * How long the other side asked to wait before the next attempt, in milliseconds (for example an HTTP Retry-After).
+   */
   readonly retryAfterMs?: number | undefined
   /** The error that led to this one. */
   readonly cause?: unknown
-  /** What is wrong, point by point: each on a line of its own below the message. */
+  /** The individual problems, each on its own line below the message. */
   readonly points?: readonly string[] | undefined
 }
 
 /**
- * The one error that Streamswitch throws, rejects with and emits. Recognise it with {@link isStreamError} or `instanceof`:
- * both also accept errors made by another installed copy of this package. Control characters in the message, which may quote what came
- * from outside, are escaped.
+ * The only error that Streamswitch throws, rejects with and emits. Recognise it with {@link isStreamError} or
+ * `instanceof`: both also accept errors of another installed copy of this package. Control characters in the message,
+ * which may quote external input, are escaped.
  */
 export class StreamError extends Error {
   override readonly name: string = 'StreamError'
@@ -89,7 +94,7 @@ export function isStreamError(value: unknown): value is StreamError {
 
 /** One record of a batch that failed. */
 export interface BatchFailure {
-  /** Position in the list given to `sendBatch`. */
+  /** Index in the list given to `sendBatch`. */
   readonly index: number
   readonly error: StreamError
 }
@@ -98,7 +103,7 @@ export interface BatchFailure {
 export class BatchError extends StreamError {
   override readonly name: string = 'BatchError'
   readonly failures: readonly BatchFailure[]
-  /** How many records the call was given. */
+  /** Number of records in the call. */
   readonly total: number
   readonly [BATCH_ERROR] = true
 
@@ -124,37 +129,40 @@ export function isBatchError(value: unknown): value is BatchError {
   return isStreamError(value) && BATCH_ERROR in value
 }
 
-/** Wraps anything thrown into a {@link StreamError}; one that already is passes through unchanged. */
+/** Wraps any thrown value in a {@link StreamError}; returns one unchanged. */
 export function toStreamError(value: unknown, fallback: StreamErrorOptions): StreamError {
   if (isStreamError(value)) return value
   return new StreamError(messageOf(value), { cause: value, ...fallback })
 }
 
-/** One line about anything thrown. Never throws, whatever it is given. */
+/** Describes any thrown value in one line. Never throws. */
 export function describe(error: unknown): string {
   if (isStreamError(error)) return `${error.code}: ${messageOf(error)}`
   return isError(error) ? `${nameOf(error)}: ${messageOf(error)}` : messageOf(error)
 }
 
-/** The message of an error, and any other value as text. Never throws, whatever it is given: what can't be told is said to be so. */
+/**
+ * Returns the message of an error, or any other value as a string. Never throws: a value that can't be shown is
+ * described.
+ */
 export function messageOf(thrown: unknown): string {
   return textOf(() => (thrown instanceof Error ? thrown.message : thrown), thrown)
 }
 
-/** The name of an error; `undefined` for any other value. Never throws. */
+/** Returns the name of an error; `undefined` for any other value. Never throws. */
 export function nameOf(thrown: unknown): string | undefined {
   return isError(thrown) ? textOf(() => thrown.name, 'Error') : undefined
 }
 
 /**
- * The value itself, or an Error in its place where even asking what it is throws (a revoked Proxy, one whose traps throw): what core
- * passes on can be told apart by whoever gets it.
+ * Returns the value, or an Error instead if inspecting it throws (a revoked Proxy, one whose traps throw): values that
+ * core passes on can be inspected safely.
  */
 export function inspectable(thrown: unknown): unknown {
   if (typeof thrown !== 'object' && typeof thrown !== 'function') return thrown
   if (thrown === null) return thrown
   try {
-    // What `instanceof` asks, and what `in` does.
+    // What `instanceof` does, and what `in` does.
     Object.getPrototypeOf(thrown)
     Reflect.has(thrown, STREAM_ERROR)
     return thrown
@@ -175,6 +183,6 @@ function textOf(read: () => unknown, thrown: unknown): string {
   try {
     return String(read())
   } catch {
-    return `${thrown === null ? 'null' : typeof thrown} that can't be shown as text`
+    return `${thrown === null ? 'null' : typeof thrown} that can't be shown as a string`
   }
 }

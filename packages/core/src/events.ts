@@ -3,15 +3,15 @@ import type { Logger } from './logger.js'
 
 type Listener<Payload> = (payload: Payload) => void
 
-/** The last thing that went wrong, and when, in milliseconds since the epoch. */
+/** The last error, and when it happened, in milliseconds since the epoch. */
 export interface LastError {
   readonly error: unknown
   readonly at: number
 }
 
 /**
- * Typed events. A listener that throws is logged and disturbs nobody; an `error` event that nobody listens to is logged and
- * never ends the process.
+ * Typed events. An exception in a listener is logged and affects nothing else; an `error` event without a listener is
+ * logged and never ends the process.
  */
 export class Events<Map extends object> {
   readonly #listeners = new globalThis.Map<keyof Map, Set<Listener<never>>>()
@@ -20,7 +20,7 @@ export class Events<Map extends object> {
   /** Of the events `error` and `reconnecting`. */
   lastError: LastError | undefined
 
-  /** @param source - opens log lines: `consumer orders/billing`. */
+  /** @param source - prefix of log lines: `consumer orders/billing`. */
   constructor(logger: Logger, source: string) {
     this.#logger = logger
     this.#source = source

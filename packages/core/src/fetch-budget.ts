@@ -1,22 +1,26 @@
-/** What a fetch may bring while nothing is known of the link: some seconds of a very slow one, and a few fetches later any size on a fast one. */
+/**
+ * Size of a fetch while the link is unknown: some seconds on a very slow link; on a fast link any size is reached
+ * within a few fetches.
+ */
 const FIRST_BYTES = 64 * 1024
 
-/** Below this a fetch brings a single message or a few small ones: it can't be made much smaller. */
+/** Minimum size: such a fetch returns a single message or a few small ones. */
 const LEAST_BYTES = 1024
 
-/** One fetch under way. Exactly one of its methods is called, once. */
+/** One fetch in flight. Exactly one of its methods is called, once. */
 export interface MeasuredFetch {
-  /** Its answer is here, or there will be none: how much has come until now, and how fast, says something of the link. */
+  /** Its answer has arrived, or there will be none: the bytes and time measured so far describe the link. */
   ended(): void
-  /** Something else has taken its time: it says nothing. */
+  /** Something else has delayed it: it isn't measured. */
   dropped(): void
 }
 
 /**
- * How many bytes one fetch of a transport may bring. What comes behind an answer on the same connection (that to a heartbeat, an ack,
- * a probe) waits until it is through, and an answer that a slow link can't carry within a deadline is asked for again on the next
- * connection, and again. So the budget follows the link: it begins small, grows to twice what has just come fast, and shrinks to what
- * comes within `targetMs` where an answer takes longer. It outlives connections: what one was too slow for, the next one isn't asked.
+ * Limits how many bytes one fetch of a transport may return. What follows an answer on the same connection (the answer
+ * to a heartbeat, an ack, a probe) waits until it has been received, and an answer that a slow link can't carry within
+ * a deadline is requested again on the next connection, and again. So the budget follows the link: it begins small,
+ * grows to twice what was just received quickly, and shrinks to what arrives within `targetMs` when an answer takes
+ * longer. It persists across connections, so that a new connection doesn't request what the last one was too slow for.
  */
 export class FetchBudget {
   readonly #maxBytes: number
@@ -25,8 +29,9 @@ export class FetchBudget {
   #running = 0
 
   /**
-   * @param maxBytes - the most that a fetch may ever bring.
-   * @param targetMs - how long an answer may be on its way, in milliseconds: a fraction of the shortest deadline of what waits behind it.
+   * @param maxBytes - maximum size of a fetch.
+   * @param targetMs - maximum duration of an answer, in milliseconds: a fraction of the shortest deadline of what waits
+   *   behind it.
    */
   constructor(maxBytes: number, targetMs: number) {
     this.#maxBytes = maxBytes
@@ -39,17 +44,17 @@ export class FetchBudget {
   }
 
   /**
-   * Begins to measure a fetch that is asked for now.
+   * Begins to measure a fetch that is requested now.
    *
-   * @param arrived - how many bytes have come so far on the connection, whatever they are for.
-   * @param waitMs - how long the broker may hold the answer back while it has nothing to give, in milliseconds.
+   * @param arrived - number of bytes received on the connection so far, of any kind.
+   * @param waitMs - how long the broker may delay the answer while it has nothing to return, in milliseconds.
    */
   begin(arrived: () => number, waitMs = 0): MeasuredFetch {
     this.#running += 1
     const [running, before, at] = [this.#running, arrived(), performance.now()]
     return {
       ended: () => {
-        // Those that began together share the link, although some end before the others.
+        // Fetches that began together share the link, although some end earlier.
         const sharing = Math.max(running, this.#running)
         this.#running -= 1
         this.#learn((arrived() - before) / sharing, performance.now() - at, waitMs)
@@ -62,7 +67,7 @@ export class FetchBudget {
 
   #learn(came: number, tookMs: number, waitMs: number): void {
     if (tookMs > this.#targetMs + waitMs) {
-      // Where next to nothing came the other end was silent, or busy: that is no slow link.
+      // If almost nothing arrived, the other end was silent or busy: that doesn't describe the link.
       if (came < LEAST_BYTES) return
       const least = Math.min(LEAST_BYTES, this.#maxBytes)
       this.#bytes = Math.max(least, Math.min(this.#bytes, Math.floor((came * this.#targetMs) / tookMs)))

@@ -7,9 +7,12 @@ export interface HostAddress {
   readonly port: number
 }
 
-/** An option that holds hosts. What isn't one is named by its number and never shown: it may have user and password before it. */
+/**
+ * An option that holds hosts. An invalid entry is reported by its number and never shown, since it may contain user and
+ * password.
+ */
 export function hostsOption(settings: { readonly default: readonly string[] }) {
-  return option.custom<readonly string[]>('list of texts', checkHosts, settings)
+  return option.custom<readonly string[]>('list of strings', checkHosts, settings)
 }
 
 function checkHosts(raw: unknown): { readonly value: readonly string[] } | string {
@@ -17,8 +20,8 @@ function checkHosts(raw: unknown): { readonly value: readonly string[] } | strin
   const isList = Array.isArray(list) && list.length > 0
   const wrong = isList ? list.findIndex((one) => !isHost(one)) : -1
   if (isList && wrong < 0) return { value: list }
-  const which = wrong < 0 ? '' : ` (number ${wrong + 1} is none)`
-  return `must be a list of hosts${which}, each as host or host:port, IPv6 addresses in brackets; user, password and path are options of their own`
+  const which = wrong < 0 ? '' : ` (entry ${wrong + 1} is not one)`
+  return `must be a list of hosts${which}, each as host or host:port, IPv6 addresses in brackets; user, password and path are separate options`
 }
 
 function isHost(raw: unknown): raw is string {
@@ -26,49 +29,49 @@ function isHost(raw: unknown): raw is string {
   return isIP(raw) !== 0 || /^(?:\[[0-9a-f:.]+\]|[^:@/?#\s[\]]+)(?::\d{1,5})?$/i.test(raw)
 }
 
-/** The hosts of a URL as `host` or `host:port`, IPv6 addresses in brackets; `undefined` where it names none. */
+/** Returns the hosts of a URL as `host` or `host:port`, IPv6 addresses in brackets; `undefined` when it names none. */
 export function hostTexts(url: TransportUrl): readonly string[] | undefined {
   if (url.hosts.length === 0) return undefined
   return url.hosts.map(({ host, port }) => (port === undefined ? bracketed(host) : `${bracketed(host)}:${port}`))
 }
 
-/** Takes `host`, `host:port` and `[::1]:port` apart; a host alone gets `defaultPort`. */
+/** Parses `host`, `host:port` and `[::1]:port`; a host without port gets `defaultPort`. */
 export function parseHostText(text: string, defaultPort: number): HostAddress {
   const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(text)
   const host = match?.[1] ?? match?.[2] ?? text
   return { host, port: match?.[3] === undefined ? defaultPort : Number(match[3]) }
 }
 
-/** A host as it stands before a colon: IPv6 addresses in brackets. */
+/** Returns a host as it is written before a colon: IPv6 addresses in brackets. */
 export function bracketed(host: string): string {
   return host.includes(':') ? `[${host}]` : host
 }
 
-/** An environment variable without the spaces around it; `undefined` where it isn't set or empty. */
+/** Returns an environment variable, trimmed; `undefined` when it is unset or empty. */
 export function environmentText(environment: NodeJS.ProcessEnv, variable: string): string | undefined {
   return environment[variable]?.trim() || undefined
 }
 
-/** A host as an HTTP request names it. */
+/** The host of an HTTP request. */
 export interface NamedHost {
-  /** In lower case, without a dot at its end; IPv6 addresses in brackets. */
+  /** In lower case, without a trailing dot; IPv6 addresses in brackets. */
   readonly name: string
   readonly port: string | undefined
 }
 
-/** `undefined` for what is no host (RFC 9110, section 7.2), such as one with a user. */
+/** Returns `undefined` for an invalid host (RFC 9110, section 7.2), such as one with a user. */
 export function parseNamedHost(text: string | undefined): NamedHost | undefined {
   const match = /^(\[[\da-f:.]+\]|[^\s:[\]/\\@?#,]+)(?::(\d{0,5}))?$/i.exec(text ?? '')
   if (match?.[1] === undefined) return undefined
   return { name: match[1].toLowerCase().replace(/\.$/, ''), port: match[2] === '' ? undefined : match[2] }
 }
 
-/** Whether it is an IP address: no name leads there, so that none can be made to (DNS rebinding). */
+/** Returns whether it is an IP address, to which no name can be resolved (DNS rebinding). */
 export function isNamedByAddress({ name }: NamedHost): boolean {
   return isIP(name) === 4 || isIP(name.replace(/^\[(.*)\]$/, '$1')) === 6
 }
 
-/** Whether a host, as an IP address or `localhost`, is this machine by its loopback interface. */
+/** Returns whether a host, as an IP address or `localhost`, is this machine's loopback interface. */
 export function isLoopback(address: string): boolean {
   return address === '::1' || address === 'localhost' || /^(?:::ffff:)?127\.\d+\.\d+\.\d+$/.test(address)
 }

@@ -1,6 +1,9 @@
 import { printable } from './printable.js'
 
-/** Where reconnects, retries, dead letters, revocations and stalls are logged. `console` and a pino logger fit. */
+/**
+ * Receives log messages about reconnects, retries, dead letters, revocations and stalls. `console` and a pino logger
+ * fit.
+ */
 export interface Logger {
   debug(message: string): void
   info(message: string): void
@@ -8,7 +11,7 @@ export interface Logger {
   error(message: string): void
 }
 
-/** Writes warnings and errors to standard error: what is used when no logger is given. */
+/** Writes warnings and errors to standard error: the default logger. */
 const defaultLogger: Logger = {
   debug: () => {},
   info: () => {},
@@ -16,7 +19,7 @@ const defaultLogger: Logger = {
   error: (message) => void process.stderr.write(`${message}\n`),
 }
 
-/** Writes each message to `target` on one line, without control characters: messages may quote what came from outside. */
+/** Writes each message to `target` on one line, without control characters: messages may quote external input. */
 class PrintableLogger implements Logger {
   readonly #target: Logger
 
@@ -41,7 +44,7 @@ class PrintableLogger implements Logger {
   }
 }
 
-/** The logger that everything of a transport or runner writes to: the given one or the default, behind the escaping of control characters. */
+/** Returns the logger of a transport or runner: the given one or the default, with control characters escaped. */
 export function printableLogger(given: Logger | undefined): Logger {
   return given instanceof PrintableLogger ? given : new PrintableLogger(given ?? defaultLogger)
 }

@@ -4,7 +4,7 @@ import { StreamError } from './errors.js'
 /** Any Standard Schema validator: zod, valibot, arktype and others. */
 export type Schema<T = unknown> = StandardSchemaV1<unknown, T>
 
-/** What the `schema` option accepts; returns what it must be where it isn't. */
+/** Checks the `schema` option; returns what it must be when it is invalid. */
 export function checkSchema(raw: unknown): { readonly value: Schema } | string {
   // A validator may be a function with properties (arktype).
   const candidate =
@@ -14,7 +14,7 @@ export function checkSchema(raw: unknown): { readonly value: Schema } | string {
 }
 
 /**
- * Checks a value and returns what the validator makes of it: at once where the validator is synchronous, else a promise.
+ * Validates a value and returns the validator's output: synchronously if the validator is synchronous, else a promise.
  * Throws or rejects with SERIALIZATION, naming the path of each issue but not the value.
  */
 export function validate(schema: Schema, value: unknown, topic: string, operation: 'encode' | 'decode'): unknown {

@@ -4,26 +4,27 @@ import { option } from './options/fields.js'
 import { describeType } from './options/problems.js'
 import { exhaustion } from './system-errors.js'
 
-/** A password or token: as text, from a file (read anew at each connect), or from a function (called at each connect). */
+/** A password or token: a string, a file (read again at each connect), or a function (called at each connect). */
 export type Secret = string | { readonly file: string } | (() => string | Promise<string>)
 
-/** An option that holds a {@link Secret}. In a URL or variable it is text. */
+/** An option that holds a {@link Secret}. In a URL or variable it is a string. */
 export function secretOption(settings: { readonly environment?: string } = {}) {
-  return option.custom<Secret>('text, { file } or function', checkSecret, { ...settings, secret: true })
+  return option.custom<Secret>('string, { file } or function', checkSecret, { ...settings, secret: true })
 }
 
 function checkSecret(raw: unknown): { readonly value: Secret } | string {
   if (typeof raw === 'string')
-    return isBlank(raw) ? 'must not be empty or blank: give it a value, or leave it unset' : { value: raw }
+    return isBlank(raw) ? 'must not be empty or blank: set a value, or leave it unset' : { value: raw }
   if (typeof raw === 'function') return { value: raw as () => string | Promise<string> }
   const file = typeof raw === 'object' && raw !== null ? (raw as { readonly file?: unknown }).file : undefined
   if (typeof file === 'string' && file !== '') return { value: { file } }
-  return 'must be a text, { file } or a function that returns a text'
+  return 'must be a string, { file } or a function that returns a string'
 }
 
 /**
- * The secret's present value, never empty. Call it at every connect, so that a rotated one is picked up. Rejects with UNAUTHENTICATED,
- * naming the file or the option, when it can't be read or is empty or blank, and with RESOURCE_EXHAUSTED where no file can be opened.
+ * Returns the secret's current value, never empty. Call it at every connect, so that a rotated one is picked up.
+ * Rejects with UNAUTHENTICATED, naming the file or the option, when it can't be read or is empty or blank, and with
+ * RESOURCE_EXHAUSTED when no file can be opened.
  *
  * @param name - the option that holds the secret, for errors
  */
@@ -48,9 +49,9 @@ export async function readSecret(
     throw failure(`${typeof secret === 'function' ? 'failed' : "can't be read"}: ${messageOf(cause)}`, cause)
   }
   if (typeof value !== 'string')
-    throw failure(`must return a text, got ${value === undefined ? 'nothing' : describeType(value)}`)
+    throw failure(`must return a string, got ${value === undefined ? 'nothing' : describeType(value)}`)
   const text = typeof secret === 'function' ? value : value.replace(/\r?\n$/, '')
-  if (isBlank(text)) throw failure(typeof secret === 'function' ? 'returned an empty text' : 'is empty')
+  if (isBlank(text)) throw failure(typeof secret === 'function' ? 'returned an empty string' : 'is empty')
   return text
 }
 

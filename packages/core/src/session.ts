@@ -5,37 +5,40 @@ import { Repetition } from './repetition.js'
 import { deadlineSignal, everyInStep, wait } from './time.js'
 
 interface SessionDriver<Ready> {
-  /** What `open` waits for now. */
+  /** What `open` currently waits for. */
   readonly waitingFor?: string | undefined
   open(signal: AbortSignal): Promise<Ready>
   probe?(): Promise<void>
   close(): Promise<void>
 }
 
-/** A driver that was open for so long has worked, in milliseconds: what ends it is news, and the backoff begins again. */
+/**
+ * A driver that was open for this long has worked, in milliseconds: its end is reported as new, and the backoff is
+ * reset.
+ */
 const LASTING_MS = 10_000
 
 export interface SessionSettings<Driver extends SessionDriver<Ready>, Ready> {
-  /** Opens log lines and errors: `producer orders on redis`. */
+  /** Begins log lines and errors: `producer orders on redis`. */
   readonly subject: string
   readonly transport: string
   readonly topic: string
   readonly backoff: Backoff
-  /** Time for the first connection, repeated attempts included. */
+  /** Maximum time for the first connection, including retries. */
   readonly connectTimeoutMs: number
-  /** How often an open driver is probed; 0 never. A probe has as long to answer. */
+  /** How often an open driver is probed, and how long a probe may take; 0 disables. */
   readonly probeIntervalMs: number
   readonly logger: Logger
   create(lost: (error: unknown) => void): Driver
   classify(error: unknown): StreamError
   ready(driver: Driver, ready: Ready, again: boolean): void
-  /** The open driver was lost; a fresh one is on its way. Resolves when nothing uses the old one any more. */
+  /** The open driver was lost; a fresh one is being opened. Resolves when nothing uses the old one any more. */
   lost(error: StreamError): Promise<void>
 }
 
 /**
- * Keeps one driver open: the one owner of reconnecting. Drivers are disposable; a lost one is closed and replaced after a
- * backoff, for as long as the session lives. Only the first connection is bounded in time.
+ * Keeps one driver open: the only owner of reconnecting. Drivers are disposable; a lost one is closed and replaced
+ * after a backoff, for the lifetime of the session. Only the first connection has a time limit.
  */
 export class Session<Driver extends SessionDriver<Ready>, Ready> {
   readonly #settings: SessionSettings<Driver, Ready>
@@ -47,9 +50,9 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
   #reconnects = 0
   #openedAt = 0
   #lastFailure: StreamError | undefined
-  /** What the last try that failed had come to wait for. */
+  /** What the last failed attempt was waiting for. */
   #waitedFor: string | undefined
-  /** Tries in a row of which none has brought a driver that lasted. */
+  /** Consecutive attempts of which none has opened a driver that lasted. */
   #tries = 0
   readonly #failing = new Repetition()
 
@@ -66,12 +69,12 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
     return this.#reconnects
   }
 
-  /** Why the last try to connect failed; `undefined` while a driver is open. */
+  /** Why the last attempt to connect failed; `undefined` while a driver is open. */
   get lastFailure(): StreamError | undefined {
     return this.#driver === undefined ? this.#lastFailure : undefined
   }
 
-  /** Opens the first driver. Calls while it is under way share its promise; after a failure the next call tries anew. */
+  /** Opens the first driver. Concurrent calls share its promise; after a failure the next call tries again. */
   start(): Promise<void> {
     this.#started ??= this.#connectFirst().catch((error: unknown) => {
       this.#started = undefined
@@ -112,11 +115,11 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
     }
   }
 
-  /** @param last - what the try before came to: the reason, where this one was only cut short by the deadline. */
+  /** @param last - the error of the previous attempt: the reason, if this one was only cut short by the deadline. */
   #describe(cause: unknown, deadline: AbortSignal, last: StreamError | undefined): StreamError {
     const { subject, transport, topic, connectTimeoutMs } = this.#settings
     if (this.#closing.signal.aborted)
-      return new StreamError(`${subject} was closed while it connected`, {
+      return new StreamError(`${subject} was closed while connecting`, {
         code: 'CLOSED',
         transport,
         topic,
@@ -125,8 +128,8 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
       })
     const error = this.#settings.classify(cause)
     if (!deadline.aborted || error.code !== 'ABORTED') return error
-    const waited = this.#waitedFor === undefined ? '' : `; it still waited for ${this.#waitedFor}`
-    const reason = last === undefined ? '' : `; the last try failed: ${last.message}`
+    const waited = this.#waitedFor === undefined ? '' : `; it was still waiting for ${this.#waitedFor}`
+    const reason = last === undefined ? '' : `; the last attempt failed: ${last.message}`
     return new StreamError(
       `${subject} was not ready within ${connectTimeoutMs} ms (connectTimeoutMs)${waited}${reason}`,
       {
@@ -196,7 +199,7 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
     }
   }
 
-  /** Ends the present driver because core found it dead: a call that never settled, a probe without an answer. */
+  /** Ends the current driver because core found it dead: a call that never settled, a probe without an answer. */
   abandon(driver: Driver, error: StreamError): void {
     this.#lose(driver, error)
   }
@@ -207,7 +210,7 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
     let waiting = false
     this.#endProbes = everyInStep(probeIntervalMs, () => {
       if (waiting) {
-        const message = `${subject}: the broker didn't answer a probe within ${probeIntervalMs} ms`
+        const message = `${subject}: health check timed out after ${probeIntervalMs} ms (probeIntervalMs)`
         return this.#lose(
           driver,
           new StreamError(message, { code: 'UNAVAILABLE', transport, topic, operation: 'probe' }),
@@ -224,7 +227,7 @@ export class Session<Driver extends SessionDriver<Ready>, Ready> {
   }
 }
 
-/** Settles as the promise does, or rejects when the signal aborts first. What the promise does later is ignored. */
+/** Settles as the promise does, or rejects when the signal aborts first. A later outcome of the promise is ignored. */
 export function withSignal<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise
   return new Promise<T>((resolve, reject) => {
@@ -235,7 +238,7 @@ export function withSignal<T>(promise: Promise<T>, signal: AbortSignal | undefin
   })
 }
 
-/** The error of a call that its signal ended. */
+/** Returns the error of a call that its signal aborted. */
 export function abortError(signal: AbortSignal): StreamError {
   return toStreamError(signal.reason, { code: 'ABORTED', retryable: false })
 }

@@ -1,11 +1,11 @@
-// Everything in core that waits for time goes through the timers of the global object, as they are when the wait begins, so that
-// a test's fake timers move it. What only gives way to the event loop must not: it would hang under them.
+// All waits in core use the timers of the global object, as they are when the wait begins, so that a test's fake timers
+// control them. Code that only yields to the event loop must not: it would hang under fake timers.
 import { setImmediate as nextTurn } from 'node:timers'
 
-/** Calls back in the next turn of the event loop, also where a test has replaced the global timers. */
+/** Calls back in the next turn of the event loop, also when a test has replaced the global timers. */
 export { nextTurn }
 
-/** Resolves after `ms` milliseconds. Rejects with the signal's reason as soon as that aborts. */
+/** Resolves after `ms` milliseconds. Rejects with the signal's reason as soon as it aborts. */
 export function wait(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted === true) return reject(signal.reason)
@@ -21,7 +21,7 @@ export function wait(ms: number, signal?: AbortSignal): Promise<void> {
   })
 }
 
-/** A signal that aborts with a TimeoutError after `ms` milliseconds. Its timer keeps no process alive. */
+/** Returns a signal that aborts with a TimeoutError after `ms` milliseconds. Its timer keeps no process alive. */
 export function deadlineSignal(ms: number): AbortSignal {
   const controller = new AbortController()
   setTimeout(() => controller.abort(new DOMException('the deadline has passed', 'TimeoutError')), ms).unref()

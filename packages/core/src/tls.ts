@@ -7,43 +7,50 @@ import type { OptionInput, OptionValues } from './options/fields.js'
 import { option } from './options/fields.js'
 import { exhaustion } from './system-errors.js'
 
-/** TLS options that every adapter with TLS spreads into its own: the same names everywhere. */
+/** TLS options that every adapter with TLS includes: the same names everywhere. */
 export const tlsFields = {
   /** File with the certificate authorities to trust (PEM), instead of the system's. */
   tlsCaFile: option.text({ environment: 'STREAMSWITCH_TLS_CA_FILE' }),
-  /** File with this client's certificate chain (PEM), for brokers that ask for one. */
+  /** File with this client's certificate chain (PEM), for brokers that require one. */
   tlsCertFile: option.text({ environment: 'STREAMSWITCH_TLS_CERT_FILE' }),
   /** File with the private key of `tlsCertFile` (PEM). */
   tlsKeyFile: option.text({ environment: 'STREAMSWITCH_TLS_KEY_FILE' }),
-  /** Name to expect in the server's certificate, where it differs from the host. */
+  /** Name to expect in the server's certificate, if it differs from the host. */
   tlsServerName: option.text(),
   /**
-   * `false` accepts any certificate: for experiments, never for production.
+   * false` accepts any certificate: for experiments, never for production.
    * @default true
    */
   tlsVerify: option.flag({ default: true }),
 }
 
-/** What users pass of {@link tlsFields}. Adapters name it in the types of their options, since docstrings of spread fields are lost in published types. */
+/**
+ * TLS options, as users pass them. Adapters use it in the types of their options, since docstrings of spread fields are lost
+ * in published types.
+ */
 export type TlsOptions = OptionInput<typeof tlsFields>
 
-/** What Node's `tls.connect` and the client libraries take. */
+/**
+ * Options for Node's `tls.connect` and the client libraries.
+ */
 export interface TlsSettings {
   readonly ca?: string
   readonly cert?: string
   readonly key?: string
   /** Sent to the server (SNI), which may choose its certificate by it. */
   readonly servername?: string
-  /** Set where the name to expect is an IP address, which can't be sent. */
+  /** Set when the expected name is an IP address, which can't be sent. */
   readonly checkServerIdentity?: (host: string, certificate: PeerCertificate) => Error | undefined
   readonly rejectUnauthorized: boolean
 }
 
 /**
- * Reads the files again at each connect. Rejects with INVALID_ARGUMENT naming the option whose file can't be read or doesn't hold what it should,
- * as in the middle of a replacement: Node.js takes an incomplete file of authorities for an empty one, and an empty one for the system's authorities.
+ * Reads the files again at each connect. Rejects with INVALID_ARGUMENT naming the option whose file can't be read or is
+ * incomplete, as in the middle of a replacement: Node.js treats an incomplete file of authorities as an empty one, and
+ * an empty one as the system's authorities.
  *
- * @param host - to connect to. Its name is sent to the server (SNI) where `tlsServerName` isn't set; addresses never are (RFC 6066, section 3)
+ * @param host - the host to connect to. Its name is sent to the server (SNI) if `tlsServerName` isn't set; addresses
+ *   never are (RFC 6066, section 3)
  */
 export async function readTls(
   options: OptionValues<typeof tlsFields>,
@@ -78,15 +85,16 @@ function namesOf(expected: string | undefined, host: string | undefined) {
   }
 }
 
-/** Where a file is read, for errors. */
+/** The context in which a file is read, for errors. */
 interface Place {
   readonly transport: string
   readonly operation: string
 }
 
 /**
- * Reads a PEM file. `option` is the name of the option that holds it; one that ends with `KeyFile` must hold a private key, any other whole
- * certificates. Rejects with INVALID_ARGUMENT naming both, with RESOURCE_EXHAUSTED where no file can be opened.
+ * Reads a PEM file. `option` is the name of the option that holds it; one that ends with `KeyFile` must contain a
+ * private key, any other whole certificates. Rejects with INVALID_ARGUMENT naming both, with RESOURCE_EXHAUSTED when no
+ * file can be opened.
  */
 export async function readPem(name: string, file: string, place: Place): Promise<string>
 export async function readPem(name: string, file: string | undefined, place: Place): Promise<string | undefined>
@@ -104,7 +112,7 @@ export async function readPem(name: string, file: string | undefined, place: Pla
   throw new StreamError(`${name}: ${file} ${problem}`, { code: 'INVALID_ARGUMENT', ...place })
 }
 
-/** Throws INVALID_ARGUMENT where a certificate and a private key aren't a pair, or one of them is missing. */
+/** Throws INVALID_ARGUMENT when a certificate and a private key don't match, or one of them is missing. */
 export function checkTogether(
   { cert, key }: { readonly cert?: string | undefined; readonly key?: string | undefined },
   names: string,
@@ -112,7 +120,7 @@ export function checkTogether(
 ): void {
   if (cert === undefined && key === undefined) return
   try {
-    if (cert === undefined || key === undefined) throw new Error('each needs the other')
+    if (cert === undefined || key === undefined) throw new Error('each requires the other')
     createSecureContext({ cert, key })
   } catch (cause) {
     const message = `${names} can't be used together: ${messageOf(cause)}`
@@ -126,15 +134,15 @@ const KEY = /-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----[^-]*-----END \1-----/
 
 function certificateProblem(text: string): string | undefined {
   const begun = text.match(BEGIN_CERTIFICATE)?.length ?? 0
-  if (begun === 0) return text.trim() === '' ? 'is empty' : 'holds no certificate in PEM form'
+  if (begun === 0) return text.trim() === '' ? 'is empty' : 'contains no certificate in PEM format'
   const whole = [...text.matchAll(CERTIFICATE)]
-  if (whole.length < begun) return 'holds a certificate that is incomplete'
+  if (whole.length < begun) return 'contains an incomplete certificate'
   for (const [index, [pem, kind]] of whole.entries()) {
     if (kind?.startsWith('TRUSTED') === true) continue
     try {
       new X509Certificate(pem)
     } catch (cause) {
-      return `holds a certificate that can't be decoded (number ${index + 1}): ${messageOf(cause)}`
+      return `contains a certificate that can't be decoded (number ${index + 1}): ${messageOf(cause)}`
     }
   }
   return undefined
@@ -142,5 +150,5 @@ function certificateProblem(text: string): string | undefined {
 
 function keyProblem(text: string): string | undefined {
   if (text.trim() === '') return 'is empty'
-  return KEY.test(text) ? undefined : 'holds no complete private key in PEM form'
+  return KEY.test(text) ? undefined : 'contains no complete private key in PEM format'
 }

@@ -1,22 +1,22 @@
 import { StreamError } from './errors.js'
 
-/** Which topics a loop receives, by their names, also those that are made later. */
+/** Selects topics by name, including topics created later. */
 export interface TopicPattern {
   /**
-   * `*` stands for any characters, dots included, or none; everything else for itself: `orders.*` takes `orders.eu` and
-   * `orders.eu.new`, not `orders`. At most 100 characters of `a-z 0-9 . _ - *`.
+   * *` matches any characters, dots included, or none; every other character matches itself: `orders.*` matches
+   * `orders.eu` and `orders.eu.new`, not `orders`. At most 100 characters of `a-z 0-9 . _ - *`.
    */
   readonly pattern: string
 }
 
-/** What a loop may be made for: one topic, a list of them, or a pattern. */
+/** What a loop may receive: one topic, a list of them, or a pattern. */
 export type TopicSelection = string | readonly string[] | TopicPattern
 
 const PATTERN = /^[a-z0-9._*-]{1,100}$/
-/** What core and adapters name topics of their own by: dead letters end so, replies begin so. */
+/** Names that core and adapters use for their own topics: suffix of dead letters, prefix of replies. */
 const INTERNAL = /^streamswitch-|\.dlq$/
 
-/** A pattern for `transport.consumer`. Throws INVALID_ARGUMENT for characters that no portable topic has. */
+/** Creates a pattern for `transport.consumer`. Throws INVALID_ARGUMENT for characters that no portable topic has. */
 export function topicPattern(pattern: string): TopicPattern {
   requirePattern(pattern)
   return { pattern }
@@ -35,16 +35,19 @@ export function requirePattern(pattern: unknown, transport?: string): asserts pa
   )
 }
 
-/** True for topics of Streamswitch itself: no pattern takes them. */
+/** True for topics of Streamswitch itself: no pattern matches them. */
 export function isInternalTopic(topic: string): boolean {
   return INTERNAL.test(topic)
 }
 
-/** Whether a pattern takes a name. In time proportional to both lengths, whatever the pattern. */
+/** Returns whether a pattern matches a name. In time proportional to both lengths, whatever the pattern. */
 export function matchesPattern(pattern: string, name: string): boolean {
   let at = 0
   let position = 0
-  /** Where to go on when what follows the last star doesn't fit: behind the star, with one more character given to it. */
+  /**
+   * Where to resume when the characters after the last star don't match: behind the star, which consumes one more
+   * character.
+   */
   let star = -1
   let resume = 0
   while (position < name.length) {

@@ -96,6 +96,6 @@ describe('a call with an option that it does not know', () => {
       await expect(producer.send(1, options as never)).rejects.toThrow('{ key: message.key, headers: message.headers }')
       expect(() => producer.request(1, options as never)).toThrow(/message\.key/)
     }
-    await expect(producer.send(1, 'key' as never)).rejects.toThrow('must be an object, got a text')
+    await expect(producer.send(1, 'key' as never)).rejects.toThrow('must be an object, got a string')
   })
 })

@@ -113,7 +113,7 @@ describe('a topic of dead letters that can not be written to', () => {
     expect(errors).toHaveLength(1)
     expect(errors[0]).toMatchObject({
       code: 'PERMISSION_DENIED',
-      message: expect.stringMatching(/partition 0 of 'orders' has stopped.*message bad-1 can't be written to failed/),
+      message: expect.stringMatching(/partition 0 of 'orders' is stopped.*message bad-1 can't be written to failed/),
     })
     expect(loop.stats().stoppedPartitions).toMatchObject([{ topic: 'orders', partition: 0 }])
     expect(recovered).toEqual([])

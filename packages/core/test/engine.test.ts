@@ -90,7 +90,7 @@ describe('a loop that can not join in time', () => {
     await expect(loop.init()).rejects.toMatchObject({
       code: 'UNAVAILABLE',
       message: expect.stringContaining(
-        'not ready within 20 ms (connectTimeoutMs); it still waited for the other members',
+        'not ready within 20 ms (connectTimeoutMs); it was still waiting for the other members',
       ),
     })
     await loop.close()
@@ -111,7 +111,7 @@ describe('a loop that fails', () => {
       await until(() => loop.stats().running === 0)
     }
     await expect(finished).rejects.toThrow('no 5')
-    expect(lines).toEqual([expect.stringContaining('the loop has ended with its error')])
+    expect(lines).toEqual([expect.stringContaining('the loop ended with an error')])
   })
 })
 

@@ -84,15 +84,15 @@ describe('HandlerFactory', () => {
     expect(code).toBe('INVALID_ARGUMENT')
     for (const expected of [
       "queues.a.consumerLoop: unknown transport 'kafak'; did you mean 'kafka'?",
-      'concurrency: must be a whole number',
+      'concurrency: must be an integer',
       'queues.c: has neither consumerLoop nor producer',
       'queues.d.consumerLoop: has no group',
       "queues.e.consumerLoop: the poor transport can't do 'from'",
       "queues.e.producer: the poor transport doesn't offer 'requestReply'",
       'queues.f.producer: topic must be 1 to 100 characters',
-      'queues.g: must be an object, got a text',
+      'queues.g: must be an object, got a string',
       'queues.h.prefix: unknown option',
-      'transports.kafak: is no transport that is known or used here',
+      'transports.kafak: is neither a known transport nor one used here',
     ])
       expect(message).toContain(expected)
   })
@@ -108,7 +108,7 @@ describe('HandlerFactory', () => {
       { a: { name: 't', consumerLoop: 'scripted' }, b: { name: 't', consumerLoop: 'scripted' } },
       { group: 'g' },
     )
-    expect(message).toContain("queues.b.consumerLoop: consumes 't' on scripted as group 'g', as queue 'a' does")
+    expect(message).toContain("queues.b.consumerLoop: consumes 't' on scripted as group 'g', and so does queue 'a'")
   })
 
   it('leaves a given transport as it was when the map is refused', async () => {

@@ -30,7 +30,7 @@ describe('an option that holds hosts', () => {
     const problems = new Problems()
     field.parse(raw, 'hosts', problems)
     const thrown = () => problems.throwIfAny('invalid options')
-    expect(thrown).toThrow(/hosts: must be a list of hosts( \(number \d+ is none\))?, each as host or host:port/)
+    expect(thrown).toThrow(/hosts: must be a list of hosts( \(entry \d+ is not one\))?, each as host or host:port/)
     expect(thrown).not.toThrow('S3cr3t')
   })
 

@@ -255,7 +255,7 @@ describe('every send settles once', () => {
     const { producer } = start({ connectTimeoutMs: 150 }, script)
     await expect(producer.init()).rejects.toMatchObject({
       code: 'UNAVAILABLE',
-      message: expect.stringContaining('the last try failed: broken'),
+      message: expect.stringContaining('the last attempt failed: broken'),
     })
     expect(tries).toBe(2)
   })

@@ -129,7 +129,7 @@ describe('a transport', () => {
       provision: 'create',
     })
     const settings = { group: 'g', nativeName: 'X' }
-    expect(() => strict.consumer(['a', 'b'], settings)).toThrow(/nativeName: is for a loop of one topic/)
+    expect(() => strict.consumer(['a', 'b'], settings)).toThrow(/nativeName: can only be set for a loop with one topic/)
     expect(() => new Transport(adapter, 'scripted://', { environment: { STREAMSWITCH_GROUP_NAMES: 'x' } })).toThrow(
       /STREAMSWITCH_GROUP_NAMES: entry "x": must be name=NativeName/,
     )
@@ -143,7 +143,7 @@ describe('a transport', () => {
     })
     expect(transport.topicSpec('a').brokerTopic).toBe(transport.topicSpec('b').brokerTopic)
     expect(() => transport.consumer(['a', 'b'], { group: 'g' })).toThrow(
-      /topics 'a' and 'b' are one on the broker, 'X'/,
+      /topics 'a' and 'b' are the same on the broker, 'X'/,
     )
   })
 })

@@ -70,21 +70,24 @@ describe('options', () => {
 
   it.each([
     [{ attemps: 3 }, "attemps: unknown option; did you mean 'attempts'?"],
-    [{ zzz: 3 }, 'zzz: unknown option; known are clientId, password, attempts, ratio, verbose, mode, hosts, retry'],
-    [{ attempts: 0 }, 'attempts: must be a whole number from 1 to 9, got 0'],
-    [{ attempts: 2.5 }, 'attempts: must be a whole number from 1 to 9, got 2.5'],
-    [{ attempts: Number.NaN }, 'attempts: must be a whole number from 1 to 9, got null'],
-    [{ attempts: {} }, 'attempts: must be a whole number from 1 to 9, got an object'],
-    [{ ratio: 'x' }, 'ratio: must be a number of at least 1, got a text'],
-    [{ verbose: 'yes' }, 'verbose: must be true or false, got a text'],
+    [
+      { zzz: 3 },
+      'zzz: unknown option; known options are clientId, password, attempts, ratio, verbose, mode, hosts, retry',
+    ],
+    [{ attempts: 0 }, 'attempts: must be an integer from 1 to 9, got 0'],
+    [{ attempts: 2.5 }, 'attempts: must be an integer from 1 to 9, got 2.5'],
+    [{ attempts: Number.NaN }, 'attempts: must be an integer from 1 to 9, got null'],
+    [{ attempts: {} }, 'attempts: must be an integer from 1 to 9, got an object'],
+    [{ ratio: 'x' }, 'ratio: must be a number of at least 1, got a string'],
+    [{ verbose: 'yes' }, 'verbose: must be true or false, got a string'],
     [{ mode: 'slow' }, "mode: must be one of 'fast', 'safe', got 'slow'"],
-    [{ hosts: [''] }, 'hosts: must be a list of texts, none of them empty, got a list'],
-    [{ clientId: '' }, 'clientId: must be a text that is not empty, got an empty text'],
-    [{ password: 5 }, 'password: must be a text that is not empty, got a number'],
-    [{ retry: { minDelayMs: -1 } }, 'retry.minDelayMs: must be a whole number of at least 0, got -1'],
+    [{ hosts: [''] }, 'hosts: must be a list of non-empty strings, got a list'],
+    [{ clientId: '' }, 'clientId: must be a non-empty string, got an empty string'],
+    [{ password: 5 }, 'password: must be a non-empty string, got a number'],
+    [{ retry: { minDelayMs: -1 } }, 'retry.minDelayMs: must be an integer of at least 0, got -1'],
     [{ retry: { minDelay: 1 } }, "retry.minDelay: unknown option; did you mean 'minDelayMs'?"],
     [{ retry: 5 }, 'retry: must be an object, got a number'],
-    ['text', 'options: must be an object, got a text'],
+    ['text', 'options: must be an object, got a string'],
   ])('%j -> %s', (given, problem) => {
     expect(problemsOf(() => readOptions(fields, given as never, context))).toBe(problem)
   })
@@ -101,7 +104,7 @@ describe('options', () => {
         context,
       ),
     )
-    expect(message).toContain('\n  - ?attempts: must be a whole number from 1 to 9, got "many"')
+    expect(message).toContain('\n  - ?attempts: must be an integer from 1 to 9, got "many"')
     expect(message).toContain('\n  - token: ')
     expect(message).toContain('\n  - mode: ')
     expect(message).not.toContain('hunter2')

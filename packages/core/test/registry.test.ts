@@ -34,7 +34,7 @@ describe('choosing the transport', () => {
     [
       { STREAMSWITCH_URL: 'scripted://?size=11' },
       'INVALID_ARGUMENT',
-      '?size: must be a whole number from 1 to 10, got "11"',
+      '?size: must be an integer from 1 to 10, got "11"',
     ],
     [{ STREAMSWITCH_URL: 'scripted://?sise=1' }, 'INVALID_ARGUMENT', "?sise: unknown option; did you mean 'size'?"],
     [

@@ -60,7 +60,7 @@ describe('Router', () => {
     }
     expect(() => new Router('r').route('q', Listener as never)).toThrow('is a class: pass an instance of it')
     const broken = { consume: handler, flush: 'soon' } as never
-    expect(() => new Router('r').route('q', broken)).toThrow('has a flush that is no function')
+    expect(() => new Router('r').route('q', broken)).toThrow('has a flush that is not a function')
   })
 })
 
@@ -79,13 +79,13 @@ describe('ConsumerFactory', () => {
     expect(() => new ConsumerFactory(scriptedTransport(new Script())).route('orders', handler)).toThrow(
       "queue 'orders' has no group",
     )
-    expect(() => consumers.route('paid', handler, { concurrency: 0 })).toThrow('concurrency: must be a whole number')
+    expect(() => consumers.route('paid', handler, { concurrency: 0 })).toThrow('concurrency: must be an integer')
     expect([...consumers.loops.keys()]).toEqual(['orders'])
   })
 
   it('gives options that it does not know to the transport, and refuses them where that is open already', () => {
     expect(() => new ConsumerFactory(scriptedTransport(new Script()), { port: 80 })).toThrow(
-      'options of the transport (port) belong to where it is opened',
+      "options of the transport (port) can't be set here",
     )
     expect(() => new ConsumerFactory('carrier-pigeon', { port: 80 })).toThrow("unknown transport 'carrier-pigeon'")
   })

@@ -226,7 +226,7 @@ describe('which loops a runner runs', () => {
   it('refuses names that no loop has, and two loops of one name', async () => {
     const runner = runnerOf([make('billing'), make('audit')])
     await expect(runner.run({ only: ['biling'] })).rejects.toThrow(
-      "only names unknown loops: biling; did you mean 'billing'?; it has billing, audit",
+      "only names unknown loops: biling; did you mean 'billing'?; known loops: billing, audit",
     )
     await expect(runner.run({ only: [] })).rejects.toThrow('only names no loop')
     expect(() => runnerOf([make('a'), make('a')])).toThrow(
@@ -264,7 +264,9 @@ describe('which loops a runner runs', () => {
   it('says which part of STREAMSWITCH_RUN names no loop', async () => {
     const environment = { STREAMSWITCH_RUN: 'orders,payments,billing' }
     const runner = runnerOf([make('orders'), make('billing')], { environment })
-    await expect(runner.run()).rejects.toThrow('STREAMSWITCH_RUN names unknown loops: payments; it has orders, billing')
+    await expect(runner.run()).rejects.toThrow(
+      'STREAMSWITCH_RUN names unknown loops: payments; known loops: orders, billing',
+    )
   })
 
   it('names loops by pattern by their patterns, before they have joined any topic', async () => {
@@ -303,7 +305,7 @@ describe('which loops a runner runs', () => {
     })
     await runner.stop()
     await run
-    expect(() => new ConsumerRunner([{} as never])).toThrow('takes loops, factories, routers')
+    expect(() => new ConsumerRunner([{} as never])).toThrow('accepts loops, factories, routers')
   })
 
   it('starts loops that are added while it runs, and closes those that are removed', async () => {

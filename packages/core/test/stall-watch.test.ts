@@ -80,7 +80,7 @@ describe('a stall', () => {
     assign()
     told.answers = false
     await until(() => script.consumers.length === 2)
-    expect(reasons[0]).toContain("doesn't tell the lag")
+    expect(reasons[0]).toContain('does not report the lag')
   })
 
   it('that a new connection does not end is not fought over and over: each try waits twice as long', async () => {

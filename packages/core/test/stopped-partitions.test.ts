@@ -47,7 +47,7 @@ describe('a partition that can not be read', () => {
     void sink.deliver(assignments[1], deliveriesOf(assignments[1], ['a1', 'b1']))
     await until(() => handled.length === 2)
     expect(errors.map(({ code, message }) => [code, message])).toEqual([
-      ['UNSUPPORTED', expect.stringContaining("partition 0 of 'orders' has stopped")],
+      ['UNSUPPORTED', expect.stringContaining("partition 0 of 'orders' is stopped")],
     ])
     expect(events).toEqual(['stalled 0 stopped'])
     expect(loop.stats().stoppedPartitions).toMatchObject([

@@ -54,7 +54,7 @@ describe('a value that nobody can describe', () => {
   })
 
   it('says what it is where it says no more', () => {
-    expect(messageOf(revoked({}))).toBe("object that can't be shown as text")
+    expect(messageOf(revoked({}))).toBe("object that can't be shown as a string")
     expect(messageOf(Symbol('thrown'))).toBe('Symbol(thrown)')
     expect(describeThrown(Object.assign(new TypeError('x'), { message: '' }))).toBe('TypeError: ')
   })
@@ -120,7 +120,7 @@ describe('a handler that fails with a value that nobody can describe', () => {
     const assignment = { topic: 'orders', partition: 0, epoch: 1 }
     script.consumer.sink.assigned([assignment])
     void script.consumer.sink.deliver(assignment, deliveriesOf(assignment, ['a1']))
-    await expect(running).rejects.toMatchObject({ code: 'UNKNOWN', message: "object that can't be shown as text" })
+    await expect(running).rejects.toMatchObject({ code: 'UNKNOWN', message: "object that can't be shown as a string" })
   })
 })
 

@@ -31,13 +31,13 @@ describe('transport URLs', () => {
     ['redis:/127.0.0.1', "doesn't begin with scheme://"],
     ['redis://host:0', 'not between 1 and 65535'],
     ['redis://host:70000', 'not between 1 and 65535'],
-    ['redis://host:abc', 'its port is no number'],
+    ['redis://host:abc', 'its port is not a number'],
     ['redis://a,,b', 'a host in it is empty'],
     ['redis://host#fragment', 'percent-encode it as %23'],
     ['redis://host?password=a&b', 'percent-encoded (%26)'],
     ['redis://%zz:x@host', "user isn't percent-encoded"],
     ['redis://u:%zz@host', "password isn't percent-encoded"],
-    ['redis://host?a=1&a=2', "'a' stands in it twice"],
+    ['redis://host?a=1&a=2', "'a' occurs twice"],
   ])('%s is refused: %s', (url, reason) => {
     expect(() => parseTransportUrl(url)).toThrow(reason)
     expect(() => parseTransportUrl(url)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }))

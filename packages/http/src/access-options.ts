@@ -27,7 +27,7 @@ export function listenTokensOption(settings: { readonly environment: string }): 
 function checkTokens(raw: unknown, path: string, problems: Problems): NamedTokens | undefined {
   const source = typeof raw === 'string' ? parsed(raw) : raw
   if (!isObject(source) || Object.keys(source).length === 0) {
-    problems.add(path, `must be an ${TOKENS_KIND}, with one name at least`)
+    problems.add(path, `must be an ${TOKENS_KIND}, with at least one name`)
     return undefined
   }
   const tokens: [string, readonly Secret[]][] = []
@@ -41,7 +41,7 @@ function checkTokens(raw: unknown, path: string, problems: Problems): NamedToken
       continue
     }
     const list: readonly unknown[] = Array.isArray(given) ? given : [given]
-    if (list.length === 0) problems.add(`${path}.${name}`, 'must have one token at least')
+    if (list.length === 0) problems.add(`${path}.${name}`, 'must have at least one token')
     const secrets = list.map((one, index) => {
       const at = Array.isArray(given) ? `${path}.${name}[${index}]` : `${path}.${name}`
       return secretOption().parse(one, at, problems)
@@ -54,7 +54,7 @@ function checkTokens(raw: unknown, path: string, problems: Problems): NamedToken
 /** What the `allowedOrigins` option accepts; returns what it must be where it isn't. */
 export function checkOrigins(raw: unknown): { readonly value: readonly string[] } | string {
   const expected =
-    "must be a list of origins such as 'https://app.example': scheme, host and port, no path, no '*' and no 'null' (http.allowBrowsers of a loop takes requests of any page)"
+    "must be a list of origins such as 'https://app.example': scheme, host and port, no path, no '*' and no 'null' (http.allowBrowsers of a loop accepts requests of any page)"
   const list = listOf(raw)
   const origins = list?.map(originOf)
   if (origins === undefined || origins.includes(undefined)) return expected

@@ -33,30 +33,31 @@ export const adapter: AdapterDefinition = {
   classes: () => ({ Producer: HttpProducer, ConsumerLoop: HttpConsumerLoop }),
 }
 
-/** Topics and groups are segments of paths, which clients write in more than one way where they need escapes. */
+/** Topics and groups are segments of paths, which clients write in different ways if they need escapes. */
 function segmentProblem(name: string): string | undefined {
   const isSegment = /^[A-Za-z0-9._~-]+$/.test(name) && name !== '.' && name !== '..'
   return isSegment ? undefined : "must be a path segment of A-Z, a-z, 0-9, '.', '_', '~' and '-'"
 }
 
-/** Whether a base URL can be called: hosts are narrower than what a transport's URL holds as one. */
+/** Returns whether a base URL can be called: hosts are more restricted than in a transport's URL. */
 function isAddress(baseUrl: string): boolean {
   return URL.canParse(baseUrl) && /^https?:$/.test(new URL(baseUrl).protocol)
 }
 
-/** Throws INVALID_ARGUMENT for options that don't go together. */
+/** Throws INVALID_ARGUMENT for options that contradict each other. */
 function connect(options: OptionValues<OptionFields> & HttpOptionValues, context: TransportContext): HttpConnection {
   const problems = new Problems()
   for (const baseUrl of options.baseUrls ?? [])
-    if (!isAddress(baseUrl)) problems.add('baseUrls', 'a host in them is no name or address of a host')
+    if (!isAddress(baseUrl)) problems.add('baseUrls', 'a host in them is not a valid host name or address')
   const listensByTls = options.listenTlsCertFile !== undefined
   if (listensByTls !== (options.listenTlsKeyFile !== undefined))
-    problems.add('listenTlsKeyFile', 'listenTlsCertFile and listenTlsKeyFile go together')
-  if (options.listenTlsCaFile !== undefined && !listensByTls) problems.add('listenTlsCaFile', 'needs listenTlsCertFile')
+    problems.add('listenTlsKeyFile', 'listenTlsCertFile and listenTlsKeyFile must be set together')
+  if (options.listenTlsCaFile !== undefined && !listensByTls)
+    problems.add('listenTlsCaFile', 'requires listenTlsCertFile')
   if (options.maxRequestBytes < options.maxPayloadBytes)
     problems.add('maxRequestBytes', `must not be less than maxPayloadBytes (${options.maxPayloadBytes})`)
   if (options.listenToken !== undefined && Object.hasOwn(options.listenTokens ?? {}, DEFAULT_TOKEN_NAME))
-    problems.add('listenTokens', `'${DEFAULT_TOKEN_NAME}' is the name of listenToken: give both there, as a list`)
+    problems.add('listenTokens', `'${DEFAULT_TOKEN_NAME}' is the name of listenToken: set both under it, as a list`)
   problems.throwIfAny('invalid options of the http transport', { transport: 'http', operation: 'configure' })
   return new HttpConnection(options, context)
 }

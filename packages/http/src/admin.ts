@@ -1,7 +1,7 @@
 import { type Admin, type PartitionLag, StreamError, type TopicInfo, type TopicSpec } from '@streamswitch/core/driver'
 import type { HttpOptionValues } from './options.js'
 
-/** HTTP keeps nothing: topics are what routes and endpoints name, and there is nothing to make, count or delete. */
+/** HTTP stores nothing: topics are those in routes and endpoints, and there is nothing to create, count or delete. */
 export class HttpAdmin implements Admin {
   readonly #options: HttpOptionValues
 
@@ -19,7 +19,7 @@ export class HttpAdmin implements Admin {
   }
 
   async lag(spec: TopicSpec): Promise<readonly PartitionLag[]> {
-    throw new StreamError('HTTP keeps no messages, so there is no lag: what is not handled yet waits at its senders', {
+    throw new StreamError('HTTP stores no messages, so there is no lag: unhandled messages wait at their senders', {
       code: 'UNSUPPORTED',
       transport: 'http',
       operation: 'lag',

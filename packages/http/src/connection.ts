@@ -182,7 +182,7 @@ export class HttpConnection implements TransportDriver {
     if (held.exposed && authorize === undefined && !this.#warned) {
       this.#warned = true
       this.#context.logger.warn(
-        `http: anybody who can connect to ${this.#listenAddress.host}:${held.address.port} may send: set listenToken (HTTP_LISTEN_TOKEN), listenTokens or listenTlsCaFile, or listen on a loopback address`,
+        `http: any client that can connect to ${this.#listenAddress.host}:${held.address.port} may send: set listenToken (HTTP_LISTEN_TOKEN), listenTokens or listenTlsCaFile, or listen on a loopback address`,
       )
     }
     return {

@@ -111,7 +111,7 @@ export class HttpConsumerDriver implements ConsumerDriver {
 }
 
 function closedWhileOpening(): StreamError {
-  return new StreamError('the loop was closed while it opened', {
+  return new StreamError('the loop was closed while opening', {
     code: 'CLOSED',
     retryable: false,
     transport: 'http',

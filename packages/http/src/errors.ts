@@ -4,30 +4,35 @@ import { type ErrorCode, StreamError, systemErrorMeaning, toStreamError } from '
 interface Entry {
   readonly code: ErrorCode
   readonly retryable: boolean
-  /** What it means and what to do. */
+  /** Meaning, and what to do. */
   readonly hint: string
   /** The request can't have reached the other side. */
   readonly unsent?: true
 }
 
-const NOT_TRUSTED = 'the certificate of the other side is not trusted: set tlsCaFile to the authority that signed it'
+const NOT_TRUSTED = "the server's certificate is not trusted: set tlsCaFile to the authority that signed it"
 
 /** Errors of sockets, TLS, undici and the listening side, by their `code`. */
 export const NATIVE_ERRORS: Readonly<Record<string, Entry>> = {
-  ECONNREFUSED: { code: 'UNAVAILABLE', retryable: true, hint: 'nobody listens there', unsent: true },
-  ENOTFOUND: { code: 'UNAVAILABLE', retryable: true, hint: "the host's name is not known", unsent: true },
-  EAI_AGAIN: { code: 'UNAVAILABLE', retryable: true, hint: "the host's name can't be looked up now", unsent: true },
-  EHOSTUNREACH: { code: 'UNAVAILABLE', retryable: true, hint: 'there is no way to the host', unsent: true },
-  ENETUNREACH: { code: 'UNAVAILABLE', retryable: true, hint: 'there is no way to the network', unsent: true },
+  ECONNREFUSED: { code: 'UNAVAILABLE', retryable: true, hint: 'nothing listens at the address', unsent: true },
+  ENOTFOUND: { code: 'UNAVAILABLE', retryable: true, hint: "the host name can't be resolved", unsent: true },
+  EAI_AGAIN: {
+    code: 'UNAVAILABLE',
+    retryable: true,
+    hint: "the host name can't be resolved at the moment",
+    unsent: true,
+  },
+  EHOSTUNREACH: { code: 'UNAVAILABLE', retryable: true, hint: 'there is no route to the host', unsent: true },
+  ENETUNREACH: { code: 'UNAVAILABLE', retryable: true, hint: 'there is no route to the network', unsent: true },
   UND_ERR_CONNECT_TIMEOUT: {
     code: 'UNAVAILABLE',
     retryable: true,
     hint: 'no connection within connectionTimeoutMs',
     unsent: true,
   },
-  ECONNRESET: { code: 'UNAVAILABLE', retryable: true, hint: 'the other side cut the connection' },
+  ECONNRESET: { code: 'UNAVAILABLE', retryable: true, hint: 'the other side reset the connection' },
   ECONNABORTED: { code: 'UNAVAILABLE', retryable: true, hint: 'the connection was cut' },
-  EPIPE: { code: 'UNAVAILABLE', retryable: true, hint: 'the other side cut the connection' },
+  EPIPE: { code: 'UNAVAILABLE', retryable: true, hint: 'the other side reset the connection' },
   ETIMEDOUT: { code: 'UNAVAILABLE', retryable: true, hint: 'the connection is dead' },
   UND_ERR_SOCKET: {
     code: 'UNAVAILABLE',
@@ -41,7 +46,7 @@ export const NATIVE_ERRORS: Readonly<Record<string, Entry>> = {
   UND_ERR_DESTROYED: { code: 'CLOSED', retryable: false, hint: 'the transport is closed' },
   UND_ERR_CLOSED: { code: 'CLOSED', retryable: false, hint: 'the transport is closed' },
   UND_ERR_ABORTED: { code: 'ABORTED', retryable: false, hint: 'the request was given up' },
-  UND_ERR_INVALID_ARG: { code: 'INVALID_ARGUMENT', retryable: false, hint: 'this can not be sent over HTTP' },
+  UND_ERR_INVALID_ARG: { code: 'INVALID_ARGUMENT', retryable: false, hint: "this can't be sent over HTTP" },
   ABORT_ERR: { code: 'ABORTED', retryable: false, hint: 'it was given up' },
   DEPTH_ZERO_SELF_SIGNED_CERT: { code: 'UNAUTHENTICATED', retryable: false, hint: NOT_TRUSTED },
   SELF_SIGNED_CERT_IN_CHAIN: { code: 'UNAUTHENTICATED', retryable: false, hint: NOT_TRUSTED },
@@ -60,18 +65,18 @@ export const NATIVE_ERRORS: Readonly<Record<string, Entry>> = {
   ERR_SSL_WRONG_VERSION_NUMBER: {
     code: 'INVALID_ARGUMENT',
     retryable: false,
-    hint: "the other side doesn't speak TLS: use http://",
+    hint: "the other side doesn't use TLS: use http://",
   },
   EPROTO: { code: 'INVALID_ARGUMENT', retryable: false, hint: "the two sides can't agree on TLS" },
   EADDRINUSE: {
     code: 'CONFLICT',
     retryable: true,
-    hint: 'another process listens on this address already: set listen (HTTP_LISTEN) to another one',
+    hint: 'the address to listen on is already in use: set listen (HTTP_LISTEN) to another one',
   },
   EADDRNOTAVAIL: {
     code: 'INVALID_ARGUMENT',
     retryable: false,
-    hint: 'the address to listen on is not one of this machine: set listen (HTTP_LISTEN)',
+    hint: 'the address to listen on is not an address of this machine: set listen (HTTP_LISTEN)',
   },
   EACCES: {
     code: 'PERMISSION_DENIED',
@@ -95,7 +100,9 @@ export function classifyError(native: unknown, operation: string, topic?: string
   })
 }
 
-/** True where the request can't have reached the other side, so that another replica may get it without a duplicate. */
+/**
+ * True when the request can't have reached the other side, so that another replica may receive it without a duplicate.
+ */
 export function wasUnsent(native: unknown): boolean {
   return entryOf(native)?.unsent === true
 }
@@ -125,22 +132,23 @@ const STATUS_CODES: Readonly<Record<number, readonly [code: ErrorCode, retryable
   504: ['TIMEOUT', true],
 }
 
-/** What a status means that came without a problem of ours: by class where it isn't listed. */
+/** Returns the meaning of a status without a problem of ours: by class if it isn't listed. */
 export function codeOfStatus(status: number): { readonly code: ErrorCode; readonly retryable: boolean } {
   const [code, retryable] = STATUS_CODES[status] ?? (status >= 500 ? ['UNKNOWN', true] : ['INVALID_ARGUMENT', false])
   return { code, retryable }
 }
 
-/** The longest wait that another side can ask for, in milliseconds: a day, so that no timer overflows. */
+/** Maximum wait that another side can request, in milliseconds: a day, so that no timer overflows. */
 export const MAX_RETRY_AFTER_MS = 24 * 60 * 60 * 1000
 
-/** The one form of dates that senders may write: RFC 9110, section 5.6.7. */
+/** The only date format that senders may write: RFC 9110, section 5.6.7. */
 const IMF_DATE =
   /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4} \d{2}:\d{2}:\d{2} GMT$/
 
 /**
- * Retry-After (RFC 9110, section 10.2.3), a number of seconds or a date, in milliseconds from now. A date counts from that of the response
- * (its `Date` header), where there is one: the clocks of the two sides may differ. Anything else is ignored.
+ * Retry-After (RFC 9110, section 10.2.3), a number of seconds or a date, in milliseconds from now. A date is relative
+ * to the response's (its `Date` header), if there is one: the clocks of the two sides may differ. Anything else is
+ * ignored.
  */
 export function readRetryAfter(headers: IncomingHttpHeaders, now: number = Date.now()): number | undefined {
   const value = headerText(headers, 'retry-after')
@@ -169,11 +177,11 @@ function entryOf(native: unknown): Entry | undefined {
   const code = typeof native === 'object' && native !== null && 'code' in native ? native.code : undefined
   if (typeof code !== 'string') return undefined
   if (code.startsWith('HPE_'))
-    return { code: 'UNAVAILABLE', retryable: true, hint: 'the other side answered with something that is no HTTP/1.1' }
+    return { code: 'UNAVAILABLE', retryable: true, hint: "the other side's response is not HTTP/1.1" }
   return Object.hasOwn(NATIVE_ERRORS, code) ? NATIVE_ERRORS[code] : systemEntry(code)
 }
 
-/** What core says of codes that have no line here: alerts of TLS, and what the system has run out of. */
+/** Core's meaning of codes that have no entry here: TLS alerts, and exhausted system resources. */
 function systemEntry(code: string): Entry | undefined {
   const meaning = systemErrorMeaning(code)
   if (meaning?.advice === undefined) return undefined
@@ -192,7 +200,7 @@ function describe(native: unknown): string {
   return message === undefined || message === '' ? String(code) : message
 }
 
-/** A producer's `endpoint` that is no URL. */
+/** A producer's `endpoint` that isn't a URL. */
 export function invalidEndpoint(topic: string): StreamError {
   return new StreamError('http.endpoint must be an http:// or https:// URL without credentials', {
     code: 'INVALID_ARGUMENT',
@@ -202,10 +210,10 @@ export function invalidEndpoint(topic: string): StreamError {
   })
 }
 
-/** A route that leads nowhere: sending on it would drop messages silently. */
+/** A route without a group: sending on it would drop messages silently. */
 export function routeWithoutGroup(topic: string): StreamError {
   return new StreamError(
-    `the route of topic '${topic}' names no group: add one to routes (HTTP_ROUTES), or leave the topic out`,
+    `the route of topic '${topic}' has no group: add one to routes (HTTP_ROUTES), or remove the topic`,
     { code: 'NOT_FOUND', retryable: false, transport: 'http', operation: 'open', topic },
   )
 }

@@ -16,7 +16,7 @@ export interface OpeningLoop {
 export function requireGuardedGet({ topic, group, options }: OpeningLoop): void {
   if (options.method !== 'GET' || options.allowBrowsers) return
   throw new StreamError(
-    `http.method: a loop (${topic}/${group}) that takes GET and can be reached from other machines needs a token (listenToken, listenTokens) or client certificates (listenTlsCaFile), or http.allowBrowsers: true where any web page may send to it`,
+    `http.method: a loop (${topic}/${group}) that accepts GET and can be reached from other machines requires a token (listenToken, listenTokens) or client certificates (listenTlsCaFile), or http.allowBrowsers: true if any web page may send to it`,
     { code: 'INVALID_ARGUMENT', transport: 'http', topic, operation: 'open' },
   )
 }

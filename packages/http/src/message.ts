@@ -44,7 +44,7 @@ export interface InboundRecord {
   readonly timestamp: number
   readonly attempt: AttemptNumbers
   readonly unanswered: number
-  /** `undefined` where the sender doesn't count. */
+  /** undefined` if the sender doesn't count. */
   readonly resend: number | undefined
   readonly except: readonly string[]
   /** Tells senders apart by what they have proved; `undefined` for all who have proved nothing. */

@@ -20,7 +20,7 @@ export function httpReplies(maxPayloadBytes: number): ReplyChannel {
     sender: () => new HttpReplySender(maxPayloadBytes),
     // It is a name in this process, and nothing else can be reached by it.
     refusalOf: ({ inbox }) =>
-      inbox.startsWith(`${RESPONSE}.`) ? undefined : 'replies go into the responses to requests only',
+      inbox.startsWith(`${RESPONSE}.`) ? undefined : 'replies can only be sent in the responses to requests',
     ownRequestsOnly: true,
   }
 }

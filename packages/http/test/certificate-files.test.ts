@@ -69,7 +69,7 @@ describe('certificate files of the listening side', () => {
     await expect.poll(() => errors, REREAD).toHaveLength(1)
     expect(errors[0]).toMatchObject({
       code: 'INVALID_ARGUMENT',
-      message: expect.stringMatching(/listenTls\w+File.*the certificates in use stay/),
+      message: expect.stringMatching(/listenTls\w+File.*keeping the current certificates/),
     })
     // On a connection of its own.
     const next = (await bed.open(client, base)).producer('orders')
@@ -134,7 +134,7 @@ describe('certificate files of a sender', () => {
     await expect
       .poll(async () => {
         await running.send('after')
-        return bed.log.filter((line) => /tlsCaFile.*/.test(line) && line.includes('the certificates in use stay'))
+        return bed.log.filter((line) => /tlsCaFile.*/.test(line) && line.includes('keeping the current certificates'))
       }, REREAD)
       .toHaveLength(1)
   })

@@ -116,7 +116,7 @@ describe('credentials that go to another machine without TLS', () => {
   const REMOTE = 'http://replica.invalid'
   it.each([
     ['a password', { username: 'u', password: 'S3cr3tPart' }, REMOTE, ['the password goes to replica.invalid without']],
-    ['a token', { token: 'S3cr3tPart' }, REMOTE, ['the token goes to replica.invalid without TLS']],
+    ['a token', { token: 'S3cr3tPart' }, REMOTE, ['the token is sent unencrypted to replica.invalid']],
     ['a token by TLS', { token: 'S3cr3tPart' }, 'https://replica.invalid', []],
     ['a token to this machine', { token: 'S3cr3tPart' }, 'http://localhost:1', []],
     ['nothing', {}, REMOTE, []],
@@ -128,12 +128,12 @@ describe('credentials that go to another machine without TLS', () => {
         endpoints: { hooks: [{ url: 'http://hook.invalid?key=S3cr3tPart', token: 'S3cr3tToken' }] },
       },
       'http://127.0.0.1:1',
-      ['the token goes to [2001:db8::1], hook.invalid without TLS'],
+      ['the token is sent unencrypted to [2001:db8::1], hook.invalid'],
     ],
   ])('are warned about once: %s', async (_, options, url, expected) => {
     await using bed = new Bed()
     await bed.open(options, url)
-    const warnings = bed.log.filter((line) => line.includes('without TLS'))
+    const warnings = bed.log.filter((line) => line.includes('sent unencrypted'))
     expect(warnings).toEqual(expected.map((text) => expect.stringContaining(text)))
     expectNoSecret(bed.log.join('\n'))
   })

@@ -152,7 +152,7 @@ describe('sending to loops', () => {
     const receiving = await bed.open()
     const sending = await bed.open({}, receiving.base)
     const send = sending.producer('orders').send('early')
-    await until(() => bed.log.some((line) => line.includes('nobody listens')), 'a refused connection')
+    await until(() => bed.log.some((line) => line.includes('nothing listens')), 'a refused connection')
     const values: unknown[] = []
     await consume(receiving, 'others', 'g', () => {})
     await until(() => bed.log.some((line) => line.includes("No loop here consumes 'orders'")), 'a 404')
@@ -246,7 +246,7 @@ describe('sending to loops', () => {
     const receiving = await bed.open()
     const sending = await bed.open({}, receiving.base)
     const send = sending.producer('orders').send(1)
-    await until(() => bed.log.filter((line) => line.includes('nobody listens')).length >= 2, 'two refused connections')
+    await until(() => bed.log.filter((line) => line.includes('nothing listens')).length >= 2, 'two refused connections')
     const attempts: number[] = []
     await consume(receiving, 'orders', 'g', (message) => {
       attempts.push(message.attempt)

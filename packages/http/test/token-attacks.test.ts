@@ -200,7 +200,7 @@ describe('a server that anybody can reach', () => {
         options: { ...options },
         loops: [...LOOPS, { topic: 'x', group: 'y' }],
       })
-      return server.log.filter((line) => line.includes('anybody who can connect'))
+      return server.log.filter((line) => line.includes('any client that can connect'))
     }
     const [open, ...more] = await warnings({ listen: '0.0.0.0:0' })
     expect([open, more]).toEqual([expect.stringContaining('HTTP_LISTEN_TOKEN'), []])

@@ -56,7 +56,7 @@ function topicNameProblem(name: string): string | undefined {
   const isLegal = /^[A-Za-z0-9._-]{1,249}$/.test(name) && name !== '.' && name !== '..'
   return isLegal
     ? undefined
-    : "must be 1 to 249 characters of A-Z, a-z, 0-9, '.', '_' and '-', as Kafka takes no others"
+    : "must be 1 to 249 characters of A-Z, a-z, 0-9, '.', '_' and '-', as Kafka allows no others"
 }
 
 function connect(options: KafkaValues, context: TransportContext): TransportDriver {
@@ -83,7 +83,7 @@ function connect(options: KafkaValues, context: TransportContext): TransportDriv
     consumer: (spec: ConsumerSpec, sink: ConsumerSink) =>
       new KafkaConsumerDriver({ connection, admin, logger }, spec as ConsumerSpec<KafkaConsumerValues>, sink),
     replies: kafkaReplies({ connection, admin, options }),
-    // Drivers and administrative calls bring and end their own connections.
+    // Drivers and administrative calls open and close their own connections.
     close: async () => {},
   }
 }

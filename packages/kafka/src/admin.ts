@@ -14,18 +14,21 @@ import { classifyError, protocolError } from './errors.js'
 import { readLogs } from './log-ranges.js'
 import { onceLed } from './once-ready.js'
 
-/** How often and how long a deleted topic is looked for until it is gone. */
+/** How often and how long to check whether a deleted topic is gone. */
 const DELETED_POLL_MS = 50
 const DELETED_WAIT_MS = 5_000
 
-/** A dead-letter topic takes whatever its source takes, which may be any topic of the group, and may be changed later. */
+/**
+ * A dead-letter topic accepts whatever its source accepts, which may be any topic of the group, and may be changed
+ * later.
+ */
 const UNBOUNDED = { name: 'max.message.bytes', value: String(2 ** 31 - 1) }
 const BOUND_REFUSED: ReadonlySet<string> = new Set(['INVALID_CONFIG', 'POLICY_VIOLATION', 'INVALID_REQUEST'])
 
-/** How often metadata is asked for when the answer is contradictory. */
+/** How often metadata is requested when the answer is contradictory. */
 const METADATA_ATTEMPTS = 5
 
-/** Makes, checks, lists and deletes topics of a cluster, and tells the lag of groups. */
+/** Creates, verifies, lists and deletes topics of a cluster, and returns the lag of groups. */
 export class KafkaAdmin implements Admin {
   readonly #connection: KafkaConnection
   readonly #prefix: string
@@ -48,7 +51,7 @@ export class KafkaAdmin implements Admin {
       const names = (await admin.listTopics()).filter((name) => name.startsWith(this.#prefix) && !name.startsWith('__'))
       if (names.length === 0) return []
       const { topics } = await admin.fetchTopicMetadata({ topics: names })
-      // What has been deleted since has no partitions.
+      // Topics deleted since have no partitions.
       return topics
         .filter(({ partitions }) => partitions.length > 0)
         .map(({ name, partitions }) => ({ topic: name.slice(this.#prefix.length), partitions: partitions.length }))
@@ -80,7 +83,7 @@ export class KafkaAdmin implements Admin {
       try {
         await admin.deleteTopics({ topics: [spec.brokerTopic] })
       } catch (error) {
-        // kafkajs repeats a deletion that took effect but whose metadata came late.
+        // kafkajs repeats a deletion that took effect but whose metadata was late.
         if (protocolError(error) !== 'UNKNOWN_TOPIC_OR_PARTITION') throw error
       }
       for (const end = performance.now() + DELETED_WAIT_MS; performance.now() < end; ) {
@@ -94,12 +97,13 @@ export class KafkaAdmin implements Admin {
     const existing = await partitionCount(admin, spec.brokerTopic)
     if (existing !== undefined) return this.#checked(spec, existing)
     if (spec.provision !== 'create') throw topicMissing('kafka', spec)
-    // kafkajs's own wait for leaders begins with a tenth of a second in which nothing is asked.
+    // kafkajs's own wait for leaders begins with a tenth of a second without any request.
     await this.#create(admin, spec)
-    // Metadata shows leaders before these know of it themselves: only an answer from each says that the topic can be used.
+    // Metadata shows leaders before the brokers know of it themselves: only an answer from each means that the topic
+    // can be used.
     await onceLed(() => fetchMetadata(admin, spec.brokerTopic))
     const offsets = await onceLed(() => admin.fetchTopicOffsets(spec.brokerTopic))
-    // Somebody else may have made it at the same time, with another count.
+    // Another client may have created it at the same time, with another count.
     return this.#checked(spec, offsets.length)
   }
 
@@ -111,7 +115,7 @@ export class KafkaAdmin implements Admin {
     try {
       await admin.createTopics({ waitForLeaders: false, topics: [{ ...config, configEntries }] })
     } catch (error) {
-      // Some clusters allow no such topics: then it takes what others take.
+      // Some clusters allow no such topics: then it accepts what others accept.
       if (!BOUND_REFUSED.has(protocolError(error) ?? '')) throw error
       await admin.createTopics({ waitForLeaders: false, topics: [config] })
     }
@@ -127,9 +131,9 @@ export class KafkaAdmin implements Admin {
     const { maxAgeMs, maxBytes, maxMessages } = spec.retention
     if (maxMessages !== undefined)
       this.#logger.warn(
-        `kafka: retention.maxMessages of topic '${spec.topic}' has no effect: Kafka bounds topics by age and size`,
+        `kafka: retention.maxMessages of topic '${spec.topic}' has no effect: Kafka limits topics by age and size`,
       )
-    // Dead letters wait for a person: the broker's default of a week would drop them.
+    // Dead letters wait for an operator: the broker's default of a week would drop them.
     const age = maxAgeMs ?? (spec.role === 'dead-letters' ? -1 : undefined)
     const configEntries = [
       ...(age === undefined ? [] : [{ name: 'retention.ms', value: String(age) }]),
@@ -169,8 +173,8 @@ async function partitionCount(admin: KafkajsAdmin, topic: string): Promise<numbe
 }
 
 /**
- * kafkajs asks twice, and when only the second answer is an error (the topic has just been made, or has just gone) it swallows it
- * and trips over the missing metadata: a TypeError that says no more than 'ask again'.
+ * kafkajs asks twice, and when only the second answer is an error (the topic was just created or deleted) it swallows
+ * it and fails on the missing metadata: a TypeError that only means 'ask again'.
  */
 async function fetchMetadata(admin: KafkajsAdmin, topic: string): ReturnType<KafkajsAdmin['fetchTopicMetadata']> {
   for (let attempt = 1; ; attempt += 1) {

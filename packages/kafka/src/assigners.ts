@@ -5,28 +5,34 @@ import type { Cluster } from './kafkajs-internals.js'
 
 const { MemberAssignment, MemberMetadata } = kafkajs.AssignerProtocol
 
-/** Format of what members tell each other: the consumer protocol's first, which every client reads and the only one that kafkajs writes. */
+/**
+ * Format of what members send each other: the consumer protocol's first version, which every client reads and the only
+ * one that kafkajs writes.
+ */
 const PROTOCOL_VERSION = 0
 
-/** How partitions are spread: per member, what it gets of each topic. Every subscriber has an entry. */
+/** Distributes partitions: per member, its partitions of each topic. Every subscriber has an entry. */
 type Spread = (
   subscribers: ReadonlyMap<string, readonly string[]>,
   partitions: ReadonlyMap<string, number>,
 ) => Map<string, Record<string, number[]>>
 
 /**
- * Spreads each topic over the members that subscribe to it, in contiguous ranges: what Java's `RangeAssignor` does, under its
- * name, so that a group may hold loops over different topics, and Java or librdkafka consumers beside them. (kafkajs's own
- * assigner gives every member only the topics of whoever leads the group.)
+ * Distributes each topic over the members that subscribe to it, in contiguous ranges: as Java's `RangeAssignor`, under
+ * its name, so that a group may contain loops over different topics, and Java or librdkafka consumers. (kafkajs's own
+ * assigner gives every member only the topics of the group's leader.)
  */
 const rangeAssigner = assigner('range', assignRanges)
 
-/** Gives the partitions of all topics to the members in turn: what `RoundRobinAssignor` of Java and of aiokafka, its default, does. */
+/**
+ * Assigns the partitions of all topics to the members in turn: as `RoundRobinAssignor` of Java and of aiokafka, its
+ * default.
+ */
 const roundRobinAssigner = assigner('roundrobin', assignInTurn)
 
 /**
- * What a member offers, the preferred one first. The group uses one that all of its members offer: groups of Streamswitch loops `range`, beside
- * members that know only `roundrobin` that one.
+ * The strategies that a member offers, the preferred one first. The group uses one that all of its members offer:
+ * groups of Streamswitch loops `range`, with members that know only `roundrobin` that one.
  */
 export const ASSIGNERS: readonly PartitionAssigner[] = [rangeAssigner, roundRobinAssigner]
 
@@ -54,7 +60,7 @@ function assigner(name: string, spread: Spread): PartitionAssigner {
   })
 }
 
-/** Partitions per member and topic: the first members get one more where it doesn't come out even. */
+/** Partitions per member and topic: the first members get one more when the number isn't divisible. */
 export function assignRanges(
   subscribers: ReadonlyMap<string, readonly string[]>,
   partitions: ReadonlyMap<string, number>,
@@ -76,7 +82,10 @@ export function assignRanges(
   return assignment
 }
 
-/** Partitions per member and topic, one after the other: topics and members by name, members that don't subscribe to a topic are passed over. */
+/**
+ * Partitions per member and topic, one after the other: topics and members by name, members that don't subscribe to a
+ * topic are skipped.
+ */
 export function assignInTurn(
   subscribers: ReadonlyMap<string, readonly string[]>,
   partitions: ReadonlyMap<string, number>,
@@ -97,7 +106,10 @@ export function assignInTurn(
   return assignment
 }
 
-/** Who subscribes to which topic, by what each member, also one of another client, says of itself. One that can't be understood subscribes to none. */
+/**
+ * Returns the subscribers of each topic, by each member's own metadata, also those of other clients. A member whose
+ * metadata can't be parsed subscribes to none.
+ */
 export function subscribersByTopic(members: readonly Subscriber[]): Map<string, string[]> {
   const subscribers = new Map<string, string[]>()
   for (const { memberId, memberMetadata } of members) {
@@ -111,8 +123,9 @@ export function subscribersByTopic(members: readonly Subscriber[]): Map<string, 
 }
 
 /**
- * The topics of a member's metadata, each once (Kafka protocol guide, "Group Membership API": version, topics). kafkajs's decoder allocates as many as the
- * metadata claim, and fails where they end early: one such member would keep the whole group from being assigned.
+ * The topics of a member's metadata, each once (Kafka protocol guide, "Group Membership API": version, topics).
+ * kafkajs's decoder allocates as many as the metadata claim, and fails when they end early: one such member would keep
+ * the whole group from being assigned.
  */
 function topicsOf(memberMetadata: Buffer): ReadonlySet<string> {
   const topics = new Set<string>()
@@ -128,8 +141,9 @@ function topicsOf(memberMetadata: Buffer): ReadonlySet<string> {
 }
 
 /**
- * Partitions of topics, of which some may be none of this member's business: those must not stay among its cluster's topics,
- * whose metadata can't be had any more once one of them is deleted. A topic that doesn't exist has none.
+ * Returns the partition counts of topics, some of which this member may not use: those must not stay among its
+ * cluster's topics, whose metadata can't be fetched any more once one of them is deleted. A topic that doesn't exist
+ * has none.
  */
 async function countPartitions(cluster: Cluster, topics: readonly string[]): Promise<Map<string, number>> {
   const counts = new Map<string, number>()

@@ -6,30 +6,33 @@ import type { FetchedBatch, FetchedRecord } from './kafkajs-internals.js'
 import { readOldMessages } from './old-message-set.js'
 import { ReceivedRecord } from './received-record.js'
 
-/** Bytes of a batch before its records. */
+/** Size of a batch's header, in bytes. */
 const HEAD_BYTES = 61
-/** Bytes of a batch, or of an older message, up to and with its magic. Offset and length are before what the length counts. */
+/**
+ * Bytes of a batch, or of an older message, up to and including its magic. Offset and length precede what the length
+ * counts.
+ */
 const MAGIC_AT = 16
 const LENGTH_AT = 8
 const LENGTH_FROM = 12
 
 const MAGIC = 2
-/** The fewest bytes of a record. */
+/** Minimum size of a record, in bytes. */
 const MIN_RECORD_BYTES = 7
-/** What a record takes in memory besides its bytes, about. */
+/** Approximate memory of a record besides its bytes. */
 const RECORD_BYTES = 128
-/** Records of a response: behind the batch that exceeds it the rest comes with the next one. */
+/** Maximum number of records of a response: the rest behind the batch that exceeds it is fetched with the next one. */
 const MAX_RECORDS = 250_000
 const CODEC_MASK = 0x07
 const LOG_APPEND_TIME = 0x08
 const TRANSACTIONAL = 0x10
 const CONTROL = 0x20
 
-/** Something in a partition that can't be read. Reading stays before it. */
+/** Something unreadable in a partition. Reading stops before it. */
 export interface Unreadable {
-  /** Its offsets; `undefined` where the broker itself can't read it, and doesn't say how far. */
+  /** Its offsets; `undefined` when the broker itself can't read it, and doesn't say how far. */
   readonly range: OffsetRange | undefined
-  /** UNSUPPORTED, TOO_LARGE or SERIALIZATION; UNAVAILABLE where the broker itself can't read it. */
+  /** UNSUPPORTED, TOO_LARGE or SERIALIZATION; UNAVAILABLE when the broker itself can't read it. */
   readonly error: StreamError
 }
 
@@ -38,16 +41,16 @@ interface OffsetRange {
   readonly last: number
 }
 
-/** What the batches of a response take, against its limits. What comes behind them is left out: it comes with the next response. */
+/** Tracks what the batches of a response use of its limits. Batches beyond them are fetched with the next response. */
 export class Decoding {
   readonly #maxBytes: number
-  /** What has been decompressed; each record counts as {@link RECORD_BYTES} more. */
+  /** Decompressed bytes; each record counts as {@link RECORD_BYTES} more. */
   #bytes = 0
   #records = 0
-  /** Before the batch at hand. */
+  /** The same before the current batch. */
   #bytesBefore = 0
 
-  /** @param maxDecompressedBytes - of one batch; also what ends the response, together with the batch that exceeds it. */
+  /** @param maxDecompressedBytes - limit per batch; also ends the response, after the batch that exceeds it. */
   constructor({ maxDecompressedBytes }: { readonly maxDecompressedBytes: number }) {
     this.#maxBytes = maxDecompressedBytes
   }
@@ -60,26 +63,29 @@ export class Decoding {
     this.#bytesBefore = this.#bytes
   }
 
-  /** The batch at hand can't be read: nothing of it is kept. */
+  /** The current batch can't be read: nothing of it is kept. */
   undo(): void {
     this.#bytes = this.#bytesBefore
   }
 
-  /** Decompresses the batch at hand. Rejects with UNSUPPORTED, TOO_LARGE or SERIALIZATION. */
+  /** Decompresses the current batch. Rejects with UNSUPPORTED, TOO_LARGE or SERIALIZATION. */
   async decompress(codec: number, bytes: Buffer): Promise<Buffer> {
     const decompressed = await decompress(codec, bytes, this.#maxBytes)
     this.#bytes += decompressed.length
     return decompressed
   }
 
-  /** Counts records of the batch at hand before they are read. Throws TOO_LARGE where those of a compressed one take too much memory. */
+  /**
+   * Counts records of the current batch before they are read. Throws TOO_LARGE when those of a compressed one take too
+   * much memory.
+   */
   count(records: number, isCompressed: boolean): void {
     this.#records += records
     if (!isCompressed) return
     this.#bytes += records * RECORD_BYTES
     if (this.#bytes - this.#bytesBefore <= this.#maxBytes) return
     throw new StreamError(
-      `its bytes and ${RECORD_BYTES} more for each of its records are over ${this.#maxBytes} (maxDecompressedBytes)`,
+      `its bytes and ${RECORD_BYTES} more for each of its records exceed ${this.#maxBytes} (maxDecompressedBytes)`,
       { code: 'TOO_LARGE', retryable: false, transport: 'kafka', operation: 'consume' },
     )
   }
@@ -87,12 +93,12 @@ export class Decoding {
 
 interface Batches {
   readonly records: FetchedRecord[]
-  /** The offset behind the last batch that was read, whatever records it holds; `undefined` where none was. */
+  /** The offset behind the last batch that was read, even if it holds no records; `undefined` when none was. */
   readonly nextOffset: number | undefined
   readonly unreadable: Unreadable | undefined
 }
 
-/** All records of all batches. The last batch may be cut off by the fetch's limit: it comes again. */
+/** Reads all records of all batches. The last batch may be cut off by the fetch's limit: it is fetched again. */
 export async function readBatches(reader: ByteReader, decoding: Decoding): Promise<Batches> {
   const records: FetchedRecord[] = []
   let nextOffset: number | undefined
@@ -113,7 +119,7 @@ export async function readBatches(reader: ByteReader, decoding: Decoding): Promi
   return { records, nextOffset, unreadable: undefined }
 }
 
-/** Whether a whole batch, or older message, comes next. */
+/** Returns whether a whole batch, or older message, follows. */
 function isWhole(reader: ByteReader): boolean {
   if (reader.left <= MAGIC_AT) return false
   const bytes = LENGTH_FROM + reader.peekInt32(LENGTH_AT)
@@ -121,25 +127,28 @@ function isWhole(reader: ByteReader): boolean {
   return reader.left >= Math.max(bytes, least)
 }
 
-/** A batch, or an older message with those in it, that can be read. */
+/** A readable batch, or an older message with those in it. */
 export interface ReadableBatch {
   readonly range: OffsetRange
   readonly codec: number
-  /** Adds its records. Rejects with a StreamError for what can't be decompressed, with anything else where it is damaged. */
+  /**
+   * Adds its records. Rejects with a StreamError for what can't be decompressed, with any other error when it is
+   * damaged.
+   */
   read(records: FetchedRecord[], decoding: Decoding): Promise<void>
 }
 
-/** A batch whose head was read. */
+/** A batch whose header was read. */
 interface Batch {
   readonly range: OffsetRange
   readonly head: FetchedBatch
   readonly firstTimestamp: number
-  /** The broker's time, where it stamps records. */
+  /** The broker's timestamp, if it stamps records. */
   readonly stamp: number | undefined
   readonly codec: number
   readonly count: number
   readonly body: Buffer
-  /** Everything behind offset and length, and what its checksum should be. */
+  /** Everything behind offset and length, and its expected checksum. */
   readonly whole: Buffer
   readonly checksum: number
 }
@@ -156,7 +165,7 @@ function readBatch(reader: ByteReader): ReadableBatch {
 function readHead(reader: ByteReader): Batch {
   const firstOffset = reader.int64()
   const length = reader.int32()
-  if (length < HEAD_BYTES - LENGTH_FROM) throw new RangeError('it is shorter than its head')
+  if (length < HEAD_BYTES - LENGTH_FROM) throw new RangeError('it is shorter than its header')
   const end = reader.at + length
   const whole = reader.rest(length)
   const partitionLeaderEpoch = reader.int32()
@@ -197,8 +206,8 @@ function readHead(reader: ByteReader): Batch {
 
 async function readRecords(batch: Batch, records: FetchedRecord[], decoding: Decoding): Promise<void> {
   const { codec, body, head, count, range, firstTimestamp, stamp } = batch
-  if (head.magicByte !== MAGIC) throw new RangeError(`format ${head.magicByte} is not known to this version`)
-  // Only compressed ones are checked before: damaged records that aren't compressed show by their lengths, or are the codec's to find.
+  if (head.magicByte !== MAGIC) throw new RangeError(`format ${head.magicByte} is unknown to this version`)
+  // Only compressed ones are checked before: damage to others shows by their lengths, or is found by the codec.
   if (codec !== 0 && !isIntact(batch)) throw new RangeError('its checksum is wrong')
   const source = codec === 0 ? body : await decoding.decompress(codec, body)
   if (count * MIN_RECORD_BYTES > source.length) throw new RangeError('it has fewer records than it says')
@@ -208,14 +217,14 @@ async function readRecords(batch: Batch, records: FetchedRecord[], decoding: Dec
     records.push(readRecord(reader, source, head, range, firstTimestamp, stamp))
 }
 
-/** Where in a batch, behind its offset and length, the part begins that its checksum covers. */
+/** Start of the part that the checksum covers, behind offset and length. */
 const CHECKED_FROM = 9
 
 function isIntact({ whole, checksum }: Batch): boolean {
   return crc32c(whole, CHECKED_FROM) === checksum >>> 0
 }
 
-/** @param batch - `undefined` where not even its head could be read. */
+/** @param batch - `undefined` when not even its header could be read. */
 function unreadableError(batch: ReadableBatch | undefined, cause: unknown): StreamError {
   const { range, codec = 0 } = batch ?? {}
   const offsets = range === undefined ? '' : ` at offsets ${range.first} to ${range.last}`
@@ -252,7 +261,7 @@ function readRecord(
   return new ReceivedRecord(batch, attributes, position, stamp ?? time, key, value, source, headersAt)
 }
 
-/** They are read later; that they can be is seen now. */
+/** They are read later; whether they can be is checked now. */
 function skipHeaders(reader: ByteReader): void {
   for (let count = reader.varint(); count > 0; count -= 1) {
     reader.skip(reader.varint())

@@ -5,7 +5,7 @@ import type { Broker, BrokerPool } from './kafkajs-internals.js'
 const DEFAULT_PORT = 9092
 const MAX_PORT = 65_535
 
-/** How long a bootstrap server may take before the next one is tried beside it, in milliseconds. */
+/** How long a bootstrap server may take before the next one is tried in parallel, in milliseconds. */
 const PATIENCE_MS = 1_000
 
 export interface Server {
@@ -26,7 +26,7 @@ export function parseServer(text: string): Server {
   })
 }
 
-/** Where to find the cluster. The server that answered last is asked first the next time. */
+/** The bootstrap servers. The server that answered last is asked first the next time. */
 export class BootstrapServers {
   #servers: readonly Server[]
 
@@ -35,12 +35,13 @@ export class BootstrapServers {
   }
 
   /**
-   * Has a pool of brokers find the cluster by any server that answers. kafkajs tries two at most, always the first ones, and stays with one that
-   * takes the connection and says nothing. They are tried in turn: the next one when one has failed, or after a second beside it.
+   * Makes a pool of brokers find the cluster by any server that answers. kafkajs tries at most two, always the first
+   * ones, and stays with one that accepts the connection and says nothing. Here they are tried in turn: the next one
+   * when one has failed, or after a second in parallel.
    */
   serve(pool: BrokerPool): void {
     const { removeBroker } = pool
-    // Without a seed kafkajs trips over the next broker that it removes, and over the next one that it asks for.
+    // Without a seed kafkajs fails on the next broker that it removes, and on the next one that it asks for.
     pool.removeBroker = (address) => {
       const { seedBroker } = pool
       removeBroker.call(pool, address)
@@ -113,7 +114,10 @@ function firstToAnswer(servers: readonly Server[], connect: (server: Server) => 
   })
 }
 
-/** What all servers said. Its meaning is that of the most telling answer: a refusal by a broker before a connection that failed. */
+/**
+ * Combines the errors of all servers. The code is that of the most informative one: a refusal by a broker before a
+ * failed connection.
+ */
 function noServer(failures: readonly (readonly [server: Server, error: unknown])[]): unknown {
   const [first] = failures
   const telling = failures.find(([, error]) => classifyError(error, 'open').code !== 'UNAVAILABLE') ?? first

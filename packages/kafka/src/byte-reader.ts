@@ -1,4 +1,4 @@
-/** An offset or length that a JavaScript number can't hold exactly. None of a real log is. */
+/** An offset or length that a JavaScript number can't represent exactly. No real log has one. */
 class BeyondNumbers extends RangeError {
   constructor() {
     super('a number beyond 2^53')
@@ -9,11 +9,11 @@ class BeyondNumbers extends RangeError {
 const MAX_VARINT_FACTOR = 2 ** 63
 
 /**
- * Reads the numbers, texts and bytes of Kafka's protocol one after the other (Kafka protocol guide, protocol primitive types). Throws RangeError where
- * they end beyond the buffer, or a length is negative: reading never goes back, and ends.
+ * Reads the numbers, strings and bytes of Kafka's protocol (Kafka protocol guide, protocol primitive types). Throws
+ * RangeError when they exceed the buffer, or a length is negative: reading never goes back, and ends.
  */
 export class ByteReader {
-  /** Where the next read begins. */
+  /** Position of the next read. */
   at: number
   readonly #buffer: Buffer
 
@@ -26,7 +26,7 @@ export class ByteReader {
     return this.#buffer.length - this.at
   }
 
-  /** @param ahead - how far behind the next read. */
+  /** @param ahead - distance from the next read. */
   peekInt8(ahead: number): number {
     return this.#buffer.readInt8(this.at + ahead)
   }
@@ -63,14 +63,14 @@ export class ByteReader {
     return value
   }
 
-  /** The nearest number, for times, which are checked where they arrive. */
+  /** Returns the nearest number, for timestamps, which are checked on arrival. */
   roundedInt64(): number {
     const value = this.int32() * 0x1_0000_0000 + this.#buffer.readUInt32BE(this.at)
     this.at += 4
     return value
   }
 
-  /** Its decimal digits, for numbers that only name something. */
+  /** Returns its decimal digits, for numbers that are only names. */
   int64Text(): string {
     this.at += 8
     return this.#buffer.readBigInt64BE(this.at - 8).toString()
@@ -83,7 +83,7 @@ export class ByteReader {
     return value
   }
 
-  /** The nearest number, for times. Throws a RangeError where it has more than 64 bits, or is cut off. */
+  /** Returns the nearest number, for timestamps. Throws a RangeError when it has more than 64 bits, or is cut off. */
   roundedVarint(): number {
     const first = this.#byte()
     if (first < 0x80) return (first >>> 1) ^ -(first & 1)
@@ -99,12 +99,12 @@ export class ByteReader {
 
   #byte(): number {
     const byte = this.#buffer[this.at]
-    if (byte === undefined) throw new RangeError('a number ends beyond the bytes')
+    if (byte === undefined) throw new RangeError('a number exceeds the end of the bytes')
     this.at += 1
     return byte
   }
 
-  /** The bytes that come next, without reading them. */
+  /** Returns the next bytes, without reading them. */
   rest(length: number): Buffer {
     return this.#buffer.subarray(this.at, this.at + length)
   }

@@ -1,21 +1,19 @@
 import { historyOf, StreamError } from '@streamswitch/core/driver'
 
 /**
- * What a member writes beside each committed offset (the commit's metadata): how far it may have delivered, how often what
- * failed was started, and whether it ended cleanly. Text of the form
- *
- *     streamswitch/1 owner=5f2c… ahead=120 clean=0 attempts=0:2,7:1
- *
- * with offsets counted from the committed one. Other clients' metadata is none of ours and says nothing.
+ * Metadata that a member writes with each committed offset: how far it may have delivered, how often failed messages
+ * were started, and whether it ended cleanly. A string of the form
+ * `streamswitch/1 owner=5f2c… ahead=120 clean=0 attempts=0:2,7:1`
+ * with offsets relative to the committed one. Other clients' metadata is ignored.
  */
 export interface CommitMetadata {
   /** The process that wrote it. */
   readonly owner: string
   /** Offsets below this one may have been delivered. */
   readonly deliveredBelow: number
-  /** Nothing was at work any more when it was written. */
+  /** Nothing was running any more when it was written. */
   readonly clean: boolean
-  /** Handler starts on record, by offset. */
+  /** Recorded handler starts, by offset. */
   readonly attempts: ReadonlyMap<number, number>
 }
 
@@ -26,8 +24,8 @@ const VERSION = 1
 const MAX_BYTES = 4096
 
 /**
- * Writes metadata for a committed offset. Attempts that don't fit are left out, those furthest ahead first; what is at work goes before
- * what waits, since a process may end by it.
+ * Writes metadata for a committed offset. Attempts that don't fit are dropped, the highest offsets first; running messages
+ * precede waiting ones, since the process may crash by them.
  */
 export function encodeMetadata(committed: number, metadata: CommitMetadata): string {
   const head = `${NAME}${VERSION} owner=${metadata.owner} ahead=${Math.max(0, metadata.deliveredBelow - committed)} clean=${metadata.clean ? 1 : 0}`
@@ -48,7 +46,7 @@ export function encodeMetadata(committed: number, metadata: CommitMetadata): str
   return `${head} attempts=${inOrder.join(',')}`
 }
 
-/** Reads metadata; `undefined` where it isn't ours. Throws UNSUPPORTED for a newer version's. */
+/** Reads metadata; `undefined` when it isn't ours. Throws UNSUPPORTED for a newer version's. */
 export function decodeMetadata(committed: number, text: string, topic: string): CommitMetadata | undefined {
   if (!text.startsWith(NAME)) return undefined
   const [name = '', ...parts] = text.split(' ')

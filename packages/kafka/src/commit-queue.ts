@@ -1,7 +1,7 @@
-/** One partition's place in the queue: what to commit is asked for when its turn comes. */
+/** One partition in the queue: what to commit is requested when its turn comes. */
 export interface Committable<Position> {
   position(): Position
-  /** The broker has taken the position. */
+  /** The broker has confirmed the offset. */
   committed(position: Position): void
 }
 
@@ -10,7 +10,10 @@ interface Waiter {
   reject(error: unknown): void
 }
 
-/** Commits of all partitions of a member, one request at a time: whatever comes up meanwhile goes together into the next one. */
+/**
+ * Commits of all partitions of a member, one request at a time: commits requested meanwhile are combined into the next
+ * one.
+ */
 export class CommitQueue<Position, Member extends Committable<Position>> {
   readonly #commit: (positions: readonly Position[]) => Promise<void>
   #waiting = new Map<Member, Waiter[]>()
@@ -29,7 +32,7 @@ export class CommitQueue<Position, Member extends Committable<Position>> {
     })
     if (!this.#busy) {
       this.#busy = true
-      // Commits of other partitions that come up in the same turn go along.
+      // Commits of other partitions requested in the same turn are included.
       setImmediate(() => void this.#run())
     }
     return committed

@@ -10,14 +10,14 @@ import type { Place } from './places.js'
 import { Publisher, type PublisherSettings } from './publisher.js'
 import { UnreadablePartitions } from './unreadable-partitions.js'
 
-/** Topics appear on all brokers a moment after they were made. */
+/** Topics appear on all brokers a moment after they were created. */
 const ADMIN = { retries: 4, initialRetryTime: 100, maxRetryTime: 1_000 }
-/** Longest wait for a polite disconnection, in milliseconds. */
+/** Maximum wait for a clean disconnect, in milliseconds. */
 const DISCONNECT_MS = 3_000
 
 /**
- * What the adapter needs of a Kafka client: publishers, group members and administration. The classes it returns are the seam
- * where another client than kafkajs would be put in.
+ * What the adapter needs of a Kafka client: publishers, group members and administration. The classes it returns are
+ * where another client than kafkajs would be plugged in.
  */
 export class KafkaConnection {
   readonly #options: KafkaValues
@@ -36,7 +36,7 @@ export class KafkaConnection {
     this.#readerBudget = fetchBudget(PARTITION_FETCH_BYTES, options.requestTimeoutMs)
   }
 
-  /** The kafkajs client made last. */
+  /** The kafkajs client created last. */
   get native(): Kafka | undefined {
     return this.#latest
   }
@@ -66,7 +66,9 @@ export class KafkaConnection {
     }
   }
 
-  /** Makes a member of a group; `open` connects it. `name`: under which it is remembered when its connection breaks. */
+  /**
+   * Creates a member of a group; `open` connects it. `name`: under which it is remembered when its connection breaks.
+   */
   async member(name: string, settings: Omit<MemberSettings, 'memory'>, events: MemberEvents): Promise<GroupMember> {
     const memory = this.#members.get(name) ?? {
       id: undefined,
@@ -77,14 +79,14 @@ export class KafkaConnection {
     return new GroupMember(await this.#client(), { ...settings, memory }, events)
   }
 
-  /** A member has left for good: nothing of it is of use to a successor. */
+  /** A member has left permanently: its state is of no use to a successor. */
   forget(name: string): void {
     this.#members.delete(name)
   }
 
   /**
-   * Runs administrative calls on a connection of their own. It is not kept: an admin client remembers every topic it has dealt
-   * with, and none of its calls works any more once one of them is deleted.
+   * Runs administrative calls on a separate connection. It is not kept: an admin client remembers every topic it has
+   * used, and none of its calls works any more once one of them is deleted.
    */
   async administer<T>(work: (admin: Admin, kafka: Kafka) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const client = await this.#client()

@@ -24,17 +24,17 @@ import { type IntakeHost, PartitionIntake, type Position } from './partition-int
 import { type Generation, type Place, placeKey } from './places.js'
 import { type IntakeStart, Positions, readRanges } from './start-offsets.js'
 
-/** Wait before an announcement that failed is tried again, in milliseconds. */
+/** Wait before a failed announcement is repeated, in milliseconds. */
 const ANNOUNCE_AGAIN_MS = 200
 
-/** Longest time that handlers get when partitions move, unless half of `rebalanceTimeoutMs` is less, in milliseconds. */
+/** Maximum time for handlers when partitions move, unless half of `rebalanceTimeoutMs` is less, in milliseconds. */
 const LONGEST_HANDOVER_MS = 30_000
 
 /** How often partitions without leader are tried again, in milliseconds, and after how many rounds they are reported. */
 const LEADER_AGAIN_MS = 500
 const REPORT_AFTER_ROUNDS = 5
 
-/** Longest time that noting a clean end may take, in milliseconds. */
+/** Maximum time for recording a clean end, in milliseconds. */
 const CLEAN_END_MS = 2_000
 
 type Commits = CommitQueue<Position, PartitionIntake>
@@ -58,7 +58,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
   readonly #topics: ReadonlyMap<string, TopicSpec>
   readonly #intakes = new Map<PartitionAssignment, PartitionIntake>()
   readonly #byPlace = new Map<string, PartitionIntake>()
-  /** Made anew with each generation, so that nothing is committed under another one than its own. */
+  /** Recreated with each generation, so that nothing is committed under another one than its own. */
   #commits: Commits = new CommitQueue(() => Promise.resolve())
   #member: GroupMember | undefined
   #positionsOfMember: Positions | undefined
@@ -75,7 +75,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     this.sink = sink
     this.#topics = new Map(spec.topics.map((topic) => [topic.brokerTopic, topic]))
     this.settleIntervalMs = spec.options.commitIntervalMs
-    // One fetch may wait while the next one is under way.
+    // One fetch may wait while the next one is in flight.
     this.maxWaitingBytes = 2 * spec.options.fetchMaxPartitionBytes
     const note = async (assignment: PartitionAssignment, delivery: Delivery, attempt: number): Promise<void> => {
       const intake = this.#intakeOf(assignment)
@@ -100,7 +100,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
       { ...options, group: brokerGroup, topics: [...this.#topics.keys()] },
       this,
     )
-    // Closed meanwhile: nobody would close what is opened from here on.
+    // Closed meanwhile: what is opened from here on would not be closed.
     signal.throwIfAborted()
     this.#positionsOfMember = new Positions(this.#member, {
       from: this.#spec.from,
@@ -112,7 +112,9 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     if (!this.#assigned) this.sink.assigned([])
   }
 
-  /** With `provision: 'none'` a topic that is missing keeps the loop from no other one. Rejects with NOT_FOUND where all are missing. */
+  /**
+   * With `provision: 'none'` a missing topic doesn't affect the others. Rejects with NOT_FOUND when all are missing.
+   */
   async #provision(topics: readonly TopicSpec[], signal: AbortSignal): Promise<void> {
     const missing: unknown[] = []
     for (const topic of topics) {
@@ -132,7 +134,10 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     this.sink.report(error)
   }
 
-  /** Topics may be deleted, and made again, at any time. Throws NOT_FOUND for one that is to be made: the next driver does it. */
+  /**
+   * Topics may be deleted and recreated at any time. Throws NOT_FOUND for one that is to be created: the next driver
+   * does it.
+   */
   #noteTopics(member: GroupMember): void {
     for (const [brokerTopic, topic] of this.#topics) {
       if (member.partitionsOf(brokerTopic).length > 0) {
@@ -186,7 +191,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     })
   }
 
-  /** Against the last stable offset: what an open transaction has written is not to be delivered yet. */
+  /** Relative to the last stable offset: records of an open transaction are not to be delivered yet. */
   async undelivered(): Promise<ReadonlyMap<PartitionAssignment, number>> {
     const member = this.#joinedMember
     if (member.isThrottled) return new Map()
@@ -211,7 +216,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     this.#lost = true
   }
 
-  // What the member tells.
+  // Called by the member.
 
   async joined(generation: Generation): Promise<boolean> {
     if (this.#stopped) {
@@ -232,7 +237,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     return true
   }
 
-  /** Takes partitions up where their positions are. Returns those that have no leader. */
+  /** Starts partitions at their committed offsets. Returns those that have no leader. */
   async #begin(generation: Generation, commits: Commits, places: readonly Place[]): Promise<Place[]> {
     const starts = await this.#positions.starts(places)
     const intakes = places.flatMap((place) => {
@@ -253,7 +258,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     return places.filter((place) => !starts.has(placeKey(place)))
   }
 
-  /** A partition that could not be read stays so with a new connection or generation, until its time has come. */
+  /** A partition that could not be read stays stopped with a new connection or generation, until its retry is due. */
   #recall(intake: PartitionIntake): void {
     const known = this.#member?.unreadable.recall(placeOf(intake), intake.done)
     if (known === undefined) return
@@ -261,7 +266,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     intake.recall(intake.done, known.delayMs)
   }
 
-  /** Takes partitions up once they have a leader; the others go on meanwhile. */
+  /** Starts partitions once they have a leader; the others continue meanwhile. */
   async #awaitLeaders(generation: Generation, commits: Commits, places: readonly Place[]): Promise<void> {
     const isCurrent = (): boolean => commits === this.#commits && !this.#stopped && !this.#lost
     let waiting = places
@@ -275,7 +280,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
         await this.#member?.refreshMetadata()
         waiting = await this.#begin(generation, commits, waiting)
       } catch (error) {
-        // An end of the generation or of the connection is found out by others; the next round may succeed.
+        // An end of the generation or of the connection is detected elsewhere; the next round may succeed.
         if (isOver(error) || !isCurrent()) return
       }
     }
@@ -314,7 +319,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     this.sink.lost(error)
   }
 
-  // What intakes ask for.
+  // Called by intakes.
 
   pause(intake: PartitionIntake): void {
     this.#member?.pause({ topic: intake.brokerTopic, partition: intake.partition })
@@ -327,7 +332,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
   unreadable(intake: PartitionIntake, unreadable: Unreadable): number | undefined {
     const delayMs = this.#member?.unreadable.failed(placeOf(intake), intake.fetchedBelow, unreadable)
     const answer = this.sink.partitionStopped(intake.assignment, unreadable.error)
-    // Where the broker itself can't read there is no telling where to go on.
+    // If the broker itself can't read, it is unknown where to resume.
     if (answer === 'wait' || unreadable.range === undefined) return delayMs
     this.readable(intake)
     return undefined
@@ -344,7 +349,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
 
   // Partitions.
 
-  /** Goes on at another offset: a new assignment, within the same generation. */
+  /** Resumes at another offset: a new assignment, within the same generation. */
   #replace(old: PartitionIntake, offset: number): PartitionIntake {
     const place = { topic: old.brokerTopic, partition: old.partition }
     old.stop()
@@ -392,17 +397,23 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     return this.#topics.get(brokerTopic)?.topic ?? brokerTopic
   }
 
-  /** The owned partition, or ABORTED: the broker itself would take a commit for a partition that belongs to another member of the present generation. */
+  /**
+   * Returns the intake of an owned partition, or throws ABORTED: the broker itself would accept a commit for a
+   * partition that belongs to another member of the present generation.
+   */
   #intakeOf(assignment: PartitionAssignment): PartitionIntake {
     const intake = this.#intakes.get(assignment)
     if (intake !== undefined) return intake
-    throw new StreamError(`partition ${assignment.partition} of '${assignment.topic}' is no longer this member's`, {
-      code: 'ABORTED',
-      retryable: false,
-      transport: 'kafka',
-      operation: 'ack',
-      topic: assignment.topic,
-    })
+    throw new StreamError(
+      `partition ${assignment.partition} of '${assignment.topic}' is no longer assigned to this member`,
+      {
+        code: 'ABORTED',
+        retryable: false,
+        transport: 'kafka',
+        operation: 'ack',
+        topic: assignment.topic,
+      },
+    )
   }
 
   async #commitNow(generation: Generation, commits: Commits, positions: readonly Position[]): Promise<void> {
@@ -415,7 +426,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     }
   }
 
-  /** The group has gone on without this member: kafkajs hears of it with the next heartbeat and joins again. */
+  /** The group has continued without this member: kafkajs learns of it with the next heartbeat and joins again. */
   #fenced(): void {
     const assignments = [...this.#intakes.keys()]
     this.#member?.pauseAll()
@@ -423,7 +434,7 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
     if (assignments.length > 0) void this.sink.revoked(assignments, 'lost')
   }
 
-  /** Notes that nothing is at work any more. What can't be noted makes the successor careful, no more. */
+  /** Records that nothing is running any more. If that fails, the successor is only more careful. */
   async #endCleanly(): Promise<void> {
     const intakes = [...this.#intakes.values()]
     for (const intake of intakes) {
@@ -434,7 +445,10 @@ export class KafkaConsumerDriver implements ConsumerDriver, MemberEvents, Intake
   }
 }
 
-/** Where one of several topics is gone, there is nothing left to be committed of it, and the others are committed all the same. */
+/**
+ * If one of several topics was deleted, there is nothing left to be committed of it, and the others are committed
+ * regardless.
+ */
 async function commitPresent(generation: Generation, positions: readonly Position[]): Promise<void> {
   try {
     await generation.commit(positions)
@@ -454,7 +468,7 @@ function placeOf({ brokerTopic, partition }: PartitionIntake): Place {
   return { topic: brokerTopic, partition }
 }
 
-/** The generation ended before it was put to use: the next heartbeat says so, and the member joins again. */
+/** The generation ended before it was used: the next heartbeat says so, and the member joins again. */
 function isOver(error: unknown): boolean {
   const type = protocolError(error)
   return type === 'REBALANCE_IN_PROGRESS' || type === 'ILLEGAL_GENERATION' || type === 'UNKNOWN_MEMBER_ID'

@@ -1,4 +1,4 @@
-/** The Castagnoli polynomial, reflected: what Kafka's record batches are checked with (RFC 3720, B.4). */
+/** The Castagnoli polynomial, reflected, used by the checksum of Kafka's record batches (RFC 3720, B.4). */
 const POLYNOMIAL = 0x82f63b78
 
 /** Eight tables of 256: table `n` holds the remainders of a byte that is followed by `n` others. */

@@ -4,7 +4,7 @@ const UNAVAILABLE: ErrorMeaning = { code: 'UNAVAILABLE' }
 const FENCED: ErrorMeaning = {
   code: 'ABORTED',
   retryable: false,
-  advice: 'the member was taken out of its group; its partitions belong to others',
+  advice: 'the member was removed from its group; its partitions belong to others',
 }
 
 /** Error names of the protocol (Kafka protocol guide, "Error Codes"), as kafkajs spells them. */
@@ -12,11 +12,11 @@ const PROTOCOL: Readonly<Record<string, ErrorMeaning>> = {
   UNKNOWN_TOPIC_OR_PARTITION: {
     code: 'NOT_FOUND',
     retryable: false,
-    advice: "make the topic, or open the transport with provision: 'create'",
+    advice: "create the topic, or open the transport with provision: 'create'",
   },
   TOPIC_AUTHORIZATION_FAILED: {
     code: 'PERMISSION_DENIED',
-    advice: 'the user lacks a right to the topic, whose name has the prefix: grant it, see docs/rights.md',
+    advice: 'the user lacks a permission on the topic, whose name has the prefix: grant it, see docs/rights.md',
   },
   GROUP_AUTHORIZATION_FAILED: {
     code: 'PERMISSION_DENIED',
@@ -31,10 +31,10 @@ const PROTOCOL: Readonly<Record<string, ErrorMeaning>> = {
   TRANSACTIONAL_ID_AUTHORIZATION_FAILED: { code: 'PERMISSION_DENIED' },
   SECURITY_DISABLED: { code: 'PERMISSION_DENIED' },
   SASL_AUTHENTICATION_FAILED: { code: 'UNAUTHENTICATED', advice: 'check username, password and saslMechanism' },
-  UNSUPPORTED_SASL_MECHANISM: { code: 'UNAUTHENTICATED', advice: 'the broker has another saslMechanism' },
+  UNSUPPORTED_SASL_MECHANISM: { code: 'UNAUTHENTICATED', advice: 'the broker uses another saslMechanism' },
   ILLEGAL_SASL_STATE: {
     code: 'UNAUTHENTICATED',
-    advice: 'this listener of the broker takes no SASL: leave username and password out, or use another port',
+    advice: "this listener of the broker doesn't support SASL: don't set username and password, or use another port",
   },
   MESSAGE_TOO_LARGE: {
     code: 'TOO_LARGE',
@@ -62,7 +62,7 @@ const PROTOCOL: Readonly<Record<string, ErrorMeaning>> = {
   INVALID_REPLICATION_FACTOR: {
     code: 'INVALID_ARGUMENT',
     retryable: false,
-    advice: 'the cluster has fewer brokers than replicationFactor asks for',
+    advice: 'the cluster has fewer brokers than replicationFactor requires',
   },
   INVALID_REPLICA_ASSIGNMENT: { code: 'INVALID_ARGUMENT', retryable: false },
   INVALID_CONFIG: { code: 'INVALID_ARGUMENT', retryable: false },
@@ -84,7 +84,7 @@ const PROTOCOL: Readonly<Record<string, ErrorMeaning>> = {
   INVALID_RECORD: {
     code: 'INVALID_ARGUMENT',
     retryable: false,
-    advice: 'the topic refuses such records; a compacted topic takes none without key',
+    advice: 'the topic refuses such records; a compacted topic accepts none without a key',
   },
   OFFSET_METADATA_TOO_LARGE: {
     code: 'INVALID_ARGUMENT',
@@ -103,7 +103,7 @@ const PROTOCOL: Readonly<Record<string, ErrorMeaning>> = {
     retryable: false,
     advice: 'the broker is too old for this compression',
   },
-  REQUEST_TIMED_OUT: { code: 'TIMEOUT', advice: 'the broker did not get enough replicas to confirm in time' },
+  REQUEST_TIMED_OUT: { code: 'TIMEOUT', advice: 'too few replicas confirmed in time' },
   GROUP_MAX_SIZE_REACHED: {
     code: 'RESOURCE_EXHAUSTED',
     advice: "the group has as many members as the broker's group.max.size",
@@ -137,7 +137,7 @@ const PROTOCOL: Readonly<Record<string, ErrorMeaning>> = {
   CONCURRENT_TRANSACTIONS: UNAVAILABLE,
 }
 
-/** Error classes of kafkajs, by name, where the protocol's own name is missing. */
+/** Error classes of kafkajs, by name, when the protocol's own name is missing. */
 const CLIENT: Readonly<Record<string, ErrorMeaning>> = {
   KafkaJSSASLAuthenticationError: {
     code: 'UNAUTHENTICATED',
@@ -162,9 +162,9 @@ const CLIENT: Readonly<Record<string, ErrorMeaning>> = {
   },
 }
 
-/** What the user needs on a topic, by operation. DESCRIBE is part of each. */
+/** Permissions needed on a topic, by operation. DESCRIBE is part of each. */
 const TOPIC_RIGHTS: Readonly<Record<string, string>> = {
-  open: 'WRITE (to send) or READ (to receive), and CREATE where it is to be created,',
+  open: 'WRITE (to send) or READ (to receive), and CREATE if it is to be created,',
   send: 'WRITE',
   respond: 'WRITE',
   consume: 'READ',
@@ -173,12 +173,12 @@ const TOPIC_RIGHTS: Readonly<Record<string, string>> = {
   delete: 'DELETE',
 }
 
-/** Longest chain of causes that is looked at. */
+/** Maximum length of a chain of causes that is inspected. */
 const MAX_DEPTH = 8
 
 /**
- * The transport's table of native errors. kafkajs wraps what happened in "retries exceeded" and "not retriable" shells whose own
- * `type` and `retriable` say nothing: only the chain of causes tells.
+ * The transport's table of native errors. kafkajs wraps errors in "retries exceeded" and "not retriable" shells whose
+ * own `type` and `retriable` carry no information: only the chain of causes does.
  */
 export function classifyError(native: unknown, operation: string, topic?: string): StreamError {
   if (isStreamError(native)) return native
@@ -206,14 +206,14 @@ function topicAdvice(operation: string, topic: string | undefined): string | und
   return `the user lacks ${right} on topic '${topic}', whose name has the prefix: grant it, see docs/rights.md`
 }
 
-/** The protocol's name of what happened (`ILLEGAL_GENERATION`), where the broker has answered. */
+/** Returns the protocol's error name (`ILLEGAL_GENERATION`), if the broker has answered. */
 export function protocolError(native: unknown): string | undefined {
   return causes(native)
     .map((error) => read(error, 'type'))
     .find((type) => type !== undefined && type in PROTOCOL)
 }
 
-/** True when a broker can't be reached any more: the connection is of no use. */
+/** True when a broker can't be reached any more: the connection is unusable. */
 export function isConnectionError(native: unknown): boolean {
   if (protocolError(native) !== undefined) return false
   const { code } = classifyError(native, 'send')
@@ -235,7 +235,7 @@ function causes(native: unknown): unknown[] {
   return chain
 }
 
-/** Of several topics that were to be made each has its own error. */
+/** Of several topics that were to be created each has its own error. */
 function firstOf(error: unknown): unknown {
   const errors = typeof error === 'object' && error !== null ? (error as { errors?: unknown }).errors : undefined
   return Array.isArray(errors) && errors.length > 0 ? (errors[0] as unknown) : error

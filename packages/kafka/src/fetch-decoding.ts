@@ -4,21 +4,22 @@ import type { RequestHook } from './request-hooks.js'
 
 export const FETCH = 1
 
-/** How long the first fetch after throttling may take to bring something, in milliseconds. */
+/** How long the first fetch after throttling may take to return something, in milliseconds. */
 const AFTER_THROTTLING_MS = 1_000
 
-/** Until when a client's brokers hold its fetches back, since it has had more than its quota, by the clock of the process. */
+/** Until when a client's brokers delay its fetches, since it has exceeded its quota, by the monotonic clock. */
 export interface Throttling {
   until: number
 }
 
-/** The highest version that kafkajs knows, and every broker since 2.3 takes. */
+/** The highest version that kafkajs knows, and every broker since 2.3 supports. */
 const FETCH_VERSION = 11
 
 /**
- * Decodes what brokers answer to fetches. kafkajs's decoder makes a buffer, a reader and several 64-bit integer objects for each record: a third of
- * what receiving costs. It hands a partition's records on as arguments of one call, which a batch of some 100,000 small ones overflows. It
- * decompresses whatever comes, however large it gets, and one batch that it can't read fails the whole fetch.
+ * Decodes the brokers' fetch responses. kafkajs's decoder creates a buffer, a reader and several 64-bit integer objects
+ * for each record: a third of the cost of receiving. It passes a partition's records on as arguments of one call, which
+ * a batch of some 100,000 small ones overflows. It decompresses without limit, and one batch that it can't read fails
+ * the whole fetch.
  */
 export function fetchDecoding(limits: { readonly maxDecompressedBytes: number }, throttling: Throttling): RequestHook {
   return (make) => (parameters) => {

@@ -3,26 +3,32 @@ import { Decoding, readBatches, type Unreadable } from './batch-reader.js'
 import { ByteReader } from './byte-reader.js'
 import type { FetchedPartition, FetchedRecord, FetchResponse } from './kafkajs-internals.js'
 
-/** What a response says of a partition besides its records. */
+/** What a response says about a partition besides its records. */
 export interface FetchExtent {
   readonly unreadable: Unreadable | undefined
-  /** The offset behind the last batch that came whole, whatever records it holds; `undefined` where none did. */
+  /** The offset behind the last complete batch, even if it holds no records; `undefined` when there was none. */
   readonly nextOffset: number | undefined
   /** Below it no transaction is open. */
   readonly lastStableOffset: number
   readonly abortedTransactions: FetchedPartition['abortedTransactions']
-  /** The broker had nothing to send, in any partition, and did not hold anything back either: up to the last stable offset there is nothing to read. */
+  /**
+   * The broker had nothing to send, in any partition, and did not delay anything either: up to the last stable offset
+   * there is nothing to read.
+   */
   exhausted: boolean
 }
 
 const EXTENTS = new WeakMap<readonly FetchedRecord[], FetchExtent>()
 
-/** What the response said of the partition that these records came in; `undefined` for others. */
+/** What the response said about the partition of these records; `undefined` for others. */
 export function extentOf(records: readonly FetchedRecord[]): FetchExtent | undefined {
   return EXTENTS.get(records)
 }
 
-/** Error codes by which a broker says that it can't read a partition's log, or not give it to this client: nothing that a new connection would change. */
+/**
+ * Error codes that mean that the broker can't read a partition's log, or not return it to this client: a new connection
+ * would not change that.
+ */
 const LOG_ERRORS: ReadonlyMap<number, string> = new Map([
   [-1, 'UNKNOWN'],
   [2, 'CORRUPT_MESSAGE'],
@@ -31,10 +37,10 @@ const LOG_ERRORS: ReadonlyMap<number, string> = new Map([
 ])
 
 /**
- * Decodes a Fetch response of version 11 (Kafka protocol guide) into what kafkajs makes of it. A batch that can't be read ends what comes of its
- * partition, and nothing else. Rejects where the response itself is damaged.
+ * Decodes a Fetch response of version 11 (Kafka protocol guide) into kafkajs's structures. A batch that can't be read
+ * only ends the records of its partition. Rejects when the response itself is damaged.
  *
- * @param limits - what may be decompressed, of one batch; and of the response, but for the batch that exceeds it.
+ * @param limits - what may be decompressed, per batch; and per response, except for the batch that exceeds it.
  */
 export async function decodeFetchResponse(
   raw: Buffer,
@@ -104,8 +110,8 @@ async function readPartition(
 function brokerCannotRead(refusal: string): Unreadable {
   const advice =
     refusal === 'UNSUPPORTED_COMPRESSION_TYPE'
-      ? 'it takes a newer client to read this compression'
-      : "look at the log of the partition's leader"
+      ? 'a newer client is required to read this compression'
+      : "check the log of the partition's leader"
   const error = new StreamError(`the broker can't read the partition at this offset (${refusal}): ${advice}`, {
     code: 'UNAVAILABLE',
     transport: 'kafka',

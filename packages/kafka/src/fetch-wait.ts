@@ -1,16 +1,18 @@
 import { untilNextStep } from '@streamswitch/core/driver'
 
-/** Shortest wait of a fetch, in milliseconds. */
+/** Minimum wait of a fetch, in milliseconds. */
 const SHORTEST_MS = 5
 
-/** Longest wait while partitions are paused, in milliseconds: one that is resumed waits no longer for the fetch under way. */
+/**
+ * Maximum wait while partitions are paused, in milliseconds: a partition that is resumed waits for the fetch in flight.
+ */
 const LONGEST_PAUSED_MS = 250
 
 /**
- * How long a fetch may wait for data. While partitions are paused the fetch under way doesn't include them, and kafkajs can't end
- * it early: a resumed partition waits until it is over. So the wait is short right after a pause, when a resume is near, and
- * grows with the pause: a quarter of it, up to a quarter of a second. Without pauses, the fetches of all loops of a process end in
- * the same turn of the event loop, and wake it once.
+ * How long a fetch may wait for data. While partitions are paused the fetch in flight doesn't include them, and kafkajs
+ * can't end it early: a resumed partition waits until it is over. So the wait is short right after a pause, when a
+ * resume is near, and grows with the pause: a quarter of it, up to a quarter of a second. Without pauses, the fetches of
+ * all loops of a process end in the same turn of the event loop, and wake it once.
  */
 export class FetchWait {
   readonly #longestMs: number
@@ -22,7 +24,7 @@ export class FetchWait {
 
   paused(topic: string, partition: number): void {
     const key = `${topic}/${partition}`
-    // The youngest pause stands last.
+    // The newest pause is last.
     this.#paused.delete(key)
     this.#paused.set(key, performance.now())
   }

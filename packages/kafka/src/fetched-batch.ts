@@ -4,11 +4,11 @@ import type { FetchedMessages, FetchedRecord } from './kafkajs-internals.js'
 import { ReceivedRecord } from './received-record.js'
 
 /**
- * Corrects what kafkajs makes of a fetched partition:
- * - its position follows records, so that it never gets past a batch that compaction has emptied, and crawls through a gap behind
- *   the last record one offset per fetch. Batches say where they end.
- * - a record whose key is four zero bytes (an integer 0) counts as the end of an aborted transaction: what follows in that
- *   transaction is delivered. Only control records end one.
+ * Corrects kafkajs's handling of a fetched partition:
+ * - its position follows records, so that it never gets past a batch that compaction has emptied, and advances through
+ *   a gap behind the last record by one offset per fetch. Batches say where they end.
+ * - a record whose key is four zero bytes (an integer 0) counts as the end of an aborted transaction: what follows in
+ *   that transaction is delivered. Only control records end one.
  */
 export function correctBatch(batch: FetchedMessages): void {
   const extent = extentOf(batch.rawMessages)
@@ -27,7 +27,10 @@ export function fetchedBelow(batch: FetchedMessages): number {
   return batch.rawMessages.length > 0 ? Number(batch.lastOffset()) + 1 : Number(batch.fetchedOffset)
 }
 
-/** Up to where the broker is known to have nothing to read: beyond {@link fetchedBelow} in a log that compaction has emptied at its end. */
+/**
+ * Offset up to which the broker is known to have nothing to read: beyond {@link fetchedBelow} in a log that compaction
+ * has emptied at its end.
+ */
 export function nothingBelow(batch: FetchedMessages): number {
   const extent = extentOf(batch.rawMessages)
   return extent?.exhausted === true ? extent.lastStableOffset : 0
@@ -38,13 +41,13 @@ export function unreadableIn(batch: FetchedMessages): Unreadable | undefined {
   return extentOf(batch.rawMessages)?.unreadable
 }
 
-/** Has kafkajs go on at an offset behind a batch that has no messages. */
+/** Makes kafkajs continue at an offset behind a batch that has no messages. */
 export function goOnAt(batch: FetchedMessages, offset: number): void {
   batch.lastOffset = () => String(offset - 1)
   batch.isEmptyDueToFiltering = () => offset > Number(batch.fetchedOffset)
 }
 
-/** The first two bytes of a control record's key are its version, the next two what it says. */
+/** The first two bytes of a control record's key are its version, the next two its type. */
 const ABORT = 0
 
 function committedRecords({ rawMessages, fetchedOffset }: FetchedMessages, extent: FetchExtent): FetchedRecord[] {

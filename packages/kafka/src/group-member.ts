@@ -16,19 +16,19 @@ import { byTopic, type Generation, generationOf, type Place, placeKey } from './
 import type { UnreadablePartitions } from './unreadable-partitions.js'
 import { Watchdog } from './watchdog.js'
 
-/** Rides out a change of leader or coordinator without leaving the group. */
+/** Survives a change of leader or coordinator without leaving the group. */
 const MEMBER_RETRY = { retries: 8, initialRetryTime: 100, maxRetryTime: 400 }
 
 /**
- * A heartbeat goes out when a fetch has ended and this share of its interval is over: fetches and heartbeats of the same length would
- * else miss each other by a millisecond, and every second heartbeat be left out.
+ * A heartbeat is sent when a fetch has ended and this share of its interval has passed: otherwise fetches and heartbeats of
+ * the same length would miss each other by a millisecond, and every second heartbeat would be skipped.
  */
 const DUE = 0.75
 
-/** Longest wait for a polite departure, in milliseconds. */
+/** Maximum wait for leaving cleanly, in milliseconds. */
 const DISCONNECT_MS = 4_000
 
-/** Which offset of a log is meant. */
+/** An offset of a log. */
 type LogPoint = 'earliest' | 'latest' | 'end' | { readonly timestamp: number }
 
 export interface MemberSettings {
@@ -44,28 +44,31 @@ export interface MemberSettings {
   readonly memory: MemberMemory
 }
 
-/** What one fetch brought of a partition. */
+/** Result of one fetch for a partition. */
 export interface Fetched {
   readonly messages: readonly KafkaMessage[]
   /** The offset behind it: what is below and not in `messages` is not for consumers. */
   readonly below: number
   /** Up to here the broker is known to have nothing to read, although offsets are in use. */
   readonly nothingBelow: number
-  /** What comes next and can't be read. */
+  /** What follows and can't be read. */
   readonly unreadable: Unreadable | undefined
 }
 
-/** What a member tells its driver. Awaited where a promise is returned. */
+/** Events of a member for its driver. Awaited if a promise is returned. */
 export interface MemberEvents {
   /** The generation ends. `graceful`: it is still valid until the promise resolves. */
   leaving(how: 'graceful' | 'lost'): Promise<void>
-  /** A new generation begins; nothing is fetched before the promise resolves. `false`: it was over at once, another join follows. */
+  /**
+   * A new generation begins; nothing is fetched before the promise resolves. `false`: it ended immediately, another
+   * join follows.
+   */
   joined(generation: Generation): Promise<boolean>
-  /** Returns the offset at which to go on; `undefined` when nothing of it was taken: it is fetched again. */
+  /** Returns the offset at which to continue; `undefined` when nothing of it was accepted: it is fetched again. */
   fetched(place: Place, fetched: Fetched): number | undefined
-  /** The position of a partition is not in the log any more. */
+  /** The committed offset of a partition is no longer in the log. */
   outOfRange(place: Place): Promise<void>
-  /** The member is of no use any more. Called once. */
+  /** The member is unusable. Called once. */
   lost(error: unknown): void
 }
 
@@ -95,7 +98,7 @@ export class GroupMember implements GroupHooks {
     this.#fetchWait = new FetchWait(settings.maxWaitMs)
     this.#waitMs = this.#fetchWait.ms
     this.#watchdog = new Watchdog((silentMs) =>
-      this.#fail(new Error(`no sign of life from the group's coordinator for ${silentMs} ms`)),
+      this.#fail(new Error(`no response from the group's coordinator for ${silentMs} ms`)),
     )
     this.#consumer = client.kafka.consumer({
       groupId: settings.group,
@@ -114,13 +117,15 @@ export class GroupMember implements GroupHooks {
     this.#consumer.on(this.#consumer.events.HEARTBEAT, () => this.#watchdog.alive())
   }
 
-  /** What `open` waits for now. */
+  /** What `open` currently waits for. */
   get waitingFor(): string {
     if (!this.#subscribed) return `the coordinator of group '${this.#settings.group}' to accept the connection`
     return `its first assignment in group '${this.#settings.group}': it is connected, and the other members or the coordinator have not finished the rebalance`
   }
 
-  /** Connects and joins. Resolves when the first assignment has been dealt with, or the join waits for other members. */
+  /**
+   * Connects and joins. Resolves when the first assignment has been processed, or the join waits for other members.
+   */
   async open(signal: AbortSignal): Promise<void> {
     await withSignal(this.#consumer.connect(), signal)
     await withSignal(this.#consumer.subscribe({ topics: [...this.#settings.topics], fromBeginning: true }), signal)
@@ -134,7 +139,7 @@ export class GroupMember implements GroupHooks {
     await withSignal(Promise.race([joined, this.#joining.promise]), signal)
   }
 
-  /** Stops fetching a partition; what is on its way may still come. */
+  /** Stops fetching a partition; a fetch in flight may still return. */
   pause({ topic, partition }: Place): void {
     this.#fetchWait.paused(topic, partition)
     this.#group?.pause([{ topic, partitions: [partition] }])
@@ -150,13 +155,13 @@ export class GroupMember implements GroupHooks {
     this.#group?.pause(this.#settings.topics.map((topic) => ({ topic })))
   }
 
-  /** The next fetch of the partition starts at the offset; what was fetched before is not handed over. */
+  /** The next fetch of the partition starts at the offset; what was fetched before is not delivered. */
   seek({ topic, partition }: Place, offset: number): void {
     this.fetchStamp += 1
     this.#group?.seek({ topic, partition, offset: String(offset) })
   }
 
-  /** Has a partition left alone that can't be read yet; {@link seek} and {@link resume} begin with it. */
+  /** Stops reading a partition that can't be read yet; {@link seek} and {@link resume} restart it. */
   hold(place: Place): void {
     const { topic, partition } = place
     const known = this.#group?.offsetManager?.committedOffsets()[topic]
@@ -168,7 +173,7 @@ export class GroupMember implements GroupHooks {
     return this.#live.cluster.refreshMetadata()
   }
 
-  /** True while the broker holds fetches back because of a quota: that nothing comes says nothing. */
+  /** True while the broker delays fetches because of a quota: then missing records mean nothing. */
   get isThrottled(): boolean {
     return this.#client.isThrottled
   }
@@ -178,19 +183,19 @@ export class GroupMember implements GroupHooks {
     return this.#joined
   }
 
-  /** What is remembered of partitions that can't be read. */
+  /** Partitions that can't be read. */
   get unreadable(): UnreadablePartitions {
     return this.#settings.memory.unreadable
   }
 
-  /** Every partition of a topic, whoever has it. */
+  /** Every partition of a topic, whatever its owner. */
   partitionsOf(topic: string): Place[] {
     return this.#live.cluster
       .findTopicPartitionMetadata(topic)
       .map(({ partitionId }) => ({ topic, partition: partitionId }))
   }
 
-  /** What the group has committed; offset -1 where there is nothing. */
+  /** Returns what the group has committed; offset -1 when there is nothing. */
   async committed(
     places: readonly Place[],
   ): Promise<Map<string, { readonly offset: number; readonly metadata: string }>> {
@@ -207,8 +212,9 @@ export class GroupMember implements GroupHooks {
   }
 
   /**
-   * Offsets in the log: the oldest kept, the last stable one (behind which a transaction may be open), the next to be written, or the
-   * first at or after a time (-1 when there is none). Those of partitions without leader are left out.
+   * Returns offsets in the log: the first kept, the last stable one (behind which a transaction may be open), the next
+   * to be written, or the first at or after a time (-1 when there is none). Those of partitions without leader are
+   * omitted.
    */
   async logOffsets(places: readonly Place[], at: LogPoint): Promise<Map<string, number>> {
     const point = typeof at === 'object' ? { fromTimestamp: at.timestamp } : { fromBeginning: at === 'earliest' }
@@ -233,9 +239,9 @@ export class GroupMember implements GroupHooks {
     this.#ended = true
     this.#watchdog.stop()
     this.#joining.stop()
-    // kafkajs would wait for the fetch under way first, and the group would wait with it.
+    // kafkajs would wait for the fetch in flight first, and the group would wait with it.
     if (!failed && this.#group !== undefined) await atMost(this.#group.leave(), DISCONNECT_MS)
-    // It finds out in its own time that there is nothing to fetch any more; it is told first, lest it connects again.
+    // It learns later that there is nothing to fetch any more; it is stopped first, so that it doesn't connect again.
     void atMost(this.#consumer.disconnect(), DISCONNECT_MS)
     this.#client.cut()
   }
@@ -260,7 +266,7 @@ export class GroupMember implements GroupHooks {
     if (group.memberId !== null) this.#settings.memory.id = group.memberId
     this.#joining.stop()
     this.#fetchWait.clear()
-    // Pauses outlive a generation in kafkajs.
+    // Pauses survive a generation in kafkajs.
     group.resume(this.#settings.topics.map((topic) => ({ topic })))
     this.#watchdog.expect(this.#settings.sessionTimeoutMs)
     const partitions = group
@@ -281,7 +287,7 @@ export class GroupMember implements GroupHooks {
   fetched(batches: readonly FetchedMessages[], stamp: number): void {
     for (const batch of batches) {
       this.#stamps.set(batch, stamp)
-      // kafkajs hands over only what holds messages.
+      // kafkajs only passes on partitions with messages.
       const next = batch.messages.length === 0 ? this.#take(batch) : undefined
       if (next !== undefined) goOnAt(batch, next)
     }
@@ -306,7 +312,8 @@ export class GroupMember implements GroupHooks {
     this.#group = group
     const { memory, fetchMaxPartitionBytes } = this.#settings
     group.memberId ??= memory.id ?? null
-    // kafkajs asks for the partitions in another order each time, so that none is always behind those that use the budget up.
+    // kafkajs requests the partitions in another order each time, so that none is always behind those that use up the
+    // budget.
     Object.defineProperties(group, {
       maxWaitTime: { get: () => this.#waitMs },
       maxBytes: { get: () => memory.fetchBudget.bytes },
@@ -314,10 +321,10 @@ export class GroupMember implements GroupHooks {
     })
   }
 
-  /** Ends the old generation: with the handlers' leave as long as the broker still counts this member in. */
+  /** Ends the old generation: waits for handlers as long as the broker still counts this member in. */
   async #leave(group: ConsumerGroup): Promise<void> {
     if (!(await this.#stillMember(group))) return this.#events.leaving('lost')
-    // kafkajs sends no heartbeats while it waits for this: without them the session would run out.
+    // kafkajs sends no heartbeats while it waits for this: without them the session would expire.
     const timer = setInterval(
       () => void this.#heartbeat(group).catch(() => {}),
       Math.min(1_000, this.#settings.sessionTimeoutMs / 4),
@@ -345,7 +352,7 @@ export class GroupMember implements GroupHooks {
     return false
   }
 
-  /** The coordinator may have moved, or its connection may be gone. */
+  /** The coordinator may have moved, or its connection may be lost. */
   async #findCoordinator(group: ConsumerGroup): Promise<void> {
     try {
       group.coordinator = await group.cluster.findGroupCoordinator({ groupId: group.groupId })

@@ -15,10 +15,12 @@ import { CREATE_TOPICS, topicRefusals } from './topic-refusals.js'
 /** Idle time after which the operating system starts to probe a connection, in milliseconds. */
 const KEEP_ALIVE_MS = 30_000
 
-/** How often kafkajs repeats a connection by itself: once, for one that the broker has closed for idleness. Core repeats the rest. */
+/**
+ * How often kafkajs retries a connection: once, for one that the broker has closed when idle. Core retries the rest.
+ */
 const CONNECTION_RETRY = { retries: 1, initialRetryTime: 100, maxRetryTime: 300 }
 
-/** One kafkajs client with sockets that can be cut: made for one driver, thrown away with it. */
+/** One kafkajs client whose sockets can be cut: created for one driver, discarded with it. */
 export class KafkajsClient {
   readonly kafka: Kafka
   readonly #sockets: Sockets
@@ -30,7 +32,10 @@ export class KafkajsClient {
     this.#throttling = throttling
   }
 
-  /** Reads credentials and certificates, anew each time. No connection is made yet. Rejects with UNAUTHENTICATED or INVALID_ARGUMENT where they can't be had. */
+  /**
+   * Reads credentials and certificates, each time again. Doesn't connect yet. Rejects with UNAUTHENTICATED or
+   * INVALID_ARGUMENT when they can't be read.
+   */
   static async make(
     options: KafkaValues,
     bootstrap: BootstrapServers,
@@ -69,19 +74,19 @@ export class KafkajsClient {
     return new KafkajsClient(kafka, sockets, throttling)
   }
 
-  /** True while brokers hold fetches back because of a quota. */
+  /** True while brokers delay fetches because of a quota. */
   get isThrottled(): boolean {
     return performance.now() < this.#throttling.until
   }
 
-  /** How many bytes brokers have sent so far, on all connections. */
+  /** Number of bytes that brokers have sent so far, on all connections. */
   get arrivedBytes(): number {
     let bytes = this.#sockets.closedBytes
     for (const socket of this.#sockets.open) bytes += socket.bytesRead
     return bytes
   }
 
-  /** Ends every connection at once, with whatever waits for its answers, and every later one as soon as it is tried. */
+  /** Closes every connection immediately, with pending requests, and every later one when it is attempted. */
   cut(): void {
     this.#sockets.cut = true
     for (const socket of this.#sockets.open) socket.destroy(cutError())
@@ -91,13 +96,13 @@ export class KafkajsClient {
 /** The connections of one client. */
 interface Sockets {
   readonly open: Set<net.Socket>
-  /** New ones end as soon as they are tried. */
+  /** New ones are closed when they are attempted. */
   cut: boolean
-  /** What has arrived on those that are closed. */
+  /** Bytes received on closed ones. */
   closedBytes: number
 }
 
-/** kafkajs doesn't hear of a socket that ends without an error: its requests would wait until they time out. */
+/** kafkajs doesn't notice a socket that ends without an error: its requests would wait until they time out. */
 function cutError(): Error {
   return new Error('the connection was cut')
 }
@@ -108,7 +113,7 @@ interface SocketRequest {
   readonly onConnect: () => void
 }
 
-/** kafkajs's own factory leaves Nagle's algorithm on, which holds small requests back. */
+/** kafkajs's own factory leaves Nagle's algorithm on, which delays small requests. */
 function openSocket(
   { host, port, onConnect }: SocketRequest,
   settings: TlsSettings | undefined,

@@ -4,10 +4,10 @@ import { KAFKA_FORM } from './native-form.js'
 import { ReceivedRecord } from './received-record.js'
 import { textsOf } from './record-texts.js'
 
-/** Bytes that a record takes besides key, payload and headers, generously: lengths, deltas, the header with its id. */
+/** Estimated size of a record besides key, payload and headers, in bytes: lengths, deltas, the header with its id. */
 const RECORD_OVERHEAD = 110
 
-/** Bytes that a record takes in a batch, rounded up. */
+/** Returns the size of a record in a batch, in bytes, rounded up. */
 export function wireSize(record: OutgoingRecord): number {
   return record.size + RECORD_OVERHEAD
 }
@@ -16,7 +16,7 @@ export interface History extends AttemptHistory {
   readonly suspect: boolean
 }
 
-/** A received record. */
+/** Converts a received record to a delivery. */
 export function toDelivery(
   message: KafkaMessage,
   offset: number,
@@ -40,7 +40,7 @@ export function toDelivery(
   })
 }
 
-/** The offset of a received record. */
+/** Returns the offset of a received record. */
 export function offsetOf(message: KafkaMessage): number {
   return message instanceof ReceivedRecord ? message.position : Number(message.offset)
 }

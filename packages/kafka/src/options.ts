@@ -17,16 +17,16 @@ const COMPRESSIONS = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const
 /** Options of the Kafka transport: `kafka://user:password@b1:9092,b2:9092?compression=gzip`. */
 export const kafkaFields = {
   /**
-   * Where to find the cluster: `host:port` of one or more brokers (`bootstrap.servers`). Stand in the URL as its hosts.
+   * Bootstrap servers: `host:port` of one or more brokers (`bootstrap.servers`). In a URL they are its hosts.
    * @default ['127.0.0.1:9092']
    */
   brokers: hostsOption({ default: ['127.0.0.1:9092'] }),
-  /** User for SASL. Left out: no authentication. */
+  /** User for SASL. Default: no authentication. */
   username: option.text({ environment: 'KAFKA_USERNAME' }),
-  /** Password for SASL: a text, `{ file }` or a function, asked for at each connect. */
+  /** Password for SASL: a string, `{ file }` or a function, read at each connect. */
   password: secretOption({ environment: 'KAFKA_PASSWORD' }),
   /**
-   * How the password is presented (`sasl.mechanism`).
+   * SASL mechanism (`sasl.mechanism`).
    * @default 'plain'
    */
   saslMechanism: option.choice(['plain', 'scram-sha-256', 'scram-sha-512'], {
@@ -40,12 +40,13 @@ export const kafkaFields = {
   tls: option.flag({ default: false, environment: 'KAFKA_TLS' }),
   ...tlsFields,
   /**
-   * How batches are compressed. What is received is decompressed whatever it is compressed by.
+   * Compression of sent batches. Received batches are decompressed whatever their compression.
    * @default 'none'
    */
   compression: option.choice(COMPRESSIONS, { default: 'none', environment: 'KAFKA_COMPRESSION' }),
   /**
-   * Maximum size of a batch when it is decompressed, in bytes; each of its records counts as 128 bytes more. A larger one stops its partition. One response of a broker brings at most so much, and the batch that exceeds it.
+   * Maximum decompressed size of a batch, in bytes; each of its records counts as 128 bytes more. A larger batch stops
+   * its partition. A fetch response is also limited to this size, plus the batch that exceeds it.
    * @default 67108864 (64 MiB)
    */
   maxDecompressedBytes: option.integer({ default: 64 * 1024 * 1024, min: 1024 }),
@@ -55,74 +56,81 @@ export const kafkaFields = {
    */
   idempotent: option.flag({ default: true }),
   /**
-   * Largest payload, in bytes. Together with key and headers it must stay below the topic's `max.message.bytes` (default 1,048,588).
+   * Maximum payload, in bytes. Together with key and headers it must stay below the topic's `max.message.bytes`
+   * (default 1,048,588).
    * @default 1000000
    */
   maxPayloadBytes: option.integer({ default: 1_000_000, min: 1 }),
   /**
-   * Copies of each partition of topics that are made here; -1 is the broker's own default (`default.replication.factor`).
+   * Number of replicas of each partition of created topics; -1 is the broker's own default
+   * (`default.replication.factor`).
    * @default -1
    */
   replicationFactor: option.integer({ default: -1, min: -1, max: 32_767 }),
   /**
-   * Longest time to open a TCP or TLS connection to one broker, in milliseconds.
+   * Maximum time to open a TCP or TLS connection to one broker, in milliseconds.
    * @default 3000 (3 s)
    */
   connectionTimeoutMs: option.integer({ default: 3_000, min: 1 }),
   /**
-   * Longest time that a broker may take to answer a request, in milliseconds.
+   * Maximum time for a broker to answer a request, in milliseconds.
    * @default 10000 (10 s)
    */
   requestTimeoutMs: option.integer({ default: 10_000, min: 100 }),
 }
 
-/** Options of producers, below `kafka`. */
+/** Options of producers, under `kafka`. */
 export const kafkaProducerFields = {
-  /** In place of the transport's `compression`. */
+  /** Overrides the transport's `compression`. */
   compression: option.choice(COMPRESSIONS),
-  /** In place of the transport's `idempotent`. */
+  /** Overrides the transport's `idempotent`. */
   idempotent: option.flag(),
 }
 
-/** Options of loops, below `kafka`. */
+/** Options of loops, under `kafka`. */
 export const kafkaConsumerFields = {
   /**
-   * After this much silence the broker gives a member up for dead (`session.timeout.ms`), in milliseconds. The broker's own bounds apply (default 6,000 to 1,800,000).
+   * Time without a heartbeat after which the broker considers a member dead (`session.timeout.ms`), in milliseconds.
+   * The broker's own limits apply (default 6,000 to 1,800,000).
    * @default 10000 (10 s)
    */
   sessionTimeoutMs: option.integer({ default: 10_000, min: 1_000 }),
   /**
-   * How often a member reports that it lives, in milliseconds; also how soon it hears of a rebalance (`heartbeat.interval.ms`).
+   * Interval of a member's heartbeats, in milliseconds; also how soon it learns of a rebalance
+   * (`heartbeat.interval.ms`).
    * @default 500
    */
   heartbeatIntervalMs: option.integer({ default: 500, min: 50 }),
   /**
-   * How long members may take to finish what runs when the group is rebalanced, in milliseconds. Half of it is given to handlers.
+   * Maximum time for members to finish running handlers when the group is rebalanced, in milliseconds. Half of it is
+   * available to handlers.
    * @default 60000 (1 min)
    */
   rebalanceTimeoutMs: option.integer({ default: 60_000, min: 1_000 }),
   /**
-   * How long the broker may hold a fetch back while there is nothing to give, in milliseconds (`fetch.max.wait.ms`).
+   * How long the broker may delay a fetch while it has nothing to return, in milliseconds (`fetch.max.wait.ms`).
    * @default 500
    */
   maxWaitMs: option.integer({ default: 500, min: 1 }),
   /**
-   * Most bytes of one fetch (`fetch.max.bytes`); behind a slow link it asks for less. A single larger batch is delivered all the same.
+   * Maximum size of one fetch, in bytes (`fetch.max.bytes`); on a slow link less is requested. A single larger batch is
+   * still delivered.
    * @default 10485760 (10 MiB)
    */
   fetchMaxBytes: option.integer({ default: 10 * 1024 * 1024, min: 1024 }),
   /**
-   * Most bytes of one partition in one fetch (`max.partition.fetch.bytes`); about three times as much may wait in this process per partition.
+   * Maximum size of one partition in one fetch, in bytes (`max.partition.fetch.bytes`); about three times as much may
+   * wait in this process per partition.
    * @default 1048576 (1 MiB)
    */
   fetchMaxPartitionBytes: option.integer({ default: 1024 * 1024, min: 1024 }),
   /**
-   * How often partitions that were added to a topic are looked for, in milliseconds (`metadata.max.age.ms`).
+   * How often to look for partitions added to a topic, in milliseconds (`metadata.max.age.ms`).
    * @default 300000 (5 min)
    */
   metadataMaxAgeMs: option.integer({ default: 300_000, min: 100 }),
   /**
-   * Shortest time between two commits of a partition, in milliseconds.
+   * Minimum time between two commits of a partition, in milliseconds.
    * @default 100
    */
   commitIntervalMs: option.integer({ default: 100, min: 0 }),
@@ -148,7 +156,7 @@ const DEFAULT_PORT = 9092
 export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unknown>> {
   if (url.path !== '') {
     throw new StreamError(
-      `a kafka:// URL has no path: '${url.redacted}'; name topics where you make producers and loops`,
+      `a kafka:// URL has no path: '${url.redacted}'; name topics where you create producers and loops`,
       {
         code: 'INVALID_ARGUMENT',
         transport: 'kafka',
@@ -160,7 +168,7 @@ export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unkno
   return { brokers: brokers.length === 0 ? undefined : brokers, username: url.username, password: url.password }
 }
 
-/** The URL that `KAFKA_BROKERS` makes. */
+/** Returns the URL from `KAFKA_BROKERS`. */
 export function environmentUrl(environment: NodeJS.ProcessEnv): string | undefined {
   const brokers = environmentText(environment, 'KAFKA_BROKERS')
   if (brokers === undefined) return undefined
@@ -172,7 +180,7 @@ export function environmentUrl(environment: NodeJS.ProcessEnv): string | undefin
         .join(',')}`
 }
 
-/** Options that don't go together. Throws INVALID_ARGUMENT. */
+/** Checks options that contradict each other. Throws INVALID_ARGUMENT. */
 export function checkOptions(options: KafkaValues): void {
   if ((options.username === undefined) === (options.password === undefined)) return
   const missing = options.username === undefined ? 'username' : 'password'
@@ -186,14 +194,14 @@ export function checkOptions(options: KafkaValues): void {
   )
 }
 
-/** Timing options of a loop that don't go together. Throws INVALID_ARGUMENT. */
+/** Checks timing options of a loop that contradict each other. Throws INVALID_ARGUMENT. */
 export function checkConsumerOptions(options: KafkaConsumerValues): void {
   const { heartbeatIntervalMs, sessionTimeoutMs, maxWaitMs } = options
   const slowest = Math.max(heartbeatIntervalMs, maxWaitMs)
   if (slowest * 2 < sessionTimeoutMs) return
   const name = slowest === maxWaitMs ? 'maxWaitMs' : 'heartbeatIntervalMs'
   throw new StreamError(
-    `kafka.${name} (${slowest}) must be less than half of kafka.sessionTimeoutMs (${sessionTimeoutMs}): heartbeats would come too late`,
+    `kafka.${name} (${slowest}) must be less than half of kafka.sessionTimeoutMs (${sessionTimeoutMs}): heartbeats would be sent too late`,
     {
       code: 'INVALID_ARGUMENT',
       transport: 'kafka',

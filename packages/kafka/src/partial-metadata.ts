@@ -10,34 +10,37 @@ import {
 } from './kafkajs-internals.js'
 
 const METADATA = 3
-/** Only brokers that are coordinated by ZooKeeper understand this (LeaderAndIsr). All others pass requests for the controller on to it. */
+/**
+ * Only brokers coordinated by ZooKeeper support this (LeaderAndIsr). All others forward requests for the controller to
+ * it.
+ */
 const ZOOKEEPER_ONLY = 4
 
-/** From this version on the request says whether topics may be made. */
+/** From this version on the request says whether topics may be created. */
 const WITH_CREATION = 4
 
-/** What is said of a partition that can't be used now. */
+/** Error codes of a partition that can't be used now. */
 const LEADERLESS_CODES: ReadonlySet<number> = new Set([
   5, // LEADER_NOT_AVAILABLE
   9, // REPLICA_NOT_AVAILABLE
   72, // LISTENER_NOT_FOUND
 ])
 
-/** How soon metadata is asked for again while a partition has no leader, in milliseconds. */
+/** How soon metadata is requested again while a partition has no leader, in milliseconds. */
 const LEADER_AGAIN_MS = 250
 /** The same while a topic is missing. */
 const TOPIC_AGAIN_MS = 2_000
 
 const UNKNOWN_TOPIC = 3
 
-/** Stands for no topic at all, where kafkajs means all topics by an empty list. */
+/** Stands for no topic at all; to kafkajs an empty list means all topics. */
 const NO_TOPICS: readonly string[] = []
 
 /**
- * Keeps what can't be used from what can. kafkajs asks for the metadata of all topics of the cluster where it needs none (producers
- * that connect, topics that are made), and fails altogether when one partition of one topic has no leader, without naming it. Here
- * only the topics that are used are asked for, a partition without leader fails where it is used, and a topic that is missing beside others has
- * no partitions.
+ * Isolates unusable partitions. kafkajs requests the metadata of all topics of the cluster when it needs none
+ * (producers that connect, topics that are created), and fails altogether when one partition of one topic has no
+ * leader, without naming it. Here only the topics in use are requested, a partition without leader fails when it is
+ * used, and a topic that is missing among others has no partitions.
  */
 export function keepLeadersApart(cluster: Cluster): void {
   const { brokerPool: pool } = cluster
@@ -57,7 +60,7 @@ export function keepLeadersApart(cluster: Cluster): void {
   preferConnected(cluster, pool)
 }
 
-/** Partitions of a topic that have no leader now. */
+/** Returns the partitions of a topic that have no leader now. */
 export function leaderlessOf(cluster: Cluster, topic: string): number[] {
   return cluster
     .findTopicPartitionMetadata(topic)
@@ -65,14 +68,17 @@ export function leaderlessOf(cluster: Cluster, topic: string): number[] {
     .map(({ partitionId }) => partitionId)
 }
 
-/** The error for a partition without leader, as kafkajs would throw it, and with its name. */
+/** Returns the error for a partition without leader, as kafkajs would throw it, with the partition's name. */
 export function noLeader(topic: string, partition: number): Error {
   const error = createErrorFromCode(5)
   error.message = `partition ${partition} of topic '${topic}' has no leader`
   return error
 }
 
-/** Brokers that are connected have answered before; of the others kafkajs picks one at random, which may be dead or frozen. */
+/**
+ * Brokers that are connected have answered before; of the others kafkajs picks one at random, which may be dead or
+ * frozen.
+ */
 function preferConnected(cluster: Cluster, pool: BrokerPool): void {
   const { findControllerBroker } = cluster
   cluster.findControllerBroker = async function (this: Cluster) {
@@ -86,14 +92,14 @@ function preferConnected(cluster: Cluster, pool: BrokerPool): void {
       try {
         return await work({ nodeId, broker })
       } catch {
-        // The next one may do; what all fail with is found out below.
+        // The next one may work; a failure of all is handled below.
       }
     }
     return withBroker.call(pool, work) as ReturnType<typeof work>
   }
 }
 
-/** The broker that the cluster was found by comes first. */
+/** The broker by which the cluster was found is first. */
 function connectedOf({ brokers, seedBroker }: BrokerPool): [nodeId: string, broker: Broker][] {
   const connected = Object.entries(brokers).filter(([, broker]) => broker.isConnected())
   return connected.sort(([, left], [, right]) => Number(right === seedBroker) - Number(left === seedBroker))
@@ -117,7 +123,9 @@ async function encodeNoTopics(version: number): Promise<{ buf: Buffer; buffer: B
   return { buf: buffer, buffer }
 }
 
-/** Leaves partitions without leader in, with leader -1, and of several topics those that don't exist, without partitions. */
+/**
+ * Keeps partitions without leader, with leader -1, and of several topics those that don't exist, without partitions.
+ */
 async function parse(
   { parse: strict }: { parse(metadata: Metadata): Promise<Metadata> },
   metadata: Metadata,
@@ -133,7 +141,7 @@ async function parse(
   return strict({ ...metadata, topicMetadata })
 }
 
-/** How soon to look again, where something is missing. */
+/** Returns how soon to request again when something is missing. */
 function soonerMs(metadata: Metadata | null): number | undefined {
   const topics = metadata?.topicMetadata ?? []
   if (topics.some(({ partitionMetadata }) => partitionMetadata.some(({ leader }) => leader < 0))) return LEADER_AGAIN_MS

@@ -8,7 +8,7 @@ import { offsetOf, toDelivery } from './message.js'
 import { PROCESS } from './process-name.js'
 import type { IntakeStart } from './start-offsets.js'
 
-/** Fewest and most deliveries that are announced ahead in the commit metadata. */
+/** Minimum and maximum number of deliveries announced ahead in the commit metadata. */
 const MIN_AHEAD = 50
 const MAX_AHEAD = 2_000
 
@@ -17,20 +17,23 @@ export interface Position {
   readonly partition: number
   readonly offset: number
   readonly metadata: string
-  /** What the metadata announces. */
+  /** The announced offset. */
   readonly deliveredBelow: number
 }
 
-/** What an intake asks of its driver. */
+/** What an intake requires of its driver. */
 export interface IntakeHost {
   readonly sink: ConsumerSink
   /** Bytes that may wait here before fetching pauses. */
   readonly maxWaitingBytes: number
-  /** Shortest time between two commits that only pass over offsets without messages, in milliseconds. */
+  /** Minimum time between two commits that only skip offsets without messages, in milliseconds. */
   readonly settleIntervalMs: number
-  /** Reading has failed. Returns how long to wait before it is tried again, in milliseconds; `undefined`: leave out what can't be read. */
+  /**
+   * Reading has failed. Returns how long to wait before the retry, in milliseconds; `undefined`: skip what can't be
+   * read.
+   */
   unreadable(intake: PartitionIntake, unreadable: Unreadable): number | undefined
-  /** What could not be read has been. */
+  /** What could not be read has been read. */
   readable(intake: PartitionIntake): void
   pause(intake: PartitionIntake): void
   resume(intake: PartitionIntake): void
@@ -39,15 +42,15 @@ export interface IntakeHost {
 }
 
 /**
- * One partition in one assignment: what was fetched and waits for room in core's inbox, how far it was delivered, what is done.
- *
- * Nothing is delivered that the commit metadata has not announced before: after a crash the successor knows what may have been
- * at work.
+ * One partition in one assignment: what was fetched and waits for room in core's inbox, how far it was delivered, what
+ * is done.
+ * Nothing is delivered that the commit metadata has not announced before: after a crash the successor knows what may
+ * have been running.
  */
 export class PartitionIntake implements Committable<Position> {
   readonly assignment: PartitionAssignment
   readonly brokerTopic: string
-  /** Handler starts on record, by offset. */
+  /** Recorded handler starts, by offset. */
   readonly attempts: Map<number, number>
   clean = false
   readonly #host: IntakeHost
@@ -65,7 +68,7 @@ export class PartitionIntake implements Committable<Position> {
   #deliveredAtCommit: number
   #announced: number
   #committed: number
-  /** By how much the last commit announced ahead: twice what was delivered between two commits. */
+  /** How far the last commit announced ahead: twice what was delivered between two commits. */
   #window = MIN_AHEAD
   #announcing = false
   #scheduled = false
@@ -101,14 +104,17 @@ export class PartitionIntake implements Committable<Position> {
     return this.#fetchedBelow
   }
 
-  /** How many messages could have been delivered by now, in a log that is readable up to an offset. Offsets without messages may count as some. */
+  /**
+   * Returns how many messages could have been delivered by now, in a log that is readable up to an offset. Offsets
+   * without messages may be counted.
+   */
   undelivered(stableOffset: number): number {
     const unread = Math.max(0, stableOffset - Math.max(this.#fetchedBelow, this.#nothingBelow))
-    // What can't be read is no fault of the connection.
+    // Unreadable records aren't a fault of the connection.
     return this.#waiting.length + (this.#failedAt === undefined ? unread : 0)
   }
 
-  /** Takes what was fetched. Returns the offset to go on at; `undefined` once stopped. */
+  /** Accepts fetched messages. Returns the offset to continue at; `undefined` once stopped. */
   take({ messages, below, nothingBelow, unreadable }: Fetched): number | undefined {
     if (this.#stopped) return undefined
     this.#fetchedBelow = Math.max(this.#fetchedBelow, below)
@@ -127,7 +133,7 @@ export class PartitionIntake implements Committable<Position> {
       this.#waitingBytes += sizeOf(message)
     }
     this.#regulate()
-    // Later, so that the next fetch is on its way before handlers take this turn of the event loop.
+    // Later, so that the next fetch is in flight before handlers use this turn of the event loop.
     if (!this.#scheduled) {
       this.#scheduled = true
       setImmediate(() => {
@@ -138,13 +144,13 @@ export class PartitionIntake implements Committable<Position> {
     return this.#fetchedBelow
   }
 
-  /** Reading goes on there: what lies between is not in the log any more. */
+  /** Resumes there: what is in between is no longer in the log. */
   skipTo(offset: number): void {
     this.#fetchedBelow = Math.max(this.#fetchedBelow, offset)
     if (this.#pass()) this.#commitPassed()
   }
 
-  /** Waits with reading, since it has failed here before. */
+  /** Delays reading, since it has failed here before. */
   recall(failedAt: number, delayMs: number): void {
     this.#failedAt = failedAt
     this.#block(delayMs)
@@ -168,7 +174,7 @@ export class PartitionIntake implements Committable<Position> {
     }, delayMs).unref()
   }
 
-  /** Delivers nothing any more and drops what waits. */
+  /** Stops delivering and drops waiting messages. */
   stop(): void {
     this.#stopped = true
     this.#waiting.clear()
@@ -203,7 +209,7 @@ export class PartitionIntake implements Committable<Position> {
     this.#feed()
   }
 
-  /** A commit that was asked for by `announce` has failed: asks again where it is still needed. */
+  /** A commit requested by `announce` has failed: requests it again if it is still needed. */
   announceAgain(): void {
     this.#announcing = false
     if (this.#waiting.length === 0 && this.#committed < this.#done && this.#done >= this.#delivered)
@@ -212,8 +218,8 @@ export class PartitionIntake implements Committable<Position> {
   }
 
   /**
-   * Offsets behind the last message that hold none (markers of transactions, gaps of compaction) are done once all before them is.
-   * Returns whether there were any.
+   * Offsets behind the last message that hold none (transaction markers, gaps of compaction) are done once everything
+   * before them is. Returns whether there were any.
    */
   #pass(): boolean {
     // Once stopped nothing waits any more, and what was dropped was never delivered.
@@ -225,7 +231,7 @@ export class PartitionIntake implements Committable<Position> {
     return true
   }
 
-  /** Commits what was passed over, once for all that is passed over in the meantime. */
+  /** Commits skipped offsets, once for all that are skipped in the meantime. */
   #commitPassed(): void {
     if (this.#passing) return
     this.#passing = true
@@ -235,7 +241,7 @@ export class PartitionIntake implements Committable<Position> {
     }, this.#host.settleIntervalMs).unref()
   }
 
-  /** The offset that is delivered next, as far as it is known: offsets may have gaps (compaction, transactions). */
+  /** The offset that is delivered next, as far as known: offsets may have gaps (compaction, transactions). */
   get #nextOffset(): number {
     const next = this.#waiting.peek()
     return next === undefined ? this.#delivered : offsetOf(next)
@@ -279,14 +285,17 @@ export class PartitionIntake implements Committable<Position> {
     return deliveries
   }
 
-  /** Announces more before the limit is reached, so that delivering need not wait for the commit. The regular commits of a slow topic do it anyway. */
+  /**
+   * Announces more before the limit is reached, so that delivering need not wait for the commit. The regular commits of
+   * a slow topic suffice.
+   */
   #announceAhead(): void {
     if (this.#announcing || this.#waiting.length === 0 || this.#announced - this.#nextOffset >= this.#window / 2) return
     this.#announcing = true
     this.#host.announce(this)
   }
 
-  /** Pauses fetching while enough waits here; what is fetched meanwhile hides the time that a resume takes. */
+  /** Pauses fetching while enough is waiting; what is fetched meanwhile hides the delay of a resume. */
   #regulate(): void {
     const { maxWaitingBytes } = this.#host
     const enough = this.#paused ? maxWaitingBytes / 2 : maxWaitingBytes

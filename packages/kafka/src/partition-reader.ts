@@ -6,13 +6,13 @@ import type { KafkajsClient } from './kafkajs-client.js'
 import { type Cluster, makeCluster } from './kafkajs-internals.js'
 import type { Place } from './places.js'
 
-/** How long a fetch waits for data, in milliseconds: the longest time that closing may have to wait. */
+/** How long a fetch waits for data, in milliseconds: the maximum time that closing may have to wait. */
 const FETCH_WAIT_MS = 1_000
-/** Most bytes of one fetch. */
+/** Maximum size of one fetch, in bytes. */
 export const PARTITION_FETCH_BYTES = 4 * 1024 * 1024
 const DISCONNECT_MS = 2_000
 
-/** Reads one partition without a group: nothing is committed, nobody rebalances. */
+/** Reads one partition without a group: no commits, no rebalances. */
 export class PartitionReader {
   readonly #client: KafkajsClient
   readonly #cluster: Cluster
@@ -34,7 +34,10 @@ export class PartitionReader {
     await withSignal(this.#cluster.addMultipleTargetTopics([this.#place.topic]), signal)
   }
 
-  /** Sets where reading starts: at `offset`, where the partition still has it, else at the oldest it has; without one, at its end. */
+  /**
+   * Sets where reading starts: at `offset`, if the partition still has it, else at its first offset; without one, at
+   * its end.
+   */
   async start(offset: number | undefined): Promise<number> {
     const end = await this.#find(false)
     if (offset === undefined) this.#offset = end
@@ -42,7 +45,7 @@ export class PartitionReader {
     return this.#offset
   }
 
-  /** Reads from now on. `failed` is told once. */
+  /** Reads from now on. `failed` is called once. */
   run(take: (message: KafkaMessage) => void, failed: (error: unknown) => void): void {
     this.#loop = this.#read(take).catch((error: unknown) => {
       if (!this.#closed) failed(error)
@@ -52,7 +55,7 @@ export class PartitionReader {
   /** Never rejects; bounded. */
   async close(): Promise<void> {
     this.#closed = true
-    // A polite goodbye would wait for the fetch under way.
+    // A clean disconnect would wait for the fetch in flight.
     this.#client.cut()
     await atMost(this.#cluster.disconnect(), DISCONNECT_MS)
     await this.#loop
@@ -90,7 +93,7 @@ export class PartitionReader {
     }
   }
 
-  /** Whoever waits for what can't be read does so until its time is over; the others are served. */
+  /** The request that waits for an unreadable reply times out; the others are served. */
   async #passOver({ range }: Unreadable): Promise<void> {
     if (range !== undefined) this.#offset = Math.max(this.#offset, range.last + 1)
     else await new Promise((resolve) => setTimeout(resolve, FETCH_WAIT_MS).unref())

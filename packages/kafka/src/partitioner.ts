@@ -1,10 +1,10 @@
 const SEED = 0x9747b28c
 const MULTIPLIER = 0x5bd1e995
 
-/** Keyless records in a row that share a partition, so that they make batches. */
+/** Number of consecutive keyless records that share a partition, so that they form batches. */
 const STICKY_RUN = 100
 
-/** Chooses partitions as the Java client does, so that all producers of a topic agree on where a key lives. */
+/** Chooses partitions as the Java client does, so that all producers of a topic send a key to the same partition. */
 export class Partitioner {
   readonly #partitions: number
   #sticky = 0

@@ -6,14 +6,17 @@ export interface Place {
   readonly partition: number
 }
 
-/** What a member got in one round of the group's balancing. Commits made with it are refused by the broker once the round is over. */
+/**
+ * A member's assignment in one generation of the group. Commits made with it are refused by the broker once the
+ * generation is over.
+ */
 export interface Generation {
   readonly id: number
   readonly partitions: readonly Place[]
   commit(positions: readonly (Place & { readonly offset: number; readonly metadata: string })[]): Promise<void>
 }
 
-/** Makes one text of topic and partition. */
+/** Combines topic and partition into one string. */
 export function placeKey({ topic, partition }: Place): string {
   return `${topic}/${partition}`
 }

@@ -1,4 +1,4 @@
 import { randomBytes } from 'node:crypto'
 
-/** Names this process in commit metadata: what it had at work itself is not suspect to it. */
+/** Name of this process in commit metadata: what it was running itself is not suspect to it. */
 export const PROCESS = randomBytes(6).toString('hex')

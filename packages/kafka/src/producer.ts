@@ -16,10 +16,15 @@ import { Partitioner } from './partitioner.js'
 import type { Publisher } from './publisher.js'
 import { NativeRecord } from './record-batch.js'
 
-/** Most bytes of one batch: the broker's default `max.message.bytes` (1,048,588) bounds a batch, not only a message. */
+/**
+ * Maximum size of a batch, in bytes: the broker's default `max.message.bytes` (1,048,588) limits a batch, not only a
+ * message.
+ */
 const MAX_BATCH_BYTES = 1_040_000
 
-/** After one of these a producer's sequence numbers and the broker's have parted: only a fresh producer can go on. */
+/**
+ * After one of these errors a producer's sequence numbers differ from the broker's: only a fresh producer can continue.
+ */
 const SEQUENCE_LOST: ReadonlySet<string> = new Set([
   'OUT_OF_ORDER_SEQUENCE_NUMBER',
   'DUPLICATE_SEQUENCE_NUMBER',
@@ -27,7 +32,7 @@ const SEQUENCE_LOST: ReadonlySet<string> = new Set([
   'INVALID_PRODUCER_EPOCH',
 ])
 
-/** What a broker says of a batch for the sake of one record in it. */
+/** Errors that a broker returns for a batch because of one record in it. */
 const OF_ONE_RECORD: ReadonlySet<string> = new Set(['INVALID_TIMESTAMP', 'INVALID_RECORD'])
 
 export interface ProducerParts {
@@ -37,8 +42,8 @@ export interface ProducerParts {
 }
 
 /**
- * Publishes to one topic. A lane is a partition with one batch in flight: with several, a failed batch could be overtaken, even
- * by an idempotent kafkajs producer.
+ * Publishes to one topic. A lane is a partition with one batch in flight: with several, a failed batch could be
+ * overtaken, even by an idempotent kafkajs producer.
  */
 export class KafkaProducerDriver implements ProducerDriver {
   readonly maxInFlightBatches = 1
@@ -62,7 +67,7 @@ export class KafkaProducerDriver implements ProducerDriver {
     const compression = this.#spec.options.compression ?? options.compression
     const idempotent = this.#spec.options.idempotent ?? options.idempotent
     this.#publisher = await connection.publisher({ compression, idempotent }, signal)
-    // A dead letter is as large as the message that it was; what senders are held to has no say in it.
+    // A dead letter is as large as its original; the senders' limit doesn't apply.
     const maxPayloadBytes = this.#holdsDeadLetters ? Number.POSITIVE_INFINITY : options.maxPayloadBytes
     return { partitions, maxPayloadBytes }
   }
@@ -97,7 +102,7 @@ export class KafkaProducerDriver implements ProducerDriver {
       return true
     } catch (error) {
       const isRefusedTime = protocolError(error) === 'INVALID_TIMESTAMP' && end - first === 1
-      // What was received is written again, however old it is: its time goes into a header.
+      // A received record is written again, however old it is: its time is sent as a header.
       const isPassedOn = this.#holdsDeadLetters || batch.records[first]?.original?.part === 'message'
       if (isRefusedTime && isPassedOn && !restamp) return this.#send(batch, first, end, true)
       return this.#failed(batch, first, end, error)
@@ -108,7 +113,7 @@ export class KafkaProducerDriver implements ProducerDriver {
     const { topic, provision } = this.#spec.topic
     const type = protocolError(error)
     const classified = classifyError(error, 'send', topic)
-    // The broker refuses the whole batch: alone, those get through that are none of the reason.
+    // The broker refuses the whole batch: sent alone, the records that aren't the cause are accepted.
     const isOfOne = classified.code === 'TOO_LARGE' || (type !== undefined && OF_ONE_RECORD.has(type))
     if (isOfOne && end - first > 1) return this.#sendOneByOne(batch, first, end)
     const deleted = classified.code === 'NOT_FOUND' && provision === 'create'

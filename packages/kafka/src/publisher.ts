@@ -5,7 +5,7 @@ import type { KafkajsClient } from './kafkajs-client.js'
 import type { CompressionName } from './options.js'
 import type { NativeRecord } from './record-batch.js'
 
-/** Longest wait for a polite disconnection, in milliseconds. */
+/** Maximum wait for a clean disconnect, in milliseconds. */
 const DISCONNECT_MS = 2_000
 
 export interface PublisherSettings {
@@ -13,7 +13,7 @@ export interface PublisherSettings {
   readonly compression: CompressionName
 }
 
-/** A kafkajs producer that sends each batch once and says where it was stored. */
+/** A kafkajs producer that sends each batch once and returns where it was stored. */
 export class Publisher {
   readonly #client: KafkajsClient
   readonly #producer: Producer
@@ -37,13 +37,16 @@ export class Publisher {
     return this.#producer.connect()
   }
 
-  /** Stores records of one partition, all or none, on all replicas in sync. Resolves with the offset of the first, where the broker tells. */
+  /**
+   * Stores records of one partition, all or none, on all in-sync replicas. Resolves with the offset of the first, if
+   * the broker returns it.
+   */
   async send(topic: string, messages: NativeRecord[]): Promise<number | undefined> {
     const [stored] = await this.#producer.sendBatch({
       acks: -1,
       timeout: this.#timeoutMs,
       compression: compressionType(this.#settings.compression),
-      // kafkajs looks at partition and value only, and hands the records to the patched request.
+      // kafkajs only reads partition and value, and passes the records to the patched request.
       topicMessages: [{ topic, messages: messages as unknown as KafkajsMessage[] }],
     })
     const offset = Number(stored?.baseOffset ?? -1)

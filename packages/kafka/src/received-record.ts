@@ -4,8 +4,8 @@ import type { FetchedBatch, FetchedRecord } from './kafkajs-internals.js'
 type HeaderValue = Buffer | null
 
 /**
- * A record where it lies in a Fetch response. It looks like what kafkajs makes of one, but headers, offset and timestamp are read
- * when they are asked for: objects and texts that nobody looks at were a third of what receiving cost.
+ * A record inside a Fetch response. It has the interface of kafkajs's records, but headers, offset and timestamp are
+ * read on demand: unused objects and strings were a third of the cost of receiving.
  */
 export class ReceivedRecord implements FetchedRecord {
   readonly batchContext: FetchedBatch
@@ -16,7 +16,7 @@ export class ReceivedRecord implements FetchedRecord {
   readonly time: number
   readonly key: Buffer | null
   readonly value: Buffer | null
-  /** Where the headers are: in `source`, from `headersAt` on. */
+  /** Location of the headers: in `source`, from `headersAt` on. */
   readonly source: Buffer
   readonly headersAt: number
 
@@ -77,7 +77,7 @@ export class ReceivedRecord implements FetchedRecord {
   }
 }
 
-/** As kafkajs's own decoder makes it: for consumers that aren't this adapter's, who may copy it. */
+/** Returns the record as kafkajs's own decoder does: for consumers that aren't this adapter's, which may copy it. */
 export function plainRecord(record: FetchedRecord): FetchedRecord {
   const { magicByte, attributes, timestamp, offset, key, value, headers, isControlRecord, batchContext } = record
   return { magicByte, attributes, timestamp, offset, key, value, headers, isControlRecord, batchContext }

@@ -2,10 +2,13 @@ import { type OutgoingRecord, WIRE_HEADERS } from '@streamswitch/core/driver'
 import { crc32c } from './crc32c.js'
 import { type NativeFields, nativeFieldsOf } from './native-form.js'
 
-/** How far ahead of the clock a record may be stamped, with some room for clocks that differ, in milliseconds. */
+/**
+ * Maximum time that a record may be stamped ahead of the clock, with some margin for clocks that differ, in
+ * milliseconds.
+ */
 const MAX_AHEAD_MS = 55 * 60_000
 
-/** Bytes of a batch before its records, and where in it the part begins that its checksum covers. */
+/** Bytes of a batch before its records, and the start of the part that its checksum covers. */
 const HEAD_BYTES = 61
 const CHECKED_FROM = 21
 
@@ -15,10 +18,10 @@ const ID_NAME = Buffer.from(WIRE_HEADERS.id)
 const TIMESTAMP_NAME = Buffer.from(WIRE_HEADERS.timestamp)
 
 /**
- * A record on its way through kafkajs, which looks at `partition` and `value` and hands it on to {@link encodeRecords}. Its key
- * and headers go out in UTF-8, a tombstone without value, the id as a header. Brokers refuse timestamps more than an hour
- * ahead (`message.timestamp.after.max.ms`): such a record is stamped with the present, and a header holds its time. Times before 1970 are
- * stamped with its beginning.
+ * A record to be sent through kafkajs, which only reads `partition` and `value` and passes it on to {@link
+ * encodeRecords}. Its key and headers are sent in UTF-8, a tombstone without value, the id as a header. Brokers refuse
+ * timestamps more than an hour ahead (`message.timestamp.after.max.ms`): such a record is stamped with the current
+ * time, and a header holds its own. Times before 1970 are stamped as 1970.
  */
 export class NativeRecord {
   readonly partition: number
@@ -26,11 +29,11 @@ export class NativeRecord {
   readonly value: Buffer | null
   readonly record: OutgoingRecord
   readonly timestamp: number
-  /** Bytes of a received record that is passed on. */
+  /** Bytes of a received record that is forwarded. */
   readonly original: NativeFields | undefined
   readonly #restamped: boolean
 
-  /** @param restamp - stamps the record with the present, whatever its time is. */
+  /** @param restamp - stamps the record with the current time, whatever its own is. */
   constructor(record: OutgoingRecord, partition: number, now: number, restamp = false) {
     this.partition = partition
     this.value = record.payload ?? null
@@ -40,16 +43,16 @@ export class NativeRecord {
     this.timestamp = this.#restamped ? now : Math.max(0, Math.trunc(record.timestamp))
   }
 
-  /** What the timestamp can't hold, for a header. */
+  /** The time that the timestamp can't represent, for a header. */
   get laterTime(): string | undefined {
     const { timestamp } = this.record
     return this.#restamped && timestamp >= 0 && Number.isSafeInteger(timestamp) ? String(timestamp) : undefined
   }
 }
 
-/** What stands in the head of a batch. */
+/** Fields of a batch's header. */
 export interface BatchHead {
-  /** The compression's number. */
+  /** The compression's code. */
   readonly attributes: number
   readonly count: number
   readonly firstTimestamp: number
@@ -59,7 +62,7 @@ export interface BatchHead {
   readonly firstSequence: number
 }
 
-/** The records of a batch one behind the other, as they are before compression (Kafka protocol guide, "Record"). */
+/** The concatenated records of a batch, before compression (Kafka protocol guide, "Record"). */
 export function encodeRecords(records: readonly NativeRecord[], firstTimestamp: number): Buffer {
   const sizes = new Int32Array(records.length)
   let total = 0
@@ -161,7 +164,7 @@ function bytesSize(bytes: Buffer | null): number {
   return bytes === null ? 1 : varintSize(bytes.length) + bytes.length
 }
 
-/** Bytes of a number as a zigzag varint. Numbers up to 2^52 on either side are exact. */
+/** Size of a number as a zigzag varint, in bytes. Numbers up to 2^52 in either direction are exact. */
 function varintSize(value: number): number {
   let rest = zigzag(value)
   let size = 1

@@ -4,19 +4,22 @@ import type { KafkaMessage } from 'kafkajs'
 import { ByteReader } from './byte-reader.js'
 import { ReceivedRecord } from './received-record.js'
 
-/** What a record's headers say, as texts. Those whose name or value isn't UTF-8 are left to `native`; of a repeated header the last one counts. */
+/**
+ * A record's headers as strings. Those whose name or value isn't UTF-8 are only in `native`; of a repeated header the
+ * last one is used.
+ */
 export interface RecordTexts {
   id: string | undefined
   replyTo: string | undefined
   timestamp: string | undefined
   headers: Headers
-  /** Of all headers, names and values; 0 for a record that kafkajs took apart. */
+  /** Size of all headers, names and values; 0 for a record that kafkajs decoded. */
   bytes: number
 }
 
 type Place = 'id' | 'replyTo' | 'timestamp'
 
-/** Headers that have their own place in a delivery. Kafka itself holds key and tombstone. */
+/** Headers that have their own field in a delivery. Kafka itself holds key and tombstone. */
 const PLACES: ReadonlyMap<string, Place> = new Map([
   [WIRE_HEADERS.id, 'id'],
   [WIRE_HEADERS.replyTo, 'replyTo'],
@@ -30,7 +33,7 @@ const PLACES_BY_LENGTH = new Map(
 
 const NO_HEADERS: Headers = Object.freeze({})
 
-/** Longest text that is looked at byte by byte: a call into the engine costs more. */
+/** Maximum length of a string that is read byte by byte: a call into the engine costs more. */
 const SHORT = 64
 
 export function textsOf(message: KafkaMessage): RecordTexts {
@@ -77,18 +80,18 @@ function textsOfFields(native: NonNullable<KafkaMessage['headers']>): RecordText
 
 function setHeader(texts: RecordTexts, name: string, value: string | undefined): void {
   if (value === undefined) {
-    // An earlier one of this name counts no more.
+    // An earlier one of this name is overridden.
     if (Object.hasOwn(texts.headers, name)) delete (texts.headers as Record<string, string>)[name]
     return
   }
   if (texts.headers === NO_HEADERS) texts.headers = {}
-  // A foreign header may be called `__proto__`.
+  // A foreign header may be named `__proto__`.
   if (name === '__proto__')
     Object.defineProperty(texts.headers, name, { value, enumerable: true, configurable: true, writable: true })
   else (texts.headers as Record<string, string>)[name] = value
 }
 
-/** The place that a name stands for. The names begin alike, so that they are compared from their ends. */
+/** The field of a name. The names begin alike, so they are compared from their ends. */
 function placeAt(source: Buffer, at: number, length: number): Place | undefined {
   const known = PLACES_BY_LENGTH.get(length)
   if (known === undefined) return undefined
@@ -96,7 +99,7 @@ function placeAt(source: Buffer, at: number, length: number): Place | undefined 
   return known.place
 }
 
-/** `undefined` for what is no text, or not there (`length` below 0). */
+/** undefined` for bytes that aren't text, or not there (`length` below 0). */
 function textAt(source: Buffer, at: number, length: number): string | undefined {
   if (length < 0) return undefined
   const end = at + length
@@ -110,7 +113,7 @@ function textAt(source: Buffer, at: number, length: number): string | undefined 
 
 type HeaderValue = NonNullable<KafkaMessage['headers']>[string]
 
-/** The id that bytes stand for which are no text. */
+/** The id for bytes that aren't text. */
 function idOf(value: HeaderValue): string | undefined {
   const last = Array.isArray(value) ? value.at(-1) : value
   return Buffer.isBuffer(last) ? arrivedId(last) : undefined

@@ -17,10 +17,13 @@ import { offsetOf, toDelivery } from './message.js'
 import type { PartitionReader } from './partition-reader.js'
 import { KafkaProducerDriver, type ProducerParts } from './producer.js'
 
-/** Partitions of the topic of replies where it is made here: callers spread over them, so that each reads its share of all replies. */
+/**
+ * Number of partitions of the topic of replies when it is created here: callers are spread over them, so that each
+ * reads its share of all replies.
+ */
 const PARTITIONS = 8
 
-/** A partition and the instance of an inbox. Whatever it says, replies go to the topic of replies. */
+/** A partition and the instance of an inbox. Whatever the address, replies are only sent to the topic of replies. */
 const ADDRESS = /^\d{1,5}\/[a-z0-9]{1,40}$/
 
 const HISTORY = { priorAttempts: 0, wasAtWork: false, suspect: false }
@@ -28,15 +31,15 @@ const HISTORY = { priorAttempts: 0, wasAtWork: false, suspect: false }
 type TopicSource = Pick<ReplySenderSpec, 'brokerName' | 'ttlMs' | 'provision'>
 
 /**
- * Replies by one topic that all callers below a prefix share: each reads one partition of it, without a group, from its end on,
- * and passes over what is for others. Nothing is left of a caller but records, which the topic's short retention drops.
+ * Replies by one topic that all callers below a prefix share: each reads one partition of it, without a group, from its
+ * end on, and skips replies to others. Only records remain of a caller, which the topic's short retention drops.
  */
 export function kafkaReplies(parts: ProducerParts): ReplyChannel {
   return {
     inbox: (spec, sink) => new KafkaInbox(parts, spec, sink),
     sender: (spec, sink) => new KafkaReplySender(parts, spec, sink),
     refusalOf: ({ inbox, brokerName }) =>
-      ADDRESS.test(inbox) ? undefined : `replies go to partitions of the topic '${brokerName}' only`,
+      ADDRESS.test(inbox) ? undefined : `replies can only be sent to partitions of the topic '${brokerName}'`,
   }
 }
 
@@ -55,7 +58,7 @@ function topicOf({ brokerName, ttlMs, provision }: TopicSource, partitions: numb
   }
 }
 
-/** Partitions of the topic of replies: what exists counts. */
+/** Returns the number of partitions of the topic of replies: that of the existing topic, if there is one. */
 async function provision({ admin }: ProducerParts, source: TopicSource, signal: AbortSignal): Promise<number> {
   try {
     return (await admin.provision({ ...topicOf(source, undefined), provision: 'verify' }, signal)).partitions
@@ -130,7 +133,7 @@ class KafkaReplySender implements ProducerDriver {
 
   async publish(batch: PublishBatch): Promise<void> {
     try {
-      // A request may name any partition: one that doesn't exist would be tried until the handler's time is over.
+      // A request may name any partition: one that doesn't exist would be retried until the handler's time is over.
       if (batch.lane >= this.#partitions)
         this.#partitions = await provision(this.#parts, this.#spec, this.#closing.signal)
     } catch (error) {
@@ -147,7 +150,7 @@ class KafkaReplySender implements ProducerDriver {
 }
 
 function nobody(partition: number): StreamError {
-  return new StreamError(`nobody waits for the reply: the topic of replies has no partition ${partition}`, {
+  return new StreamError(`no request is pending for the reply: the topic of replies has no partition ${partition}`, {
     code: 'NOT_FOUND',
     retryable: false,
     transport: 'kafka',

@@ -1,9 +1,9 @@
 import type { Broker, BrokerPool, LookUpRequest } from './kafkajs-internals.js'
 
-/** Changes how one kind of request is made and its answers are read. */
+/** Changes how one kind of request is built and its responses are read. */
 export type RequestHook = (make: (parameters: never) => unknown) => (parameters: never) => unknown
 
-/** Has the brokers of a pool make requests through hooks, by API key. */
+/** Makes the brokers of a pool send requests through hooks, by API key. */
 export function hookRequests(pool: BrokerPool, hooks: ReadonlyMap<number, RequestHook>): void {
   const { createBroker } = pool
   pool.createBroker = (options) => hooked(createBroker.call(pool, options), hooks)

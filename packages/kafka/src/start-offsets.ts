@@ -11,12 +11,12 @@ import { noLeader } from './partial-metadata.js'
 import { type Place, placeKey } from './places.js'
 import { PROCESS } from './process-name.js'
 
-/** Where reading a partition begins, and what is on record about it. */
+/** Where reading a partition begins, and what is recorded about it. */
 export interface IntakeStart {
   readonly offset: number
   /** Handler starts, by offset. */
   readonly attempts: ReadonlyMap<number, number>
-  /** Offsets below this one may have been at work in a process that died. */
+  /** Offsets below this one may have been running in a process that died. */
   readonly suspectBelow: number
 }
 
@@ -27,7 +27,7 @@ export interface PositionSettings {
   topicName(brokerTopic: string): string
 }
 
-/** Finds the offsets at which a group reads on. */
+/** Determines the offsets at which a group resumes. */
 export class Positions {
   readonly #member: Pick<GroupMember, 'committed' | 'logOffsets'>
   readonly #settings: PositionSettings
@@ -37,7 +37,10 @@ export class Positions {
     this.#settings = settings
   }
 
-  /** Where each partition begins: at its commit, or where a new group is to start. Partitions without leader are left out. */
+  /**
+   * Start of each partition: at its committed offset, or where a new group is to start. Partitions without leader are
+   * omitted.
+   */
   async starts(places: readonly Place[]): Promise<Map<string, IntakeStart>> {
     if (places.length === 0) return new Map()
     const { topicName, sink } = this.#settings
@@ -57,14 +60,17 @@ export class Positions {
         const metadata =
           offset === found?.offset ? decodeMetadata(offset, found.metadata, topicName(place.topic)) : undefined
         const suspicious = metadata !== undefined && !metadata.clean && metadata.owner !== PROCESS
-        // What was appended later can't have been delivered by the dead.
+        // What was appended later can't have been delivered by the dead member.
         const suspectBelow = suspicious ? Math.min(metadata.deliveredBelow, range.end) : 0
         return [key, { offset, attempts: metadata?.attempts ?? new Map(), suspectBelow }]
       }),
     )
   }
 
-  /** The offset that a position means in a partition; one outside of the log is reported. Rejects with INVALID_ARGUMENT, and UNAVAILABLE where the partition has no leader. */
+  /**
+   * Returns the offset of a start position in a partition; one outside of the log is reported. Rejects with
+   * INVALID_ARGUMENT, and UNAVAILABLE when the partition has no leader.
+   */
   async resolve(place: Place, position: StartPosition): Promise<number> {
     const ranges = await readRanges(this.#member, [place])
     if (!ranges.has(placeKey(place))) throw noLeader(place.topic, place.partition)
@@ -104,7 +110,7 @@ export class Positions {
     sink.removed?.({ topic: topicName(topic), partition, ...range })
   }
 
-  /** An offset within the log: itself, or where the loop's policy leads. */
+  /** Returns an offset within the log: itself, or the one chosen by the loop's policy. */
   #corrected(place: Place, offset: number, { first, stable, end }: LogRange): number {
     if (offset >= first && offset <= end) return offset
     const held = first === end ? [] : [String(first), String(end - 1)]
@@ -119,7 +125,10 @@ export class Positions {
   }
 }
 
-/** What a partition's log holds: offsets from `first` to below `end`. Where a transaction is open, readers get no further than `stable`. */
+/**
+ * Offsets in a partition's log: from `first` to below `end`. If a transaction is open, readers get no further than
+ * `stable`.
+ */
 export interface LogRange {
   readonly first: number
   readonly stable: number
@@ -130,7 +139,7 @@ const EMPTY: LogRange = { first: 0, stable: 0, end: 0 }
 
 type LogReader = Pick<GroupMember, 'logOffsets'>
 
-/** What the logs of partitions hold. Those without leader are left out. */
+/** Returns the ranges of partitions' logs. Those without leader are omitted. */
 export async function readRanges(member: LogReader, places: readonly Place[]): Promise<Map<string, LogRange>> {
   const [first, stable, end] = await Promise.all([
     member.logOffsets(places, 'earliest'),
@@ -146,7 +155,7 @@ export async function readRanges(member: LogReader, places: readonly Place[]): P
   return ranges
 }
 
-/** The offset that a position means in each partition. A given offset may lie outside of the log. */
+/** Returns the offset of a start position in each partition. A given offset may be outside of the log. */
 async function resolvePosition(
   member: LogReader,
   places: readonly Place[],
@@ -170,7 +179,7 @@ async function resolvePosition(
 function parseOffset(text: string): number {
   const offset = /^\d+$/.test(text) ? Number(text) : Number.NaN
   if (Number.isSafeInteger(offset)) return offset
-  throw new StreamError(`'${text}' is no Kafka offset: a whole number from 0 is`, {
+  throw new StreamError(`invalid offset '${text}': expected a non-negative integer`, {
     code: 'INVALID_ARGUMENT',
     transport: 'kafka',
     operation: 'seek',

@@ -2,8 +2,8 @@ import { type Logger, messageOf, readTls, type TlsSettings } from '@streamswitch
 import type { KafkaValues } from './options.js'
 
 /**
- * The certificates of one kafkajs client, which connects again by itself where a broker has closed an idle connection. Each connection gets what was
- * read last and has the files read again: kafkajs's next try has what they hold by then.
+ * The certificates of one kafkajs client, which reconnects automatically when a broker has closed an idle connection.
+ * Each connection uses what was read last and triggers another read: kafkajs's next attempt has the current contents.
  */
 export class TlsFiles {
   readonly #options: KafkaValues
@@ -23,7 +23,7 @@ export class TlsFiles {
     return new TlsFiles(options, logger, await readTls(options, 'kafka'))
   }
 
-  /** What a new connection begins with. */
+  /** Returns the settings of a new connection. */
   take(): TlsSettings {
     if (!this.#reading) {
       this.#reading = true
@@ -34,7 +34,7 @@ export class TlsFiles {
             this.#failing = false
           },
           (error: unknown) => {
-            if (!this.#failing) this.#logger.warn(`kafka: the certificates in use stay: ${messageOf(error)}`)
+            if (!this.#failing) this.#logger.warn(`kafka: keeping the current certificates: ${messageOf(error)}`)
             this.#failing = true
           },
         )

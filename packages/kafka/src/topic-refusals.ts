@@ -3,7 +3,7 @@ import type { RequestHook } from './request-hooks.js'
 
 export const CREATE_TOPICS = 19
 
-/** Says why a topic was not made, in the broker's own words: kafkajs reads them and throws them away. */
+/** Keeps the broker's own message on why a topic was not created: kafkajs reads and discards it. */
 export const topicRefusals: RequestHook = (make) => (parameters) => {
   const made = (make as MakeCreateTopicsRequest)(parameters)
   const { response } = made

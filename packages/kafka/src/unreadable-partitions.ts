@@ -8,11 +8,14 @@ interface Failure {
   readonly offset: number
   readonly unreadable: Unreadable
   readonly failures: number
-  /** By the clock of the process. */
+  /** By the monotonic clock. */
   readonly retryAt: number
 }
 
-/** Partitions in which something can't be read, and when each is tried again. Outlives connections and generations, lest these begin the backoff again. */
+/**
+ * Partitions in which something can't be read, and when each is retried. Persists across connections and generations,
+ * so that these don't restart the backoff.
+ */
 export class UnreadablePartitions {
   readonly #failures = new Map<string, Failure>()
 
@@ -26,7 +29,9 @@ export class UnreadablePartitions {
     return delayMs
   }
 
-  /** What is known of a partition that is read from an offset on: what failed there, and how much of its wait is left. */
+  /**
+   * Returns what is known of a partition that is read from an offset on: what failed there, and the rest of its wait.
+   */
   recall(place: Place, offset: number): { readonly unreadable: Unreadable; readonly delayMs: number } | undefined {
     const known = this.#failures.get(placeKey(place))
     if (known?.offset !== offset) return undefined

@@ -1,4 +1,4 @@
-/** Barks when nothing was heard for a while: silence without any event is how kafkajs fails at times after a broker's restart. */
+/** Fires when nothing was received for a while: after a broker's restart kafkajs sometimes fails silently. */
 export class Watchdog {
   readonly #bark: (silentMs: number) => void
   #limitMs = 0
@@ -9,7 +9,7 @@ export class Watchdog {
     this.#bark = bark
   }
 
-  /** From now on a sign of life is due every `limitMs`. */
+  /** From now on some activity is expected every `limitMs`. */
   expect(limitMs: number): void {
     this.#limitMs = limitMs
     this.alive()

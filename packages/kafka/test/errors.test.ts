@@ -31,8 +31,8 @@ describe('classifyError', () => {
     ['send', 'orders', "lacks WRITE on topic 'orders'"],
     ['consume', 'orders', "lacks READ on topic 'orders'"],
     ['delete', 'orders', "lacks DELETE on topic 'orders'"],
-    ['open', 'orders', "CREATE where it is to be created, on topic 'orders'"],
-    ['topics', undefined, 'lacks a right to the topic'],
+    ['open', 'orders', "CREATE if it is to be created, on topic 'orders'"],
+    ['topics', undefined, 'lacks a permission on the topic'],
   ])('says which right to a topic is missing: %s', (operation, topic, named) => {
     const { message } = classifyError(protocol('TOPIC_AUTHORIZATION_FAILED'), operation, topic)
     expect(message).toContain(named)

@@ -57,7 +57,7 @@ it('partitions are checked against what exists, and names that Kafka takes no to
   await expect(transport.producer('orders', { partitions: 3 }).init()).rejects.toMatchObject({ code: 'CONFLICT' })
   await transport.producer('orders', { partitions: 2 }).init()
   expect(() => transport.producer('odd')).toThrow(
-    /native name of topic 'odd' must be 1 to 249 characters .* as Kafka takes no others/,
+    /native name of topic 'odd' must be 1 to 249 characters .* as Kafka allows no others/,
   )
   expect(() => transport.consumer('long', { group: 'g', nativeName: 'x'.repeat(250) })).toThrow(/1 to 249/)
   await remove(name)

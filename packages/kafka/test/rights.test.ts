@@ -15,7 +15,7 @@ rightsCases({
   rights: RIGHTS,
   existing: 'create',
   says: {
-    creating: "CREATE where it is to be created, on topic 'fresh-",
+    creating: "CREATE if it is to be created, on topic 'fresh-",
     sending: "lacks WRITE on topic 'orders-",
     receiving: 'lacks READ on the group',
     asking: "on topic 'rights.streamswitch-replies'",

@@ -111,7 +111,7 @@ describe('permissions', () => {
     await expect(transport.producer('orders').init()).rejects.toMatchObject({
       code: 'PERMISSION_DENIED',
       retryable: false,
-      message: expect.stringMatching(/CREATE where it is to be created, on topic 'orders'.*docs\/rights.md/),
+      message: expect.stringMatching(/CREATE if it is to be created, on topic 'orders'.*docs\/rights.md/),
     })
   })
 })

@@ -51,7 +51,7 @@ it('a client that connects again shows the certificate that its files hold by th
   await expect.poll(connect).toBe(await serialOf(others))
   await writeFile(files.tlsCertFile, '')
   expect(await connect()).toBe(await serialOf(others))
-  await expect.poll(() => warnings[0]).toContain('kafka: the certificates in use stay: tlsCertFile: ')
+  await expect.poll(() => warnings[0]).toContain('kafka: keeping the current certificates: tlsCertFile: ')
   await put(ours)
   await expect.poll(connect).toBe(await serialOf(ours))
 })

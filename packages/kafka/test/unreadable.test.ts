@@ -64,7 +64,7 @@ describe('a batch that needs a codec which is not installed', () => {
     await expect.poll(() => first.errors.length, { timeout: 20_000 }).toBe(1)
     const { code, message } = first.errors[0] as StreamError
     expect(code).toBe('UNSUPPORTED')
-    expect(message).toContain(`partition 0 of '${topic}' has stopped`)
+    expect(message).toContain(`partition 0 of '${topic}' is stopped`)
     expect(message).toContain('offsets 0 to 19')
     expect(message).toMatch(/snappy.*npm install snappy-wasm/)
     expect(first.loop.stats().stoppedPartitions).toEqual([expect.objectContaining({ topic, partition: 0 })])

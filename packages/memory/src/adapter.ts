@@ -31,7 +31,7 @@ export const adapter: AdapterDefinition = {
   producerOptions: memoryProducerFields,
   consumerOptions: memoryConsumerFields,
   optionsFromUrl,
-  // It holds any name.
+  // It accepts any name.
   nativeNames: { topic: () => undefined, group: () => undefined },
   connect: (options, context) => connect(options as OptionValues<typeof memoryFields>, context),
   classifyError,

@@ -8,7 +8,7 @@ import {
 } from '@streamswitch/core/driver'
 import type { MemoryBroker } from './connection.js'
 
-/** Looks at and changes the topics of a broker in this process. */
+/** Lists, creates and deletes the topics of a broker in this process. */
 export class MemoryAdmin implements Admin {
   readonly #broker: MemoryBroker
   readonly #prefix: string

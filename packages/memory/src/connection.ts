@@ -1,13 +1,13 @@
 import { partitionConflict, type ReplyInboxSink, type TopicSpec, topicMissing } from '@streamswitch/core/driver'
 import { Topic } from './topic.js'
 
-/** A broker within this process. Its content lives as long as the process. */
+/** A broker within this process. Its content is lost when the process ends. */
 export class MemoryBroker {
-  /** Where replies come in, by address. */
+  /** Reply inboxes, by address. */
   readonly inboxes = new Map<string, ReplyInboxSink>()
   readonly #topics = new Map<string, Topic>()
 
-  /** Makes or checks a topic, as its spec says. Throws CONFLICT or NOT_FOUND. */
+  /** Creates or verifies a topic, as its spec says. Throws CONFLICT or NOT_FOUND. */
   provision(spec: TopicSpec, maxBytes: number): Topic {
     const existing = this.#topics.get(spec.brokerTopic)
     if (existing !== undefined) {
@@ -15,7 +15,7 @@ export class MemoryBroker {
       if (spec.partitions !== undefined && spec.partitions !== length) throw partitionConflict('memory', spec, length)
       return existing
     }
-    // A native topic can't be here before anybody makes it: the broker began empty.
+    // A native topic can't exist before it is created here: the broker began empty.
     const isMade = spec.provision === 'create' || (spec.native && spec.groups === 'create')
     if (!isMade) throw topicMissing('memory', spec)
     const topic = new Topic(spec.topic, spec.partitions ?? 1, spec.retention, maxBytes)
@@ -31,21 +31,21 @@ export class MemoryBroker {
     this.#topics.delete(brokerTopic)
   }
 
-  /** Every topic, by the name that the broker has. */
+  /** All topics, by their names on the broker. */
   get topics(): ReadonlyMap<string, Topic> {
     return this.#topics
   }
 
-  /** Names as the broker has them, with their partition counts. */
+  /** Topic names on the broker, with their partition counts. */
   list(): [string, number][] {
     return [...this.#topics].map(([name, topic]) => [name, topic.logs.length])
   }
 }
 
-/** Brokers by name, one set per process, also where this package is loaded twice. */
+/** Brokers by name, one set per process, also when this package is loaded twice. */
 const BROKERS = Symbol.for('streamswitch.memory.brokers')
 
-/** The broker of a name, made where it is new. */
+/** Returns the broker of a name; creates it if it is new. */
 export function memoryBroker(name: string): MemoryBroker {
   const holder = globalThis as { [BROKERS]?: Map<string, MemoryBroker> }
   holder[BROKERS] ??= new Map()
@@ -57,7 +57,7 @@ export function memoryBroker(name: string): MemoryBroker {
   return broker
 }
 
-/** Lets a broker go with everything in it: the next transport of this name finds an empty one. */
+/** Removes a broker with everything in it: the next transport of this name starts with an empty one. */
 export function forgetBroker(name: string): void {
   ;(globalThis as { [BROKERS]?: Map<string, MemoryBroker> })[BROKERS]?.delete(name)
 }

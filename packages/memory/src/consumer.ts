@@ -14,7 +14,7 @@ import type { Group, Member } from './group.js'
 import type { Log } from './log.js'
 import type { Topic } from './topic.js'
 
-/** Most messages of one fetch: small enough that members without order share fairly. */
+/** Maximum number of messages per fetch: small enough that members without order share fairly. */
 const FETCH_LIMIT = 500
 
 /** A loop's membership in the groups of its topics. */
@@ -86,7 +86,7 @@ export class MemoryConsumerDriver implements ConsumerDriver {
   }
 }
 
-/** One member's part in one group: what it owns and what it has taken. */
+/** One member's share of one group: the partitions it owns and the messages it has taken. */
 class Membership implements Member {
   readonly topicName: string
   readonly #origin: string
@@ -95,7 +95,7 @@ class Membership implements Member {
   readonly #sink: ConsumerSink
   readonly #ordering: 'key' | 'none'
   readonly #owned = new Map<number, PartitionAssignment>()
-  /** Offsets that were taken and are not acked, where several members take from one partition. */
+  /** Offsets that were taken and are not acked, when several members share a partition. */
   readonly #taken = new Map<PartitionAssignment, Set<number>>()
   readonly #waitingForRoom = new Set<PartitionAssignment>()
   #stopped = false
@@ -153,7 +153,7 @@ class Membership implements Member {
   }
 
   release(assignment: PartitionAssignment, deliveries: readonly Delivery[]): void {
-    // With an owner per partition, letting go rewinds to the first unacked message anyway.
+    // With an owner per partition, releasing it rewinds to the first unacked message anyway.
     if (this.#ordering === 'key') return
     const offsets = deliveries.map((delivery) => delivery.position as number)
     for (const offset of offsets) this.#taken.get(assignment)?.delete(offset)
@@ -212,7 +212,7 @@ class Membership implements Member {
   }
 }
 
-/** The offset that a position means, within what is kept. */
+/** Returns the offset of a start position, within what is kept. */
 function offsetOf(
   position: StartPosition | undefined,
   topic: string,

@@ -1,21 +1,24 @@
 import { StreamError, toStreamError } from '@streamswitch/core/driver'
 
-/** The memory transport raises {@link StreamError}s itself; anything else is a defect of its own. */
+/** The memory transport raises {@link StreamError}s itself; any other error is a defect in it. */
 export function classifyError(native: unknown, operation: string, topic?: string): StreamError {
   return toStreamError(native, { code: 'UNKNOWN', retryable: false, transport: 'memory', operation, topic })
 }
 
 /** A topic is full of messages that some group has not acked. */
 export function topicFull(topic: string, maxBytes: number): StreamError {
-  return new StreamError(`topic '${topic}' holds ${maxBytes} bytes (maxBytes) that some group has not acked`, {
-    code: 'RESOURCE_EXHAUSTED',
-    transport: 'memory',
-    operation: 'send',
-    topic,
-  })
+  return new StreamError(
+    `topic '${topic}' is full: it holds ${maxBytes} bytes (maxBytes) that some group has not acked`,
+    {
+      code: 'RESOURCE_EXHAUSTED',
+      transport: 'memory',
+      operation: 'send',
+      topic,
+    },
+  )
 }
 
-/** Two live producers want one `publisherName`. */
+/** Two live producers use the same `publisherName`. */
 export function publisherTaken(topic: string, name: string): StreamError {
   return new StreamError(`publisherName '${name}' is in use by another live producer of topic '${topic}'`, {
     code: 'CONFLICT',
@@ -38,18 +41,18 @@ export function orderingConflict(topic: string, group: string, ordering: string)
   )
 }
 
-/** A position's offset is no number of a message. */
+/** An offset is not a message number. */
 export function notAnOffset(text: string): StreamError {
-  return new StreamError(`'${text.slice(0, 60)}' is no offset of a memory topic: a whole number from 0 is`, {
+  return new StreamError(`invalid offset '${text.slice(0, 60)}': expected a non-negative integer`, {
     code: 'INVALID_ARGUMENT',
     transport: 'memory',
     operation: 'seek',
   })
 }
 
-/** Nobody reads replies at that address any more. */
+/** The reply inbox at that address is closed. */
 export function inboxGone(): StreamError {
-  return new StreamError('nobody waits for the reply any more: its caller is gone', {
+  return new StreamError('no request is pending for the reply: its caller is gone', {
     code: 'NOT_FOUND',
     retryable: false,
     transport: 'memory',

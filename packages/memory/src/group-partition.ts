@@ -1,16 +1,16 @@
 import type { Delivery, PartitionAssignment } from '@streamswitch/core/driver'
 import type { Log } from './log.js'
 
-/** How far one group is in one partition. */
+/** Progress of one group in one partition. */
 export class GroupPartition {
   readonly log: Log
-  /** Everything below is acked. */
+  /** Everything below this offset is acked. */
   committed: number
-  /** Acked above `committed`. */
+  /** Offsets acked above `committed`. */
   readonly #ackedAhead = new Set<number>()
-  /** The next to be delivered. */
+  /** The next offset to be delivered. */
   #cursor: number
-  /** Given back, to be delivered again before anything new. */
+  /** Returned messages, to be delivered again before anything new. */
   #returned: number[] = []
   epoch = 0
 
@@ -20,7 +20,7 @@ export class GroupPartition {
     this.#cursor = start
   }
 
-  /** Messages that are not acked. */
+  /** Number of messages that are not acked. */
   get lag(): number {
     return this.log.end - Math.max(this.committed, this.log.start) - this.#ackedAhead.size
   }
@@ -50,7 +50,7 @@ export class GroupPartition {
     while (this.#ackedAhead.size > 0 && this.#ackedAhead.delete(this.committed)) this.committed += 1
   }
 
-  /** Gives messages back that were taken and not acked. */
+  /** Returns messages that were taken and not acked. */
   giveBack(offsets: Iterable<number>): void {
     this.#returned = [...this.#returned, ...offsets].sort((left, right) => left - right)
   }

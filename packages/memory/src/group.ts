@@ -4,9 +4,9 @@ import type { Log } from './log.js'
 
 /** A member of a group, as the group sees it. */
 export interface Member {
-  /** A partition is now this member's. */
+  /** A partition is assigned to this member. */
   assign(partition: number): void
-  /** A partition is to leave this member; resolves when it has let go. */
+  /** A partition is revoked from this member; resolves when it has been released. */
   revoke(partition: number): Promise<void>
   owns(partition: number): boolean
   /** There may be something to fetch. */
@@ -14,15 +14,15 @@ export interface Member {
 }
 
 /**
- * One group of one topic. With `ordering: 'key'` each partition belongs to one member, spread evenly and moved as little as
- * possible; with `none` every member takes from every partition.
+ * One group of one topic. With `ordering: 'key'` each partition belongs to one member, spread evenly and moved as
+ * little as possible; with `none` every member takes from every partition.
  */
 export class Group {
   readonly partitions: readonly GroupPartition[]
   readonly #topic: string
   readonly #name: string
   readonly #members: Member[] = []
-  /** Partitions on their way from one member to another. */
+  /** Partitions being moved from one member to another. */
   readonly #moving = new Set<number>()
   ordering: 'key' | 'none' = 'key'
 
@@ -37,7 +37,7 @@ export class Group {
     return this.#members.length
   }
 
-  /** Throws CONFLICT where the group's members have another ordering. */
+  /** Throws CONFLICT when the group's members have another ordering. */
   join(member: Member, ordering: 'key' | 'none'): void {
     if (this.#members.length > 0 && this.ordering !== ordering)
       throw orderingConflict(this.#topic, this.#name, this.ordering)
@@ -58,7 +58,7 @@ export class Group {
     for (const member of this.#members) member.wake()
   }
 
-  /** Hands free partitions to members below their share, and asks members above it to let go. */
+  /** Assigns free partitions to members below their share, and asks members above it to release some. */
   #rebalance(): void {
     if (this.#members.length === 0) return
     const owned = this.#members.map((member) =>

@@ -2,13 +2,13 @@ import type { Delivery, OutgoingRecord, PartitionAssignment, StartPosition } fro
 import { notAnOffset } from './errors.js'
 import { Segment } from './segment.js'
 
-/** One partition: messages in order, offsets from 0 without gaps; old ones may be trimmed away. */
+/** One partition: messages in order, offsets from 0 without gaps; old ones may be trimmed. */
 export class Log {
-  /** In order; none is empty. */
+  /** In order; never empty segments. */
   readonly #segments: Segment[] = []
-  /** Offset of the oldest message that is kept. */
+  /** Offset of the first message kept. */
   start = 0
-  /** Offset that the next message will get. */
+  /** Offset of the next message. */
   end = 0
   bytes = 0
 
@@ -26,7 +26,7 @@ export class Log {
     return this.end - 1
   }
 
-  /** The delivery of a message, or `undefined` where it is trimmed or not there yet. */
+  /** Returns the delivery of a message, or `undefined` when it is trimmed or doesn't exist yet. */
   deliver(offset: number, assignment: PartitionAssignment): Delivery | undefined {
     return offset < this.start ? undefined : this.#segmentOf(offset)?.toDelivery(offset, assignment)
   }
@@ -47,7 +47,7 @@ export class Log {
     return offset >= this.start && offset <= this.end
   }
 
-  /** The offset that a position means. One that is given as a number may lie outside of what is kept. */
+  /** Returns the offset of a start position. A numeric offset may be outside of what is kept. */
   resolve(position: StartPosition | undefined): number {
     if (position === undefined || position === 'earliest') return this.start
     if (position === 'latest') return this.end

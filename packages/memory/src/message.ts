@@ -1,4 +1,4 @@
-/** Which partition of a topic a record goes to. */
+/** Returns the partition of a key. */
 export function partitionOf(key: string, partitions: number): number {
   // FNV-1a over the key's UTF-16 code units, unsigned 32 bit.
   let value = 0x811c9dc5

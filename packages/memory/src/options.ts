@@ -3,29 +3,30 @@ import { type OptionInput, option, type TransportUrl } from '@streamswitch/core/
 /** Options of the memory transport: `memory://name?maxBytes=…`. */
 export const memoryFields = {
   /**
-   * Which broker of this process; transports with the same name share it. Stands in the URL as its host.
+   * Name of the broker in this process; transports with the same name share it. In a URL it is the host.
    * @default 'default'
    */
   name: option.text({ default: 'default' }),
   /**
-   * Bytes that a topic may hold. Beyond it the oldest messages that every group has acked are dropped; where there are none, sends wait.
+   * Maximum size of a topic, in bytes. Beyond it the oldest messages that every group has acked are dropped; if there
+   * are none, sends wait.
    * @default 536870912 (512 MiB)
    */
   maxBytes: option.integer({ default: 512 * 1024 * 1024, min: 1024 }),
   /**
-   * Largest payload, in bytes.
+   * Maximum payload, in bytes.
    * @default 16777216 (16 MiB)
    */
   maxPayloadBytes: option.integer({ default: 16 * 1024 * 1024, min: 1 }),
 }
 
-/** Options of producers, below `memory`. */
+/** Options of producers, under `memory`. */
 export const memoryProducerFields = {
-  /** Name under which resends are recognised by their `sequence` and dropped. One live producer may hold it. */
+  /** Name under which resends are recognised by their `sequence` and dropped. Only one live producer may use it. */
   publisherName: option.text(),
 }
 
-/** Options of loops, below `memory`: there are none. */
+/** Options of loops, under `memory`: none. */
 export const memoryConsumerFields = {}
 
 export type MemoryOptions = OptionInput<typeof memoryFields>

@@ -47,7 +47,7 @@ export class MemoryProducerDriver implements ProducerDriver {
       try {
         this.#store(batch, index, record)
       } catch (error) {
-        // Nothing behind the record that was refused may overtake it.
+        // Nothing behind the refused record may overtake it.
         return batch.failAll(error)
       }
     }

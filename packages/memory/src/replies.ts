@@ -11,13 +11,13 @@ import {
 import type { MemoryBroker } from './connection.js'
 import { inboxGone } from './errors.js'
 
-/** Replies within this process: an inbox is a name that the broker knows while its transport is open. */
+/** Replies within this process: an inbox is a name registered with the broker while its transport is open. */
 export function memoryReplies(broker: MemoryBroker, maxPayloadBytes: number): ReplyChannel {
   return {
     inbox: (spec, sink) => new MemoryInbox(broker, spec, sink),
     sender: () => new MemoryReplySender(broker, maxPayloadBytes),
     refusalOf: ({ inbox, brokerName }) =>
-      isInboxBelow(`${brokerName}.`, inbox) ? undefined : `replies go to inboxes '${brokerName}.…' only`,
+      isInboxBelow(`${brokerName}.`, inbox) ? undefined : `replies can only be sent to inboxes '${brokerName}.…'`,
   }
 }
 

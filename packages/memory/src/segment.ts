@@ -9,14 +9,14 @@ import {
 const NO_HEADERS: Headers = Object.freeze({})
 const NO_BYTES = Buffer.alloc(0)
 
-/** Bytes of a log's first segment; each further one is twice as large, up to the largest. */
+/** Size of a log's first segment, in bytes; each further one is twice as large, up to the maximum. */
 const SMALLEST_BYTES = 16 * 1024
 const LARGEST_BYTES = 1024 * 1024
 const MOST_MESSAGES = 8192
 
 /**
- * A run of messages, stored by column with their payloads in one block: few objects that live long, whatever the number of
- * messages, since those are what the garbage collector copies again and again.
+ * A run of messages, stored by column with their payloads in one block: few long-lived objects, whatever the number of
+ * messages, since the garbage collector copies those repeatedly.
  */
 export class Segment {
   /** Offset of the first message. */
@@ -32,7 +32,7 @@ export class Segment {
   readonly #lengths: number[] = []
   #used = 0
 
-  /** @param after - the segment before it. */
+  /** @param after - the previous segment. */
   constructor(base: number, first: OutgoingRecord, after: Segment | undefined) {
     this.base = base
     const size = after === undefined ? SMALLEST_BYTES : Math.min(LARGEST_BYTES, after.#block.length * 2)
@@ -47,7 +47,7 @@ export class Segment {
     return this.#ids.length < MOST_MESSAGES && this.#used + (record.payload?.length ?? 0) <= this.#block.length
   }
 
-  /** Copies a record in, as a broker would: what the sender changes afterwards doesn't change what was sent. */
+  /** Copies a record, as a broker would: later changes by the sender don't affect what was sent. */
   append(record: OutgoingRecord): void {
     const { payload } = record
     this.#ids.push(record.id)

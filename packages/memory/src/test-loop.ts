@@ -1,7 +1,7 @@
 import { ConsumerLoop, type ConsumerLoopOptions, type HandlerMiddleware } from '@streamswitch/core/driver'
 import { adapter } from './adapter.js'
 
-/** What a handler threw. */
+/** An error thrown by a handler. */
 export interface HandlerError {
   readonly error: unknown
   readonly topic: string
@@ -10,14 +10,17 @@ export interface HandlerError {
   readonly attempt: number
 }
 
-/** Where a loop under test tells what happens in it. */
+/** Receives what happens in a loop under test. */
 export interface TestObserver {
   handlerFailed(failure: HandlerError): void
 }
 
-/** A loop of the memory transport that tells its test what its handler threw: a function, a listener, a generator or a batch handler. */
+/**
+ * A loop of the memory transport that reports its handler's errors to the test: a function, a listener, a generator or
+ * a batch handler.
+ */
 export class TestLoop<T = unknown> extends ConsumerLoop<T> {
-  /** Settles when the loop has joined or can't; `undefined` before `run` and `init`. Never rejects. */
+  /** Settles when the loop has joined or failed to; `undefined` before `run` and `init`. Never rejects. */
   joined: Promise<void> | undefined
 
   constructor(observer: TestObserver, topic: string | readonly string[], options: ConsumerLoopOptions<T>) {
@@ -31,10 +34,13 @@ export class TestLoop<T = unknown> extends ConsumerLoop<T> {
   }
 }
 
-/** The options with a middleware that tells what fails, innermost: the loop's own may make something else of it. */
+/**
+ * Returns the options with an innermost middleware that reports failures: the loop's own middleware may replace the
+ * error.
+ */
 function observed<T>(options: ConsumerLoopOptions<T>, observer: TestObserver): ConsumerLoopOptions<T> {
   const middleware: unknown = options?.middleware ?? []
-  // What is no list is for the loop to refuse.
+  // The loop refuses anything that isn't a list.
   if (!Array.isArray(middleware)) return options
   const observe: HandlerMiddleware<T> = async (message, next) => {
     try {

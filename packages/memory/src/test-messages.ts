@@ -2,7 +2,7 @@ import type { Headers } from '@streamswitch/core/driver'
 import type { MemoryBroker } from './connection.js'
 import type { Topic } from './topic.js'
 
-/** A message as a topic keeps it. */
+/** A message kept in a topic. */
 export interface TestMessage<T = unknown> {
   readonly id: string
   readonly key: string | undefined
@@ -14,7 +14,7 @@ export interface TestMessage<T = unknown> {
   readonly offset: string
 }
 
-/** Everything that a topic keeps, partition by partition; nothing where there is no such topic. */
+/** Returns everything that a topic keeps, partition by partition; empty when there is no such topic. */
 export function messagesOf<T>(topic: Topic | undefined, decode: (bytes: Buffer) => unknown): TestMessage<T>[] {
   if (topic === undefined) return []
   return topic.logs.flatMap((log, partition) => {
@@ -31,7 +31,7 @@ export function messagesOf<T>(topic: Topic | undefined, decode: (bytes: Buffer) 
   })
 }
 
-/** What groups have not finished: one line each, such as `orders/billing: 3 messages`. */
+/** Returns what groups have not finished: one line each, such as `orders/billing: 3 messages`. */
 export function unfinished(broker: MemoryBroker): string[] {
   const lines: string[] = []
   for (const [name, topic] of broker.topics) {

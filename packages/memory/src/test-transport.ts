@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-// A test's fake timers must not hold up what only waits for the event loop.
+// A test's fake timers must not block what only waits for the event loop.
 import { clearTimeout as clearRealTimeout, setImmediate as nextTurn, setTimeout as realTimeout } from 'node:timers'
 import {
   type CloseOptions,
@@ -18,18 +18,21 @@ import { forgetBroker, memoryBroker } from './connection.js'
 import { type HandlerError, TestLoop } from './test-loop.js'
 import { messagesOf, type TestMessage, unfinished } from './test-messages.js'
 
-/** Below the five seconds that test runners give a test, so that the reason is told. */
+/** Below the five seconds that test runners allow a test, so that the reason is reported. */
 const DRAIN_MS = 4_000
 
-/** Turns of the event loop in which nothing may happen before all counts as handled. */
+/** Number of idle turns of the event loop before everything counts as handled. */
 const QUIET_TURNS = 3
 
-/** How far the test's clock is moved at a time, in milliseconds: at first, at most, and at most while a handler works. */
+/**
+ * Steps by which the test's clock is advanced, in milliseconds: the first, the maximum, and the maximum while a handler
+ * runs.
+ */
 const FIRST_STEP_MS = 10
 const LONGEST_STEP_MS = 1_000
 const BUSY_STEP_MS = 100
 
-/** How long a handler may work by the real clock, in milliseconds, before the test's clock is moved. */
+/** How long a handler may run by the real clock, in milliseconds, before the test's clock is advanced. */
 const BUSY_WAIT_MS = 10
 
 const SILENT: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
@@ -37,28 +40,29 @@ const SILENT: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error:
 const DRAIN_OPTIONS = ['rethrow', 'timeoutMs']
 
 export interface DrainOptions {
-  /** Reject with what a handler threw, as soon as it has. Default: the transport's. */
+  /** Reject with a handler's error as soon as it is thrown. Default: the transport's. */
   readonly rethrow?: boolean
-  /** Longest wait, in milliseconds of the real clock. Default: the transport's. */
+  /** Maximum wait, in milliseconds of the real clock. Default: the transport's. */
   readonly timeoutMs?: number
 }
 
 /** Options of {@link testTransport}. */
 export interface TestTransportOptions extends DrainOptions {
   /**
-   * Moves the test's clock on, for tests with fake timers: `(ms) => vi.advanceTimersByTimeAsync(ms)`, or sinon's
-   * `(ms) => clock.tickAsync(ms)`. `drain` calls it where only time is missing. Left out: `drain` waits for the real clock.
+   * Advances the test's clock, for tests with fake timers: `(ms) => vi.advanceTimersByTimeAsync(ms)`, or sinon's `(ms)
+   * => clock.tickAsync(ms)`. `drain` calls it when only time is missing. Default: `drain` waits for the real clock.
    */
   readonly advanceClock?: (ms: number) => unknown
-  /** Default: nothing is told. */
+  /** Default: nothing is logged. */
   readonly logger?: Logger
   /** Options of the memory transport. */
   readonly options?: Readonly<Record<string, unknown>>
 }
 
 /**
- * A memory transport for a test of a service: a broker of its own, which goes with it, and the means to wait until everything is
- * handled and to look at what was sent. Everything else is as on any transport: groups, partitions, retries, dead letters.
+ * Opens a memory transport for a test of a service: with its own broker, which is removed with it, `drain()` to wait
+ * until everything is handled, and access to sent messages. Everything else works as on any transport: groups,
+ * partitions, retries, dead letters.
  */
 export function testTransport(options: TestTransportOptions = {}): TestTransport {
   return new TestTransport(options)
@@ -86,23 +90,22 @@ export class TestTransport extends Transport {
     this.#settings = settings
   }
 
-  /** What handlers threw so far, attempt by attempt. */
+  /** What handlers have thrown so far, attempt by attempt. */
   get handlerErrors(): readonly HandlerError[] {
     return this.#errors
   }
 
-  /** A loop whose handler errors `drain` may throw. */
+  /** Creates a loop whose handler errors `drain` may throw. */
   override consumer<T = unknown>(topic: string | readonly string[], options: ConsumerSettings<T>): ConsumerLoop<T> {
     const observer = { handlerFailed: (failure: HandlerError) => void this.#errors.push(failure) }
     return new TestLoop<T>(observer, topic, { ...options, transport: this })
   }
 
   /**
-   * Resolves when everything that was sent has been handled, in every group that exists: retries and dead letters are over, and so
-   * is what handlers sent onwards. Loops that were started have joined first.
-   *
-   * Rejects with a handler's error where `rethrow` is set, the first that no `drain` has thrown yet; with TIMEOUT after `timeoutMs`
-   * (default 4,000), naming the groups that have not finished.
+   * Resolves when everything that was sent has been handled, in every group that exists, including retries, dead
+   * letters and what handlers forwarded. Loops that were started have joined first.
+   * Rejects with a handler's error if `rethrow` is set, the first that no `drain` has thrown yet; with TIMEOUT after
+   * `timeoutMs` (default 4,000), naming the groups that have not finished.
    */
   async drain(options: DrainOptions = {}): Promise<void> {
     requireNames(options, DRAIN_OPTIONS, {
@@ -133,12 +136,12 @@ export class TestTransport extends Transport {
     }
   }
 
-  /** What a topic keeps: everything that was sent to it, whether it was handled or not. Decoded as JSON, unless told otherwise. */
+  /** Returns everything that was sent to a topic, whether it was handled or not. Decoded as JSON by default. */
   messages<T = unknown>(topic: string, decode: (bytes: Buffer) => unknown = fromJson): TestMessage<T>[] {
     return this.#messagesOf(this.topicSpec(topic).brokerTopic, decode)
   }
 
-  /** The dead letters of a group. What went wrong stands in their headers, under `DEAD_LETTER_HEADERS`. */
+  /** Returns the dead letters of a group. Their headers describe the error, under `DEAD_LETTER_HEADERS`. */
   deadLetterMessages<T = unknown>(
     topic: string,
     group: string,
@@ -151,7 +154,7 @@ export class TestTransport extends Transport {
     return messagesOf<T>(memoryBroker(this.#name).topic(brokerTopic), decode)
   }
 
-  /** Closes loops and producers, as every transport does, and lets the broker go. */
+  /** Closes loops and producers, as every transport does, and removes the broker. */
   override async close(options: CloseOptions = {}): Promise<void> {
     await super.close(options)
     forgetBroker(this.#name)
@@ -165,13 +168,13 @@ export class TestTransport extends Transport {
     return openPartsOf(this).filter((part) => part instanceof Producer)
   }
 
-  /** Lets loops join, sends go out, and whatever is due happen. */
+  /** Lets loops join, sends complete, and due work happen. */
   async #oneTurn(): Promise<void> {
     for (const loop of this.#loops) if (loop instanceof TestLoop) await loop.joined
     await new Promise<void>((resolve) => nextTurn(resolve))
   }
 
-  /** Nothing is on its way: no send, no handler, no ack, no message that a group has not finished. */
+  /** True when nothing is in flight: no send, no handler, no ack, no message that a group has not finished. */
   #isQuiet(): boolean {
     for (const producer of this.#producers) if (producer.stats().buffered > 0) return false
     for (const loop of this.#loops) {
@@ -181,7 +184,7 @@ export class TestTransport extends Transport {
     return unfinished(memoryBroker(this.#name)).length === 0
   }
 
-  /** A number that changes whenever something happens. */
+  /** Returns a number that changes whenever something happens. */
   #progress(): number {
     let sum = 0
     for (const producer of this.#producers) sum += producer.stats().accepted + producer.stats().failed
@@ -192,7 +195,7 @@ export class TestTransport extends Transport {
     return sum
   }
 
-  /** Only time is missing: a retry waits, or a handler works. Returns how far to go next time. */
+  /** Only time is missing: a retry waits, or a handler runs. Returns the next step. */
   async #passTime(step: number): Promise<number> {
     const { advanceClock } = this.#settings
     const isBusy = this.#loops.some((loop) => loop.stats().running > 0)
@@ -212,7 +215,7 @@ export class TestTransport extends Transport {
   #late(timeoutMs: number): StreamError {
     const last = this.#errors.at(-1)
     const reason = last === undefined ? '' : `; the last handler error: ${messageOf(last.error)}`
-    const rest = unfinished(memoryBroker(this.#name)).join('; ') || 'sends or handlers are still at work'
+    const rest = unfinished(memoryBroker(this.#name)).join('; ') || 'sends or handlers are still running'
     return new StreamError(`not everything was handled within ${timeoutMs} ms: ${rest}${reason}`, {
       code: 'TIMEOUT',
       transport: 'memory',

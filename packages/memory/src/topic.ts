@@ -11,7 +11,7 @@ export class Topic {
   readonly #retention: Retention
   readonly #maxBytes: number
   readonly #groups = new Map<string, Group>()
-  /** Names that live producers hold, and the last sequence stored under each name. */
+  /** Names of live producers, and the last sequence stored under each name. */
   readonly #publishers = new Set<string>()
   readonly #sequences = new Map<string, bigint>()
   #turn = 0
@@ -24,7 +24,7 @@ export class Topic {
     this.#maxBytes = maxBytes
   }
 
-  /** Stores a record. Throws RESOURCE_EXHAUSTED where the topic is full of unacked messages. */
+  /** Stores a record. Throws RESOURCE_EXHAUSTED when the topic is full of unacked messages. */
   append(record: OutgoingRecord): { readonly partition: number; readonly offset: number } {
     const partition = record.partition ?? this.#partitionOf(record.key)
     const log = this.logs[partition] as Log
@@ -45,7 +45,7 @@ export class Topic {
     this.#sequences.set(publisher, sequence)
   }
 
-  /** Throws CONFLICT where another live producer has the name. */
+  /** Throws CONFLICT when another live producer uses the name. */
   claimPublisher(name: string): void {
     if (this.#publishers.has(name)) throw publisherTaken(this.name, name)
     this.#publishers.add(name)
@@ -64,7 +64,7 @@ export class Topic {
     return this.#groups.get(name)
   }
 
-  /** The group, made where it is new, beginning where `startAt` says. */
+  /** Returns the group; creates it if it is new, starting where `startAt` says. */
   ensureGroup(name: string, startAt: (partition: number) => number): Group {
     let group = this.#groups.get(name)
     if (group === undefined) {
@@ -81,7 +81,10 @@ export class Topic {
     return this.#turn
   }
 
-  /** What every group has acked, per partition; nothing where there is no group: later ones must see it. */
+  /**
+   * Returns the offset up to which every group has acked, per partition; 0 without a group, since later groups must see
+   * the messages.
+   */
   #ackedByAll(partition: number): number {
     let lowest = Number.POSITIVE_INFINITY
     for (const group of this.#groups.values()) lowest = Math.min(lowest, group.partitions[partition]?.committed ?? 0)

@@ -71,7 +71,7 @@ describe('replies', () => {
     const reply = asking.producer<number>('sums').request(1)
     const outcome = reply.read().catch((error: unknown) => error)
     await expect.poll(() => failures.join()).toContain('STREAMSWITCH_FEEDBACK_URL')
-    expect(failures.join()).toContain('asks for its reply on plain, this process answers on memory')
+    expect(failures.join()).toContain('requests its reply on plain, but this process answers on memory')
     reply.close()
     expect(await outcome).toMatchObject({ code: 'ABORTED' })
     await elsewhere.close()

@@ -54,7 +54,7 @@ describe('a runner in a process that gets signals', () => {
     child.kill('SIGTERM')
     expect(await exited).toEqual([1, null])
     expect(lines).toContain('failed')
-    expect(lines.at(-1)).toMatch(/^rejected TIMEOUT: .*handlers of 'orders' had not ended within 300 ms/)
+    expect(lines.at(-1)).toMatch(/^rejected TIMEOUT: .*handlers of 'orders' were still running after 300 ms/)
   })
 
   it('a second signal ends the wait', async () => {

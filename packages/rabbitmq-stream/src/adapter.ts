@@ -37,7 +37,7 @@ import {
 import { StreamProducerDriver } from './producer.js'
 import { streamReplies } from './replies.js'
 
-/** Names of streams have 255 bytes at most, the topic's and its prefix included. */
+/** Names of streams have at most 255 bytes, including the topic and its prefix. */
 const MAX_BINDING_KEY_BYTES = 100
 
 const MAX_NAME_BYTES = 255
@@ -69,7 +69,7 @@ function connect(settings: StreamSettings, context: TransportContext): Transport
   const source: ConnectionSource = { settings, context }
   const ownEpochs = new Map<string, number>()
   return {
-    // Each producer and loop has a client of its own, made anew after every loss.
+    // Each producer and loop has a separate client, recreated after every loss.
     native: undefined,
     admin: new StreamAdmin(source),
     producer: (spec: ProducerSpec, sink: ProducerSink) => {
@@ -87,16 +87,17 @@ function connect(settings: StreamSettings, context: TransportContext): Transport
 
 /** The broker's rule: streams are queues. */
 function streamNameProblem(name: string): string | undefined {
-  if (Buffer.byteLength(name) > MAX_NAME_BYTES)
-    return `must have at most ${MAX_NAME_BYTES} bytes, as RabbitMQ takes no more`
+  if (Buffer.byteLength(name) > MAX_NAME_BYTES) return `must have at most ${MAX_NAME_BYTES} bytes, RabbitMQ's limit`
   return name.startsWith('amq.') ? "must not begin with 'amq.', which RabbitMQ reserves" : undefined
 }
 
-/** The group's name is the reference under which streams store its offset; what else is kept of it has references that begin so. */
+/**
+ * The group's name is the reference under which streams store its offset; other references of the group begin with it.
+ */
 function groupNameProblem(name: string): string | undefined {
   if (Buffer.byteLength(name) > MAX_GROUP_BYTES) return `must have at most ${MAX_GROUP_BYTES} bytes`
-  if (name.startsWith('publisher:')) return "must not begin with 'publisher:', which locks of publishers do"
-  return isRecordName(name) ? 'must not end as what is kept of another group (`<group>:epoch`, …)' : undefined
+  if (name.startsWith('publisher:')) return "must not begin with 'publisher:', the prefix of publishers' locks"
+  return isRecordName(name) ? 'must not end like the names of other records of a group (`<group>:epoch`, …)' : undefined
 }
 
 function checkProducer(options: StreamProducerSettings, spec: TopicSpec): void {
@@ -107,12 +108,12 @@ function checkProducer(options: StreamProducerSettings, spec: TopicSpec): void {
   if (publisherName !== undefined && subEntrySize > 1)
     problems.add(
       'rabbitmq-stream.subEntrySize',
-      "doesn't go together with publisherName: a batch of sub-entries has one id, so that the broker can't tell its records apart",
+      "can't be combined with publisherName: a batch of sub-entries has one id, so that the broker can't identify its records",
     )
   if (filterHeader !== undefined && subEntrySize > 1)
     problems.add(
       'rabbitmq-stream.subEntrySize',
-      "doesn't go together with filterHeader: a batch of sub-entries has no filter value",
+      "can't be combined with filterHeader: a batch of sub-entries has no filter value",
     )
   if (publisherName !== undefined && !/^[\x21-\x7e]{1,200}$/.test(publisherName))
     problems.add('rabbitmq-stream.publisherName', 'must have 1 to 200 characters of printable ASCII without spaces')
@@ -129,7 +130,10 @@ function checkConsumer(options: StreamConsumerSettings, topics: readonly TopicSp
   const problems = new Problems()
   for (const spec of topics.slice(0, 1)) checkBindingKeys(problems, options.bindingKeys, spec)
   if ((filterValues === undefined) !== (filterHeader === undefined))
-    problems.add('rabbitmq-stream.filterHeader', 'goes together with filterValues: the broker skips whole chunks only')
+    problems.add(
+      'rabbitmq-stream.filterHeader',
+      'must be set together with filterValues: the broker only skips whole chunks',
+    )
   problems.throwIfAny('invalid options of a loop', { transport: 'rabbitmq-stream', topic, operation: 'configure' })
 }
 
@@ -140,12 +144,12 @@ function checkBindingKeys(
 ): void {
   const path = 'rabbitmq-stream.bindingKeys'
   if (keys === undefined) return
-  if (new Set(keys).size < keys.length) problems.add(path, 'must not hold a key twice')
+  if (new Set(keys).size < keys.length) problems.add(path, 'must not contain a key twice')
   if (keys.some((key) => Buffer.byteLength(key) > MAX_BINDING_KEY_BYTES))
     problems.add(path, `must be keys of at most ${MAX_BINDING_KEY_BYTES} bytes: they are part of their stream's name`)
   const isFound = native && provision !== 'create'
   if (!isFound && partitions !== undefined && partitions !== keys.length)
-    problems.add('partitions', `must be left out or ${keys.length}: there is one for each of the bindingKeys`)
+    problems.add('partitions', `must be ${keys.length} or unset: there is one partition for each of the bindingKeys`)
 }
 
 /** A producer on RabbitMQ streams. */

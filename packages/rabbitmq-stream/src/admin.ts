@@ -28,18 +28,18 @@ import {
 } from './topology.js'
 
 const MANAGEMENT_PORT = 15_672
-/** Streams in which the transport amqp keeps partition counts, offsets and lists: no topics. */
+/** Streams in which the transport amqp keeps partition counts, offsets and lists: not topics. */
 const AMQP_STREAM = /^streamswitch:|:(partitions|dropped)$/
 const MANAGEMENT_TIMEOUT_MS = 10_000
 const AVAILABLE_WITHIN_MS = 5_000
 
-/** What the management API tells of a queue or an exchange. */
+/** What the management API returns for a queue or an exchange. */
 interface ManagementRow {
   readonly name: string
   readonly arguments?: Readonly<Record<string, unknown>>
 }
 
-/** Looks at and changes topics. Each call has a client of its own. */
+/** Lists, creates and deletes topics. Each call uses a separate client. */
 export class StreamAdmin implements Admin {
   readonly #source: ConnectionSource
 
@@ -54,7 +54,7 @@ export class StreamAdmin implements Admin {
     })
   }
 
-  /** The stream protocol can't list streams: the management API is asked. UNSUPPORTED where it can't be reached. */
+  /** The stream protocol can't list streams: the management API is used. UNSUPPORTED when it can't be reached. */
   async topics(): Promise<readonly TopicInfo[]> {
     const { prefix } = this.#source.context
     const isStream = (row: ManagementRow): boolean => row.arguments?.['x-queue-type'] === 'stream'
@@ -73,7 +73,7 @@ export class StreamAdmin implements Admin {
         for (const stream of found.streams) streams.delete(stream)
         topics.push({ topic: name.slice(prefix.length), partitions: found.streams.length })
       }
-      // What was listed may be a partition of a super stream that was deleted since.
+      // A listed stream may be a partition of a super stream that was deleted since.
       const plain = await existingStreams(
         client,
         [...streams].filter((name) => name.startsWith(prefix)),
@@ -119,8 +119,8 @@ export class StreamAdmin implements Admin {
   }
 
   /**
-   * The broker (4.0.5) ends the connection of whoever asks about a stream in the moment in which it is made or deleted; asked again,
-   * it answers. Every operation here can be repeated.
+   * The broker (4.0.5) closes the connection of a client that asks about a stream at the moment when it is created or
+   * deleted; asked again, it answers. Every operation here can be repeated.
    */
   async #repeatWhileCut<T>(work: (client: StreamClient) => Promise<T>): Promise<T> {
     let patience: AbortSignal | undefined
@@ -171,13 +171,16 @@ export class StreamAdmin implements Admin {
 function noManagementTag(user: string): StreamError {
   return failure(
     'PERMISSION_DENIED',
-    `user '${user}' lacks the tag management, which listing topics needs (rabbitmqctl set_user_tags): grant it, see docs/rights.md`,
+    `user '${user}' lacks the tag management, which listing topics requires (rabbitmqctl set_user_tags): grant it, see docs/rights.md`,
     'topics',
     undefined,
   )
 }
 
-/** The super stream that a stream may be a partition of, by its name: one that is being made has partitions before it is listed. */
+/**
+ * Returns the super stream that a stream may be a partition of, by its name: one that is being created has partitions
+ * before it is listed.
+ */
 function superStreamOf(stream: string): string | undefined {
   return /^(.+)-\d+$/.exec(stream)?.[1]
 }

@@ -14,7 +14,7 @@ export const TRANSPORT = 'rabbitmq-stream'
 const BY_RESPONSE_CODE: Readonly<Record<number, ErrorMeaning>> = {
   [ResponseCode.streamDoesNotExist]: {
     code: 'NOT_FOUND',
-    advice: "make it, or open the transport with provision: 'create'",
+    advice: "create it, or open the transport with provision: 'create'",
   },
   [ResponseCode.subscriptionIdExists]: { code: 'UNAVAILABLE' },
   [ResponseCode.subscriptionIdDoesNotExist]: { code: 'UNAVAILABLE' },
@@ -26,13 +26,13 @@ const BY_RESPONSE_CODE: Readonly<Record<number, ErrorMeaning>> = {
   [ResponseCode.saslChallenge]: { code: 'UNAUTHENTICATED' },
   [ResponseCode.authenticationFailureLoopback]: {
     code: 'UNAUTHENTICATED',
-    advice: "this user may connect from the broker's own host only",
+    advice: "this user may connect only from the broker's own host",
   },
   [ResponseCode.virtualHostAccessFailure]: {
     code: 'PERMISSION_DENIED',
     advice: "the virtual host doesn't exist, or the user may not use it",
   },
-  [ResponseCode.unknownFrame]: { code: 'UNSUPPORTED', advice: 'RabbitMQ 3.13 or newer is needed' },
+  [ResponseCode.unknownFrame]: { code: 'UNSUPPORTED', advice: 'RabbitMQ 3.13 or newer is required' },
   [ResponseCode.frameTooLarge]: { code: 'TOO_LARGE' },
   [ResponseCode.internalError]: { code: 'UNAVAILABLE' },
   [ResponseCode.accessRefused]: {
@@ -47,11 +47,11 @@ const BY_RESPONSE_CODE: Readonly<Record<number, ErrorMeaning>> = {
   [ResponseCode.noOffset]: { code: 'NOT_FOUND' },
 }
 
-/** By Node.js's error codes, where there is more to say than core does. */
+/** By Node.js's error codes, where the adapter can say more than core. */
 const BY_SYSTEM_CODE: Readonly<Record<string, ErrorMeaning>> = {
   ENOTFOUND: {
     code: 'UNAVAILABLE',
-    advice: "the host's name can't be resolved; behind a load balancer or in containers, see the option loadBalancer",
+    advice: "the host name can't be resolved; behind a load balancer or in containers, see the option loadBalancer",
   },
 }
 
@@ -88,12 +88,12 @@ function withRight(native: unknown, meaning: ErrorMeaning): ErrorMeaning {
   return { ...meaning, advice: `the user lacks ${right} on '${stream}': grant it, see docs/rights.md` }
 }
 
-/** True for a broker's answer with this code. */
+/** True for a broker's response with this code. */
 export function hasCode(error: unknown, code: number): boolean {
   return error instanceof ServerError && error.code === code
 }
 
-/** Two live producers want one `publisherName`. */
+/** Two live producers use the same `publisherName`. */
 export function publisherTaken(topic: string, name: string): StreamError {
   return failure(
     'CONFLICT',
@@ -117,13 +117,13 @@ export function sequencePassed(topic: string, sequence: bigint): StreamError {
 export function recordTooLarge(topic: string): StreamError {
   return failure(
     'TOO_LARGE',
-    'payload, key and headers together exceed the frame of 1 MiB that the broker takes: send less, or a reference to where it is stored',
+    "payload, key and headers together exceed the broker's maximum frame of 1 MiB: send less, or a reference to where the data is stored",
     'send',
     topic,
   )
 }
 
-/** A record that has no form on the wire. Its batch goes on without it. */
+/** A record that can't be encoded. The rest of its batch is sent without it. */
 export function recordNotEncodable(topic: string, cause: unknown): StreamError {
   const reason = cause instanceof Error ? cause.message : String(cause)
   return failure(
@@ -135,22 +135,22 @@ export function recordNotEncodable(topic: string, cause: unknown): StreamError {
   )
 }
 
-/** A commit of a partition that this member doesn't hold any more. */
+/** A commit of a partition that is no longer assigned to this member. */
 export function partitionGone(topic: string, partition: number): StreamError {
-  return failure('ABORTED', `partition ${partition} of '${topic}' belongs to another member now`, 'ack', topic)
+  return failure('ABORTED', `partition ${partition} of '${topic}' now belongs to another member`, 'ack', topic)
 }
 
 /** Another member was activated for the partition while this one still held it. */
 export function takenOver(topic: string, partition: number): StreamError {
   return failure(
     'ABORTED',
-    `partition ${partition} of '${topic}' was taken over by another member while this one still held it: it gives the partition up`,
+    `partition ${partition} of '${topic}' was taken over by another member while this one still held it; releasing it`,
     'consume',
     topic,
   )
 }
 
-/** Something kept on the broker has a format that this version can't read. */
+/** A record on the broker has a format that this version can't read. */
 export function newerFormat(what: string, topic: string): StreamError {
   return failure(
     'UNSUPPORTED',
@@ -160,11 +160,11 @@ export function newerFormat(what: string, topic: string): StreamError {
   )
 }
 
-/** The broker took a position without storing it: it doesn't answer, so that this is all that can be known. */
+/** The broker received an offset without storing it: it sends no response, so the reason is unknown. */
 export function notStored(group: string, topic: string): StreamError {
   return failure(
     'PERMISSION_DENIED',
-    `the broker doesn't keep the position of group '${group}' in topic '${topic}': check the user's permissions on the stream`,
+    `the broker doesn't store the offset of group '${group}' in topic '${topic}': check the user's permissions on the stream`,
     'ack',
     topic,
   )
@@ -174,25 +174,27 @@ export function notStored(group: string, topic: string): StreamError {
 export function nameTaken(topic: string, name: string, cause?: unknown): StreamError {
   return failure(
     'CONFLICT',
-    `topic '${topic}' can't be created: an exchange or a queue named '${name}' (or like one of its partitions, '${name}-0', …) exists already and is no stream of Streamswitch's. A topic of the transport amqp has such an exchange: use another prefix or virtual host for one of the two`,
+    `topic '${topic}' can't be created: an exchange or a queue named '${name}' (or like one of its partitions, '${name}-0', …) already exists and is not a stream of Streamswitch. A topic of the transport amqp has such an exchange: use another prefix or virtual host for one of the two`,
     'open',
     topic,
     cause,
   )
 }
 
-/** The broker creates no queue any more, whatever its name. */
+/** The broker creates no more queues, whatever their names. */
 export function queueLimitReached(topic: string, cause: unknown): StreamError {
   return failure(
     'RESOURCE_EXHAUSTED',
-    `topic '${topic}' can't be created: ${messageOf(cause)} for any name, as it does where the virtual host's or the node's limit of queues is reached: raise it (rabbitmqctl list_vhost_limits; cluster_queue_limit), or delete queues`,
+    `topic '${topic}' can't be created: ${messageOf(cause)} for any name, which happens when the virtual host's or the node's limit of queues is reached: raise it (rabbitmqctl list_vhost_limits; cluster_queue_limit), or delete queues`,
     'open',
     topic,
     cause,
   )
 }
 
-/** A {@link StreamError} of this transport. Retryable by its code, save ABORTED and CONFLICT, which are not. */
+/**
+ * Creates a {@link StreamError} of this transport. Retryable by its code, except ABORTED and CONFLICT, which are not.
+ */
 export function failure(
   code: ErrorCode,
   message: string,

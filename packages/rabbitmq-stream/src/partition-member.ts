@@ -71,7 +71,7 @@ export interface MemberContext {
 
 export interface PartitionName {
   readonly topic: string
-  /** `TopicSpec.origin`. Left out: `topic`. */
+  /** TopicSpec.origin`. Default: `topic`. */
   readonly origin?: string
   readonly partition: number
   readonly stream: string

@@ -35,7 +35,7 @@ export function streamReplies(source: ConnectionSource): ReplyChannel {
     sender: (spec, sink) => replySender(source, spec, sink),
     // It is a key in the stream of replies, whatever it says.
     refusalOf: ({ inbox, brokerName }) =>
-      isInboxBelow('', inbox) ? undefined : `replies go to instances in the stream '${brokerName}' only`,
+      isInboxBelow('', inbox) ? undefined : `replies can only be sent to instances in the stream '${brokerName}'`,
   }
 }
 

@@ -85,12 +85,7 @@ function withinRange(
 ): number {
   const offset = Number(text)
   if (!Number.isSafeInteger(offset) || offset < 0) {
-    throw failure(
-      'INVALID_ARGUMENT',
-      `'${text}' is no offset of a stream: it must be a whole number of at least 0`,
-      'seek',
-      undefined,
-    )
+    throw failure('INVALID_ARGUMENT', `invalid offset '${text}': expected a non-negative integer`, 'seek', undefined)
   }
   if (offset >= range.first && offset <= range.end) return offset
   return outside(offset, range) === 'earliest' ? range.first : range.end

@@ -23,7 +23,7 @@ async function decompress(packed: PackedBatch, topic: string, maxBytes: number):
   const { compression, type, bytes, unpackedBytes } = packed
   if (compression === 'none') return bytes
   if (compression === undefined)
-    throw failure('UNSUPPORTED', `compression type ${type} is not known to this version`, 'consume', topic)
+    throw failure('UNSUPPORTED', `compression type ${type} is unknown to this version`, 'consume', topic)
   if (unpackedBytes > maxBytes)
     throw failure('TOO_LARGE', `it decompresses to ${unpackedBytes} bytes (maxDecompressedBytes)`, 'consume', topic)
   return compressions.decompress(compression, bytes, Math.max(1, unpackedBytes))

@@ -75,7 +75,7 @@ async function createSuperStream(
   if (release === undefined)
     throw failure(
       'UNAVAILABLE',
-      `topic '${spec.topic}' is being made by another client that doesn't come to an end`,
+      `topic '${spec.topic}' is being created by another client, which doesn't finish`,
       'open',
       spec.topic,
     )

@@ -48,6 +48,6 @@ describe('a frame that is shorter than it says gets no memory for the rest', () 
   it('metadata update', () => {
     const frame = Buffer.alloc(14)
     frame.writeInt16BE(3, 10)
-    expect(() => readMetadataUpdate(frame)).toThrow(/ends beyond its frame/)
+    expect(() => readMetadataUpdate(frame)).toThrow(/exceeds the end of its frame/)
   })
 })

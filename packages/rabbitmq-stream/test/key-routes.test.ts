@@ -95,7 +95,7 @@ describe('a super stream that is routed by key', () => {
     })
     await expect(producer.init()).rejects.toMatchObject({
       code: 'INVALID_ARGUMENT',
-      message: expect.stringMatching(/bindingKeys: must not hold a key twice.*partitions: must be left out or 3/s),
+      message: expect.stringMatching(/bindingKeys: must not contain a key twice.*partitions: must be 3 or unset/s),
     })
   })
 })

@@ -5,7 +5,7 @@ import { keyBase, metaKey, partitionsOf } from './keys.js'
 import { readLags } from './lag.js'
 import { provisionTopic, streamsOf } from './topic.js'
 
-/** Looks at and changes topics. Each call has a connection of its own. */
+/** Lists, creates and deletes topics. Each call uses its own connection. */
 export class RedisAdmin implements Admin {
   readonly #connector: Connector
   readonly #prefix: string
@@ -80,7 +80,7 @@ export class RedisAdmin implements Admin {
   }
 }
 
-/** What isn't a stream was not made by this transport, and is not its to delete. */
+/** A key that isn't a stream was not created by this transport, and must not be deleted by it. */
 async function requireStream(connection: Connection, key: string): Promise<void> {
   const kind = String(await connection.call('TYPE', key))
   if (kind === 'stream' || kind === 'none') return

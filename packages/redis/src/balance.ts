@@ -1,32 +1,32 @@
-/** Who holds what of one topic, as one heartbeat showed it. */
+/** Members and owners of one topic, as of one heartbeat. */
 export interface LeaseTable {
   readonly me: string
-  /** Live members, this one among them. */
+  /** Live members, including this one. */
   readonly members: readonly string[]
-  /** Owner of each partition; empty where it is free. */
+  /** Owner of each partition; empty when it is free. */
   readonly owners: readonly string[]
-  /** Partitions of this member that are being given back. */
+  /** Partitions of this member that are being released. */
   readonly releasing: ReadonlySet<number>
 }
 
-/** What this member should do about it. */
+/** What this member should do. */
 export interface BalancePlan {
   readonly take: readonly number[]
   readonly release: readonly number[]
-  /** It has fewer partitions than its share: worth looking again soon. */
+  /** It has fewer partitions than its share: worth checking again soon. */
   readonly hungry: boolean
 }
 
 /**
- * Shares partitions out evenly: each member comes to hold the floor or the ceiling of partitions per member. Members decide each
- * for itself, from the same table, and move as few partitions as that takes.
+ * Distributes partitions evenly: each member ends up with the floor or the ceiling of partitions per member. Members
+ * decide independently, from the same table, and move as few partitions as possible.
  */
 export function balance(table: LeaseTable): BalancePlan {
   const { me, members, owners, releasing } = table
   const share = Math.floor(owners.length / members.length)
   const most = Math.ceil(owners.length / members.length)
   const counts = new Map(members.map((member) => [member, 0]))
-  // What a member holds that is no longer listed will be free when its lease ends.
+  // Partitions of a member that is no longer listed become free when its lease ends.
   let coming = 0
   const free: number[] = []
   const mine: number[] = []
@@ -52,7 +52,7 @@ export function balance(table: LeaseTable): BalancePlan {
   return { take: rotate(free, members.indexOf(me)).slice(0, own + extra), release: [], hungry: own > 0 }
 }
 
-/** Members that look at the same time begin at different ends. */
+/** Members that check at the same time begin at different ends. */
 function rotate(list: readonly number[], by: number): number[] {
   const start = list.length === 0 ? 0 : Math.max(0, by) % list.length
   return [...list.slice(start), ...list.slice(0, start)]

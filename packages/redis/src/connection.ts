@@ -16,31 +16,34 @@ import { PrimaryWatch } from './primary-watch.js'
 import type { Script } from './script.js'
 import { Seeds } from './seeds.js'
 
-/** Longest time for one of several hosts to take the connection, in milliseconds; then the next one is tried. */
+/** Maximum time for one of several hosts to accept the connection, in milliseconds; then the next one is tried. */
 const HOST_TIMEOUT_MS = 5_000
 
-/** Fetches take a quarter of a deadline: what waits behind one may do so a few times, and a link may get slower between two of them. */
+/**
+ * Fetches take a quarter of a deadline: what waits behind one may do so several times, and a link may slow down between
+ * two of them.
+ */
 const SHARE_OF_FETCHES = 4
 
-/** Probes of one moment share what the other hosts say, in milliseconds. */
+/** Time during which concurrent probes share the answers of the other hosts, in milliseconds. */
 const PROBE_SHARED_MS = 500
 
 export type Argument = string | Buffer | number
 
 interface ConnectionRequest {
-  /** What the connection is for: shown in the server's list of clients. */
+  /** Purpose of the connection: shown in the server's list of clients. */
   readonly role: string
-  /** Told once when the connection is gone, unless it was closed. */
+  /** Called once when the connection is lost, unless it was closed. */
   readonly lost: (error: unknown) => void
   /** Added to `callTimeoutMs` for commands that are meant to block. */
   readonly blockMs?: number
 }
 
-/** Makes the connections of one transport. */
+/** Opens the connections of one transport. */
 export class Connector {
   readonly settings: RedisSettings
   readonly logger: Logger
-  /** Outlives connections: what one was too slow for, the next one isn't asked. */
+  /** Persists across connections, so that a new connection doesn't request what the last one was too slow for. */
   readonly fetchBudget: FetchBudget
   readonly #clientId: string
   readonly #open = new Set<Connection>()
@@ -51,7 +54,8 @@ export class Connector {
   constructor(settings: RedisSettings, context: TransportContext) {
     this.settings = settings
     this.logger = context.logger
-    // What waits behind an answer is other calls, and the heartbeat after next, which is not sent before the last one is answered.
+    // Other calls wait behind an answer, and the heartbeat after next, which is not sent before the last one is
+    // answered.
     const shortestMs = Math.min(settings.callTimeoutMs, settings.leaseMs)
     this.fetchBudget = new FetchBudget(settings.maxFetchBytes, shortestMs / SHARE_OF_FETCHES)
     this.#seeds = new Seeds(settings.hosts)
@@ -70,8 +74,8 @@ export class Connector {
   }
 
   /**
-   * Connects to the primary, with the password of this moment. Rejects with what the client reports, with UNAVAILABLE while two hosts
-   * say that they are the primary; gives up when the signal aborts.
+   * Connects to the primary, with the current password. Rejects with the client's error, with UNAVAILABLE while two
+   * hosts say that they are the primary; gives up when the signal aborts.
    */
   async connect(request: ConnectionRequest, signal: AbortSignal): Promise<Connection> {
     const began = performance.now()
@@ -95,10 +99,13 @@ export class Connector {
     }
   }
 
-  /** Checks a connection in use: by its answer, and by asking the other hosts whether one of them says that it is the primary too. */
+  /**
+   * Checks a connection in use: by its answer, and by asking the other hosts whether one of them also says that it is
+   * the primary.
+   */
   async probe(connection: Connection | undefined): Promise<void> {
     if (connection === undefined) return
-    // Not waited for: hosts that don't answer are none of this connection's business.
+    // Not awaited: hosts that don't answer don't concern this connection.
     void this.#primaries.requireOne(performance.now() - PROBE_SHARED_MS).catch((error: unknown) => {
       if (classifyError(error, 'probe').retryable) connection.fail(error)
     })
@@ -124,7 +131,7 @@ export class Connector {
     } catch (error) {
       client.disconnect()
       signal.throwIfAborted()
-      // The promise only says that the connection is closed; the event says why.
+      // The promise only says that the connection is closed; the event has the reason.
       throw reason ?? error
     } finally {
       signal.removeEventListener('abort', abort)
@@ -146,7 +153,7 @@ export class Connector {
     }
   }
 
-  /** Connects and checks that the server will do. Rejects with UNSUPPORTED for one that is too old. */
+  /** Connects and checks the server's version. Rejects with UNSUPPORTED when it is too old. */
   async connectChecked(request: ConnectionRequest, signal: AbortSignal): Promise<Connection> {
     const connection = await this.connect(request, signal)
     try {
@@ -177,7 +184,7 @@ export class Connector {
       connectTimeout: this.#seeds.several ? Math.min(HOST_TIMEOUT_MS, callTimeoutMs) : callTimeoutMs,
       commandTimeout: callTimeoutMs + blockMs,
       disableClientInfo: true,
-      // Core owns reconnecting and resending: a connection lives once, and what it can't do now it refuses.
+      // Core owns reconnecting and resending: a connection lives once, and refuses what it can't do now.
       retryStrategy: null,
       maxRetriesPerRequest: null,
       enableOfflineQueue: false,
@@ -193,13 +200,13 @@ export class Connector {
     try {
       facts = String(await connection.call('INFO'))
     } catch (error) {
-      // A user without the right to ask is not kept from working.
+      // A user without permission for this check can still work.
       if (isReply(error, 'NOPERM')) return
       throw error
     }
     const version = /^redis_version:(\d+)\.(\d+)/m.exec(facts)
     if (version !== null && Number(version[1]) < 7) {
-      throw new StreamError(`the server is Redis ${version[1]}.${version[2]}: 7.0 or newer is needed`, {
+      throw new StreamError(`the server is Redis ${version[1]}.${version[2]}: 7.0 or newer is required`, {
         code: 'UNSUPPORTED',
         transport: 'redis',
         operation: 'open',
@@ -224,18 +231,18 @@ export class Connector {
   }
 }
 
-/** Whether a server takes writes. A replica doesn't, and may lag behind. */
+/** Returns whether a server accepts writes. A replica doesn't, and may lag behind. */
 async function isPrimary(connection: Connection, role: string | undefined): Promise<boolean> {
   if (role !== undefined) return role === 'master'
   return /^role:master/m.test(String(await connection.call('INFO', 'replication')))
 }
 
-/** True where the client only says that the connection is gone, and an earlier event may say why. */
+/** True when the client only says that the connection is closed, and an earlier event may have the reason. */
 function isClosed(error: unknown): boolean {
   return error instanceof Error && error.message.includes('Connection is closed')
 }
 
-/** One connection, for its whole life: when it breaks it is gone. */
+/** One connection, for its whole life: when it breaks it isn't reopened. */
 export class Connection {
   readonly client: Redis
   readonly #closed: () => void
@@ -254,17 +261,17 @@ export class Connection {
     client.once('end', () => this.fail(reason))
   }
 
-  /** How many bytes the server has sent so far. */
+  /** Number of bytes that the server has sent so far. */
   get arrivedBytes(): number {
     return this.client.stream.bytesRead
   }
 
-  /** Resolves when the server has shown that it lives: by its answer, or by anything else that arrives before. */
+  /** Resolves when the server has shown that it is alive: by its answer, or by any earlier traffic. */
   probe(): Promise<void> {
     return signOfLife(this.client.stream, this.call('PING'))
   }
 
-  /** Sends a command; replies keep their bytes. */
+  /** Sends a command; replies are binary. */
   async call(command: string, ...args: Argument[]): Promise<unknown> {
     this.#writeTogether()
     try {
@@ -274,7 +281,7 @@ export class Connection {
     }
   }
 
-  /** Runs a script, by its hash where the server knows it. */
+  /** Runs a script, by its hash if the server knows it. */
   async run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
     this.#writeTogether()
     try {
@@ -285,7 +292,7 @@ export class Connection {
     return this.call('EVAL', script.source, keys.length, ...keys, ...args)
   }
 
-  /** Runs commands as one step. Rejects with the first error among their replies. */
+  /** Runs commands as one transaction. Rejects with the first error among their replies. */
   async transaction(commands: readonly (readonly Argument[])[]): Promise<readonly unknown[]> {
     this.#writeTogether()
     const queued = [['MULTI'], ...commands, ['EXEC']].map(([name, ...args]) =>
@@ -301,14 +308,14 @@ export class Connection {
     }
   }
 
-  /** The connection is of no use any more: whoever made it is told, once. */
+  /** The connection is unusable: notifies its owner, once. */
   fail(error: unknown): void {
     const lost = this.#lost
     this.close()
     lost?.(error)
   }
 
-  /** Later calls do nothing: each command that fails with the connection brings one. */
+  /** Later calls have no effect: each command that fails with the connection causes one. */
   close(): void {
     if (this.#over) return
     this.#over = true
@@ -317,7 +324,7 @@ export class Connection {
     this.client.disconnect()
   }
 
-  /** Commands of the same turn leave with one system call: ioredis writes each by itself. */
+  /** Sends the commands of one turn with one system call: ioredis writes each separately. */
   #writeTogether(): void {
     if (this.#corked || this.#over) return
     this.#corked = true
@@ -329,7 +336,7 @@ export class Connection {
     })
   }
 
-  /** After a timeout, answers could be taken for those of other commands' outcomes; a replica will never take a write. */
+  /** After a timeout, answers could be attributed to the wrong commands; a replica will never accept a write. */
   #examine(error: unknown): unknown {
     if (error instanceof Error && (error.message.includes('ommand timed out') || isReply(error, 'READONLY')))
       this.fail(error)

@@ -32,13 +32,19 @@ import { SharedMembership } from './shared-membership.js'
 import { sameServer } from './transports.js'
 import { BLOCK_MS, WakeUp } from './wake-up.js'
 
-/** The consumer of groups whose partitions have one owner at a time: pending entries stay where they are when the owner changes. */
+/**
+ * The consumer of groups whose partitions have one owner at a time: pending entries stay with it when the owner
+ * changes.
+ */
 const OWNER = 'streamswitch'
 
-/** Most entries of one fetch: with an owner, and shared, where a smaller one leaves something for the other members. */
+/**
+ * Maximum number of entries per fetch: with an owner, and shared, where a smaller one leaves some for the other
+ * members.
+ */
 const FETCH_LIMITS = { key: 500, none: 64 }
 
-/** Longest time for leaving the group, in milliseconds. */
+/** Maximum time for leaving the group, in milliseconds. */
 const LEAVE_MS = 2_000
 
 /** Receives the entries of some topics for one member of a group. */
@@ -104,7 +110,7 @@ export class RedisConsumerDriver implements ConsumerDriver {
     await this.#membership.join()
   }
 
-  /** Throws for a connection that was made while this driver was being closed: nobody else would close it. */
+  /** Throws for a connection that was opened while this driver was being closed: nothing else would close it. */
   #wanted(connection: Connection): Connection {
     if (!this.#over) return connection
     connection.close()
@@ -162,7 +168,7 @@ export class RedisConsumerDriver implements ConsumerDriver {
     const wasOver = this.#over
     this.#over = true
     this.#wakeUp?.stop()
-    // A broken connection can't say goodbye: the leases end by themselves, and this loop takes its own back at once.
+    // A broken connection can't deregister: the leases expire, and this loop takes its own back immediately.
     const leaving = this.#membership?.leave().catch(() => {})
     if (!wasOver && leaving !== undefined) await atMost(leaving, LEAVE_MS)
     this.#blocking?.close()
@@ -195,7 +201,10 @@ export class RedisConsumerDriver implements ConsumerDriver {
     await this.#fenced(NOTE_ATTEMPT, assignment, [delivery.position as string, attempt], 'handle')
   }
 
-  /** Runs a script that checks the lease. Rejects with ABORTED, after reporting the loss, where the partition is another's. */
+  /**
+   * Runs a script that checks the lease. Rejects with ABORTED, after reporting the loss, when the partition belongs to
+   * another member.
+   */
   async #fenced(
     script: Script,
     assignment: PartitionAssignment,
@@ -232,7 +241,7 @@ export class RedisConsumerDriver implements ConsumerDriver {
   }
 }
 
-/** What a script must know to complete a claim. */
+/** Arguments with which a script completes a claim. */
 function completion(claim: DedupeClaim | undefined): [string, number] {
   return claim === undefined ? ['', 0] : [claim.token, claim.ttlMs]
 }

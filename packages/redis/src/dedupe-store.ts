@@ -15,10 +15,11 @@ import type { Script } from './script.js'
 import { connectorOf } from './transports.js'
 
 /**
- * Keeps on a Redis server what the groups of any transport have handled: `dedupe: { store: new RedisDedupeStore(transport) }`, with a
- * Redis transport for the address, the credentials and TLS; messages may travel by another one. Where they travel by Redis, on the
- * same server, a message's mark and its ack are one step. It connects when first asked, again when the connection was lost, and is closed
- * with its transport. May be shared by any number of loops.
+ * Stores on a Redis server which messages the groups of any transport have handled: `dedupe: { store: new
+ * RedisDedupeStore(transport) }`, with a Redis transport for the address, the credentials and TLS; the messages may use
+ * another transport. If they use Redis, on the same server, a message's mark and its ack are one atomic step. Connects
+ * on first use, reconnects after a lost connection, and is closed with its transport. May be shared by any number of
+ * loops.
  */
 export class RedisDedupeStore implements DedupeStore {
   readonly claimsAhead = true
@@ -31,7 +32,7 @@ export class RedisDedupeStore implements DedupeStore {
     const connector = connectorOf(transport === undefined ? undefined : driverOf(transport))
     if (connector === undefined) {
       throw new StreamError(
-        `RedisDedupeStore: needs a Redis transport, got ${transport?.name ?? typeof transport}: open one beside it with openTransport('redis://…')`,
+        `RedisDedupeStore: expected a Redis transport, got ${transport?.name ?? typeof transport}: open one with openTransport('redis://…')`,
         { code: 'INVALID_ARGUMENT', transport: 'redis', operation: 'configure' },
       )
     }
@@ -92,7 +93,7 @@ export class RedisDedupeStore implements DedupeStore {
   }
 }
 
-/** A script's number in core's words. */
+/** Translates a script's number. */
 export function completionAnswer(answer: number): CompletionAnswer {
   if (answer === MARKED.completed) return 'completed'
   return answer === MARKED.done ? 'done' : 'busy'

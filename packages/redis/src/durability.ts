@@ -3,8 +3,8 @@ import type { Connection } from './connection.js'
 import type { Durability } from './options.js'
 
 /**
- * Waits until what a connection has written is as durable as asked for. One wait covers every batch that was sent before it: the
- * server answers in order, and counts all that the connection wrote.
+ * Waits until what a connection has written is as durable as requested. One wait covers every batch sent before it: the
+ * server answers in order, and counts everything that the connection wrote.
  */
 export class DurabilityBarrier {
   readonly #connection: Connection
@@ -18,7 +18,7 @@ export class DurabilityBarrier {
     this.#timeoutMs = timeoutMs
   }
 
-  /** Resolves when what was sent before this call is durable; rejects with TIMEOUT when it isn't within the time. */
+  /** Resolves when everything sent before this call is durable; rejects with TIMEOUT when that takes too long. */
   wait(): Promise<void> | undefined {
     if (this.#durability === 'reply') return undefined
     this.#next ??= Promise.resolve().then(() => {
@@ -42,7 +42,7 @@ export class DurabilityBarrier {
 
   #late(what: string): StreamError {
     return new StreamError(
-      `${what} within ${this.#timeoutMs} ms (durabilityTimeoutMs): the message is stored, but not as durably as asked for`,
+      `${what} within ${this.#timeoutMs} ms (durabilityTimeoutMs): the message is stored, but not as durably as requested`,
       {
         code: 'TIMEOUT',
         transport: 'redis',

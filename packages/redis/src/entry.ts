@@ -1,12 +1,15 @@
 import { isUtf8 } from 'node:buffer'
 import { arrivedId, type Headers, RESERVED_PREFIX, WIRE_HEADERS } from '@streamswitch/core/driver'
 
-/** Before the name of each header. */
+/** Prefix of header names. */
 export const HEADER_PREFIX = 'h.'
 
 const RESERVED_FIELDS = HEADER_PREFIX + RESERVED_PREFIX
 
-/** What is read of a timestamp: one more than any has, so that what is longer is recognised as none. */
+/**
+ * Characters of a timestamp that are read: one more than any valid one has, so that longer ones are recognised as
+ * invalid.
+ */
 const TIMESTAMP_CHARACTERS = 17
 
 const NO_PAYLOAD = Buffer.alloc(0)
@@ -24,7 +27,7 @@ export class RedisEntry {
     this.#fields = fields
   }
 
-  /** Names and values in the entry's order, also those that mean nothing to Streamswitch. */
+  /** Names and values in the entry's order, including those unknown to Streamswitch. */
   get fields(): [string, Buffer][] {
     return this.rawFields.map(([name, value]) => [String(name), value])
   }
@@ -37,13 +40,16 @@ export class RedisEntry {
     return pairs
   }
 
-  /** What they say. */
+  /** The known fields. */
   get known(): KnownFields {
     return readFields(this.#fields)
   }
 }
 
-/** What the fields of an entry say. Names and values of headers that aren't UTF-8 are left to `native`; of a repeated field the last one counts. */
+/**
+ * The known fields of an entry. Names and values of headers that aren't UTF-8 are only in `native`; of a repeated field
+ * the last one is used.
+ */
 export interface KnownFields {
   payload?: Buffer
   key?: Buffer
@@ -52,13 +58,13 @@ export interface KnownFields {
   timestamp?: string
   replyTo?: string
   tombstone?: boolean
-  /** Of all values. */
+  /** Size of all values. */
   bytes: number
   /** The user's headers, and reserved ones. */
   headers?: Record<string, string>
   /** The reserved ones among them. */
   reserved?: Record<string, string>
-  /** Id and timestamp as Streamswitch has added them to an entry that has fields of these names with another meaning. */
+  /** Id and timestamp as Streamswitch added them to an entry that has fields of these names with another meaning. */
   addedId?: string | undefined
   addedTimestamp?: string
 }
@@ -80,24 +86,27 @@ export function readFields(fields: readonly Buffer[]): KnownFields {
   return known
 }
 
-/** An entry with a payload, or the mark of a tombstone, is one whose fields mean what the wire format says. All others are data. */
+/**
+ * Returns whether the fields of an entry have the meaning defined by the wire format: when it has a payload, or the
+ * mark of a tombstone. In other entries all fields are data.
+ */
 export function isOurs({ payload, tombstone }: KnownFields): boolean {
   return payload !== undefined || tombstone === true
 }
 
-/** Whether a field is none of the entry's own data: what Streamswitch adds to any entry. */
+/** Returns whether a field was added by Streamswitch and isn't the entry's own data. */
 export function isReserved([name]: RawField): boolean {
   return name.toString('latin1').startsWith(RESERVED_FIELDS)
 }
 
-/** The payload of an entry that isn't ours: its fields, as a JSON object. */
+/** Returns the payload of a foreign entry: its fields, as a JSON object. */
 export function foreignPayload(entry: RedisEntry): Buffer {
   const fields = entry.rawFields.filter((field) => !isReserved(field))
   if (fields.length === 0) return NO_PAYLOAD
   return Buffer.from(JSON.stringify(Object.fromEntries(fields.map(([name, value]) => [String(name), String(value)]))))
 }
 
-/** The headers that an entry's fields show. */
+/** Returns the headers in an entry's fields. */
 export function headersOf(known: KnownFields): Headers | undefined {
   return isOurs(known) ? known.headers : known.reserved
 }
@@ -120,7 +129,7 @@ function readHeader(known: KnownFields, field: Buffer, bytes: Buffer): void {
   const name = String(field).slice(HEADER_PREFIX.length)
   known.headers ??= {}
   if (!isUtf8(bytes)) {
-    // An earlier one of this name counts no more.
+    // An earlier one of this name is overridden.
     if (Object.hasOwn(known.headers, name)) delete known.headers[name]
     return
   }

@@ -9,7 +9,7 @@ interface Rule {
   readonly message: string | ((native: unknown) => string)
 }
 
-/** Native errors in our words; the first match counts. Redis puts its error code in front of the message. */
+/** Rules for native errors; the first match is used. Redis begins messages with its error code. */
 const RULES: readonly Rule[] = [
   {
     pattern: /\b(NOAUTH|WRONGPASS)\b|invalid username-password|AUTH failed|invalid password/,
@@ -19,12 +19,12 @@ const RULES: readonly Rule[] = [
   {
     pattern: /\bNOPERM\b|ACL failure/,
     code: 'PERMISSION_DENIED',
-    message: (native) => `the user lacks a right: ${missingRight(native)}; grant it, see docs/rights.md`,
+    message: (native) => `the user lacks a permission: ${missingRight(native)}; grant it, see docs/rights.md`,
   },
   {
     pattern: /\bOOM\b/,
     code: 'RESOURCE_EXHAUSTED',
-    message: 'the server is out of memory (maxmemory): give it more, or bound the topic by retention',
+    message: 'the server is out of memory (maxmemory): raise the limit, or limit the topic by retention',
   },
   { pattern: /\bLOADING\b/, code: 'UNAVAILABLE', message: 'the server is still loading its data' },
   {
@@ -33,7 +33,11 @@ const RULES: readonly Rule[] = [
     message: 'the server is a read-only replica: connect to the primary',
   },
   { pattern: /\bMASTERDOWN\b/, code: 'UNAVAILABLE', message: 'the server has lost its primary' },
-  { pattern: /\bMISCONF\b/, code: 'UNAVAILABLE', message: "the server can't persist and refuses writes: see its log" },
+  {
+    pattern: /\bMISCONF\b/,
+    code: 'UNAVAILABLE',
+    message: "the server can't persist and refuses writes: check its log",
+  },
   {
     pattern: /\bNOREPLICAS\b/,
     code: 'UNAVAILABLE',
@@ -49,14 +53,19 @@ const RULES: readonly Rule[] = [
   {
     pattern: /max number of clients/,
     code: 'RESOURCE_EXHAUSTED',
-    message: 'the server has no room for another client: raise maxclients, or use fewer connections',
+    message: 'the server has reached its client limit: raise maxclients, or use fewer connections',
   },
-  { pattern: /\bNOGROUP\b/, code: 'NOT_FOUND', retryable: true, message: 'the consumer group or its stream is gone' },
-  { pattern: /\bNOSCRIPT\b/, code: 'UNAVAILABLE', message: 'the server has forgotten a script' },
+  {
+    pattern: /\bNOGROUP\b/,
+    code: 'NOT_FOUND',
+    retryable: true,
+    message: 'the consumer group or its stream no longer exists',
+  },
+  { pattern: /\bNOSCRIPT\b/, code: 'UNAVAILABLE', message: 'the server no longer has a script in its cache' },
   {
     pattern: /\bWRONGTYPE\b/,
     code: 'CONFLICT',
-    message: 'a key that the topic needs holds something else than it should: choose another topic or prefix',
+    message: 'a key that the topic needs holds another type of value: choose another topic or prefix',
   },
   {
     pattern: /\bSSVERSION\b/,
@@ -66,7 +75,7 @@ const RULES: readonly Rule[] = [
   {
     pattern: /WAITAOF cannot be used/,
     code: 'UNSUPPORTED',
-    message: "durability: 'fsync' needs an append-only file: set appendonly yes on the server",
+    message: "durability: 'fsync' requires an append-only file: set appendonly yes on the server",
   },
   {
     pattern: /DB index is out of range|invalid DB index/,
@@ -76,12 +85,12 @@ const RULES: readonly Rule[] = [
   {
     pattern: /unknown (sub)?command/i,
     code: 'UNSUPPORTED',
-    message: 'the server lacks a command: Redis 7.0 or newer is needed',
+    message: 'the server lacks a command: Redis 7.0 or newer is required',
   },
   {
     pattern: /invalid bulk length|string exceeds maximum allowed size/,
     code: 'TOO_LARGE',
-    message: 'the message is larger than the server takes (proto-max-bulk-len)',
+    message: 'the message is larger than the server accepts (proto-max-bulk-len)',
   },
   {
     pattern:
@@ -89,9 +98,13 @@ const RULES: readonly Rule[] = [
     code: 'UNAUTHENTICATED',
     message: "the server's certificate is not trusted: check tlsCaFile and tlsServerName",
   },
-  { pattern: /ERR_SSL|\bEPROTO\b/, code: 'INVALID_ARGUMENT', message: 'TLS failed: is it a TLS port?' },
+  {
+    pattern: /ERR_SSL|\bEPROTO\b/,
+    code: 'INVALID_ARGUMENT',
+    message: 'the TLS handshake failed: check that it is a TLS port',
+  },
   { pattern: /ECONNREFUSED/, code: 'UNAVAILABLE', message: 'nothing listens at the address' },
-  { pattern: /ENOTFOUND|EAI_AGAIN/, code: 'UNAVAILABLE', message: "the host's name is not known" },
+  { pattern: /ENOTFOUND|EAI_AGAIN/, code: 'UNAVAILABLE', message: "the host name can't be resolved" },
   {
     pattern: /Command timed out|Blocking command timed out|ETIMEDOUT|Socket timeout/i,
     code: 'UNAVAILABLE',
@@ -121,7 +134,7 @@ export function classifyError(native: unknown, operation: string, topic?: string
   })
 }
 
-/** True for an error reply with this code or text, also one that passed through a script. */
+/** True for an error reply with this code or message, also one that passed through a script. */
 export function isReply(
   error: unknown,
   code: 'NOSCRIPT' | 'NOGROUP' | 'NOPERM' | 'READONLY' | 'unknown command' | 'max number of clients',
@@ -129,9 +142,9 @@ export function isReply(
   return error instanceof Error && error.message.includes(code)
 }
 
-/** The partition belongs to another member by now. */
+/** The partition belongs to another member. */
 export function fencedError(topic: string, partition: number, operation: string): StreamError {
-  return new StreamError(`partition ${partition} of '${topic}' belongs to another member by now`, {
+  return new StreamError(`partition ${partition} of '${topic}' now belongs to another member`, {
     code: 'ABORTED',
     retryable: false,
     transport: 'redis',
@@ -140,7 +153,7 @@ export function fencedError(topic: string, partition: number, operation: string)
   })
 }
 
-/** What core says of a code of sockets and TLS, where there is nothing to add. */
+/** Core's meaning of a socket or TLS code, when there is nothing to add. */
 function systemRule(native: unknown): Omit<Rule, 'pattern'> | undefined {
   const code = native instanceof Error && 'code' in native ? String(native.code) : ''
   const meaning = systemErrorMeaning(code)
@@ -156,7 +169,7 @@ function describe(native: unknown): string {
   return `${code}${native.message}`
 }
 
-/** ioredis hangs the command onto its errors, and with it passwords and payloads. */
+/** ioredis attaches the command to its errors, and with it passwords and payloads. */
 function withoutCommand(native: unknown): unknown {
   if (native instanceof Error) Reflect.deleteProperty(native, 'command')
   return native

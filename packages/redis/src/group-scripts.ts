@@ -1,6 +1,6 @@
 import { EVEN_WHEN_FULL, FIELD, GROUP, IDS, NOW, Script, START } from './script.js'
 
-/** Told by a fenced script to a member that no longer holds the partition. */
+/** Returned by a fenced script to a member that no longer holds the partition. */
 export const FENCED = 'fenced'
 
 /** KEYS[2] is the lease in every fenced script, ARGV[1] the token; an empty token belongs to members without leases. */
@@ -9,8 +9,8 @@ if ARGV[1] ~= '' and redis.call('HGET', KEYS[2], 'token') ~= ARGV[1] then return
 `
 
 /**
- * Tells whether entries were removed that a group hadn't read yet: more are gone than it has read. Where it isn't known how many these
- * are (a group that was moved), nothing is told.
+ * Detects whether entries were removed that a group hadn't read yet: more are gone than it has read. If their number is
+ * unknown (a group that was moved), nothing is reported.
  */
 const TRIMMED = `
 local function trimmed(stream, group)
@@ -27,8 +27,8 @@ end
 `
 
 /**
- * Moves a group whose position was removed to what is left, so that it is told once.
- * KEYS: stream. ARGV: group, 'earliest' or 'latest'.
+ * Moves a group whose offset was trimmed to the remaining entries, so that it is reported once. KEYS: stream. ARGV:
+ * group, 'earliest' or 'latest'.
  */
 export const SKIP_TRIMMED = new Script(`${EVEN_WHEN_FULL}${GROUP}${IDS}${TRIMMED}
 local stream, group = KEYS[1], groupOf(KEYS[1], ARGV[1])
@@ -45,8 +45,8 @@ return 'ok'
 `)
 
 /**
- * Makes a group where it is missing: at the wanted start where it is new, where it was where it was lost.
- * KEYS: stream, lease. ARGV: group, start, provision, '1' where the group is known to have existed, format version, '1' where the start
+ * Creates a missing group: at the requested start if it is new, at its stored position if it was lost. KEYS: stream,
+ * lease. ARGV: group, start, provision, '1' when the group is known to have existed, format version, '1' when the start
  * names an entry.
  */
 export const ENSURE_GROUP = new Script(`${EVEN_WHEN_FULL}${GROUP}${IDS}${START}${TRIMMED}
@@ -76,9 +76,9 @@ return outcome
 `)
 
 /**
- * Takes a lease that is free, over, or one's own.
- * KEYS: stream, lease. ARGV: group, owner, leaseMs, format version.
- * Replies the epoch ('' where another holds it), the id up to which entries are suspect (or ''), and how many are pending.
+ * Takes a lease that is free, expired, or one's own. KEYS: stream, lease. ARGV: group, owner, leaseMs, format version.
+ * Replies the epoch ('' when another member holds it), the id up to which entries are suspect (or ''), and how many are
+ * pending.
  */
 export const TAKE = new Script(`${EVEN_WHEN_FULL}${NOW}
 local lease = redis.call('HMGET', KEYS[2], 'v', 'owner', 'until', 'epoch', 'suspectTo')
@@ -97,12 +97,12 @@ return {epoch, suspectTo, pending[1]}
 `)
 
 /**
- * Renews this member's leases, notes how far the group is, and tells who holds each partition. What it costs doesn't depend on how many
- * groups read the topic.
- * KEYS: stream and lease of each partition. ARGV: group, owner, leaseMs, consumer, idle limit in ms, then the token of each ('' for those of
- * others), then the last entry that each reader has had ('' where it isn't known).
- * Replies per partition the owner, '' where it is free, '${FENCED}' where it was this member's and no longer is; and per partition the
- * consumer, not of this transport, that has left an entry pending for longer than the limit, or ''.
+ * Renews this member's leases, records the group's progress, and returns the owner of each partition. The cost doesn't
+ * depend on how many groups read the topic. KEYS: stream and lease of each partition. ARGV: group, owner, leaseMs,
+ * consumer, idle limit in ms, then the token of each ('' for those of others), then the last entry that each reader has
+ * received ('' when unknown). Replies per partition the owner, '' when it is free, '${FENCED}' when it was this
+ * member's and no longer is; and per partition the consumer, not of this transport, that has an entry pending for
+ * longer than the limit, or ''.
  */
 export const HEARTBEAT = new Script(`${EVEN_WHEN_FULL}${NOW}${IDS}
 local owners, foreign, count = {}, {}, #KEYS / 2
@@ -143,8 +143,8 @@ return {owners, foreign}
 `)
 
 /**
- * Notes that a member lives or leaves, and tells the others when that changes who is one.
- * KEYS: members, changes. ARGV: owner, leaseMs, what it does: 'live', 'leave' or 'gave' (a partition back). Replies the live members.
+ * Records that a member lives or leaves, and notifies the others when the membership changes. KEYS: members, changes.
+ * ARGV: owner, leaseMs, action: 'live', 'leave' or 'gave' (a partition back). Replies the live members.
  */
 export const MEMBERS = new Script(`${EVEN_WHEN_FULL}${NOW}
 local changed
@@ -162,25 +162,26 @@ end
 return redis.call('ZRANGE', KEYS[1], 0, -1)
 `)
 
-/** Gives a lease back in good order: whoever died before has nothing to do with what comes next. KEYS: stream, lease. ARGV: token. */
+/** Releases a lease cleanly: members that died before have nothing to do with what comes next. KEYS: stream, lease. ARGV: token. */
 export const RELEASE = new Script(`${EVEN_WHEN_FULL}${FENCE}
 redis.call('HSET', KEYS[2], 'owner', '', 'until', '0', 'token', '', 'suspectTo', '')
 return 'ok'
 `)
 
 /**
- * The partition was read by an earlier owner after this one had taken it: what that one got is pending and must come first. Or its group
- * was lost and recreated: what is in hand is delivered again.
+ * The partition was read by an earlier owner after this one had taken it: that owner's entries are pending and must be
+ * read first. Or its group was lost and recreated: unsettled entries are delivered again.
  */
 export const STRAY = 'stray'
 
 /**
- * Goes in front of a read of new entries, in one transaction with it. It can't keep a member that has lost the partition from
- * reading; but it tells that member, which then delivers nothing, and leaves a mark, so that the owner goes back for what that
- * read took before it delivers anything newer. Tells the owner what the stream is about to be read from: see `read-count.ts`.
- * KEYS: stream, lease. ARGV: token, and a group to tell of as well ('': none, since looking for it takes time).
- * Replies '${FENCED}', '${STRAY}' or 'ok'; or 'ok', how many entries were ever added, how many there are, the ids of the first and the last,
- * and the group's count and last delivered entry.
+ * Precedes a read of new entries, in one transaction with it. It can't prevent a member that has lost the partition
+ * from reading; but it informs that member, which then delivers nothing, and leaves a mark, so that the owner reads
+ * what that read took before it delivers anything newer. Reports to the owner the state of the stream before the read:
+ * see `read-count.ts`. KEYS: stream, lease. ARGV: token, and a group to report on as well ('': none, since looking it up
+ * takes time).
+ * Replies '${FENCED}', '${STRAY}' or 'ok'; or 'ok', how many entries were ever added, how many there are, the ids of the
+ * first and the last, and the group's count and last delivered entry.
  */
 export const GUARD_READ = new Script(`${EVEN_WHEN_FULL}${GROUP}
 local lease = redis.call('HMGET', KEYS[2], 'token', 'stray')
@@ -208,15 +209,15 @@ redis.call('XGROUP', 'SETID', KEYS[1], ARGV[2], ARGV[3], 'ENTRIESREAD', count)
 return 'ok'
 `)
 
-/** Goes in front of a read of pending entries, in one transaction with it. KEYS: stream, lease. ARGV: token. */
+/** Precedes a read of pending entries, in one transaction with it. KEYS: stream, lease. ARGV: token. */
 export const HOLDS_LEASE = new Script(`${EVEN_WHEN_FULL}${FENCE}
 return 'ok'
 `)
 
 /**
- * The last entry that a group has had, where a reader that found nothing new may wait for what comes after it.
- * KEYS: stream, lease. ARGV: token, group. Replies nothing where the reader must look again: since its read, another member may have had
- * what it waits for.
+ * Returns the last entry that a group has received, when a reader that found nothing new may wait for later ones. KEYS:
+ * stream, lease. ARGV: token, group. Replies nothing when the reader must read again: since its read, another member
+ * may have received what it waits for.
  */
 export const LAST_DELIVERED = new Script(`${EVEN_WHEN_FULL}${GROUP}
 if ARGV[1] ~= '' then
@@ -228,10 +229,10 @@ return group and field(group, 'last-delivered-id')
 `)
 
 /**
- * Finds partitions whose waiting readers must look: the group is lost or was moved, the lease isn't this member's or carries a mark, or
- * there are entries after the last delivered one.
- * KEYS: stream and lease of each. ARGV: group, '1' to find moved groups as well, then token ('' for members without leases) and last
- * delivered id of each. Replies how many groups a stream has (0 where it wasn't asked), and the indexes, from 0.
+ * Finds partitions whose waiting readers must read: the group is lost or was moved, the lease isn't this member's or
+ * carries a mark, or there are entries after the last delivered one. KEYS: stream and lease of each. ARGV: group, '1'
+ * to find moved groups as well, then token ('' for members without leases) and last delivered id of each. Replies how
+ * many groups a stream has (0 when it wasn't queried), and the indexes, from 0.
  */
 export const CHECK_WAITING = new Script(`${EVEN_WHEN_FULL}${FIELD}
 local due, groups = {}, 0
@@ -256,8 +257,9 @@ return {groups, due}
 `)
 
 /**
- * Brings all pending entries of a partition to one consumer, whoever had them, a page at a time, and forgets those whose message
- * is gone. KEYS: stream, lease. ARGV: token, group, consumer, cursor. Replies the next cursor and how many were gone.
+ * Assigns all pending entries of a partition to one consumer, whoever held them, a page at a time, and removes those
+ * whose message is gone. KEYS: stream, lease. ARGV: token, group, consumer, cursor. Replies the next cursor and how
+ * many were gone.
  */
 export const TAKE_PENDING = new Script(`${EVEN_WHEN_FULL}${FENCE}
 local reply = redis.call('XAUTOCLAIM', KEYS[1], ARGV[2], ARGV[3], 0, ARGV[4], 'COUNT', 500, 'JUSTID')
@@ -276,15 +278,15 @@ end
 return settled
 `)
 
-/** Notes handler starts of an entry. KEYS: stream, lease, attempts. ARGV: token, id, attempts. */
+/** Records handler starts of an entry. KEYS: stream, lease, attempts. ARGV: token, id, attempts. */
 export const NOTE_ATTEMPT = new Script(`${EVEN_WHEN_FULL}${FENCE}
 redis.call('HSET', KEYS[3], ARGV[2], ARGV[3])
 return 'ok'
 `)
 
 /**
- * Moves a group, and forgets what is pending. KEYS: stream, lease, attempts. ARGV: token, group, start, '1' where the start names an
- * entry.
+ * Moves a group, and removes its pending entries. KEYS: stream, lease, attempts. ARGV: token, group, start, '1' when
+ * the start names an entry.
  */
 export const SEEK = new Script(`${EVEN_WHEN_FULL}${FIELD}${IDS}${START}${FENCE}
 local start, outside = startIn(KEYS[1], ARGV[3], ARGV[4])
@@ -303,9 +305,8 @@ return 'ok'
 `)
 
 /**
- * How far behind a group is in some partitions. KEYS: streams. ARGV: group.
- * Replies for each undelivered entries (-1 where Redis can't tell), pending ones, and the last delivered id; nothing without stream or
- * group.
+ * Lag of a group in some partitions. KEYS: streams. ARGV: group. Replies for each the undelivered entries (-1 when
+ * Redis can't tell), pending ones, and the last delivered id; nothing without stream or group.
  */
 export const LAG = new Script(`${EVEN_WHEN_FULL}${GROUP}${IDS}
 local function lagOf(key, group)
@@ -341,8 +342,8 @@ return {count, from}
 `)
 
 /**
- * With members that share a partition: keeps this member's unsettled entries from being claimed.
- * KEYS: stream. ARGV: group, consumer, then at most 1000 ids.
+ * With members that share a partition: prevents this member's unsettled entries from being claimed. KEYS: stream. ARGV:
+ * group, consumer, then at most 1000 ids.
  */
 export const KEEP = new Script(`${EVEN_WHEN_FULL}
 local mine = {}
@@ -357,10 +358,10 @@ end
 return 'ok'
 `)
 
-/** Consumer that holds what members gave back. */
+/** Consumer that holds the entries that members returned. */
 const GIVEN_BACK = 'streamswitch-given-back'
 
-/** Gives entries back, for anybody to claim at once. KEYS: stream. ARGV: group, consumer, then ids. */
+/** Returns entries, which any member may claim immediately. KEYS: stream. ARGV: group, consumer, then ids. */
 export const GIVE_BACK = new Script(`${EVEN_WHEN_FULL}
 for index = 3, #ARGV do
   local entry = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[index], ARGV[index], 1)[1]
@@ -371,7 +372,7 @@ end
 return 'ok'
 `)
 
-/** Where a group goes on if it is lost: before the first entry that isn't settled. */
+/** Where a group resumes if it is lost: before the first entry that isn't settled. */
 const POSITION = `
 local function positionOf(stream, group)
   if field(group, 'pending') == 0 then return field(group, 'last-delivered-id') end
@@ -380,10 +381,10 @@ end
 `
 
 /**
- * With members that share partitions: notes how far the group is in each, shows that this member lives, and removes consumers that have
- * nothing and are silent.
- * KEYS: stream and lease of each partition. ARGV: group, consumer, format version, idle limit in ms.
- * Replies the indexes, from 0, of partitions where others have given something back or abandoned it.
+ * With members that share partitions: records the group's progress in each, shows that this member lives, and removes
+ * consumers that have nothing pending and are silent. KEYS: stream and lease of each partition. ARGV: group, consumer,
+ * format version, idle limit in ms. Replies the indexes, from 0, of partitions where other members have returned or
+ * abandoned entries.
  */
 export const TEND_SHARED = new Script(`${EVEN_WHEN_FULL}${GROUP}${IDS}${POSITION}
 local name, me, limit = ARGV[1], ARGV[2], tonumber(ARGV[4])
@@ -416,9 +417,9 @@ return due
 `)
 
 /**
- * Claims what others have given back, or abandoned for too long.
- * KEYS: stream, lease, attempts. ARGV: token (''), group, consumer, idle limit in ms, most entries.
- * Replies entries with their attempts: first those given back, then those of the dead.
+ * Claims entries that other members have returned, or abandoned for too long. KEYS: stream, lease, attempts. ARGV:
+ * token (''), group, consumer, idle limit in ms, maximum number of entries. Replies entries with their attempts: first
+ * the returned ones, then those of dead members.
  */
 export const CLAIM = new Script(`${EVEN_WHEN_FULL}${FENCE}
 local stream, group, me = KEYS[1], ARGV[2], ARGV[3]

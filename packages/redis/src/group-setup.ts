@@ -17,7 +17,7 @@ import { TopicWatch, type WatchedTopic } from './topic-watch.js'
 
 type Outcome = 'existed' | 'created' | 'recreated' | 'missing'
 
-/** Makes or checks the topics of a loop and its group in each partition. */
+/** Creates or checks the topics of a loop and its group in each partition. */
 export class GroupSetup {
   readonly #connection: Connection
   readonly #spec: ConsumerSpec
@@ -55,7 +55,7 @@ export class GroupSetup {
     return partitions
   }
 
-  /** A topic of a list that was deleted while the loop was away keeps its place in it. */
+  /** A topic of a list that was deleted while the loop was disconnected keeps its position in it. */
   async #provision(topic: TopicSpec): Promise<ProvisionedTopic> {
     const before = this.#incarnation.partitions.get(topic.topic)
     try {
@@ -68,8 +68,8 @@ export class GroupSetup {
   }
 
   /**
-   * As `ensure`, for a loop that was a member before. Resolves with false, and reports it once, where the topic or its group was deleted
-   * and the loop has others that go on without it.
+   * As `ensure`, for a loop that was a member before. Resolves with false, and reports it once, when the topic or its
+   * group was deleted and the loop has others that continue without it.
    */
   async ensureIfThere(partition: Partition): Promise<boolean> {
     const topic = this.#spec.topics.find((one) => one.topic === partition.topic)
@@ -85,15 +85,15 @@ export class GroupSetup {
     return true
   }
 
-  /** Topics that a pattern found leave in their own way. */
+  /** Topics that a pattern found are handled separately. */
   #mayMiss(topic: TopicSpec, error: unknown): error is StreamError {
     const isListed = this.#spec.topics.length > 1 && (topic.groups === undefined || topic.native)
     return isListed && isStreamError(error) && error.code === 'NOT_FOUND'
   }
 
   /**
-   * Reports when the metadata of a topic were lost, damaged or restored. Rejects with CONFLICT when a topic has another number of
-   * partitions by now.
+   * Reports when the metadata of a topic were lost, damaged or restored. Rejects with CONFLICT when the number of
+   * partitions of a topic has changed.
    */
   async checkTopics(): Promise<void> {
     for (const { error, changed } of await this.#watch.check(this.#connection)) {
@@ -102,16 +102,19 @@ export class GroupSetup {
     }
   }
 
-  /** @param known - the group has existed before: if it is missing it was lost, and goes on where it was, never at the end. */
+  /**
+   * @param known - the group has existed before: if it is missing it was lost, and resumes at its stored position,
+   *   never at the end.
+   */
   async ensure(partition: Partition, known: boolean): Promise<Outcome> {
     const topic = this.#spec.topics.find((one) => one.topic === partition.topic)
-    // Making the group makes its stream, so that a topic that may be deleted must be there.
+    // Creating the group creates its stream, so a topic that may be deleted must exist.
     if (known && topic?.provision === 'verify') await provisionTopic(this.#connection, topic)
     const outcome = await this.#make(partition, startOf(this.#spec.from, partition.number), known)
     if (outcome === 'recreated')
-      this.#report(partition, 'was lost and was made anew: messages since its last acks come again')
+      this.#report(partition, 'was lost and has been recreated: messages since its last acks are redelivered')
     if (outcome === 'missing') {
-      throw this.#error(partition, `doesn't exist; make it, or open the transport with provision: 'create'`, known)
+      throw this.#error(partition, `doesn't exist; create it, or open the transport with provision: 'create'`, known)
     }
     return outcome
   }

@@ -5,15 +5,15 @@ import { isReply } from './errors.js'
 /** Slots of a Redis Cluster. */
 const SLOTS = 16_384
 
-/** What a server says about itself. */
+/** What a server reports about itself. */
 interface Greeting {
-  /** `standalone`, `cluster` or `sentinel`; `undefined` where it doesn't know the question. */
+  /** standalone`, `cluster` or `sentinel`; `undefined` when the server doesn't report it. */
   readonly mode: string | undefined
   /** `master` or `replica`. */
   readonly role: string | undefined
 }
 
-/** What a connection begins with. */
+/** Settings of a connection's handshake. */
 interface Handshake {
   readonly address: HostAddress
   readonly database: number
@@ -22,9 +22,9 @@ interface Handshake {
 }
 
 /**
- * Names the connection, selects the database and finds out who answers, by `HELLO`, which needs no permission. Resolves with the
- * server's role. Rejects with UNSUPPORTED for a Sentinel and for a node of a Redis Cluster that doesn't hold all slots, and with what
- * the server replies.
+ * Names the connection, selects the database and identifies the server, by `HELLO`, which needs no permission. Resolves
+ * with the server's role. Rejects with UNSUPPORTED for a Sentinel and for a node of a Redis Cluster that doesn't hold
+ * all slots, and with the server's error replies.
  */
 export async function shakeHands(connection: Connection, { address, database, name }: Handshake): Promise<Greeting> {
   const [hello, named, selected] = await Promise.allSettled([
@@ -35,7 +35,7 @@ export async function shakeHands(connection: Connection, { address, database, na
   const greeting = hello.status === 'fulfilled' ? greetingOf(hello.value) : { mode: undefined, role: undefined }
   if (greeting.mode === 'sentinel') throw sentinel(address)
   if (greeting.mode === 'cluster') await requireAllSlots(connection, address)
-  // A server that has no room replies so to the first command, whichever it is.
+  // A server at its client limit replies so to the first command, whichever it is.
   if (hello.status === 'rejected' && !isReply(hello.reason, 'unknown command')) throw hello.reason
   if (named.status === 'rejected' && isReply(named.reason, 'max number of clients')) throw named.reason
   if (selected.status === 'rejected') throw selected.reason
@@ -53,7 +53,7 @@ function greetingOf(reply: unknown): Greeting {
 
 function sentinel(address: HostAddress): StreamError {
   return unsupported(
-    `${textOf(address)} is a Redis Sentinel (its mode is 'sentinel'), which stores no messages: give the addresses of the primary and its replicas instead, such as redis://host:6379,host:6379`,
+    `${textOf(address)} is a Redis Sentinel (its mode is 'sentinel'), which stores no messages: use the addresses of the primary and its replicas instead, such as redis://host:6379,host:6379`,
   )
 }
 
@@ -67,7 +67,7 @@ async function requireAllSlots(connection: Connection, address: HostAddress): Pr
   )
 }
 
-/** How many slots the node holds; `undefined` where this user may not ask. */
+/** Number of slots that the node holds; `undefined` when this user may not query it. */
 async function slotsHeld(connection: Connection): Promise<number | undefined> {
   try {
     const nodes = String(await connection.call('CLUSTER', 'NODES'))
@@ -80,7 +80,7 @@ async function slotsHeld(connection: Connection): Promise<number | undefined> {
   }
 }
 
-/** `7`, `0-5460`, or a slot that is being moved, in brackets, which counts for nothing. */
+/** 7`, `0-5460`, or a slot that is being moved, in brackets, which doesn't count. */
 function sizeOf(range: string): number {
   const match = /^(\d+)(?:-(\d+))?$/.exec(range)
   return match === null ? 0 : Number(match[2] ?? match[1]) - Number(match[1]) + 1

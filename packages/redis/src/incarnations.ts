@@ -3,15 +3,15 @@ import type { ConsumerSpec } from '@streamswitch/core/driver'
 
 /** One loop of one process, across its reconnects. */
 export interface Incarnation {
-  /** Names the loop among all that ever ran, also under the same member name. */
+  /** Identifies the loop among all that ever ran, also under the same member name. */
   readonly id: string
   /** It has been a member before: a group that is missing now was lost, not new. */
   joined: boolean
-  /** How many partitions its topics had when they were there last. */
+  /** The last known partition counts of its topics. */
   readonly partitions: Map<string, number>
 }
 
-/** Tells loops of this process apart from earlier holders of their names. */
+/** Distinguishes loops of this process from earlier holders of their names. */
 export class Incarnations {
   readonly #known = new WeakMap<ConsumerSpec, Incarnation>()
 

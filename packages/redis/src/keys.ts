@@ -1,11 +1,13 @@
 import { type DedupeMark, escapeName, type TopicSpec } from '@streamswitch/core/driver'
 
-/** Version of everything that this adapter keeps on the server besides the messages. A newer one is refused. */
+/**
+ * Format version of everything that this adapter stores on the server besides the messages. A newer one is refused.
+ */
 export const FORMAT_VERSION = 1
 
 /**
- * One partition of a topic with the names of its keys. All of them hash to the slot of the stream, so that a script may use them
- * together on a cluster as well.
+ * One partition of a topic with the names of its keys. All of them hash to the slot of the stream, so that a script may
+ * use them together on a cluster as well.
  */
 export interface Partition {
   readonly topic: string
@@ -13,20 +15,20 @@ export interface Partition {
   readonly origin: string
   readonly number: number
   readonly stream: string
-  /** Who reads it for this group, until when, and how far the group is. */
+  /** The group's lease on the partition: owner, expiry and progress. */
   readonly lease: string
   /** Handler starts of pending entries, by entry id. */
   readonly attempts: string
 }
 
-/** The stream that holds a partition. A topic with one partition is a stream of the topic's own name. */
+/** The stream that holds a partition. A topic with one partition is a stream with the topic's own name. */
 export function streamKey(brokerTopic: string, partition: number, partitions: number): string {
   return partitions === 1 ? brokerTopic : `${brokerTopic}:${partition}`
 }
 
 /**
- * What begins the names of all keys that belong to a stream or topic, so that they hash to its slot. That is decided by the text
- * within the first braces of a key, if there is one, else by the whole key.
+ * Prefix of all keys that belong to a stream or topic, so that they hash to its slot. The slot is determined by the
+ * text within the first braces of a key, if there is one, else by the whole key.
  */
 export function keyBase(name: string): string {
   if (!name.includes('}')) return `ss:{${name}}`
@@ -34,7 +36,7 @@ export function keyBase(name: string): string {
   return tag === undefined ? `ss:{}${escapeName(name)}` : `ss:{${tag}}${escapeName(name)}`
 }
 
-/** What keeps a key from being a native topic; `undefined` where nothing does. */
+/** Returns why a key can't be a native topic; `undefined` when it can. */
 export function streamNameProblem(name: string): string | undefined {
   if (!name.includes('}') || hashTag(name) !== undefined) return undefined
   return "must have no '}' outside of a hash tag ('{tag}'), since its other keys could not be in its slot"
@@ -55,7 +57,7 @@ export function membersKey(brokerTopic: string, brokerGroup: string): string {
   return `${keyBase(brokerTopic)}:members:${brokerGroup}`
 }
 
-/** A stream of one entry, which is new whenever a member came, went or gave a partition back. */
+/** A stream of one entry, which is new whenever a member has joined, left or released a partition. */
 export function changesKey(brokerTopic: string, brokerGroup: string): string {
   return `${keyBase(brokerTopic)}:changes:${brokerGroup}`
 }
@@ -70,12 +72,12 @@ export function publisherKey(stream: string, publisherName: string): string {
   return `${keyBase(stream)}:publisher:${publisherName}`
 }
 
-/** That a message is claimed or done in a group; in the slot of its stream where that is known, else of its topic. */
+/** Whether a message is claimed or done in a group; in the slot of its stream if that is known, else of its topic. */
 export function markKey(mark: DedupeMark & { readonly place: string | undefined }): string {
   return `${keyBase(mark.place ?? mark.topic)}:handled:${escapeName(mark.group)}:${mark.id}`
 }
 
-/** What groups keep beside a stream. */
+/** What groups store with a stream. */
 function leaseKey(stream: string, brokerGroup: string): string {
   return `${keyBase(stream)}:lease:${brokerGroup}`
 }

@@ -3,7 +3,10 @@ import type { Connection } from './connection.js'
 import { COUNT_AFTER, LAG } from './group-scripts.js'
 import type { Partition } from './keys.js'
 
-/** Lag of a group in each of some partitions; `undefined` where stream or group are missing. One call, unless Redis doesn't know it. */
+/**
+ * Lag of a group in each of some partitions; `undefined` when stream or group are missing. One call, unless Redis
+ * doesn't know it.
+ */
 export async function readLags(
   connection: Connection,
   partitions: readonly Partition[],

@@ -14,7 +14,7 @@ export interface TakenLease {
   readonly pending: number
 }
 
-/** What a member of a group says about itself and its leases to the server. */
+/** The calls by which a member of a group announces itself and manages its leases. */
 export class LeaseCalls {
   readonly owner: string
   readonly #connection: Connection
@@ -22,7 +22,7 @@ export class LeaseCalls {
   readonly #consumer: string
   readonly #settings: RedisSettings
 
-  /** @param consumer - the one that pending entries of the group belong to, whoever is the owner. */
+  /** @param consumer - the one that pending entries of the group belong to, whatever the owner. */
   constructor(connection: Connection, group: string, consumer: string, owner: string, settings: RedisSettings) {
     this.#connection = connection
     this.#group = group
@@ -31,7 +31,7 @@ export class LeaseCalls {
     this.#settings = settings
   }
 
-  /** Notes that this member lives, leaves or gave a partition back. Returns the live members, sorted. */
+  /** Records that this member lives, leaves or has released a partition. Returns the live members, sorted. */
   async members(brokerTopic: string, what: 'live' | 'leave' | 'gave'): Promise<string[]> {
     const keys = [membersKey(brokerTopic, this.#group), changesKey(brokerTopic, this.#group)]
     const reply = await this.#connection.run(MEMBERS, keys, [this.owner, this.#settings.leaseMs, what])
@@ -39,8 +39,8 @@ export class LeaseCalls {
   }
 
   /**
-   * Renews the leases whose tokens are given ('' for others) and notes the positions ('' for unknown ones). Returns for each partition its
-   * owner, and the foreign consumer that has left something pending, as the script says.
+   * Renews the leases whose tokens are given ('' for others) and stores the positions ('' for unknown ones). Returns
+   * for each partition its owner, and the foreign consumer that has pending entries, as the script replies.
    */
   async heartbeat(
     partitions: readonly Partition[],
@@ -55,7 +55,7 @@ export class LeaseCalls {
     return { owners, foreign }
   }
 
-  /** Takes a lease; `undefined` where another member has it. */
+  /** Takes a lease; `undefined` when another member has it. */
   async take(partition: Partition): Promise<TakenLease | undefined> {
     const args = [this.#group, this.owner, this.#settings.leaseMs, FORMAT_VERSION]
     const reply = await this.#connection.run(TAKE, [partition.stream, partition.lease], args)

@@ -15,12 +15,12 @@ interface Holding {
   releasing: boolean
 }
 
-/** Longest wait for running handlers when a partition is handed over, in milliseconds. */
+/** Maximum wait for running handlers when a partition is handed over, in milliseconds. */
 const HANDOVER_MS = 10_000
 
 /**
- * Shares partitions out by leases, so that each has one reader at a time and its keys keep their order: the server's clock decides
- * when a lease is over, and every read and ack checks the lease on the server.
+ * Distributes partitions by leases, so that each has one reader at a time and its keys keep their order: the server's
+ * clock decides when a lease has expired, and every read and ack checks the lease on the server.
  */
 export class LeaseMembership implements Membership {
   readonly #context: ReaderContext
@@ -68,7 +68,7 @@ export class LeaseMembership implements Membership {
     )
     const hungry = await this.#inTurn(() => this.#beat())
     this.#schedule(hungry)
-    // Others give this member its share as soon as they have heard of it, unless their handlers are slow.
+    // Other members release this member's share as soon as they learn of it, unless their handlers are slow.
     if (hungry && this.#held.size === 0) await this.#firstShare()
     if (this.#held.size === 0) sink.assigned([])
   }
@@ -84,7 +84,7 @@ export class LeaseMembership implements Membership {
 
   acked(): void {}
 
-  /** Unsettled entries stay pending: whoever gets the partition begins with them. */
+  /** Unsettled entries stay pending: the next owner of the partition begins with them. */
   async release(): Promise<void> {}
 
   async restart(assignment: PartitionAssignment, move: (token: string) => Promise<void>): Promise<void> {
@@ -120,13 +120,13 @@ export class LeaseMembership implements Membership {
     if (this.#left) return
     const { heartbeatMs } = this.#settings
     clearTimeout(this.#timer)
-    // A member that is owed a partition looks more often, in case a change was missed.
+    // A member below its share checks more often, in case it missed a change.
     const everyMs = hungry ? Math.ceil(heartbeatMs / 4) : heartbeatMs
-    // All loops of a process in the same turn, which wakes it once for all of them; processes keep apart.
+    // All loops of a process in the same turn, which wakes it once for all of them; processes are spread.
     this.#timer = setTimeout(() => this.#look(), untilNextStep(everyMs))
   }
 
-  /** A heartbeat now, or right after the one that is under way. */
+  /** A heartbeat now, or right after the one in flight. */
   #look(): void {
     if (this.#left) return
     this.#lookAgain = true
@@ -155,7 +155,7 @@ export class LeaseMembership implements Membership {
     return result
   }
 
-  /** Resolves when this member has a partition, or has waited long enough to go on without. */
+  /** Resolves when this member has a partition, or has waited long enough to continue without. */
   #firstShare(): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, this.#settings.heartbeatMs)
@@ -166,7 +166,7 @@ export class LeaseMembership implements Membership {
     })
   }
 
-  /** Renews, hands over, takes. Returns whether this member is owed partitions. */
+  /** Renews, hands over, takes. Returns whether this member is below its share. */
   async #beat(): Promise<boolean> {
     void this.#context.wakeUp.check()
     const [shares] = await Promise.all([
@@ -205,15 +205,15 @@ export class LeaseMembership implements Membership {
     return { take: pick(plan.take), release: pick(plan.release), hungry: plan.hungry }
   }
 
-  // Taking and giving.
+  // Taking and releasing.
 
-  /** Returns whether all of them could be had. */
+  /** Returns whether all of them were taken. */
   async #take(partitions: readonly Partition[]): Promise<boolean> {
     if (this.#stopped) return false
     const taken = await Promise.all(partitions.map((partition) => this.#takeOne(partition)))
     const starts = taken.filter((one) => one !== undefined)
     for (const { holding } of starts) this.#held.set(holding.partition, holding)
-    // Taken while the loop stopped: given back when it leaves.
+    // Taken while the loop stopped: released when it leaves.
     if (this.#stopped) return false
     if (starts.length > 0) this.#context.sink.assigned(starts.map(({ holding }) => holding.reader.assignment))
     for (const { holding, lease } of starts) holding.reader.start(lease.pending > 0 ? lease : undefined)
@@ -264,7 +264,10 @@ export class LeaseMembership implements Membership {
     void this.#context.sink.revoked([holding.reader.assignment], 'lost')
   }
 
-  /** What runs ends, the group is recreated where it was if it is missing and may be, and the partition starts with what is pending. */
+  /**
+   * Running handlers end, the group is recreated at its stored position if it is missing and may be, and the partition
+   * starts with its pending entries.
+   */
   async #startOver(assignment: PartitionAssignment): Promise<void> {
     const holding = this.#holdingOf(assignment)
     if (holding === undefined || this.#stopped) return
@@ -273,10 +276,10 @@ export class LeaseMembership implements Membership {
       await this.#context.sink.revoked([assignment], 'graceful', HANDOVER_MS)
       await reader.stop()
       await this.#inTurn(async () => {
-        // Given back or lost meanwhile: a heartbeat takes it if it is due again.
+        // Released or lost meanwhile: a heartbeat takes it if it is due again.
         if (this.#held.get(partition) !== holding) return
         this.#held.delete(partition)
-        // Where it can't be had now, a heartbeat takes it once it can.
+        // If it can't be taken now, a heartbeat takes it once it can.
         if (!(await this.#take([partition]))) await this.#calls.release(partition, reader.token)
       })
     } catch (error) {
@@ -284,14 +287,14 @@ export class LeaseMembership implements Membership {
     }
   }
 
-  /** What somebody else has read in this group and not acked would wait until the partition moves. */
+  /** Entries that another client has read in this group and not acked would wait until the partition moves. */
   #takeForeign(holding: Holding | undefined, consumer: string): void {
     if (holding === undefined || holding.releasing || this.#held.get(holding.partition) !== holding) return
     holding.releasing = true
     const { topic, number } = holding.partition
     this.#context.sink.report(
       new StreamError(
-        `consumer '${consumer}', which is no loop of this transport, has read messages of partition ${number} of '${topic}' in group '${this.#spec.group}' and has not acked them for ${this.#settings.claimIdleMs} ms (claimIdleMs): they are handled here. Give it a group of its own`,
+        `consumer '${consumer}', which is not a loop of this transport, has read messages of partition ${number} of '${topic}' in group '${this.#spec.group}' and has not acked them for ${this.#settings.claimIdleMs} ms (claimIdleMs): they are handled here. Use a separate group for it`,
         { code: 'CONFLICT', retryable: false, transport: 'redis', operation: 'consume', topic },
       ),
     )
@@ -316,7 +319,7 @@ export class LeaseMembership implements Membership {
 }
 
 function notHeld(assignment: PartitionAssignment): StreamError {
-  return new StreamError(`partition ${assignment.partition} of '${assignment.topic}' is not this member's`, {
+  return new StreamError(`partition ${assignment.partition} of '${assignment.topic}' is not assigned to this member`, {
     code: 'ABORTED',
     retryable: false,
     transport: 'redis',

@@ -1,12 +1,12 @@
 import { FENCE } from './group-scripts.js'
 import { EVEN_WHEN_FULL, Script } from './script.js'
 
-/** A script's answers about one mark. */
+/** A script's results for one mark. */
 export const MARKED = { completed: 0, done: 1, busy: 2 } as const
 
 /**
- * A mark is a string: its format version, `c` for claimed or `d` for done, and the token of the claim. Who finds a newer version must
- * not guess what it means.
+ * A mark is a string: its format version, `c` for claimed or `d` for done, and the token of the claim. A newer
+ * version's mark must not be interpreted.
  */
 const MARKS = `
 local function parse(value)
@@ -26,8 +26,8 @@ end
 `
 
 /**
- * Claims messages. KEYS: marks. ARGV: how long in ms, then a token for each.
- * Replies for each -2 where it was claimed, -1 where the message is done, else for how many ms another claim holds it.
+ * Claims messages. KEYS: marks. ARGV: duration in ms, then a token for each. Replies for each -2 when it was claimed,
+ * -1 when the message is done, else for how many ms another claim holds it.
  */
 export const CLAIM_MARKS = new Script(`${MARKS}
 local answers = {}
@@ -49,7 +49,10 @@ end
 return answers
 `)
 
-/** Extends claims. KEYS: marks. ARGV: how long in ms, then a token for each. Replies 1 for each that is still held, else 0. */
+/**
+ * Extends claims. KEYS: marks. ARGV: duration in ms, then a token for each. Replies 1 for each that is still held, else
+ * 0.
+ */
 export const EXTEND_MARKS = new Script(`${EVEN_WHEN_FULL}${MARKS}
 local answers = {}
 for index, key in ipairs(KEYS) do
@@ -68,7 +71,7 @@ for index, key in ipairs(KEYS) do answers[index] = complete(key, ARGV[index * 2 
 return answers
 `)
 
-/** Gives claims back. KEYS: marks. ARGV: a token for each. */
+/** Releases claims. KEYS: marks. ARGV: a token for each. */
 export const RELEASE_MARKS = new Script(`${EVEN_WHEN_FULL}${MARKS}
 for index, key in ipairs(KEYS) do
   local state, holder = read(key)
@@ -78,10 +81,9 @@ return 'ok'
 `)
 
 /**
- * Settles entries and marks their messages as done, as one step.
- * KEYS: stream, lease, attempts, then the mark of each entry. ARGV: token, group, then id, claim ('' where there is none, and the key
- * is of no interest) and how long to keep the mark in ms, of each entry.
- * Replies a number of {@link MARKED} for each; what is busy elsewhere was not settled.
+ * Settles entries and marks their messages as done, as one step. KEYS: stream, lease, attempts, then the mark of each
+ * entry. ARGV: token, group, then id, claim ('' when there is none, and the key is ignored) and how long to keep the
+ * mark in ms, of each entry. Replies a number of {@link MARKED} for each; a busy entry was not settled.
  */
 export const ACK_MARKED = new Script(`${EVEN_WHEN_FULL}${FENCE}${MARKS}
 local counted = redis.call('EXISTS', KEYS[3]) == 1

@@ -15,10 +15,10 @@ import { compareIds, millisecondsOf } from './position.js'
 
 const NO_HEADERS: Headers = Object.freeze({})
 
-/** An entry as the server holds it: its id, names and values in turn, and what the attempts of a pending one are. */
+/** An entry as the server returns it: its id, names and values in turn, and the attempts of a pending one. */
 export type RawEntry = readonly [id: Buffer, fields: readonly Buffer[] | null, attempts?: Buffer]
 
-/** Appends a record as the publish script takes it: the usual shapes by a letter, others with their names. */
+/** Appends a record in the format of the publish script: the usual shapes by a letter, others with their names. */
 export function appendRecord(args: Argument[], record: OutgoingRecord): void {
   const { payload, headers } = record
   const native = nativeFieldsOf(record)
@@ -40,20 +40,20 @@ export function appendRecord(args: Argument[], record: OutgoingRecord): void {
   args[count] = String(args.length - count - 1)
 }
 
-/** What is known of entries that were pending before this member got the partition. */
+/** What is known about entries that were pending before this member got the partition. */
 export interface Pending {
   /** Entries up to this id may have been running when a member died. */
   readonly suspectTo: string | undefined
 }
 
-/** What a member makes of entries. */
+/** The result of reading entries. */
 export interface ReadEntries {
   readonly deliveries: Delivery[]
   /** Pending entries whose message was deleted or trimmed. */
   readonly deleted: string[]
 }
 
-/** Makes deliveries of entries. */
+/** Converts entries to deliveries. */
 export function readEntries(
   entries: readonly RawEntry[],
   assignment: PartitionAssignment,
@@ -96,7 +96,7 @@ function readDelivery(
   })
 }
 
-/** An entry of a reply inbox. `undefined` for the one that made it, and for what isn't ours. */
+/** Converts an entry of a reply inbox. `undefined` for the one that created it, and for entries that aren't ours. */
 export function readReply([rawId, fields]: RawEntry): IncomingReply | undefined {
   const known = readFields(fields ?? [])
   if (!isOurs(known)) return undefined

@@ -1,20 +1,20 @@
 import { printable } from '@streamswitch/core/driver'
 
-/** Keys that are named, at most. */
+/** Maximum number of keys named. */
 const KEYS_SHOWN = 3
 
-/** Commands whose keys don't come first: how many arguments are in front of them. */
+/** Commands whose keys don't come first: number of arguments before them. */
 const BEFORE_KEY: Readonly<Record<string, number>> = { XINFO: 1, XGROUP: 1, MEMORY: 1 }
 
-/** A command as ioredis hangs it onto the error that the server replied to it with. */
+/** A command as ioredis attaches it to the error that the server replied. */
 interface FailedCommand {
   readonly name: string
   readonly args: readonly unknown[]
 }
 
 /**
- * The rule of an ACL that a refused command needs: `+xadd` for a command, also one within a script, `~app.orders` for keys. The server names the
- * command and no key: those are the command's own.
+ * The ACL rule that a refused command needs: `+xadd` for a command, also one within a script, `~app.orders` for keys.
+ * The server names the command but no key: those are taken from the command.
  */
 export function missingRight(native: unknown): string {
   const text = native instanceof Error ? native.message : ''

@@ -11,14 +11,14 @@ import { HEADER_PREFIX, isOurs, isReserved, type KnownFields, type RawField, typ
 
 const KNOWN_FIELDS: ReadonlySet<string> = new Set(['payload', 'key', 'id', 'timestamp', WIRE_HEADERS.tombstone])
 
-/** Redis's entries hold fields of any name, bytes as names and values, and fields of the same name. */
+/** Redis entries hold fields of any name, bytes as names and values, and fields of the same name. */
 export const REDIS_FORM: NativeForm = {
   format: 'redis',
   beyondPortable(native) {
     const entry = native as RedisEntry
     const known = entry.known
     const ours = isOurs(known)
-    const lost = new Set<string>(ours ? [] : ['fields of its own'])
+    const lost = new Set<string>(ours ? [] : ['its own fields'])
     if (ours && known.key !== undefined && (!isUtf8(known.key) || known.key.length > MAX_KEY_BYTES))
       lost.add('key bytes')
     const seen = new Set<string>()
@@ -37,16 +37,16 @@ export const REDIS_FORM: NativeForm = {
   },
 }
 
-/** The key's bytes, by which a record's partition is chosen: the original's where it is passed on. */
+/** The key's bytes, by which a record's partition is chosen: the original's if it is forwarded. */
 export function keyOf({ key, original }: OutgoingRecord): string | Buffer | undefined {
   if (key === undefined || original === undefined) return key
   return (original.native as RedisEntry).known.key ?? key
 }
 
 /**
- * The fields of a received entry that is passed on, as they came, and those that the record adds: its headers, and its id and time where the
- * entry's own fields don't say them. `undefined` for a record that is no received entry, and for an entry without a payload that gets a user's
- * headers: among its own fields they would be data.
+ * The fields of a forwarded entry, unchanged, and those that the record adds: its headers, and its id and time if the
+ * entry's own fields don't have them. `undefined` for a record that isn't a received entry, and for an entry without a
+ * payload that gets user headers: among its own fields they would be data.
  */
 export function nativeFieldsOf(record: OutgoingRecord): (string | Buffer)[] | undefined {
   const { original, headers = {} } = record
@@ -65,7 +65,7 @@ export function nativeFieldsOf(record: OutgoingRecord): (string | Buffer)[] | un
   return fields
 }
 
-/** Notes the headers of the record that the entry has already. */
+/** Collects the headers of the record that the entry already has. */
 function keeps(
   field: RawField,
   known: KnownFields,
@@ -74,7 +74,7 @@ function keeps(
   kept: Set<string>,
 ): boolean {
   const [bytes] = field
-  // A name that is no text is none of the record's.
+  // A name that isn't text can't be one of the record's.
   if (!isUtf8(bytes)) return !isReserved(field)
   const text = String(bytes)
   if (!text.startsWith(HEADER_PREFIX)) return true

@@ -11,7 +11,7 @@ import {
   tlsFields,
 } from '@streamswitch/core/driver'
 
-/** Largest payload that a command can hold: the server's default of `proto-max-bulk-len`, less what else an entry has. */
+/** Maximum payload that a command can hold: the server's default of `proto-max-bulk-len`, less the rest of an entry. */
 export const LARGEST_PAYLOAD_BYTES = 512 * 1024 * 1024 - 1024
 
 /** When a message counts as accepted. */
@@ -20,62 +20,69 @@ export type Durability = 'reply' | 'fsync' | { readonly replicas: number }
 /** Options of the Redis transport: `redis://user:password@host:port,replica:port/database?durability=fsync`. */
 export const redisFields = {
   /**
-   * A server and its replicas, as `host` or `host:port`; whichever is the primary is used. Stand in the URL.
+   * A server and its replicas, as `host` or `host:port`; the one that is the primary is used. In a URL they are its
+   * hosts.
    * @default ['127.0.0.1']
    */
   hosts: hostsOption({ default: ['127.0.0.1'] }),
   /**
-   * Number of the database; the URL's path.
+   * Number of the database. In a URL it is the path.
    * @default 0
    */
   database: option.integer({ default: 0, min: 0, max: 1_000_000 }),
   /**
-   * Whether to connect by TLS; `rediss://` does.
+   * Whether to connect by TLS. Set by `rediss://`.
    * @default false
    */
   tls: option.flag({ default: false }),
-  /** Name of the ACL user. Left out: `default`. */
+  /** Name of the ACL user. Default: `default`. */
   username: option.text({ environment: 'REDIS_USERNAME' }),
-  /** Password: text, `{ file }` or a function; read anew at each connect. */
+  /** Password: a string, `{ file }` or a function; read again at each connect. */
   password: secretOption({ environment: 'REDIS_PASSWORD' }),
   ...tlsFields,
   /**
-   * When a message counts as accepted: `reply` when the server has it, `fsync` when its append-only file is on disk, `{ replicas: n }` (in a URL `replicas:n`) when n replicas have it.
+   * When a message counts as accepted: `reply` when the server has it, `fsync` when its append-only file is on disk, `{
+   * replicas: n }` (in a URL `replicas:n`) when n replicas have it.
    * @default 'reply'
    */
   durability: option.custom<Durability>("'reply', 'fsync' or { replicas }", checkDurability, { default: 'reply' }),
   /**
-   * Longest wait for `fsync` or `replicas`, in milliseconds; then the batch is sent again.
+   * Maximum wait for `fsync` or `replicas`, in milliseconds; then the batch is sent again.
    * @default 5000 (5 s)
    */
   durabilityTimeoutMs: option.integer({ default: 5_000, min: 1, max: 600_000 }),
   /**
-   * Longest time the server may take to answer a command, in milliseconds; then the connection counts as dead and is replaced.
+   * Maximum time for the server to answer a command, in milliseconds; then the connection counts as dead and is
+   * replaced.
    * @default 10000 (10 s)
    */
   callTimeoutMs: option.integer({ default: 10_000, min: 10, max: 600_000 }),
   /**
-   * Largest payload, in bytes. The server's own limit is `proto-max-bulk-len`, 512 MiB by default.
+   * Maximum payload, in bytes. The server's own limit is `proto-max-bulk-len`, 512 MiB by default.
    * @default 67108864 (64 MiB)
    */
   maxPayloadBytes: option.integer({ default: 64 * 1024 * 1024, min: 1, max: LARGEST_PAYLOAD_BYTES }),
   /**
-   * Most bytes of one fetch, about; behind a slow link it brings less. At least one message comes, whatever its size.
+   * Approximate maximum size of one fetch, in bytes; on a slow link less is fetched. At least one message is fetched,
+   * whatever its size.
    * @default 4194304 (4 MiB)
    */
   maxFetchBytes: option.integer({ default: 4 * 1024 * 1024, min: 1024, max: 256 * 1024 * 1024 }),
   /**
-   * How long a member may be silent before others take its partitions, in milliseconds. All members of a group should have the same. At least twice `heartbeatMs`.
+   * How long a member may be silent before others take over its partitions, in milliseconds. Should be the same for all
+   * members of a group. At least twice `heartbeatMs`.
    * @default 6000 (6 s)
    */
   leaseMs: option.integer({ default: 6_000, min: 200, max: 600_000 }),
   /**
-   * How often a member renews its leases and looks for others, in milliseconds.
+   * How often a member renews its leases and checks for other members, in milliseconds.
    * @default 1500
    */
   heartbeatMs: option.integer({ default: 1_500, min: 50, max: 300_000 }),
   /**
-   * With `ordering: 'none'`: how long a member may be silent before others take its messages, in milliseconds. Running handlers keep theirs. With `ordering: 'key'`: the same for consumers of the group that are no loops.
+   * With `ordering: 'none'`: how long a member may be silent before others take over its messages, in milliseconds.
+   * Running handlers keep theirs. With `ordering: 'key'`: the same for consumers of the group that aren't Streamswitch
+   * loops.
    * @default 30000 (30 s)
    */
   claimIdleMs: option.integer({ default: 30_000, min: 300, max: 86_400_000 }),
@@ -84,17 +91,23 @@ export const redisFields = {
    * @default 5000 (5 s)
    */
   retentionIntervalMs: option.integer({ default: 5_000, min: 100, max: 3_600_000 }),
-  /** Retention may drop what a group has not acked once the group has had no live member for this long, in milliseconds. Left out: never. */
+  /**
+   * Time without a live member after which retention may drop messages that a group has not acked, in milliseconds.
+   * Default: never.
+   */
   abandonedGroupAfterMs: option.integer({ min: 1_000 }),
 }
 
-/** Options of producers, below `redis`. */
+/** Options of producers, under `redis`. */
 export const redisProducerFields = {
-  /** Name under which records are recognised by their `sequence` and dropped when they are stored already, across restarts. One live producer may use it at a time. */
+  /**
+   * Name under which records are recognised by their `sequence` and dropped if they are already stored, across
+   * restarts. Only one live producer may use it at a time.
+   */
   publisherName: option.text(),
 }
 
-/** Options of loops, below `redis`: there are none. */
+/** Options of loops, under `redis`: none. */
 export const redisConsumerFields = {}
 
 export type RedisOptions = OptionInput<Omit<typeof redisFields, keyof TlsOptions>> & TlsOptions
@@ -108,7 +121,7 @@ declare module '@streamswitch/core/driver' {
 export type RedisSettings = OptionValues<typeof redisFields>
 export type RedisProducerSettings = OptionValues<typeof redisProducerFields>
 
-/** What a URL says apart from its query. Throws INVALID_ARGUMENT for a path that is no database. */
+/** Returns the options in a URL apart from its query. Throws INVALID_ARGUMENT for a path that isn't a database number. */
 export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unknown>> {
   if (url.path !== '' && !/^\d+$/.test(url.path)) {
     throw new StreamError(`the path of '${url.redacted}' must be the number of a database, such as /0`, {
@@ -126,7 +139,7 @@ export function optionsFromUrl(url: TransportUrl): Readonly<Record<string, unkno
   }
 }
 
-/** Throws INVALID_ARGUMENT for values that are fine alone and not together. */
+/** Throws INVALID_ARGUMENT for options that contradict each other. */
 export function checkTogether(options: RedisSettings): void {
   if (options.leaseMs >= 2 * options.heartbeatMs) return
   throw new StreamError(

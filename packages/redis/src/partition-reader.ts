@@ -27,28 +27,28 @@ export interface ReaderContext {
   /** The consumer that entries are pending for. */
   readonly consumer: string
   readonly budget: FetchBudget
-  /** Most entries of one fetch. */
+  /** Maximum number of entries per fetch. */
   readonly maxFetchEntries: number
 }
 
 export interface ReaderEvents {
   /** The partition belongs to another member. */
   fenced(): void
-  /** An earlier owner has read entries that this one must go back for. */
+  /** An earlier owner has read entries that this one must read again. */
   stray(): void
-  /** Stream or group are gone. */
+  /** Stream or group no longer exist. */
   groupGone(): void
   failed(error: unknown): void
-  /** Called before anything is fetched, for what must be delivered first. */
+  /** Called before each fetch, for entries that must be delivered first. */
   claimed?(): Promise<readonly Delivery[]>
-  /** Every entry that is about to be delivered. */
+  /** Called with entries that are about to be delivered. */
   delivering?(deliveries: readonly Delivery[]): readonly Delivery[]
 }
 
-/** What a message is taken to have, in bytes, while nothing is known: the first fetch is small. */
+/** Assumed size of a message while nothing is known, in bytes: the first fetch is small. */
 const UNKNOWN_BYTES = 128 * 1024
 
-/** Brings the entries of one partition to core: first what is pending, then what is new, as there is room. */
+/** Delivers the entries of one partition to core: first the pending ones, then new ones, as there is room. */
 export class PartitionReader {
   readonly assignment: PartitionAssignment
   readonly partition: Partition
@@ -75,12 +75,12 @@ export class PartitionReader {
     this.#events = events
   }
 
-  /** The last new entry that the group has had, as far as this reader knows; empty before it has looked. */
+  /** The last new entry that the group has received, as far as this reader knows; empty before it has checked. */
   get lastId(): string {
     return this.#lastId
   }
 
-  /** @param pending - what to know of pending entries; left out: there are none. */
+  /** @param pending - what is known of pending entries; default: there are none. */
   start(pending: Pending | undefined): void {
     this.#done = this.#run(pending).catch((error: unknown) => {
       if (this.#stopped) return
@@ -90,7 +90,7 @@ export class PartitionReader {
     })
   }
 
-  /** Nothing is delivered after this call; resolves when nothing of this reader is on its way to the server. */
+  /** Nothing is delivered after this call; resolves when no call of this reader is in flight. */
   stop(): Promise<void> {
     this.#stopped = true
     this.#context.wakeUp.wake(this.partition.stream)
@@ -126,14 +126,15 @@ export class PartitionReader {
   }
 
   /**
-   * What comes after entries that are about to be delivered: the server reads while handlers take their turn. Only the one owner of a
-   * partition asks ahead; in shared partitions it would take from the others what it can't handle yet.
+   * Fetches what follows entries that are about to be delivered: the server reads while handlers run. Only the single
+   * owner of a partition reads ahead; in shared partitions it would take entries from other members that it can't
+   * handle yet.
    */
   #fetchAhead(delivering: number): Promise<readonly RawEntry[]> | undefined {
     const room = this.#context.sink.capacity(this.assignment) - delivering
     if (this.token === '' || room < delivering) return undefined
     const ahead = this.#fetch('>', room)
-    // It may fail while handlers have their turn, before anybody waits for it.
+    // It may fail while handlers run, before it is awaited.
     ahead.catch(() => {})
     return ahead
   }
@@ -152,7 +153,7 @@ export class PartitionReader {
     }
   }
 
-  /** Brings what other consumers have pending to this one. */
+  /** Claims the pending entries of other consumers. */
   async #takePending(): Promise<void> {
     const { connection, group, consumer } = this.#context
     if (this.token === '') return
@@ -168,7 +169,7 @@ export class PartitionReader {
     if (gone > 0) this.#reportDeleted(gone)
   }
 
-  /** @param from - '>' for new entries, else the id to go on from among the pending ones. */
+  /** @param from - '>' for new entries, else the id at which to continue among the pending ones. */
   async #fetch(from: string, room: number): Promise<readonly RawEntry[]> {
     const { connection, group, consumer, maxFetchEntries, budget } = this.#context
     const fitting = Math.max(1, Math.floor(budget.bytes / this.#averageBytes))
@@ -284,12 +285,12 @@ export class PartitionReader {
     if (deliveries.length > 0) await this.#context.sink.deliver(this.assignment, deliveries)
   }
 
-  /** How much fits, after waiting until something does; 0 when the partition takes nothing any more. */
+  /** Returns how much fits, after waiting until something does; 0 when the partition accepts nothing any more. */
   async #room(): Promise<number> {
     const { sink } = this.#context
     let room = sink.capacity(this.assignment)
     if (room > 0) return room
-    // An empty delivery is how to wait for room.
+    // An empty delivery waits for room.
     await sink.deliver(this.assignment, [])
     room = sink.capacity(this.assignment)
     return this.#stopped ? 0 : room

@@ -1,6 +1,6 @@
 /**
- * The partition of a key: FNV-1a, 32 bit, over the key's bytes (UTF-8 where it is a text), unsigned, modulo the number of partitions. Part of the wire
- * format: another producer that is to keep the order of a key must choose the same.
+ * The partition of a key: FNV-1a, 32 bit, over the key's bytes (UTF-8 for a string), unsigned, modulo the number of
+ * partitions. Part of the wire format: another producer that must keep the order of a key must use the same.
  */
 export function partitionOfKey(key: string | Buffer, partitions: number): number {
   if (partitions === 1) return 0

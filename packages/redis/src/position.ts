@@ -19,12 +19,15 @@ function compareNumbers(left: string, right: string): number {
   return left < right ? -1 : left > right ? 1 : 0
 }
 
-/** When the server took an entry, in milliseconds since the epoch. */
+/** Time at which the server received an entry, in milliseconds since the epoch. */
 export function millisecondsOf(id: string): number {
   return Number(id.slice(0, id.indexOf('-')))
 }
 
-/** What `XGROUP CREATE` and `SETID` take for a position: the id of the last entry that is not to be delivered. Throws INVALID_ARGUMENT for an offset that is no entry id. */
+/**
+ * The argument of `XGROUP CREATE` and `SETID` for a start position: the id of the last entry that is not to be
+ * delivered. Throws INVALID_ARGUMENT for an offset that isn't an entry id.
+ */
 export function startId(position: StartPosition | undefined): string {
   if (position === undefined || position === 'earliest') return '0-0'
   if (position === 'latest') return '$'
@@ -37,22 +40,25 @@ function before(offset: string): string {
   const milliseconds = BigInt(match?.[1] ?? 0)
   const sequence = BigInt(match?.[2] ?? 0)
   if (match === null || milliseconds > MAX_PART || sequence > MAX_PART) {
-    throw new StreamError(`offset '${offset.slice(0, 60)}' is no entry id of a Redis stream, such as 1700000000000-0`, {
-      code: 'INVALID_ARGUMENT',
-      transport: 'redis',
-      operation: 'seek',
-    })
+    throw new StreamError(
+      `invalid offset '${offset.slice(0, 60)}': expected the entry id of a Redis stream, such as 1700000000000-0`,
+      {
+        code: 'INVALID_ARGUMENT',
+        transport: 'redis',
+        operation: 'seek',
+      },
+    )
   }
   if (sequence > 0n) return `${milliseconds}-${sequence - 1n}`
   return milliseconds === 0n ? '0-0' : `${milliseconds - 1n}-${MAX_PART}`
 }
 
-/** '1' for a position that names one entry: such a one may lie outside of what a stream holds. */
+/** Returns '1' for a start position that names one entry: it may be outside of what a stream holds. */
 export function namesEntry(position: StartPosition | undefined): '1' | '' {
   return typeof position === 'object' && 'offset' in position ? '1' : ''
 }
 
-/** What a script replies for a position outside of a stream; `undefined` for any other reply. */
+/** Returns what a script replies for a position outside of a stream; `undefined` for any other reply. */
 export function outsideOf(
   reply: unknown,
 ): { readonly first: string | undefined; readonly last: string | undefined } | undefined {

@@ -3,22 +3,26 @@ import type { Connection } from './connection.js'
 import { isReply } from './errors.js'
 import { textOf } from './handshake.js'
 
-/** How long the other hosts are waited for, in milliseconds: one that doesn't answer takes no writes either. */
+/** How long to wait for the other hosts, in milliseconds: one that doesn't answer accepts no writes either. */
 const ANSWER_MS = 1_000
 
 /** A host that says it is the primary. */
 interface Primary {
   readonly address: HostAddress
-  /** Where it really is, and which process: two names of one server are one. */
+  /** Its real address, and its process: two names of one server count as one. */
   readonly identity: readonly string[]
 }
 
-/** Connects to a host. Resolves with the connection where it says that it is the primary, else with nothing; may reject. */
+/**
+ * Connects to a host. Resolves with the connection if it says that it is the primary, else with `undefined`; may
+ * reject.
+ */
 export type AskPrimary = (address: HostAddress, signal: AbortSignal) => Promise<Connection | undefined>
 
 /**
- * Makes sure that one of several hosts is the primary, and no more: an old primary that was restarted with its old configuration takes
- * writes that are lost when it becomes a replica. Nothing on the servers says which of two is the right one.
+ * Ensures that exactly one of several hosts is the primary: an old primary that was restarted with its old
+ * configuration accepts writes that are lost when it becomes a replica. The servers don't know which of two is the
+ * right one.
  */
 export class PrimaryWatch {
   readonly #addresses: readonly HostAddress[]
@@ -31,9 +35,10 @@ export class PrimaryWatch {
   }
 
   /**
-   * Rejects with UNAVAILABLE while more than one host says that it is the primary, UNSUPPORTED where one is a Sentinel or a cluster's node.
+   * Rejects with UNAVAILABLE while more than one host says that it is the primary, UNSUPPORTED when one is a Sentinel
+   * or a cluster's node.
    *
-   * @param since - answers to questions of before are out of date: a moment of `performance.now()`.
+   * @param since - earlier answers are out of date: a time of `performance.now()`.
    */
   async requireOne(since: number): Promise<void> {
     if (this.#addresses.length < 2) return
@@ -43,12 +48,12 @@ export class PrimaryWatch {
     if (distinct.length < 2) return
     const names = distinct.map(({ address }) => textOf(address)).join(' and ')
     throw new StreamError(
-      `${names} both say that they are the primary: nothing is sent or read until only one does. Make the other one a replica (REPLICAOF), or take it out of the URL`,
+      `${names} both say that they are the primary: nothing is sent or read until only one does. Make the other one a replica (REPLICAOF), or remove it from the URL`,
       { code: 'UNAVAILABLE', transport: 'redis', operation: 'open' },
     )
   }
 
-  /** All who say so. Connections that are opened at the same time share the answers. */
+  /** All hosts that say so. Connections that are opened at the same time share the answers. */
   #primaries(since: number): Promise<readonly Primary[]> {
     if (this.#known === undefined || this.#known.at < since)
       this.#known = {
@@ -66,7 +71,7 @@ export class PrimaryWatch {
       return { address, identity: await identityOf(connection) }
     } catch (error) {
       if (isStreamError(error) && error.code === 'UNSUPPORTED') throw error
-      // Down, or not to be asked: no primary for us.
+      // Down, or may not be queried: not a primary for us.
       return undefined
     } finally {
       connection?.close()

@@ -19,19 +19,19 @@ import { appendRecord, type RawEntry, readReply } from './message.js'
 /** How long a read waits for the next reply, in milliseconds. */
 const BLOCK_MS = 5_000
 const READ_COUNT = 500
-/** Entries that may wait in an inbox, about. */
+/** Approximate number of entries kept in an inbox. */
 const KEPT = 100_000
 
 /**
- * Replies by one stream per caller, which only the caller reads, without a group. The stream expires when its caller has not been heard of
- * for the time that replies are of use.
+ * Replies by one stream per caller, which only the caller reads, without a group. The stream expires when its caller
+ * has been silent for the lifetime of replies.
  */
 export function redisReplies(connector: Connector): ReplyChannel {
   return {
     inbox: (spec, sink) => new RedisInbox(connector, spec, sink),
     sender: (_spec, sink) => new RedisReplySender(connector, sink),
     refusalOf: ({ inbox, brokerName }) =>
-      isInboxBelow(`${brokerName}:`, inbox) ? undefined : `replies go to keys '${brokerName}:…' only`,
+      isInboxBelow(`${brokerName}:`, inbox) ? undefined : `replies can only be sent to keys '${brokerName}:…'`,
   }
 }
 
@@ -65,13 +65,13 @@ class RedisInbox implements ReplyInboxDriver {
     return this.#key
   }
 
-  /** Renews the stream's time, and clears it. One that was lost (data loss, a long absence) is made again. */
+  /** Renews the stream's expiry, and trims it. A lost stream (data loss, a long absence) is recreated. */
   async probe(): Promise<void> {
     const control = this.#control
     if (control === undefined) return
     const there = await control.call('PEXPIRE', this.#key, this.#spec.ttlMs)
     if (Number(there) === 0) await this.#make(control)
-    // What was read is of no use to anybody.
+    // Entries that were read are no longer needed.
     else await control.call('XTRIM', this.#key, 'MINID', '~', String(this.#spec.progress.position ?? '0-0'))
   }
 
@@ -83,7 +83,7 @@ class RedisInbox implements ReplyInboxDriver {
     await this.#loop
   }
 
-  /** A stream is there before anything was sent to it: senders write to inboxes that exist, and to no others. */
+  /** Creates the stream before anything is sent to it: senders only write to inboxes that exist. */
   async #make(connection: Connection): Promise<void> {
     await connection.transaction([
       ['XADD', this.#key, 'MAXLEN', '~', KEPT, '*', 'streamswitch-reply', '1'],
@@ -119,7 +119,7 @@ class RedisInbox implements ReplyInboxDriver {
 }
 
 class RedisReplySender implements ProducerDriver {
-  /** Commands of one connection are carried out in order; what fails is the connection, or the inbox for good. */
+  /** Commands of one connection are executed in order; what fails is the connection, or the inbox permanently. */
   readonly maxInFlightBatches = 4
   readonly #connector: Connector
   readonly #sink: ProducerSink
@@ -168,7 +168,7 @@ class RedisReplySender implements ProducerDriver {
 }
 
 function gone(): StreamError {
-  return new StreamError('nobody waits for the reply any more: its caller is gone', {
+  return new StreamError('no request is pending for the reply: its caller is gone', {
     code: 'NOT_FOUND',
     retryable: false,
     transport: 'redis',

@@ -6,10 +6,10 @@ import { EVEN_WHEN_FULL, GROUP, IDS, NOW, Script } from './script.js'
 import { readRetention } from './topic.js'
 
 /**
- * Trims a stream to its bounds, but never past what a group has not acked. Nothing, while the keeper's own group is missing: it was lost,
- * and will be recreated where it was.
- * KEYS: stream. ARGV: maxAgeMs, maxBytes, maxMessages (0: none), abandonedGroupAfterMs (0: never), what the keys of leases of this
- * stream begin with: the group's name comes behind it; the keeper's group.
+ * Trims a stream to its limits, but never past what a group has not acked. Does nothing while the trimming member's own
+ * group is missing: it was lost, and will be recreated at its offset.
+ * KEYS: stream. ARGV: maxAgeMs, maxBytes, maxMessages (0: none), abandonedGroupAfterMs (0: never), prefix of the keys of
+ * leases of this stream: the group's name follows it; the trimming member's group.
  */
 export const TRIM = new Script(`${EVEN_WHEN_FULL}${NOW}${GROUP}${IDS}
 local stream = KEYS[1]
@@ -82,7 +82,7 @@ export class RetentionKeeper {
     this.#spec = spec
   }
 
-  /** Learns what is in force. */
+  /** Reads the retention in force. */
   async open(): Promise<void> {
     for (const topic of this.#spec.topics) {
       const bounds = await readRetention(this.#connection, topic)
@@ -90,7 +90,7 @@ export class RetentionKeeper {
     }
   }
 
-  /** Trims these partitions, if it is time. Never fails: what wasn't trimmed now is trimmed later. */
+  /** Trims these partitions, if it is due. Never fails: what wasn't trimmed now is trimmed later. */
   keep(partitions: readonly Partition[]): void {
     const now = performance.now()
     if (this.#bounds.size === 0 || this.#trimming || now - this.#last < this.#settings.retentionIntervalMs) return

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 
-/** A script that runs on the server as one step. */
+/** A script that runs on the server atomically. */
 export class Script {
   readonly source: string
   #hash: string | undefined
@@ -9,7 +9,7 @@ export class Script {
     this.source = source
   }
 
-  /** What `EVALSHA` names it by. */
+  /** Its hash for `EVALSHA`. */
   get hash(): string {
     this.#hash ??= createHash('sha1').update(this.source).digest('hex')
     return this.#hash
@@ -17,12 +17,13 @@ export class Script {
 }
 
 /**
- * Goes in front of what loops live by. A server that is out of memory (`maxmemory`) refuses whatever may need more, which would take the
- * partitions from the very members that work off what fills it. What these scripts write is small, and doesn't add up.
+ * Prefix of scripts that loops depend on. A server that is out of memory (`maxmemory`) refuses every script that may
+ * need more, which would take the partitions from the very members that work off what fills it. What these scripts
+ * write is small, and doesn't accumulate.
  */
 export const EVEN_WHEN_FULL = '#!lua flags=allow-oom\n'
 
-/** The server's clock in milliseconds; all members of a group go by it. */
+/** The server's clock in milliseconds, used by all members of a group. */
 export const NOW = `
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -37,7 +38,7 @@ local function field(list, name)
 end
 `
 
-/** What XINFO knows of one group, or nothing where stream or group are missing. */
+/** The XINFO fields of one group, or nothing when stream or group are missing. */
 export const GROUP = `${FIELD}
 local function groupOf(stream, name)
   if redis.call('EXISTS', stream) == 0 then return nil end
@@ -73,8 +74,8 @@ end
 `
 
 /**
- * Where a group is to begin in a stream: `start`, or '$' where that is beyond the end. Where `start` is the place before a given entry
- * ('1') that lies outside of what the stream holds: nothing, and a reply that says so, with the first and the last entry's ids.
+ * Start of a group in a stream: `start`, or '$' when that is beyond the end. If `start` precedes a given entry ('1')
+ * that is outside of what the stream holds: nothing, and a reply that says so, with the first and the last entry's ids.
  * Needs FIELD and IDS.
  */
 export const START = `

@@ -7,10 +7,10 @@ import { type RawEntry, readEntries } from './message.js'
 import type { RedisSettings } from './options.js'
 import { PartitionReader, type ReaderContext } from './partition-reader.js'
 
-/** Most entries that are claimed at once. */
+/** Maximum number of entries claimed at once. */
 const CLAIM_LIMIT = 100
 
-/** Most entries that are kept fresh by one call. */
+/** Maximum number of entries kept fresh by one call. */
 const KEEP_LIMIT = 500
 
 interface Share {
@@ -24,8 +24,9 @@ interface Share {
 }
 
 /**
- * Members that all read all partitions, each getting some of the entries, in no order. What a member leaves behind is claimed by
- * the others once it has been silent for `claimIdleMs`; a live member keeps its own fresh, however long its handlers take.
+ * Members that all read all partitions, each getting some of the entries, in no order. Entries that a member abandons
+ * are claimed by the others once it has been silent for `claimIdleMs`; a live member keeps its own fresh, however long
+ * its handlers take.
  */
 export class SharedMembership implements Membership {
   readonly #context: ReaderContext
@@ -54,7 +55,7 @@ export class SharedMembership implements Membership {
 
   async join(): Promise<void> {
     this.#context.sink.assigned(this.#shares.map((share) => share.reader.assignment))
-    // What an earlier connection of this loop was given and did not settle comes first; nobody has died.
+    // Unsettled entries of an earlier connection of this loop are delivered first; no member has died.
     for (const share of this.#shares) share.reader.start({ suspectTo: undefined })
     this.#schedule()
   }
@@ -76,7 +77,7 @@ export class SharedMembership implements Membership {
     const ids = deliveries.map((delivery) => delivery.position as string)
     for (const id of ids) share.unsettled.delete(id)
     const { connection, group, consumer } = this.#context
-    // What can't be given back now is claimed later.
+    // What can't be returned now is claimed later.
     await connection.run(GIVE_BACK, [share.partition.stream], [group, consumer, ...ids]).catch(() => {})
   }
 
@@ -116,7 +117,7 @@ export class SharedMembership implements Membership {
     const share: Share = {
       partition,
       unsettled,
-      // At once: what was given back, or left behind long ago, waits for nobody else.
+      // Immediately: entries that were returned, or abandoned long ago, wait for no other member.
       claimDue: true,
       absent: false,
       reader: new PartitionReader(this.#context, partition, assignment, '', {
@@ -126,7 +127,7 @@ export class SharedMembership implements Membership {
         failed: (error) => this.#lose(error),
         claimed: () => this.#claim(share),
         delivering: (deliveries) => {
-          // A claim may bring what is in our hands already, after a pause longer than the limit.
+          // A claim may return entries that this member already holds, after a pause longer than the limit.
           const fresh = deliveries.filter((delivery) => !unsettled.has(delivery.position as string))
           for (const delivery of fresh) unsettled.add(delivery.position as string)
           return fresh
@@ -164,7 +165,7 @@ export class SharedMembership implements Membership {
   }
 
   async #tend(): Promise<void> {
-    // Own entries first, or a long pause of this process would look like its death to itself.
+    // Own entries first, or after a long pause this process would consider itself dead.
     await Promise.all(this.#shares.map((share) => this.#keep(share)))
     const { connection, group, consumer, wakeUp } = this.#context
     void wakeUp.check()
@@ -204,7 +205,7 @@ export class SharedMembership implements Membership {
     }
   }
 
-  /** Reads a partition again whose group was lost, once it is there. */
+  /** Reads a partition again whose group was lost, once it exists. */
   async #takeAgain(share: Share): Promise<void> {
     if (!(await this.#setup.ensureIfThere(share.partition))) return
     const index = this.#shares.indexOf(share)

@@ -5,9 +5,9 @@ import { EVEN_WHEN_FULL, Script } from './script.js'
 import { metadataDamaged, metadataLost, TOPIC_FACTS } from './topic.js'
 
 /**
- * Compares the metadata of topics with what this process has read, and restores those that are lost where it may.
- * KEYS: metadata and the stream of its own name, of each topic. ARGV: format version, '1' for who reads the topics, then the known
- * number of partitions and '1' where it may be restored, of each. Replies the outcome and a detail for each.
+ * Compares the metadata of topics with what this process has read, and restores lost ones where it may. KEYS: metadata
+ * and the stream of its own name, of each topic. ARGV: format version, '1' for consumers of the topics, then the known
+ * number of partitions and '1' when it may be restored, of each. Replies the outcome and a detail for each.
  */
 const CHECK_TOPICS = new Script(`${EVEN_WHEN_FULL}${TOPIC_FACTS}
 local function check(key, topic, known, create, reads)
@@ -40,27 +40,27 @@ export interface WatchedTopic {
   readonly partitions: number
 }
 
-/** What a check has found: once per state, not with each check. */
+/** The result of a check: once per state, not with each check. */
 export interface TopicFinding {
   readonly error: StreamError
-  /** Whether the number of partitions is another one by now, so that the connection must be opened again. */
+  /** Whether the number of partitions has changed, so that the connection must be reopened. */
   readonly changed: boolean
 }
 
-/** Finds out when the metadata of topics in use are deleted, evicted, damaged or replaced. */
+/** Detects when the metadata of topics in use are deleted, evicted, damaged or replaced. */
 export class TopicWatch {
   readonly #topics: readonly WatchedTopic[]
   readonly #known = new Map<WatchedTopic, string>()
 
   readonly #role: 'loop' | 'producer'
 
-  /** @param role - loops also find messages beside the partitions, which nobody reads. */
+  /** @param role - loops also detect messages outside of the partitions, which are never read. */
   constructor(topics: readonly WatchedTopic[], role: 'loop' | 'producer') {
     this.#topics = topics
     this.#role = role
   }
 
-  /** Returns what is new since the last check. Rejects with what the server replies. */
+  /** Returns what is new since the last check. Rejects with the server's error reply. */
   async check(connection: Connection): Promise<readonly TopicFinding[]> {
     if (this.#topics.length === 0) return []
     const keys = this.#topics.flatMap(({ spec }) => [metaKey(spec.brokerTopic), spec.brokerTopic])
@@ -89,7 +89,7 @@ function describe({ spec, partitions }: WatchedTopic, outcome: string, detail: s
   const context = { transport: 'redis', operation: 'open', topic: spec.topic }
   if (outcome === 'bare') {
     return new StreamError(
-      `stream '${spec.brokerTopic}' holds messages that nobody reads: topic '${spec.topic}' has ${partitions} partitions, so that its streams are '${spec.brokerTopic}:0' to '${spec.brokerTopic}:${partitions - 1}'. Whoever writes to it must take one of these`,
+      `stream '${spec.brokerTopic}' holds messages that are never read: topic '${spec.topic}' has ${partitions} partitions, so its streams are '${spec.brokerTopic}:0' to '${spec.brokerTopic}:${partitions - 1}'. Clients must write to one of these`,
       { code: 'CONFLICT', ...context },
     )
   }

@@ -3,15 +3,15 @@ import type { Connection } from './connection.js'
 import { FORMAT_VERSION, metaKey, streamKey } from './keys.js'
 import { EVEN_WHEN_FULL, Script } from './script.js'
 
-/** Largest number of partitions that a topic may have. */
+/** Maximum number of partitions of a topic. */
 const MAX_PARTITIONS = 10_000
 
-/** Streams that are looked for at a time. */
+/** Number of streams checked at a time. */
 const PAGE = 500
 
 /**
- * What the metadata say, and what the streams of a topic say about it: `T:n` exists only where there are several partitions. A stream
- * that has metadata itself is a topic, not a partition.
+ * Returns the metadata, and what the streams of a topic say about it: `T:n` exists only if there are several
+ * partitions. A stream that has metadata itself is a topic, not a partition.
  */
 export const TOPIC_FACTS = `
 local function partitionsIn(meta)
@@ -43,10 +43,9 @@ end
 `
 
 /**
- * KEYS: metadata, the stream of the topic's own name.
- * ARGV: provision, partitions or '', format version, maxAgeMs or '', maxBytes or '', maxMessages or '', partitions when it was there last or '',
- * '1' for a native topic.
- * Replies 'ok', the number of partitions and '1' where the metadata say so; or what is wrong.
+ * KEYS: metadata, the stream of the topic's own name. ARGV: provision, partitions or '', format version, maxAgeMs or
+ * '', maxBytes or '', maxMessages or '', last known number of partitions or '', '1' for a native topic. Replies 'ok',
+ * the number of partitions and '1' when the metadata say so; or what is wrong.
  */
 const PROVISION = new Script(`${EVEN_WHEN_FULL}${TOPIC_FACTS}
 local provision, wanted, topic = ARGV[1], tonumber(ARGV[2]), KEYS[2]
@@ -87,19 +86,19 @@ end
 return {'ok', partitions, (recorded or provision == 'create') and '1' or ''}
 `)
 
-/** What is known of a topic once it was provisioned. */
+/** What is known of a provisioned topic. */
 export interface ProvisionedTopic {
   readonly partitions: number
-  /** Whether the server has metadata that say so. A stream of others has none. */
+  /** Whether it is from the server's metadata. Streams of other systems have none. */
   readonly recorded: boolean
 }
 
 /**
- * Creates or checks a topic, as its spec says. Rejects with CONFLICT for another number of partitions, for a key that is no stream, and where
- * the metadata are lost or damaged and the spec doesn't restore them; NOT_FOUND for a missing topic that is to be verified; UNSUPPORTED
- * for one of a newer format.
+ * Creates or checks a topic, as its spec says. Rejects with CONFLICT for another number of partitions, for a key that
+ * isn't a stream, and when the metadata are lost or damaged and the spec doesn't restore them; NOT_FOUND for a missing
+ * topic that is to be verified; UNSUPPORTED for one of a newer format.
  *
- * @param before - the number of partitions that it had when this process saw it last: so many it gets if it is gone by now.
+ * @param before - its last known number of partitions: if it no longer exists it is recreated with that.
  */
 export async function provisionTopic(
   connection: Connection,
@@ -128,7 +127,7 @@ function refusal(spec: TopicSpec, outcome: string | undefined, detail: string | 
   if (outcome === 'missing') return topicMissing('redis', spec)
   if (outcome === 'newer') {
     return new StreamError(
-      `topic '${spec.topic}' has format version ${detail}, this process knows up to ${FORMAT_VERSION}: update it`,
+      `topic '${spec.topic}' has format version ${detail}, but this process supports up to ${FORMAT_VERSION}: update it`,
       { code: 'UNSUPPORTED', ...context },
     )
   }
@@ -142,7 +141,7 @@ function refusal(spec: TopicSpec, outcome: string | undefined, detail: string | 
   return partitionConflict('redis', spec, Number(detail))
 }
 
-/** CONFLICT: streams of a topic exist, and nothing says how many partitions it has. */
+/** CONFLICT: streams of a topic exist, and its number of partitions is unknown. */
 export function metadataLost(spec: TopicSpec, highest: number): StreamError {
   const { topic, brokerTopic, partitions } = spec
   const least = Math.max(2, highest + 1)
@@ -153,7 +152,7 @@ export function metadataLost(spec: TopicSpec, highest: number): StreamError {
   )
 }
 
-/** CONFLICT: the metadata of a topic can't be what this transport has written. */
+/** CONFLICT: the metadata of a topic were not written by this transport. */
 export function metadataDamaged(spec: TopicSpec, what: string): StreamError {
   const { topic, brokerTopic } = spec
   return new StreamError(
@@ -162,7 +161,9 @@ export function metadataDamaged(spec: TopicSpec, what: string): StreamError {
   )
 }
 
-/** The streams that may hold messages of a topic, by its metadata or, where they are missing, by what exists. */
+/**
+ * The streams that may hold messages of a topic, by its metadata or, if they are missing, by the streams that exist.
+ */
 export async function streamsOf(connection: Connection, { brokerTopic, native }: TopicSpec): Promise<string[]> {
   const count = Number(await connection.run(COUNT_STREAMS, [metaKey(brokerTopic), brokerTopic], [native ? '1' : '']))
   return Array.from({ length: count }, (_, number) => streamKey(brokerTopic, number, count))
@@ -178,7 +179,7 @@ local highest = highestStream(KEYS[2])
 return highest < 0 and 1 or math.max(2, highest + 1)
 `)
 
-/** What retention is in force: that of the spec, else what is stored with the topic. */
+/** Returns the retention in force: that of the spec, else the one stored with the topic. */
 export async function readRetention(
   connection: Connection,
   spec: TopicSpec,

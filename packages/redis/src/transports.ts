@@ -2,7 +2,7 @@ import { parseHostText, type TransportDriver } from '@streamswitch/core/driver'
 import type { Connector } from './connection.js'
 import { PORT } from './seeds.js'
 
-/** What open Redis transports connect by: how a dedupe store finds the server of the transport that it is given. */
+/** The connectors of open Redis transports: how a dedupe store finds the server of its transport. */
 const CONNECTORS = new WeakMap<TransportDriver, Connector>()
 
 export function registerTransport(driver: TransportDriver, connector: Connector): TransportDriver {
@@ -10,17 +10,17 @@ export function registerTransport(driver: TransportDriver, connector: Connector)
   return driver
 }
 
-/** `undefined` for anything but the driver of a Redis transport. */
+/** Returns `undefined` for anything but the driver of a Redis transport. */
 export function connectorOf(driver: TransportDriver | undefined): Connector | undefined {
   return driver === undefined ? undefined : CONNECTORS.get(driver)
 }
 
-/** True where both mean the same database of the same server, as far as their addresses tell. */
+/** True when both use the same database of the same server, as far as their addresses tell. */
 export function sameServer(one: Connector, other: Connector): boolean {
   return one === other || place(one) === place(other)
 }
 
-/** Asked for with every message. */
+/** Cached, since it is needed for every message. */
 const PLACES = new WeakMap<Connector, string>()
 
 function place(connector: Connector): string {

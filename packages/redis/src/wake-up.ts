@@ -6,13 +6,16 @@ import type { Partition } from './keys.js'
 /** How long the server holds an unanswered read, at most, in milliseconds: the reads of all loops of a process end together. */
 export const BLOCK_MS = 10_000
 
-/** How often waiting partitions are checked where members look more rarely, in milliseconds. */
+/** How often waiting partitions are checked if heartbeats are rarer, in milliseconds. */
 const CHECK_MS = 2_000
 
-/** Most groups that a check goes through, over all partitions, to find those that were moved; with more it does so more rarely. */
+/**
+ * Maximum number of groups that a check reads, over all partitions, to find those that were moved; with more it does so
+ * less often.
+ */
 const GROUPS_PER_CHECK = 500
 
-/** Longest pause before a read that has not reached the server is interrupted again, in milliseconds. */
+/** Maximum pause before a read that has not reached the server is interrupted again, in milliseconds. */
 const MAX_INTERRUPT_PAUSE_MS = 100
 
 /** A partition whose reader waits for new entries. */
@@ -31,9 +34,9 @@ interface Listener {
 }
 
 /**
- * Notifies waiting readers of new entries, by one blocking read over all of their streams on its own connection. Only a signal: what it
- * reads is thrown away, and the guarded fetch decides. While nothing is written, a loop costs one blocking read per {@link BLOCK_MS}
- * and one check with each heartbeat, however many partitions it has.
+ * Notifies waiting readers of new entries, by one blocking read over all of their streams on its own connection. Only a
+ * signal: what it reads is discarded, and the guarded fetch decides. While nothing is written, a loop costs one
+ * blocking read per {@link BLOCK_MS} and one check with each heartbeat, however many partitions it has.
  */
 export class WakeUp {
   readonly #blocking: Connection
@@ -70,8 +73,8 @@ export class WakeUp {
   }
 
   /**
-   * Resolves when the partition has entries after `lastId`, or when its reader must look for another reason: the group was lost or
-   * moved, or the lease (checked where `token` isn't empty) is no longer held or carries a mark.
+   * Resolves when the partition has entries after `lastId`, or when its reader must check for another reason: the group
+   * was lost or moved, or the lease (checked when `token` isn't empty) is no longer held or carries a mark.
    */
   wait(partition: Partition, token: string, lastId: string): Promise<void> {
     if (this.#stopped) return Promise.resolve()
@@ -83,9 +86,10 @@ export class WakeUp {
   }
 
   /**
-   * Wakes readers that must look for what the blocking read can't report: a group that was lost or moved, a lease that another member
-   * has, a stream that began again at lower ids, and entries that a read on a dead connection would have reported. Called with each
-   * heartbeat, for one write to the server; runs by itself where these are rare. Never rejects.
+   * Wakes readers that must check for what the blocking read can't report: a group that was lost or moved, a lease that
+   * another member has, a stream that was recreated with lower ids, and entries that a read on a dead connection would
+   * have reported. Called with each heartbeat, for one write to the server; runs automatically if these are rare. Never
+   * rejects.
    */
   async check(): Promise<void> {
     clearTimeout(this.#checkTimer)
@@ -101,7 +105,7 @@ export class WakeUp {
         waiters.flatMap(({ partition }) => [partition.stream, partition.lease]),
         [this.#group, thorough ? '1' : '', ...waiters.flatMap(({ token, lastId }) => [token, lastId])],
       )
-      // What is wrong shows to the reader that meets it.
+      // The reader that meets an error reports it.
       .catch(() => [0, [...waiters.keys()]])
     const [groups, due] = reply as [number, readonly number[]]
     if (thorough) this.#untilThorough = Math.floor((groups * waiters.length) / GROUPS_PER_CHECK)
@@ -133,7 +137,7 @@ export class WakeUp {
 
   async #watch(): Promise<void> {
     this.#watched = new Set()
-    // What goes idle in the same turn shares the read.
+    // Partitions that become idle in the same turn share the read.
     await Promise.resolve()
     while (this.#waiting.size + this.#listeners.size > 0 && !this.#stopped) {
       const from = [...this.#listeners, ...this.#waiting].map(([stream, { lastId }]) => [stream, lastId] as const)
@@ -150,12 +154,12 @@ export class WakeUp {
           ...streams,
           ...from.map(([, lastId]) => lastId),
         )
-        // A connection that broke tells its owner itself.
+        // A broken connection notifies its owner itself.
         .catch(() => undefined)
       this.#answer = answer
       const reply = await answer
       if (reply === undefined) break
-      // Nothing within the time, or interrupted: the next read has all who wait by then.
+      // Timed out, or interrupted: the next read includes all that wait by then.
       if (reply !== null) this.#notify(reply as readonly Reply[])
     }
     this.#watched = undefined
@@ -178,7 +182,10 @@ export class WakeUp {
     for (const stream of [...this.#waiting.keys()]) this.wake(stream)
   }
 
-  /** Makes the read in flight return until one is in flight that has every stream. One at a time, for all who began to wait. */
+  /**
+   * Makes the read in flight return until one is in flight that has every stream. One at a time, for all that began to
+   * wait.
+   */
   async #interrupt(): Promise<void> {
     if (this.#interrupting) return
     this.#interrupting = true
@@ -188,7 +195,7 @@ export class WakeUp {
       const unblocked = await this.#commands.call('CLIENT', 'UNBLOCK', this.#clientId ?? '0').catch(() => undefined)
       if (unblocked === undefined) break
       if (Number(unblocked) === 1) await answer
-      // The read is still on its way to the server, by another connection, or its answer is on its way back.
+      // The read is still in flight to the server, by another connection, or its answer is.
       else if (this.#answer === answer) await atMost(answer, pauseMs)
     }
     this.#interrupting = false

@@ -33,7 +33,7 @@ describe('access', () => {
     const producer = openRedis(urlFor('reader', 'secret')).producer(unique('topic'))
     await expect(producer.init()).rejects.toMatchObject({
       code: 'PERMISSION_DENIED',
-      message: expect.stringMatching(/lacks a right: \+evalsha; .*docs\/rights.md/),
+      message: expect.stringMatching(/lacks a permission: \+evalsha; .*docs\/rights.md/),
     })
   })
 

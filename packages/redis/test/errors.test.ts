@@ -70,7 +70,7 @@ describe('a missing right', () => {
     [new Error(`ERR ACL failure in script: ${KEY}`), 'a key pattern (~…) or a command (+…);'],
   ])('%s', (native, named) => {
     const { message } = classifyError(native, 'send', 'orders')
-    expect(message).toContain(`the user lacks a right: ${named} grant it, see docs/rights.md`)
+    expect(message).toContain(`the user lacks a permission: ${named} grant it, see docs/rights.md`)
     expect(message).not.toContain('secret')
   })
 })

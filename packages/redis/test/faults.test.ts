@@ -139,7 +139,7 @@ describe('faults', () => {
     await client.del(topic)
     await producer.send(3)
     await until(() => seen.includes(3))
-    expect(errors.filter((message) => message.includes('was lost and was made anew')).length).toBeGreaterThan(0)
+    expect(errors.filter((message) => message.includes('was lost and has been recreated')).length).toBeGreaterThan(0)
   })
 
   test('all data is lost: topic and group are made anew, and the loop goes on', async () => {

@@ -16,15 +16,16 @@ import {
 import { RESERVED_PREFIX } from '../wire/reserved-headers.js'
 
 /**
- * What arrives obeys the rules of sending (`wire/limits.ts`), whoever sent it. `Delivery` applies these functions to the raw values that
- * an adapter hands over. An adapter that stores, compares or logs a value before it makes the delivery applies the same function first.
- * Each is idempotent, costs little for what is in order, and never throws. The record as it came is in `message.native`.
+ * Received messages obey the same limits as sent ones (`wire/limits.ts`), regardless of the sender. `Delivery` applies
+ * these functions to the raw values that an adapter hands over. An adapter that stores, compares or logs a value before
+ * it creates the delivery applies the same function first. Each function is idempotent, cheap for valid values, and
+ * never throws. The unmodified record is in `message.native`.
  */
 
 /**
- * The id under which a message is known: `undefined` for an empty one, which is none. One of more than 256 bytes or with control
- * characters, or of bytes that are no UTF-8, is replaced by a digest of it, so that resends of the same message are still recognised, and no two ids
- * are taken for one.
+ * Returns the id under which a message is known, or `undefined` for an empty id. An id of more than 256 bytes, with
+ * control characters, or of bytes that aren't valid UTF-8 is replaced by its digest, so that resends of the same
+ * message are still recognised and different ids stay different.
  */
 export function arrivedId(id: string | Buffer | undefined): string | undefined {
   if (id === undefined || id === '') return undefined
@@ -35,11 +36,14 @@ export function arrivedId(id: string | Buffer | undefined): string | undefined {
 
 function idOfBytes(bytes: Buffer): string | undefined {
   const text = bytes.toString()
-  // A replacement character may have been sent, or stand for bytes that are no text.
+  // A replacement character may have been sent, or may stand for bytes that aren't valid UTF-8.
   return text.includes('\ufffd') && !isUtf8(bytes) ? digestOfBytes(bytes) : arrivedId(text)
 }
 
-/** Most ids: short, without control characters and surrogates. Looked at in one go, which costs a third of the checks that tell the others apart. */
+/**
+ * True for most ids: short, without control characters and surrogates. One pass over the characters, which costs a third of
+ * the separate checks.
+ */
 function isPlain(id: string): boolean {
   if (id.length > PLAIN_ID) return false
   for (let index = 0; index < id.length; index += 1) {
@@ -51,15 +55,19 @@ function isPlain(id: string): boolean {
 
 const PLAIN_ID = 64
 
-/** The key by which a message is ordered. One of more than 1,024 bytes is replaced by a digest of it, which keeps its order. */
+/**
+ * Returns the key by which a message is ordered. A key of more than 1,024 bytes is replaced by its digest, which keeps
+ * the order within the key.
+ */
 export function arrivedKey(key: string | undefined): string | undefined {
   if (key === undefined || key === '') return key
   return exceeds(key, MAX_KEY_BYTES) || !key.isWellFormed() ? digestOf(key) : key
 }
 
 /**
- * Milliseconds since the epoch: what the sender says, else what the broker says, else now. Numbers, bigints, decimal digits and `Date`s
- * are understood; what is no whole number from 0 to the last moment that a `Date` can hold counts as not said.
+ * Returns the timestamp in milliseconds since the epoch: the sender's, else the broker's, else the current time.
+ * Accepts numbers, bigints, decimal digits and `Date`s; anything but an integer between 0 and the maximum `Date` is
+ * ignored.
  */
 export function arrivedTimestamp(sender: unknown, broker?: unknown): number {
   return readTimestamp(sender) ?? readTimestamp(broker) ?? Date.now()
@@ -71,7 +79,7 @@ function readTimestamp(value: unknown): number | undefined {
       // Adding 0 makes 0 of -0.
       return Number.isInteger(value) && value >= 0 && value <= MAX_TIMESTAMP ? value + 0 : undefined
     case 'string':
-      // No more digits than the last moment has: a text of any length must not be turned into a number.
+      // No more digits than the maximum date has: a string of any length must not be converted to a number.
       return value.length <= 16 && /^\d+$/.test(value) ? readTimestamp(Number(value)) : undefined
     case 'bigint':
       return value >= 0n && value <= MAX_TIMESTAMP ? Number(value) : undefined
@@ -80,35 +88,38 @@ function readTimestamp(value: unknown): number | undefined {
   }
 }
 
-/** Handler starts on record: a whole number from 0; anything else counts as none. */
+/** Recorded handler starts: a non-negative integer; anything else counts as none. */
 export function arrivedAttempts(attempts: number | undefined): number {
   if (attempts === undefined || !Number.isInteger(attempts) || attempts < 0) return 0
   return Math.min(attempts + 0, MAX_ATTEMPTS)
 }
 
-/** Where replies go; `undefined` for an empty address, one of more than 1,024 bytes, and one with control characters: nobody can be reached there. */
+/**
+ * Returns the reply address, or `undefined` for an empty address, one of more than 1,024 bytes, and one with control
+ * characters: no reply could be delivered to it.
+ */
 export function arrivedReplyTo(address: string | undefined): string | undefined {
   if (address === undefined || address === '' || exceeds(address, MAX_REPLY_TO_BYTES) || hasControls(address))
     return undefined
   return address.isWellFormed() ? address : undefined
 }
 
-/** Headers within the limits, and how many had to be left out. */
+/** Headers within the limits, and how many were dropped. */
 export interface ArrivedHeaders {
   readonly headers: Headers
   readonly leftOut: number
 }
 
 /**
- * The headers of a message, in their order, as far as they stay within 32 KiB together; those with a name that could not be sent (empty,
- * over 256 characters, control characters) are left out. Reserved ones have 16 KiB of their own. Returns the same object
- * where nothing has to change.
+ * Limits the headers of a message, in their order, to 32 KiB in total. Headers with a name that could not be sent
+ * (empty, over 256 characters, control characters) are dropped. Reserved headers have a separate limit of 16 KiB.
+ * Returns the same object when nothing has to change.
  */
 export function arrivedHeaders(headers: Headers): ArrivedHeaders {
   return areWithinLimits(headers) ? { headers, leftOut: 0 } : boundedHeaders(headers)
 }
 
-/** Whether headers may stay as they are: nearly always. */
+/** True when the headers can stay as they are: nearly always. */
 export function areWithinLimits(headers: Headers): boolean {
   let users = MAX_HEADERS_BYTES
   let reserved = MAX_RESERVED_BYTES
@@ -122,7 +133,7 @@ export function areWithinLimits(headers: Headers): boolean {
   return true
 }
 
-/** {@link arrivedHeaders} for headers that `areWithinLimits` has found not to be: the slow way, by exact sizes. */
+/** {@link arrivedHeaders} for headers that failed `areWithinLimits`: the slow path, with exact sizes. */
 export function boundedHeaders(headers: Headers): ArrivedHeaders {
   const kept: Record<string, string> = {}
   const room = { users: MAX_HEADERS_BYTES, reserved: MAX_RESERVED_BYTES }
@@ -137,7 +148,7 @@ export function boundedHeaders(headers: Headers): ArrivedHeaders {
       continue
     }
     room[whose] -= size
-    // A header may be called `__proto__`: assignment would not make a property of it.
+    // A header may be named `__proto__`: an assignment would not create a property.
     Object.defineProperty(kept, name, { value: text, enumerable: true, configurable: true, writable: true })
   }
   return {
@@ -161,7 +172,10 @@ function isReserved(name: string): boolean {
   return name.startsWith(RESERVED_PREFIX)
 }
 
-/** Stands for a text that is too long or can't be shown. Of its UTF-8 bytes where it has any, so that other tools can compute it. */
+/**
+ * Replaces a string that is too long or contains unprintable characters. Computed from its UTF-8 bytes where they are
+ * valid, so that other tools can compute it too.
+ */
 function digestOf(text: string): string {
   return digestOfBytes(Buffer.from(text, text.isWellFormed() ? 'utf8' : 'utf16le'))
 }

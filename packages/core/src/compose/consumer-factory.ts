@@ -12,19 +12,22 @@ import { transportFields } from '../transport/transport-options.js'
 import { type Route, type RouteOptions, Router, requireLoopNames } from './router.js'
 import { type TransportChoice, TransportPool } from './transport-pool.js'
 
-/** Options of a {@link ConsumerFactory}; what isn't named here is an option of its transport, by its documented name: `port`, `clientId`, … */
+/**
+ * Options of a {@link ConsumerFactory}. Any other property is an option of its transport, by its documented name:
+ * `port`, `clientId`, …
+ */
 export interface ConsumerFactoryOptions {
-  /** The group of every route that names none. */
+  /** Group of every route that doesn't set one. */
   readonly group?: string
-  /** Options of every loop, unless its route says otherwise. */
+  /** Default options of every loop; a route's own options take precedence. */
   readonly loops?: Partial<ConsumerSettings>
-  /** Capabilities that the transport must have: UNSUPPORTED where it lacks one. */
+  /** Capabilities that the transport must have; the constructor throws UNSUPPORTED when one is missing. */
   readonly requires?: readonly CapabilityName[]
-  /** In place of `process.env`. */
+  /** Environment variables to use instead of `process.env`. */
   readonly environment?: NodeJS.ProcessEnv
   /** Where to tell what happens. Default: warnings and errors to standard error. */
   readonly logger?: Logger
-  /** Where dead letters go, for a transport that doesn't keep them itself. */
+  /** Transport for dead letters, when the main transport can't store them. */
   readonly deadLetterTransport?: TransportChoice
   readonly [transportOption: string]: unknown
 }
@@ -32,8 +35,8 @@ export interface ConsumerFactoryOptions {
 const FACTORY_OPTIONS = ['group', 'loops', 'requires', 'environment', 'logger', 'deadLetterTransport']
 
 /**
- * Makes the loops of one transport by routing queues to handlers: `consumers.route('orders', handler)` is all that a queue needs.
- * Nothing is connected before a {@link ConsumerRunner} or the loops' own `run` starts them.
+ * Creates the consumer loops of one transport by routing queues to handlers: `consumers.route('orders', handler)` is
+ * all that a queue needs. Nothing is connected until a {@link ConsumerRunner} or the loop's own `run` starts it.
  */
 export class ConsumerFactory implements AsyncDisposable {
   readonly transport: Transport
@@ -44,16 +47,15 @@ export class ConsumerFactory implements AsyncDisposable {
   #closing: Promise<void> | undefined
 
   /**
-   * @param choice - a transport's registered name, a URL or an open transport; left out, what the environment says.
-   *
-   * Throws, before any I/O, INVALID_ARGUMENT for an unknown transport or bad options, NOT_FOUND where its package isn't installed,
-   * UNSUPPORTED where it lacks a capability in `requires`.
+   * @param choice - a transport's registered name, a URL or an open transport. Default: from the environment.
+   * Throws, before any I/O, INVALID_ARGUMENT for an unknown transport or bad options, NOT_FOUND when its package isn't
+   * installed, UNSUPPORTED when it lacks a capability in `requires`.
    */
   constructor(choice?: TransportChoice, options: ConsumerFactoryOptions = {}) {
     const { group, loops, requires, environment, logger, deadLetterTransport, ...transportOptions } = options
     if (typeof choice === 'object' && Object.keys(transportOptions).length > 0) {
       throw new StreamError(
-        `options of the transport (${Object.keys(transportOptions).join(', ')}) belong to where it is opened: this factory was given an open one`,
+        `options of the transport (${Object.keys(transportOptions).join(', ')}) can't be set here, since this factory was given an open transport: pass them where it is opened`,
         { code: 'INVALID_ARGUMENT', transport: choice.name, operation: 'configure' },
       )
     }
@@ -83,30 +85,30 @@ export class ConsumerFactory implements AsyncDisposable {
     })
   }
 
-  /** Its loops, by queue. */
+  /** The factory's loops, by queue. */
   get loops(): ReadonlyMap<string, ConsumerLoop> {
     return this.#loops
   }
 
   /**
-   * Routes a queue to a handler, a function or a {@link Listener}, and returns the loop. Throws INVALID_ARGUMENT for a bad name,
-   * handler or option and where no group is known, UNSUPPORTED for what the transport can't do, CONFLICT where the queue is routed
-   * already.
+   * Routes a queue to a handler (a function or a {@link Listener}) and returns the loop. Throws INVALID_ARGUMENT for a
+   * bad name, handler or option and when no group is set, UNSUPPORTED for what the transport can't do, CONFLICT when
+   * the queue is already routed.
    */
   route<T = unknown>(queue: string, handler: Handler<T> | Listener<T>, options: RouteOptions<T> = {}): ConsumerLoop<T> {
     this.#router.route(queue, handler, options)
     return this.#loops.get(queue) as ConsumerLoop<T>
   }
 
-  /** Makes the loops of a router, and of the routes that it gets later. See `Router.include`. */
+  /** Creates the loops of a router, including those for routes added to it later. See `Router.include`. */
   include(router: Router, options: { readonly prefix?: string } = {}): this {
     this.#router.include(router, options)
     return this
   }
 
   /**
-   * Closes the loops, each as its `close` does, and then the transport, if the factory opened it. Idempotent: later calls share
-   * the first one's promise. Rejects only with INVALID_ARGUMENT for bad options, and closes nothing then.
+   * Closes the loops, as their `close` does, and then the transport, if the factory opened it. Idempotent: later calls
+   * return the first call's promise. Rejects only with INVALID_ARGUMENT for bad options; nothing is closed then.
    */
   close(options: CloseOptions = {}): Promise<void> {
     const subject = `close of the ${this.transport.name} factory`
@@ -130,7 +132,7 @@ export class ConsumerFactory implements AsyncDisposable {
     const { group } = merged
     if (group === undefined) {
       throw new StreamError(
-        `queue '${queue}' has no group: give one to its route, its router or the factory ({ group: 'billing' })`,
+        `queue '${queue}' has no group: set one on its route, its router or the factory ({ group: 'billing' })`,
         { code: 'INVALID_ARGUMENT', transport: this.transport.name, topic: queue, operation: 'route' },
       )
     }

@@ -16,27 +16,30 @@ import type { Transport } from '../transport/transport.js'
 import { type TransportChoice, TransportPool } from './transport-pool.js'
 
 interface SideOptions {
-  /** Left out: what the environment says. */
+  /** Default: from the environment. */
   readonly transport?: TransportChoice
-  /** Capabilities that this side can't do without. */
+  /** Capabilities that this side requires. */
   readonly requires?: readonly CapabilityName[]
 }
 
-/** Where a queue is consumed, and the options of its loop. */
+/** Transport of a queue's consumer, and the options of its loop. */
 export interface QueueConsumer<T = unknown> extends SideOptions, Partial<ConsumerSettings<T>> {}
 
-/** Where a queue is produced to, and the options of its producer. */
+/** Transport of a queue's producer, and the producer's options. */
 export interface QueueProducer<T = unknown> extends SideOptions, ProducerSettings<T> {}
 
-/** One queue of a {@link HandlerFactory}. What both sides have in common stands here: `nativeName`, `partitions`, `codec`, `schema`. */
+/**
+ * One queue of a {@link HandlerFactory}. Options shared by both sides are set here: `nativeName`, `partitions`,
+ * `codec`, `schema`.
+ */
 export interface Queue<T = unknown> {
   /** The topic. Default: the queue's name in the map. */
   readonly name?: string
-  /** Where its messages come from. Left out: this application doesn't consume it. */
+  /** Transport to consume from. Default: this application doesn't consume the queue. */
   readonly consumerLoop?: TransportChoice | QueueConsumer<T>
-  /** Where its messages go. Left out: this application doesn't produce to it. */
+  /** Transport to produce to. Default: this application doesn't produce to the queue. */
   readonly producer?: TransportChoice | QueueProducer<T>
-  /** What the topic is called on the broker where it exists already, without prefix. */
+  /** Name of an existing topic on the broker, without prefix. */
   readonly nativeName?: string
   readonly partitions?: number
   readonly codec?: CodecName | Codec<T>
@@ -45,15 +48,18 @@ export interface Queue<T = unknown> {
 
 /** Options of a {@link HandlerFactory}. */
 export interface HandlerFactoryOptions {
-  /** The group of every loop whose queue names none. */
+  /** Group of every loop whose queue doesn't set one. */
   readonly group?: string
-  /** Options of the transports that are opened, by their names: `{ http: { port: 8080 }, kafka: { clientId: 'billing' } }`. */
+  /**
+   * Options of the transports that are opened, by transport name: `{ http: { port: 8080 }, kafka: { clientId: 'billing'
+   * } }`.
+   */
   readonly transports?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
-  /** In place of `process.env`. */
+  /** Environment variables to use instead of `process.env`. */
   readonly environment?: NodeJS.ProcessEnv
   /** Where to tell what happens. Default: warnings and errors to standard error. */
   readonly logger?: Logger
-  /** Where dead letters go from transports that don't keep them themselves. */
+  /** Transport for dead letters of transports that can't store them. */
   readonly deadLetterTransport?: TransportChoice
 }
 
@@ -61,8 +67,8 @@ export interface HandlerFactoryOptions {
 export type QueueMap<Values> = { readonly [Name in keyof Values]: Queue<Values[Name]> }
 
 /**
- * Named producers and loops from a map of queues, over any mixture of transports: HTTP in, Kafka out. Everything on one address
- * shares one transport. Nothing is connected before something is sent or run.
+ * Creates named producers and loops from a map of queues, over any mixture of transports: HTTP in, Kafka out. Queues
+ * with the same address share one transport. Nothing is connected until something is sent or run.
  *
  * @typeParam Values - the type of each queue's values: `new HandlerFactory<{ orders: Order }>({ orders: { … } })`.
  */
@@ -75,9 +81,9 @@ export class HandlerFactory<Values extends object = Record<string, unknown>> imp
   #closing: Promise<void> | undefined
 
   /**
-   * Throws, before any I/O, one error with everything that is wrong in the map: unknown transports and options, a loop without a
-   * group, a capability that a transport lacks, two loops of one group on one topic. Its code is INVALID_ARGUMENT, or that of the
-   * problems where all have the same.
+   * Throws, before any I/O, one error with every problem in the map: unknown transports and options, a loop without a
+   * group, a capability that a transport lacks, two loops of one group on one topic. Its code is that of the problems
+   * if they all have the same one, else INVALID_ARGUMENT.
    */
   constructor(queues: QueueMap<Values>, options: HandlerFactoryOptions = {}) {
     const known = ['group', 'transports', 'environment', 'logger', 'deadLetterTransport']
@@ -96,33 +102,41 @@ export class HandlerFactory<Values extends object = Record<string, unknown>> imp
     this.#findTwins(found)
     const transports = [...OFFICIAL_ADAPTERS.map((official) => official.name as string), ...this.#transportNames()]
     for (const name of Object.keys(options.transports ?? {}))
-      if (!transports.includes(name)) found.add(`transports.${name}`, 'is no transport that is known or used here')
-    // Nothing was connected, but what could be made is registered with transports that may be the user's.
+      if (!transports.includes(name)) found.add(`transports.${name}`, 'is neither a known transport nor one used here')
+    // Nothing was connected, but what was created is registered with transports that may be the user's.
     if (found.any) void this.close({ timeoutMs: 0 })
     found.throwIfAny()
   }
 
-  /** Its loops, by queue. */
+  /** The factory's loops, by queue. */
   get loops(): ReadonlyMap<string, ConsumerLoop> {
     return this.#loops
   }
 
-  /** Its producers, by queue. */
+  /** The factory's producers, by queue. */
   get producers(): ReadonlyMap<string, Producer> {
     return this.#producers
   }
 
-  /** The loop of a queue, always the same. Throws NOT_FOUND for a queue that isn't in the map, or isn't consumed. */
+  /**
+   * Returns the loop of a queue, always the same one. Throws NOT_FOUND for a queue that isn't in the map or isn't
+   * consumed.
+   */
   consumerLoop<Name extends keyof Values & string>(queue: Name): ConsumerLoop<Values[Name]> {
     return (this.#loops.get(queue) ?? this.#missing(queue, 'consumerLoop')) as ConsumerLoop<Values[Name]>
   }
 
-  /** The producer of a queue, always the same. Throws NOT_FOUND for a queue that isn't in the map, or isn't produced to. */
+  /**
+   * Returns the producer of a queue, always the same one. Throws NOT_FOUND for a queue that isn't in the map or isn't
+   * produced to.
+   */
   producer<Name extends keyof Values & string>(queue: Name): Producer<Values[Name]> {
     return (this.#producers.get(queue) ?? this.#missing(queue, 'producer')) as Producer<Values[Name]>
   }
 
-  /** Sets the handler of a queue's loop, and returns the loop. Throws as `consumerLoop` and `ConsumerLoop.handle` do. */
+  /**
+   * Sets the handler of a queue's loop and returns the loop. Throws as `consumerLoop` and `ConsumerLoop.handle` do.
+   */
   handle<Name extends keyof Values & string>(
     queue: Name,
     handler: Handler<Values[Name]> | Listener<Values[Name]>,
@@ -131,8 +145,9 @@ export class HandlerFactory<Values extends object = Record<string, unknown>> imp
   }
 
   /**
-   * Closes the loops, then the producers, so that a running handler may still send, then the transports that the factory opened.
-   * Idempotent: later calls share the first one's promise. Rejects only with INVALID_ARGUMENT for bad options, and closes nothing then.
+   * Closes the loops, then the producers (so that a running handler can still send), then the transports that the
+   * factory opened. Idempotent: later calls return the first call's promise. Rejects only with INVALID_ARGUMENT for bad
+   * options; nothing is closed then.
    */
   close(options: CloseOptions = {}): Promise<void> {
     return withOptions(
@@ -169,13 +184,13 @@ export class HandlerFactory<Values extends object = Record<string, unknown>> imp
     for (const option of Object.keys(queue).filter((one) => !known.includes(one)))
       found.add(`${path}.${option}`, unknownOption(option, known))
     if (consumerLoop === undefined && producer === undefined)
-      found.add(path, 'has neither consumerLoop nor producer: name the transport of at least one')
+      found.add(path, 'has neither consumerLoop nor producer: set the transport of at least one')
     if (consumerLoop !== undefined) {
       found.attempt(`${path}.consumerLoop`, () => {
         const { transport, options } = this.#readSide(consumerLoop)
         const { group = this.#options.group, ...rest } = options as QueueConsumer
         if (group === undefined)
-          throw invalid("has no group: give it one, or the factory ({ group: 'billing' }) for all its loops")
+          throw invalid("has no group: set one here, or on the factory ({ group: 'billing' }) for all its loops")
         this.#loops.set(name, transport.consumer(topic, { ...common, ...rest, group } as ConsumerSettings))
       })
     }
@@ -198,7 +213,7 @@ export class HandlerFactory<Values extends object = Record<string, unknown>> imp
     return { transport, options }
   }
 
-  /** Two loops of one group on one topic of one transport would take each other's messages. */
+  /** Finds loops of the same group on the same topic of one transport: they would take each other's messages. */
   #findTwins(found: Findings): void {
     const seen = new Map<string, { readonly name: string; readonly transport: Transport }[]>()
     for (const [name, { group, topics, transport, names }] of this.#loops) {
@@ -208,7 +223,7 @@ export class HandlerFactory<Values extends object = Record<string, unknown>> imp
       if (twin !== undefined)
         found.add(
           `queues.${name}.consumerLoop`,
-          `consumes '${topics.join(',')}' on ${transport.name} as group '${group}', as queue '${twin.name}' does`,
+          `consumes '${topics.join(',')}' on ${transport.name} as group '${group}', and so does queue '${twin.name}'`,
         )
       seen.set(place, [...others, { name, transport }])
     }
@@ -217,13 +232,13 @@ export class HandlerFactory<Values extends object = Record<string, unknown>> imp
   #missing(queue: string, side: 'consumerLoop' | 'producer'): never {
     const near = nearestName(queue, this.#queues)
     const message = this.#queues.includes(queue)
-      ? `queue '${queue}' has no ${side}: give it one in the map`
-      : `there is no queue '${queue}'; ${near === undefined ? `known are ${this.#queues.join(', ')}` : `did you mean '${near}'?`}`
+      ? `queue '${queue}' has no ${side}: add one to it in the map`
+      : `there is no queue '${queue}'; ${near === undefined ? `known queues are ${this.#queues.join(', ')}` : `did you mean '${near}'?`}`
     throw new StreamError(message, { code: 'NOT_FOUND', operation: 'configure' })
   }
 }
 
-/** Everything that is wrong with a map of queues. */
+/** Collects the problems of a map of queues. */
 class Findings {
   readonly #problems = new Problems()
   readonly #codes = new Set<ErrorCode>()
@@ -237,7 +252,7 @@ class Findings {
     this.#codes.add(code)
   }
 
-  /** Notes what the action throws. */
+  /** Runs the action and records what it throws. */
   attempt(path: string, action: () => void): void {
     try {
       action()

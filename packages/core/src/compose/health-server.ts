@@ -5,17 +5,26 @@ import { StreamError } from '../errors.js'
 import { isLoopback, isNamedByAddress, parseNamedHost } from '../host-address.js'
 import type { RunnerHealth } from './health.js'
 
-/** Where health checks are answered, and what they tell. */
+/** Address of the health endpoint, and what it shows. */
 export interface HealthServerOptions {
-  /** 0: any free one, which `runner.healthAddress` returns. */
+  /** Port to listen on. 0: any free port, which `runner.healthAddress` returns. */
   readonly port: number
-  /** Address to listen at. Default: `STREAMSWITCH_HEALTH_HOST`, else all interfaces, since an orchestrator's probes come to the pod's address. */
+  /**
+   * Address to listen on. Default: `STREAMSWITCH_HEALTH_HOST`, else all interfaces, since an orchestrator probes the
+   * pod's address.
+   */
   readonly host?: string
-  /** Whether the report with names, partitions and errors is shown to everybody. Default: to callers on this machine only; others see `state`, `live`, `ready` and `degraded`. */
+  /**
+   * Whether every caller sees the report with names, partitions and errors. Default: only callers on this machine;
+   * others see `state`, `live`, `ready` and `degraded`.
+   */
   readonly details?: boolean
 }
 
-/** Longest time for the headers of a request, and for a connection without one, in milliseconds. Then the connection is closed. */
+/**
+ * Maximum time for the headers of a request, and for a connection without a request, in milliseconds. Then the
+ * connection is closed.
+ */
 const REQUEST_MS = 5_000
 
 const MAX_CONNECTIONS = 500
@@ -27,7 +36,7 @@ export class HealthServer {
   readonly #options: HealthServerOptions
   readonly #report: (withLag: boolean) => Promise<RunnerHealth>
   readonly #server: Server
-  /** Reports that are being made, by whether they have the lag: all who ask meanwhile share one. */
+  /** Reports being built, by whether they include the lag: concurrent requests share one. */
   readonly #reports = new Map<boolean, Promise<RunnerHealth>>()
 
   constructor(options: HealthServerOptions, report: (withLag: boolean) => Promise<RunnerHealth>) {
@@ -45,20 +54,20 @@ export class HealthServer {
     this.#server.maxConnections = MAX_CONNECTIONS
   }
 
-  /** Where it listens; `undefined` while it doesn't. */
+  /** The address it listens on; `undefined` while it doesn't listen. */
   get address(): { readonly host: string; readonly port: number } | undefined {
     const address = this.#server.address() as AddressInfo | null
     return address === null ? undefined : { host: address.address, port: address.port }
   }
 
-  /** Rejects with CONFLICT where the port is taken, PERMISSION_DENIED where it may not be used. */
+  /** Rejects with CONFLICT when the port is in use, PERMISSION_DENIED when the process may not use it. */
   async listen(): Promise<void> {
     this.#server.listen(this.#options.port, this.#options.host)
     try {
       await once(this.#server, 'listening')
     } catch (cause) {
       const { code = '', message } = cause as NodeJS.ErrnoException
-      throw new StreamError(`health: can't listen at port ${this.#options.port}: ${message}`, {
+      throw new StreamError(`health: can't listen on port ${this.#options.port}: ${message}`, {
         code: code === 'EADDRINUSE' ? 'CONFLICT' : code === 'EACCES' ? 'PERMISSION_DENIED' : 'INVALID_ARGUMENT',
         operation: 'listen',
         cause,
@@ -74,12 +83,13 @@ export class HealthServer {
     await closed
   }
 
-  /** Never rejects: whatever a request says, it is answered. */
+  /** Never rejects: every request gets a response. */
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { path, query } = targetOf(request.url ?? '')
-    if (!PATHS.includes(path)) return send(response, 404, { error: `not found; there are ${PATHS.join(' and ')}` })
+    if (!PATHS.includes(path))
+      return send(response, 404, { error: `not found; available paths: ${PATHS.join(' and ')}` })
     if (request.method !== 'GET' && request.method !== 'HEAD')
-      return send(response, 405, { error: 'only GET and HEAD' }, { allow: 'GET, HEAD' })
+      return send(response, 405, { error: 'method not allowed: use GET or HEAD' }, { allow: 'GET, HEAD' })
     try {
       const isDetailed = this.#options.details ?? isOfThisMachine(request)
       const report = await this.#currentReport(isDetailed && query.has('lag'))
@@ -90,7 +100,7 @@ export class HealthServer {
         isDetailed ? report : { state, live, ready, degraded },
       )
     } catch {
-      send(response, 503, { error: 'no report could be made' })
+      send(response, 503, { error: 'the health report failed' })
     }
   }
 
@@ -104,8 +114,9 @@ export class HealthServer {
 }
 
 /**
- * Whether a process of this machine asks, and not a web page by the browser on it: neither one of another origin, nor one whose name leads here (DNS rebinding),
- * which is of the same origin for its browser.
+ * True when the request is from a process on this machine, and not from a web page in a browser on it: neither one of
+ * another origin, nor one whose host name resolves to this machine (DNS rebinding), which the browser considers the
+ * same origin.
  */
 function isOfThisMachine({ socket, headers }: IncomingMessage): boolean {
   if (!isLoopback(socket.remoteAddress ?? '')) return false
@@ -115,8 +126,8 @@ function isOfThisMachine({ socket, headers }: IncomingMessage): boolean {
 }
 
 /**
- * Path and query of a request target: the origin form, or the absolute form that proxies use (RFC 9112, section 3.2). Anything
- * else is a path that doesn't exist. Never throws: a target may be any text.
+ * Returns path and query of a request target: the origin form, or the absolute form that proxies use (RFC 9112, section
+ * 3.2). Anything else is treated as an unknown path. Never throws: a target may be any string.
  */
 function targetOf(target: string): { readonly path: string; readonly query: URLSearchParams } {
   const origin = /^https?:\/\/[^/?#]*(.*)$/is.exec(target)?.[1] ?? target

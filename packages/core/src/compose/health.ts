@@ -6,10 +6,10 @@ import type { Producer } from '../producer/producer.js'
 import type { RunnerParts } from './runner-parts.js'
 import type { LoopState, RunningLoop } from './running-loop.js'
 
-/** Where a runner is. */
+/** State of a runner. */
 export type RunnerState = 'idle' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed'
 
-/** An error as a health report shows it: no stack, no secrets. */
+/** An error as a health report shows it, without stack and secrets. */
 export interface HealthError {
   readonly code: string
   readonly message: string
@@ -19,26 +19,32 @@ export interface HealthError {
 
 export interface LoopHealth {
   readonly state: LoopState
-  /** False for loops that this process was told not to run. */
+  /** False for loops that this process was configured not to run. */
   readonly chosen: boolean
   readonly connected: boolean
-  /** True while messages are there and the transport delivers none: see the loop's `stallTimeoutMs`. */
+  /** True while the broker has messages but the transport delivers none: see the loop's `stallTimeoutMs`. */
   readonly stalled: boolean
   readonly stallReason?: string
-  /** Partitions that have stopped while the others go on, and why: a batch that can't be read, a dead letter that can't be written. Left out: none. */
+  /**
+   * Partitions that are stopped while the others continue, and why: an unreadable batch, a dead letter that can't be
+   * written. Omitted when there are none.
+   */
   readonly stoppedPartitions?: readonly StoppedPartitionHealth[]
-  /** It goes on, and something in it doesn't: messages wait for `ack()` longer than `unackedTimeoutMs`. Neither `live` nor `ready` is false for that. */
+  /**
+   * True when the loop runs but needs attention: messages have waited for `ack()` longer than `unackedTimeoutMs`.
+   * Doesn't affect `live` and `ready`.
+   */
   readonly degraded: boolean
   readonly topics: readonly string[]
   readonly group: string
   readonly partitions: number
-  /** Handlers at work. */
+  /** Handlers running. */
   readonly running: number
-  /** Received, and not started. */
+  /** Messages received and not started. */
   readonly waiting: number
-  /** Messages that wait for `ack()` longer than `unackedTimeoutMs`; left out where there is none. */
+  /** Messages that have waited for `ack()` longer than `unackedTimeoutMs`; omitted when there are none. */
   readonly unacked?: number
-  /** Messages that the group has not finished, over all partitions; left out where it isn't known. */
+  /** Messages that the group has not finished, over all partitions; omitted when unknown. */
   readonly lag?: number
   readonly lastError?: HealthError
 }
@@ -51,32 +57,37 @@ interface StoppedPartitionHealth {
 }
 
 export interface ProducerHealth {
-  /** `idle` until something is sent. */
+  /** idle` until the first send. */
   readonly state: 'idle' | 'connected' | 'reconnecting'
   readonly connected: boolean
   readonly topic: string
-  /** Records that have no outcome yet. */
+  /** Records that are neither confirmed nor failed yet. */
   readonly buffered: number
   readonly lastError?: HealthError
 }
 
-/** How a runner is doing. */
+/** Health report of a runner. */
 export interface RunnerHealth {
   readonly state: RunnerState
-  /** False where only a new process helps: a loop has failed or is stalled, or the runner has failed. */
+  /** False when only restarting the process helps: a loop has failed or is stalled, or the runner has failed. */
   readonly live: boolean
-  /** True while every loop that this process runs is connected and handles messages in all of its partitions, and no producer has lost its connection. */
+  /**
+   * True while every loop of this process is connected and handles messages in all its partitions, and no producer has
+   * lost its connection.
+   */
   readonly ready: boolean
-  /** True where a loop that this process runs is degraded: a reason to look, none to restart. */
+  /** True when a loop of this process is degraded: a reason to investigate, not to restart. */
   readonly degraded: boolean
   readonly loops: Readonly<Record<string, LoopHealth>>
   readonly producers: Readonly<Record<string, ProducerHealth>>
 }
 
-/** Longest wait for the lag of all loops, in milliseconds: a broker that doesn't answer holds no health check up. */
+/**
+ * Maximum wait for the lag of all loops, in milliseconds: a broker that doesn't answer doesn't block a health check.
+ */
 const LAG_MS = 1_000
 
-/** @param withLag - ask the brokers for the lag; up to a second. */
+/** @param withLag - query the brokers for the lag; takes up to a second. */
 export async function healthOf(state: RunnerState, parts: RunnerParts, withLag: boolean): Promise<RunnerHealth> {
   const { loops } = parts
   const lags = withLag ? await lagsOf(loops) : new Map<RunningLoop, number>()

@@ -7,7 +7,7 @@ import type { HandlerFactory } from './handler-factory.js'
 import { Router } from './router.js'
 import { runnerError } from './runner-options.js'
 
-/** A loop under a name of its own. */
+/** A loop with its own name. */
 export interface NamedLoop {
   readonly name: string
   readonly loop: ConsumerLoop
@@ -23,21 +23,24 @@ export type RunnerPart =
   | Producer
   | Transport
 
-/** What closes after the loops: first factories and producers, then transports. */
+/** What is closed after the loops: first factories and producers, then transports. */
 export interface ClosedLast {
   readonly stage: 'producers' | 'transports'
   readonly label: string
   close(options: { readonly timeoutMs: number; readonly signal: AbortSignal }): Promise<void>
 }
 
-/** A part, taken apart. */
+/** The components of a part. */
 export interface PartContent {
   readonly loops: readonly NamedLoop[]
   readonly producers: readonly { readonly name: string; readonly producer: Producer }[]
   readonly closedLast: readonly ClosedLast[]
 }
 
-/** What a part brings. Looks at what it can do and not at its class, since core may be loaded twice. Throws INVALID_ARGUMENT for what is no part. */
+/**
+ * Returns the components of a part. Checks for methods rather than classes, since core may be loaded twice. Throws
+ * INVALID_ARGUMENT for anything that isn't a part.
+ */
 export function contentOf(part: Exclude<RunnerPart, Router>): PartContent {
   if (has<NamedLoop>(part, 'loop', 'name')) return { loops: [part], producers: [], closedLast: [] }
   if (has<ConsumerLoop>(part, 'topics', 'run')) return { loops: [named(part)], producers: [], closedLast: [] }
@@ -59,7 +62,7 @@ export function contentOf(part: Exclude<RunnerPart, Router>): PartContent {
     return { loops: [], producers: [], closedLast: [last('transports', `the ${part.name} transport`, part)] }
   throw runnerError(
     'INVALID_ARGUMENT',
-    `takes loops, factories, routers, producers and transports, got ${describeType(part)}`,
+    `accepts loops, factories, routers, producers and transports, got ${describeType(part)}`,
   )
 }
 

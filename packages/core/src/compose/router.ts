@@ -8,10 +8,10 @@ import { isPlainObject } from '../options/fields.js'
 import { nearestName } from '../options/problems.js'
 import { OFFICIAL_ADAPTERS } from '../registry/official-adapters.js'
 
-/** Options of a route: those of its loop. The group may come from the router or the factory. */
+/** Options of a route: those of its loop. The group may be set on the router or the factory instead. */
 export type RouteOptions<T = unknown> = Partial<ConsumerSettings<T>>
 
-/** A queue and what handles it. */
+/** A queue and its handler. */
 export interface Route<T = unknown> {
   /** The topic. */
   readonly queue: string
@@ -21,28 +21,28 @@ export interface Route<T = unknown> {
   readonly routedBy: string
 }
 
-/** Who takes the routes of a router over. Routes that come later are passed on as well. */
+/** Takes over the routes of a router. Routes added later are passed on as well. */
 interface Includer {
   readonly name: string
-  /** Throws CONFLICT where the queue is routed already, here or further up. */
+  /** Throws CONFLICT when the queue is already routed, here or in a containing router. */
   check(queue: string, by: string): void
   adopt(route: Route): void
-  /** True when the router is this one, or one that this one is included in. */
+  /** True when the router is this one, or one that includes this one. */
   isBelow(router: Router): boolean
 }
 
 /**
- * A list of routes, one per queue, that an application includes: so that each file of a service can bring its own. It opens
- * nothing; a `ConsumerFactory` or `ConsumerRunner` that includes it makes the loops.
+ * A list of routes, one per queue, that an application includes, so that each file of a service can define its own. It
+ * opens nothing; the `ConsumerFactory` or `ConsumerRunner` that includes it creates the loops.
  */
 export class Router {
-  /** Names it in errors. */
+  /** Name shown in errors. */
   readonly name: string
   readonly #defaults: RouteOptions
   readonly #routes = new Map<string, Route>()
   #includer: { readonly by: Includer; readonly prefix: string } | undefined
 
-  /** @param defaults - options of every route that doesn't say otherwise, for example `{ group: 'billing' }`. */
+  /** @param defaults - options of every route that doesn't override them, for example `{ group: 'billing' }`. */
   constructor(name: string, defaults: RouteOptions = {}) {
     if (typeof name !== 'string' || name === '')
       throw routingError('INVALID_ARGUMENT', 'a router needs a name, which its errors show')
@@ -51,14 +51,14 @@ export class Router {
     this.#defaults = defaults
   }
 
-  /** Every route, those of included routers too. */
+  /** All routes, including those of included routers. */
   get routes(): readonly Route[] {
     return [...this.#routes.values()]
   }
 
   /**
-   * Routes a queue to a handler. Throws INVALID_ARGUMENT for a bad name or handler, CONFLICT where the queue is routed already in
-   * this router or in one that it is included in; the error names both.
+   * Routes a queue to a handler. Throws INVALID_ARGUMENT for a bad name or handler, CONFLICT when the queue is already
+   * routed in this router or in one that it is included in; the error names both.
    */
   route<T = unknown>(queue: string, handler: Handler<T> | Listener<T>, options: RouteOptions<T> = {}): this {
     requirePortableName('queue', queue)
@@ -72,10 +72,9 @@ export class Router {
   }
 
   /**
-   * Takes over another router's routes, those that it gets later too. `prefix` goes before its queues' names.
-   *
-   * Throws CONFLICT where the router is included already, here or elsewhere, contains this one, or routes a queue that is routed
-   * here; the error names both, and nothing is included.
+   * Includes another router's routes, also those added to it later. `prefix` is prepended to its queue names.
+   * Throws CONFLICT when the router is already included here or elsewhere, contains this one, or routes a queue that is
+   * routed here; the error names both, and nothing is included.
    */
   include(other: Router, options: { readonly prefix?: string } = {}): this {
     requireNames(options, ['prefix'], { subject: `include() of router '${this.name}'`, operation: 'route' })
@@ -129,8 +128,8 @@ export class Router {
 }
 
 /**
- * Throws INVALID_ARGUMENT for names that no loop's options have. An object may be the options of an adapter that isn't registered yet, and is
- * checked with everything else when the loop is made.
+ * Throws INVALID_ARGUMENT for option names that no loop has. An object may be the options of an adapter that isn't
+ * registered yet; it is checked when the loop is created.
  */
 export function requireLoopNames(options: object, subject: string): void {
   const known = [...Object.keys(consumerFields), ...OFFICIAL_ADAPTERS.map((official) => official.name)]

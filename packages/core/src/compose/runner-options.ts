@@ -7,13 +7,14 @@ import type { HealthServerOptions } from './health-server.js'
 import type { ConsumerRunner } from './runner.js'
 import type { TransportChoice } from './transport-pool.js'
 
-/** Called at a turn of the runner's life; may be asynchronous, and is waited for. */
+/** Called when the runner changes its state. May be asynchronous; the runner waits for it. */
 export type RunnerHook = (runner: ConsumerRunner) => unknown
 
 /** Options of a {@link ConsumerRunner}. */
 export interface RunnerOptions {
   /**
-   * Time for the whole stop, in milliseconds: handlers, acks, flushes and producers together. The default is below the 30 s that orchestrators allow.
+   * Time for the whole shutdown, in milliseconds: handlers, acks, flushes and producers together. The default is below
+   * the 30 s that orchestrators allow.
    * @default 25000 (25 s)
    */
   readonly timeoutMs?: number
@@ -22,31 +23,40 @@ export interface RunnerOptions {
    * @default ['SIGINT', 'SIGTERM']
    */
   readonly signals?: readonly NodeJS.Signals[]
-  /** Where to answer health checks over HTTP. Left out: nowhere. */
+  /** HTTP endpoint for health checks. Default: none. */
   readonly health?: HealthServerOptions
-  /** Where the routes of routers are consumed. Left out: what the environment says. */
+  /** Transport on which the routes of routers are consumed. Default: from the environment. */
   readonly transport?: TransportChoice
-  /** The group of routes that name none. */
+  /** Group of the routes that don't set one. */
   readonly group?: string
-  /** In place of `process.env`. `STREAMSWITCH_RUN` names the loops to run, separated by commas; of names with commas of their own the longest that fits counts. */
+  /**
+   * Environment variables to use instead of `process.env`. `STREAMSWITCH_RUN` names the loops to run, separated by
+   * commas; if names contain commas, the longest matching name is used.
+   */
   readonly environment?: NodeJS.ProcessEnv
-  /** Where to tell what happens. Default: warnings and errors to standard error. */
+  /** Logger of the runner. Default: warnings and errors to standard error. */
   readonly logger?: Logger
-  /** Before anything is connected; the state is `starting`. A failure fails the start. */
+  /** Called before anything is connected; the state is `starting`. A failure fails the start. */
   readonly onStartup?: RunnerHook
-  /** When every loop handles messages; the state is `running`. A failure stops the runner, and `run` rejects with it. */
+  /**
+   * Called when every loop handles messages; the state is `running`. A failure stops the runner, and `run` rejects with
+   * it.
+   */
   readonly afterStartup?: RunnerHook
-  /** Before the loops are closed; the state is `stopping`. A failure stops nothing; `run` rejects with it. */
+  /**
+   * Called before the loops are closed; the state is `stopping`. A failure doesn't interrupt the shutdown; `run`
+   * rejects with it.
+   */
   readonly onStop?: RunnerHook
-  /** When everything is closed; the state is `stopped` or `failed`. As `onStop`. */
+  /** Called when everything is closed; the state is `stopped` or `failed`. Failures as for `onStop`. */
   readonly afterStop?: RunnerHook
 }
 
-/** Which loops to run, and until when. */
+/** Which loops to run, and how to stop them. */
 export interface RunOptions {
-  /** Names of the loops to run. Left out: those that `STREAMSWITCH_RUN` names, else all. */
+  /** Names of the loops to run. Default: those in `STREAMSWITCH_RUN`, else all. */
   readonly only?: readonly string[]
-  /** Stops the runner as a signal of the process does. */
+  /** Stops the runner, as a process signal does. */
   readonly signal?: AbortSignal
 }
 
@@ -76,7 +86,7 @@ const runnerFields = {
 /** Options of `run`. */
 export const runFields = {
   ...signalFields,
-  only: option.custom<readonly string[]>('list of texts', (raw) =>
+  only: option.custom<readonly string[]>('list of strings', (raw) =>
     Array.isArray(raw) && raw.every((one) => typeof one === 'string')
       ? { value: raw as readonly string[] }
       : 'must be a list of names',
@@ -95,7 +105,7 @@ export const healthFields = {
 
 export type RunnerOptionValues = OptionValues<typeof runnerFields>
 
-/** Checks the options that aren't handed on. Throws INVALID_ARGUMENT with every problem. */
+/** Checks the runner's own options. Throws INVALID_ARGUMENT with every problem. */
 export function readRunnerOptions(options: RunnerOptions): RunnerOptionValues {
   const known = [...Object.keys(runnerFields), 'transport', 'group', 'environment', 'logger']
   requireNames(options, known, { subject: 'the ConsumerRunner' })
@@ -103,21 +113,21 @@ export function readRunnerOptions(options: RunnerOptions): RunnerOptionValues {
   return readOptions(runnerFields, own, { subject: 'the ConsumerRunner' })
 }
 
-/** Names of loops, and where they were given. */
+/** Names of loops, and where they were set. */
 export interface Choice {
   /** @param known - the names that loops have. */
   names(known: Iterable<string>): readonly string[]
   readonly from: string
 }
 
-/** Which loops to run, by name; `undefined` for all. */
+/** Returns the names of the loops to run; `undefined` for all. */
 export function chosenNames(only: readonly string[] | undefined, environment: NodeJS.ProcessEnv): Choice | undefined {
   if (only !== undefined) return { names: () => only, from: 'only' }
   const parts = partsOf(environment.STREAMSWITCH_RUN ?? '')
   return parts.length === 0 ? undefined : { names: (known) => namesIn(parts, known), from: 'STREAMSWITCH_RUN' }
 }
 
-/** Puts together again the names that have commas themselves: from left to right, the longest name that a loop has. */
+/** Rejoins names that contain commas: from left to right, the longest name that a loop has. */
 function namesIn(parts: readonly string[], known: Iterable<string>): string[] {
   const whole = new Map([...known].map((name) => [partsOf(name).join(), name]))
   const names: string[] = []
@@ -144,7 +154,7 @@ export function runnerError(code: StreamError['code'], message: string, cause?: 
 
 function checkHealth(raw: unknown): { readonly value: HealthServerOptions } | string {
   const expected =
-    'must be { port, host, details }, with a port from 0 (any free one) to 65535, and details true or false'
+    'must be { port, host, details }, with a port from 0 (any free port) to 65535, and details true or false'
   if (!isPlainObject(raw)) return expected
   const { port, host, details, ...unknown } = raw
   const isPort = typeof port === 'number' && Number.isInteger(port) && port >= 0 && port <= 65_535

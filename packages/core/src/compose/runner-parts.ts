@@ -16,13 +16,13 @@ interface Routing {
   readonly logger: Logger | undefined
 }
 
-/** What a runner has: its loops by name, which of them this process runs, and what is closed after them. */
+/** A runner's loops by name, which of them this process runs, and what is closed after them. */
 export class RunnerParts {
   readonly producers: PartContent['producers'][number][] = []
   readonly closedLast: ClosedLast[] = []
   readonly #routing: Routing
   readonly #loops = new Map<string, RunningLoop>()
-  /** Those of {@link #routing}, made with the first router. */
+  /** The loops of {@link #routing}, created with the first router. */
   #routes: ConsumerFactory | undefined
   #unchosen: ReadonlySet<RunningLoop> = new Set()
 
@@ -47,30 +47,39 @@ export class RunnerParts {
     return this.#loops.get(one.name) === one
   }
 
-  /** Takes a part in and returns its loops. Throws INVALID_ARGUMENT for what is no part, CONFLICT for a name that is taken. */
+  /**
+   * Adds a part and returns its loops. Throws INVALID_ARGUMENT for anything that isn't a part, CONFLICT for a name that
+   * is in use.
+   */
   take(part: RunnerPart, name?: string): RunningLoop[] {
     if (isRouter(part)) return this.#takeRouter(part)
     const { loops, producers, closedLast } = contentOf(part)
     if (name !== undefined && loops.length !== 1)
-      throw runnerError('INVALID_ARGUMENT', `a name is for one loop, and this part has ${loops.length}`)
+      throw runnerError(
+        'INVALID_ARGUMENT',
+        `a name can only be given to a single loop, and this part has ${loops.length}`,
+      )
     const added = this.#register(loops.map((one) => (name === undefined ? one : { ...one, name })))
     this.producers.push(...producers)
     this.closedLast.push(...closedLast)
     return added
   }
 
-  /** Forgets a loop. Throws NOT_FOUND for one that isn't here. */
+  /** Removes a loop. Throws NOT_FOUND for an unknown one. */
   drop(loop: string | ConsumerLoop): RunningLoop {
     const found = this.loops.find((one) => one.name === loop || one.loop === loop)
     if (found === undefined) {
       const what = typeof loop === 'string' ? `loop '${loop}'` : 'such loop'
-      throw runnerError('NOT_FOUND', `there is no ${what}; it has ${this.#names()}`)
+      throw runnerError('NOT_FOUND', `there is no ${what}; known loops: ${this.#names()}`)
     }
     this.#loops.delete(found.name)
     return found
   }
 
-  /** Only these of the present loops are run; those that come later are, too. Throws INVALID_ARGUMENT for names that no loop has. */
+  /**
+   * Restricts the present loops to these; loops added later are run as well. Throws INVALID_ARGUMENT for names that no
+   * loop has.
+   */
   choose(choice: Choice | undefined): void {
     if (choice === undefined) return
     const names = choice.names(this.#loops.keys())
@@ -80,7 +89,7 @@ export class RunnerParts {
       const near = nearestName(unknown[0] ?? '', this.#loops.keys())
       const hint = near === undefined ? '' : `; did you mean '${near}'?`
       const what = unknown.length === 0 ? 'names no loop' : `names unknown loops: ${unknown.join(', ')}${hint}`
-      throw runnerError('INVALID_ARGUMENT', `${from} ${what}; it has ${this.#names()}`)
+      throw runnerError('INVALID_ARGUMENT', `${from} ${what}; known loops: ${this.#names()}`)
     }
     this.#unchosen = new Set(this.loops.filter((one) => !names.includes(one.name)))
   }
@@ -110,7 +119,7 @@ export class RunnerParts {
         'CONFLICT',
         known.loop === loop
           ? `loop '${name}' is in it twice`
-          : `two loops are named '${name}': ${of(known.loop)} and ${of(loop)}; give one another name: { name: '…', loop }`,
+          : `two loops are named '${name}': ${of(known.loop)} and ${of(loop)}; rename one: { name: '…', loop }`,
       )
     }
     const added = loops.map(({ name, loop }) => new RunningLoop(name, loop))

@@ -26,7 +26,7 @@ import { Shutdown } from './shutdown.js'
 import { StopSignals } from './stop-signals.js'
 
 /**
- * Runs the loops of an application: starts them together, keeps the process until it is told to stop, and stops everything
+ * Runs the loops of an application: starts them together, keeps the process alive until it is stopped, and shuts down
  * cleanly, in order: intake, running handlers, acks, flushes of listeners, producers, transports.
  */
 export class ConsumerRunner implements AsyncDisposable {
@@ -44,10 +44,9 @@ export class ConsumerRunner implements AsyncDisposable {
   #timeoutMs: number
 
   /**
-   * @param parts - loops, by themselves or as `{ name, loop }`; factories; routers; and producers and transports, which are only
-   * closed at the end. A loop's name is its queue's, or what it receives (its topic, or its pattern), unless it is given another.
-   *
-   * Throws INVALID_ARGUMENT for a bad option or part, CONFLICT where two loops have one name.
+   * @param parts - loops, plain or as `{ name, loop }`; factories; routers; and producers and transports, which are
+   *   only closed at the end. A loop's default name is its queue's, or its topic or pattern.
+   * Throws INVALID_ARGUMENT for a bad option or part, CONFLICT when two loops have the same name.
    */
   constructor(parts: readonly RunnerPart[] = [], options: RunnerOptions = {}) {
     this.#options = readRunnerOptions(options)
@@ -70,24 +69,24 @@ export class ConsumerRunner implements AsyncDisposable {
     return this.#state
   }
 
-  /** Where health checks are answered now; `undefined` where they aren't. */
+  /** The address of the health endpoint; `undefined` while it doesn't listen. */
   get healthAddress(): { readonly host: string; readonly port: number } | undefined {
     return this.#health?.address
   }
 
   /**
-   * Starts every loop, or those that are chosen by name: all are connected and have joined before the first handles a message, so
-   * that a failed start leaves nothing half-running. Then goes on until `stop`, a signal of the process, or the end of its loops.
-   *
-   * Resolves after a clean stop. Rejects, once everything is closed, with what made a start fail; with the error of a loop that
-   * failed by its `errorPolicy` or of a hook (an AggregateError where there are several); with TIMEOUT where handlers or brokers
-   * outlasted `timeoutMs`; with ABORTED after a second signal. Rejects with INVALID_ARGUMENT for an unknown name or a loop without
-   * a handler, CONFLICT while it runs, CLOSED afterwards.
+   * Starts every loop, or those chosen by name. All loops connect and join before the first one handles a message, so
+   * that a failed start leaves nothing half-running. Then runs until `stop`, a process signal, or the end of its loops.
+   * Resolves after a clean stop. Rejects, once everything is closed, with the error that made a start fail; with the
+   * error of a loop that failed by its `errorPolicy` or of a hook (an AggregateError if there are several); with
+   * TIMEOUT when handlers or brokers exceeded `timeoutMs`; with ABORTED after a second signal. Rejects with
+   * INVALID_ARGUMENT for an unknown name or a loop without a handler, CONFLICT while it runs, CLOSED afterwards.
    */
   async run(options: RunOptions = {}): Promise<void> {
     const { only, signal } = readOptions(runFields, options, callOf('run'))
-    if (this.#state === 'stopped' || this.#state === 'failed') throw runnerError('CLOSED', 'it has run already')
-    if (this.#ended !== undefined) throw runnerError('CONFLICT', 'it runs already')
+    if (this.#state === 'stopped' || this.#state === 'failed')
+      throw runnerError('CLOSED', 'run() was already called, and the runner has ended')
+    if (this.#ended !== undefined) throw runnerError('CONFLICT', 'run() was already called')
     this.#parts.choose(chosenNames(only, this.#environment))
     const stop = (): void => this.#requestStop()
     signal?.addEventListener('abort', stop, { once: true })
@@ -97,8 +96,8 @@ export class ConsumerRunner implements AsyncDisposable {
   }
 
   /**
-   * Stops cleanly, within `timeoutMs` (default: the option's). Resolves when everything is closed; how the run ended is what `run`
-   * says. Idempotent. Before `run` it closes all parts.
+   * Stops cleanly within `timeoutMs` (default: the option's). Resolves when everything is closed; `run` settles with
+   * the outcome. Idempotent. Before `run` it closes all parts.
    */
   async stop(options: { readonly timeoutMs?: number } = {}): Promise<void> {
     const { timeoutMs } = readOptions(timeoutFields, options, callOf('stop'))
@@ -113,14 +112,16 @@ export class ConsumerRunner implements AsyncDisposable {
   }
 
   /**
-   * Adds a part. Loops are started at once where the runner runs: resolves when they handle messages; rejects with what made the
-   * start fail, and the loop is closed then. Rejects with CONFLICT for a name that is taken, CLOSED once the runner stops.
+   * Adds a part. If the runner is running, its loops are started immediately: resolves when they handle messages;
+   * rejects with the error that made the start fail, and the loop is closed then. Rejects with CONFLICT for a name that
+   * is in use, CLOSED once the runner stops.
    */
   async add(part: RunnerPart, options: { readonly name?: string } = {}): Promise<void> {
     const { name } = readOptions(addFields, options, callOf('add'))
-    // What a start has begun with is what it ends with.
+    // The start and the stop act on the same set of loops.
     if (this.#state === 'starting') await this.#started?.catch(() => {})
-    if (this.#state !== 'idle' && this.#state !== 'running') throw runnerError('CLOSED', 'it stops, or has stopped')
+    if (this.#state !== 'idle' && this.#state !== 'running')
+      throw runnerError('CLOSED', 'the runner is stopping or has stopped')
     const added = this.#parts.take(part, name)
     if (this.#state === 'idle') return
     try {
@@ -131,14 +132,20 @@ export class ConsumerRunner implements AsyncDisposable {
     }
   }
 
-  /** Closes a loop cleanly and forgets it; the runner goes on, also without any. Rejects with NOT_FOUND for one that it doesn't have. */
+  /**
+   * Closes a loop cleanly and removes it; the runner continues, also without any loop. Rejects with NOT_FOUND for a
+   * loop that it doesn't have.
+   */
   async remove(loop: string | ConsumerLoop, options: { readonly timeoutMs?: number } = {}): Promise<void> {
     const { timeoutMs = this.#timeoutMs } = readOptions(timeoutFields, options, callOf('remove'))
     const found = this.#parts.drop(loop)
     await found.close({ timeoutMs, signal: this.#hurry.signal })
   }
 
-  /** How every loop and producer is doing. Asks the brokers for the lag, for up to a second, unless `lag` is false. */
+  /**
+   * Returns the state of every loop and producer. Queries the brokers for the lag, for up to a second, unless `lag` is
+   * false.
+   */
   health(options: { readonly lag?: boolean } = {}): Promise<RunnerHealth> {
     return withOptions(healthFields, options, callOf('health'), ({ lag }) => healthOf(this.#state, this.#parts, lag))
   }
@@ -147,7 +154,7 @@ export class ConsumerRunner implements AsyncDisposable {
     this.#state = 'starting'
     const signals = new StopSignals(this.#options.signals, {
       first: (signal) => {
-        this.#logger.info(`the runner: stops on ${signal}`)
+        this.#logger.info(`the runner: stopping on ${signal}`)
         this.#requestStop()
       },
       again: (signal) => this.#hurryUp(signal),
@@ -157,7 +164,7 @@ export class ConsumerRunner implements AsyncDisposable {
     try {
       this.#started = this.#startUp()
       this.#started.catch((error: unknown) => this.#failed(error))
-      // A start that is stopped isn't waited for: one of its hooks may wait for the stop.
+      // The stop doesn't wait for a running start: one of its hooks may wait for the stop.
       await aborted(this.#stopRequested.signal)
       await this.#shutDown()
     } finally {
@@ -180,7 +187,7 @@ export class ConsumerRunner implements AsyncDisposable {
     await this.#hook('afterStartup')
   }
 
-  /** Joins with all, then lets all handle messages. What stops in between is no failure. */
+  /** Joins with all loops, then lets all handle messages. A stop in between isn't a failure. */
   async #start(loops: readonly RunningLoop[]): Promise<void> {
     const { signal } = this.#stopRequested
     const silent = loops.find((one) => !one.loop.hasHandler)
@@ -207,11 +214,14 @@ export class ConsumerRunner implements AsyncDisposable {
       if (errorPolicy === 'stop-application') this.#endApplication()
       if (errorPolicy === 'stop-runner' || errorPolicy === 'stop-application') this.#requestStop()
     }
-    // A runner that has lost every loop has nothing left to do; one that had its loops removed waits for others.
+    // A runner whose loops have all ended has nothing left to do; one whose loops were removed waits for new ones.
     if (this.#parts.has(one) && !this.#parts.loops.some((other) => other.isActive)) this.#requestStop()
   }
 
-  /** Everything else in this process is told to stop as an orchestrator would tell it; what doesn't listen is ended afterwards. */
+  /**
+   * Stops everything else in this process as an orchestrator would, by SIGTERM; if nothing listens to it, the process
+   * ends afterwards.
+   */
   #endApplication(): void {
     process.exitCode = 1
     StopSignals.raise()
@@ -247,8 +257,8 @@ export class ConsumerRunner implements AsyncDisposable {
 
   #hurryUp(signal: string): void {
     if (this.#hurry.signal.aborted) return
-    this.#logger.warn(`the runner: waits no longer, since ${signal} came again`)
-    this.#failures.push(runnerError('ABORTED', `${signal} came again before everything had ended`))
+    this.#logger.warn(`the runner: received a second ${signal}, forcing shutdown`)
+    this.#failures.push(runnerError('ABORTED', `a second ${signal} arrived before everything was closed`))
     this.#hurry.abort()
   }
 

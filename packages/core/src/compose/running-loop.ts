@@ -2,10 +2,10 @@ import type { ConsumerLoop } from '../consumer/consumer-loop.js'
 import type { ErrorPolicy } from '../consumer/failures.js'
 import type { LastError } from '../events.js'
 
-/** Where one loop of a runner is. */
+/** State of one loop of a runner. */
 export type LoopState = 'idle' | 'starting' | 'running' | 'stopping' | 'stopped' | 'failed'
 
-/** One loop in the hands of a runner. */
+/** One loop of a runner. */
 export class RunningLoop {
   readonly name: string
   readonly loop: ConsumerLoop
@@ -17,7 +17,7 @@ export class RunningLoop {
     this.loop = loop
   }
 
-  /** `failed` as soon as the loop is, whoever waits for its end. */
+  /** failed` as soon as the loop has failed, even before its end is awaited. */
   get state(): LoopState {
     return this.loop.failure === undefined ? this.#state : 'failed'
   }
@@ -26,12 +26,12 @@ export class RunningLoop {
     return this.loop.errorPolicy
   }
 
-  /** What ended it, else the last thing that went wrong. */
+  /** The error that ended it, else the last error. */
   get lastError(): LastError | undefined {
     return this.#failure ?? this.loop.lastError
   }
 
-  /** It has been started, and has not ended. */
+  /** True when it has been started and has not ended. */
   get isActive(): boolean {
     return this.state === 'starting' || this.state === 'running' || this.state === 'stopping'
   }
@@ -47,7 +47,7 @@ export class RunningLoop {
     }
   }
 
-  /** Handles messages until the loop ends, and tells how it did. */
+  /** Handles messages until the loop ends, and reports its outcome. */
   start(ended: (error: unknown) => void): void {
     this.#state = 'running'
     this.loop.run().then(

@@ -3,31 +3,37 @@ import type { ClosedLast } from './parts.js'
 import { runnerError } from './runner-options.js'
 import type { RunningLoop } from './running-loop.js'
 
-/** Share of the whole time that is kept for acks, flushes, producers and transports, and the most of it, in milliseconds. */
+/**
+ * Fraction of the total time that is reserved for acks, flushes, producers and transports; below, its maximum in
+ * milliseconds.
+ */
 const RESERVED_SHARE = 0.2
 const MOST_RESERVED_MS = 3_000
 
-/** What a close that doesn't keep to its own deadline gets beyond it, in milliseconds. */
+/** Extra time for a close that exceeds its own deadline, in milliseconds. */
 const SLACK_MS = 1_000
 
-/** One stop with one deadline: loops with their handlers, acks and flushes, then factories and producers, then transports. */
+/**
+ * One shutdown with one deadline: loops with their handlers, acks and flushes, then factories and producers, then
+ * transports.
+ */
 export class Shutdown {
   readonly #timeoutMs: number
   readonly #hurry: AbortSignal
   readonly #started = performance.now()
 
-  /** @param hurry - nobody wants to wait any longer. */
+  /** @param hurry - aborts all waits. */
   constructor(timeoutMs: number, hurry: AbortSignal) {
     this.#timeoutMs = timeoutMs
     this.#hurry = hurry
   }
 
-  /** Waits for something within the time that is left. */
+  /** Waits for a promise within the remaining time. */
   async within(promise: Promise<unknown>): Promise<void> {
     await atMost(promise, this.#left, this.#hurry)
   }
 
-  /** Closes everything, and returns what didn't end in time. Never rejects. */
+  /** Closes everything, and returns what didn't finish in time. Never rejects. */
   async close(loops: readonly RunningLoop[], closedLast: readonly ClosedLast[]): Promise<unknown[]> {
     const reserved = Math.min(MOST_RESERVED_MS, this.#timeoutMs * RESERVED_SHARE)
     const handlersMs = Math.max(0, this.#left - reserved)
@@ -41,13 +47,14 @@ export class Shutdown {
       loops.map((one) => end(`loop '${one.name}'`, one.close({ timeoutMs: handlersMs, signal: this.#hurry }))),
     )
     const busy = loops.filter((one) => one.loop.stats().running > 0)
-    if (busy.length > 0 && !this.#hurry.aborted) failures.push(this.#late(`handlers of ${names(busy)} had not ended`))
+    if (busy.length > 0 && !this.#hurry.aborted)
+      failures.push(this.#late(`handlers of ${names(busy)} were still running`))
     for (const stage of ['producers', 'transports'] as const) {
       const options = { timeoutMs: this.#left, signal: this.#hurry }
       const members = closedLast.filter((one) => one.stage === stage)
       await this.#stage(members.map((one) => end(one.label, one.close(options))))
     }
-    if (open.size > 0) failures.push(this.#late(`${[...open].join(', ')} had not closed`))
+    if (open.size > 0) failures.push(this.#late(`${[...open].join(', ')} were still closing`))
     return failures
   }
 
@@ -55,7 +62,7 @@ export class Shutdown {
     return Math.max(0, this.#timeoutMs - (performance.now() - this.#started))
   }
 
-  /** A close that hangs holds nothing up for longer than the deadline and a little. */
+  /** A close that hangs blocks nothing for longer than the deadline plus the slack. */
   async #stage(closing: readonly Promise<void>[]): Promise<void> {
     if (closing.length === 0) return
     const all = Promise.allSettled(closing)
@@ -64,7 +71,7 @@ export class Shutdown {
   }
 
   #late(what: string): Error {
-    return runnerError('TIMEOUT', `${what} within ${this.#timeoutMs} ms (timeoutMs)`)
+    return runnerError('TIMEOUT', `${what} after ${this.#timeoutMs} ms (timeoutMs)`)
   }
 }
 

@@ -3,10 +3,13 @@ interface SignalListener {
   again(signal: NodeJS.Signals): void
 }
 
-/** How many signals this process has sent itself and not heard yet: they tell others to stop, and are no second signal. */
+/**
+ * How many signals this process has sent itself and not yet received: they stop other listeners and don't count as a
+ * second signal.
+ */
 let raised = 0
 
-/** Listens to the signals that stop a process, until released. Those that come after the first are told as such. */
+/** Listens to the signals that stop a process, until released. Signals after the first are reported as repeated. */
 export class StopSignals {
   readonly #names: readonly NodeJS.Signals[]
   readonly #listen: (signal: NodeJS.Signals) => void
@@ -23,12 +26,15 @@ export class StopSignals {
     for (const name of names) process.on(name, this.#listen)
   }
 
-  /** The signals do again what they did before. */
+  /** Restores the previous effect of the signals. */
   release(): void {
     for (const name of this.#names) process.off(name, this.#listen)
   }
 
-  /** Sends this process SIGTERM where somebody listens to it, so that every part of it stops; without a listener it would end at once. */
+  /**
+   * Sends this process SIGTERM if there is a listener for it, so that every part of it stops; without a listener the
+   * process would end immediately.
+   */
   static raise(): void {
     if (process.listenerCount('SIGTERM') === 0) return
     raised += 1

@@ -8,20 +8,20 @@ import { addressOf, transportTarget } from '../transport/open-transport.js'
 import { Transport } from '../transport/transport.js'
 
 /**
- * Where something runs: a transport's registered name, at the address that its own variables say (`redis`), a URL
- * (`kafka://b1:9092`), or an open transport, which then isn't closed by who was given it.
+ * A transport: its registered name, with the address from its environment variables (`redis`), a URL
+ * (`kafka://b1:9092`), or an open transport, which stays open when its user is closed.
  */
 export type TransportChoice = OfficialName | (string & {}) | Transport
 
-/** What the transports of a pool have in common. */
+/** Settings that the transports of a pool share. */
 export interface PoolSettings {
   readonly environment: NodeJS.ProcessEnv
   readonly logger: Logger | undefined
-  /** Given to the transports that don't keep dead letters themselves. */
+  /** Passed to the transports that can't store dead letters. */
   readonly deadLetterTransport: TransportChoice | undefined
 }
 
-/** Opens one transport per address, however often it is asked for, and closes those that it opened. */
+/** Opens one transport per address, however often it is requested, and closes those that it opened. */
 export class TransportPool {
   readonly #settings: PoolSettings
   readonly #opened = new Map<string, Transport>()
@@ -31,9 +31,10 @@ export class TransportPool {
   }
 
   /**
-   * The transport of a choice; left out, the one that the environment names. No I/O. Throws as `openTransport` rejects.
+   * Returns the transport of a choice, by default the one that the environment names. No I/O. Throws as `openTransport`
+   * rejects.
    *
-   * @param optionsFor - options of the transport, by its adapter's name; looked at where it is opened by this call.
+   * @param optionsFor - options of the transport, by its adapter's name; used only if this call opens it.
    */
   get(choice: TransportChoice | undefined, optionsFor: (adapter: string) => unknown = () => undefined): Transport {
     if (typeof choice === 'object' && choice !== null) return choice
@@ -47,7 +48,7 @@ export class TransportPool {
     const known = this.#opened.get(key)
     if (known !== undefined) return known
     const { deadLetterTransport, logger } = this.#settings
-    // Options without a name are those of the one transport that was asked for.
+    // Options without a name belong to the one transport that was requested.
     const deadLetterOptions = optionsFor.length === 0 ? undefined : optionsFor
     const needsDeadLetters = deadLetterTransport !== undefined && adapter.capabilities.deadLetters !== true
     const transport = new Transport(adapter, url, {
@@ -60,7 +61,7 @@ export class TransportPool {
     return transport
   }
 
-  /** Closes what the pool opened, those last that take the dead letters of others. Never rejects. */
+  /** Closes what the pool opened; transports that receive the dead letters of others last. Never rejects. */
   async close(options: CloseOptions = {}): Promise<void> {
     const keepers = new Set([...this.#opened.values()].map((transport) => transport.deadLetterTransport))
     const all = [...this.#opened.values()]

@@ -5,30 +5,39 @@ import { decodedLz4Bytes } from './lz4-frame.js'
 import { snappyBlocks } from './snappy-framing.js'
 import { declaredZstdBytes } from './zstd-frame.js'
 
-/** What batches of messages are compressed by. */
+/** Compression of a batch of messages. */
 export type CompressionName = 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
 
-/** Packages with the codecs that Node.js doesn't have. They are optional dependencies of the adapters that read such batches. */
+/**
+ * Packages with the codecs that Node.js doesn't have. They are optional dependencies of the adapters that read such
+ * batches.
+ */
 const PACKAGES = { snappy: 'snappy-wasm', lz4: 'lz4-napi', zstd: '@bokuweb/zstd-wasm' } as const
 
-/** The first guess of a Zstandard frame's size where it doesn't say; four times as much is tried until it suffices. */
+/** First guess for the size of a Zstandard frame that doesn't declare it; multiplied by four until it suffices. */
 const ZSTD_GUESS_BYTES = 1024 * 1024
 const ZSTD_LEVEL = 3
 
 interface Codec {
   compress(bytes: Buffer): Promise<Uint8Array>
-  /** `maxBytes`: what it may decompress to; rejects with {@link BeyondLimit} beyond. Rejects with anything else where the bytes are damaged. */
+  /**
+   * Decompresses up to `maxBytes`; rejects with {@link BeyondLimit} beyond. Rejects with any other error when the bytes
+   * are damaged.
+   */
   decompress(bytes: Buffer, maxBytes: number): Promise<Buffer>
 }
 
 interface CompressionSettings {
   /** The transport, for errors. */
   readonly transport: string
-  /** Loads a package of the adapter's: its `createRequire(import.meta.url)`. Throws where the package is not installed. */
+  /**
+   * Loads a package on the adapter's behalf: its `createRequire(import.meta.url)`. Throws when the package is not
+   * installed.
+   */
   readonly load: (packageName: string) => unknown
 }
 
-/** The compressions of an adapter. A codec is loaded when it is first needed, and asked for again each time until it is there. */
+/** The compressions of an adapter. A codec is loaded on first use; a missing one is looked up again on each use. */
 export class Compressions {
   readonly #settings: CompressionSettings
   readonly #codecs = new Map<CompressionName, Codec>()
@@ -37,17 +46,20 @@ export class Compressions {
     this.#settings = settings
   }
 
-  /** Makes sure that there is a codec. Throws UNSUPPORTED, naming the package, where it is not installed. No network I/O. */
+  /** Ensures that a codec is installed. Throws UNSUPPORTED, naming the package, when it isn't. No network I/O. */
   require(name: CompressionName): void {
     if (name !== 'none') this.#codecOf(name)
   }
 
-  /** Rejects with UNSUPPORTED where the codec is not installed. */
+  /** Rejects with UNSUPPORTED when the codec is not installed. */
   async compress(name: CompressionName, bytes: Buffer): Promise<Uint8Array> {
     return this.#codecOf(name).compress(bytes)
   }
 
-  /** Rejects with UNSUPPORTED where there is no codec, TOO_LARGE beyond `maxBytes`, and SERIALIZATION where the bytes are damaged. */
+  /**
+   * Rejects with UNSUPPORTED when the codec is not installed, TOO_LARGE beyond `maxBytes`, and SERIALIZATION when the
+   * bytes are damaged.
+   */
   async decompress(name: CompressionName, bytes: Buffer, maxBytes: number): Promise<Buffer> {
     const codec = this.#codecOf(name)
     try {
@@ -104,7 +116,7 @@ export class Compressions {
   }
 }
 
-/** Data would decompress to more than it may. */
+/** The data decompresses to more than the limit. */
 class BeyondLimit extends Error {}
 
 const gunzip = promisify<zlib.InputType, zlib.ZlibOptions, Buffer>(zlib.gunzip)
@@ -114,7 +126,7 @@ const gzip: Codec = {
   decompress: (bytes, maxBytes) => bounded(() => gunzip(bytes, { maxOutputLength: maxBytes })),
 }
 
-/** Runs a decompression of Node.js's own. */
+/** Runs a decompression of Node.js's zlib. */
 async function bounded(run: () => Promise<Buffer>): Promise<Buffer> {
   try {
     return await run()
@@ -165,7 +177,7 @@ interface ZstdOfNode {
   zstdDecompress?: (bytes: Buffer, options: ZstdOptions, done: (error: Error | null, result: Buffer) => void) => void
 }
 
-/** Node.js has it from 22.15 on. */
+/** The codec of Node.js, from 22.15. */
 function builtInZstd(): Codec | undefined {
   const { zstdCompress, zstdDecompress } = zlib as ZstdOfNode
   if (zstdCompress === undefined || zstdDecompress === undefined) return undefined
@@ -183,8 +195,8 @@ interface ZstdPackage {
 }
 
 /**
- * A second `init()` puts another memory under the calls that follow, before it has taken the place of the first one: they fail with 'offset is out of
- * bounds'. Several adapters of a process share the package.
+ * A second `init()` replaces the memory under the calls that follow, before it is initialised: they fail with 'offset
+ * is out of bounds'. Several adapters of a process share the package.
  */
 const zstdReady = new WeakMap<ZstdPackage, Promise<void>>()
 
@@ -207,7 +219,7 @@ function zstd(packageOfZstd: ZstdPackage): Codec {
           const decoded = packageOfZstd.decompress(bytes, { defaultHeapSize: guess })
           return Buffer.from(decoded.buffer, decoded.byteOffset, decoded.byteLength)
         } catch (error) {
-          // Its message holds the library's code; this one means that the space was too small.
+          // Its message contains the library's code; this one means that the buffer was too small.
           if (!String(error).includes('-70')) throw error
           if (guess === maxBytes) throw new BeyondLimit()
         }

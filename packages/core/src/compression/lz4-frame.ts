@@ -4,19 +4,19 @@ const CONTENT_SIZE = 0x08
 const DICTIONARY = 0x01
 const BLOCK_CHECKSUM = 0x10
 
-/** The highest bit of a block's size says that the block is stored as it is. */
+/** Highest bit of a block's size: the block is stored uncompressed. */
 const STORED = 0x8000_0000
 const MIN_MATCH = 4
 const EXTENDED = 15
 
 /**
- * How many bytes an LZ4 frame decompresses to (LZ4 Frame Format 1.6). Frames needn't say, so blocks are counted; counting ends once `enough` is
- * exceeded. Throws a RangeError where the frame is damaged.
+ * Returns the decompressed size of an LZ4 frame (LZ4 Frame Format 1.6). Frames needn't declare it, so blocks are
+ * counted; counting ends once `enough` is exceeded. Throws a RangeError when the frame is damaged.
  */
 export function decodedLz4Bytes(frame: Buffer, enough: number): number {
-  if (frame.readUInt32LE(0) !== MAGIC) throw new RangeError('this is no LZ4 frame')
+  if (frame.readUInt32LE(0) !== MAGIC) throw new RangeError('not an LZ4 frame')
   const flags = frame.readUInt8(4)
-  // The magic bytes, flags, block size; what the flags say there is; a checksum of the head.
+  // The magic bytes, flags, block size; the fields that the flags announce; a checksum of the header.
   let at = 6 + ((flags & CONTENT_SIZE) > 0 ? 8 : 0) + ((flags & DICTIONARY) > 0 ? 4 : 0) + 1
   let total = 0
   while (total <= enough) {
@@ -24,7 +24,7 @@ export function decodedLz4Bytes(frame: Buffer, enough: number): number {
     if (size === 0) break
     const length = size >= STORED ? size - STORED : size
     at += 4
-    if (length > frame.length - at) throw new RangeError('a block ends beyond the frame')
+    if (length > frame.length - at) throw new RangeError('a block exceeds the end of the frame')
     total += size >= STORED ? length : decodedBlockBytes(frame, at, at + length)
     at += length + ((flags & BLOCK_CHECKSUM) > 0 ? 4 : 0)
   }

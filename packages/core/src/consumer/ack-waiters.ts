@@ -1,7 +1,7 @@
 import type { StreamError } from '../errors.js'
 import type { Delivery } from './delivery.js'
 
-/** The broker has taken the ack: tells those who wait for it. */
+/** The broker has confirmed the ack: resolves the promises that wait for it. */
 export function resolveAckWaiters(delivery: Delivery): void {
   const waiters = delivery.ackWaiters
   if (waiters === undefined) return
@@ -9,7 +9,7 @@ export function resolveAckWaiters(delivery: Delivery): void {
   for (const waiter of waiters) waiter.resolve()
 }
 
-/** There will be no ack: tells those who wait for it. */
+/** There will be no ack: rejects the promises that wait for it. */
 export function rejectAckWaiters(delivery: Delivery, error: StreamError): void {
   const waiters = delivery.ackWaiters
   if (waiters === undefined) return

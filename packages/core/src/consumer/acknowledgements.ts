@@ -4,7 +4,7 @@ import type { PartitionOwner, PartitionState } from './partition-state.js'
 import { goneError } from './settler.js'
 
 export interface AcknowledgementsHost {
-  /** A call that settles or answers a message has failed, whether or not its caller waits for it. */
+  /** A call that settles or answers a message has failed, whether or not its caller awaits it. */
   settlementFailed(error: StreamError): void
   /** `respond` was called where no request is pending. */
   unasked(delivery: Delivery): void
@@ -13,8 +13,9 @@ export interface AcknowledgementsHost {
 }
 
 /**
- * What `message.ack()`, `message.nack()` and `message.respond()` do, whatever the message's state. Their promises reject for whoever awaits
- * them; where nobody does, the failure is an `error` event and no unhandled rejection.
+ * Implements `message.ack()`, `message.nack()` and `message.respond()` in every state of a message. Their promises
+ * reject for callers that await them; for those that don't, the failure is an `error` event and not an unhandled
+ * rejection.
  */
 export class Acknowledgements implements PartitionOwner {
   readonly #host: AcknowledgementsHost
@@ -49,7 +50,7 @@ export class Acknowledgements implements PartitionOwner {
     if (partition.phase === 'closed' || delivery.state === DeliveryState.Dropped)
       return Promise.reject(goneError(partition))
     if (delivery.nacked !== undefined || hasFailed(delivery))
-      return Promise.reject(conflict(delivery, 'was given back as failed', 'ack'))
+      return Promise.reject(conflict(delivery, 'was already returned as failed', 'ack'))
     const settled = new Promise<void>((resolve, reject) => {
       delivery.ackWaiters ??= []
       delivery.ackWaiters.push({ resolve, reject })
@@ -60,19 +61,19 @@ export class Acknowledgements implements PartitionOwner {
 
   #nack(delivery: Delivery, partition: PartitionState, reason: unknown): Promise<void> {
     if (delivery.state === DeliveryState.Settled || delivery.state === DeliveryState.Acked || delivery.completing)
-      return Promise.reject(conflict(delivery, 'is acked already', 'nack'))
+      return Promise.reject(conflict(delivery, 'is already acked', 'nack'))
     if (partition.phase === 'closed' || delivery.state === DeliveryState.Dropped)
       return Promise.reject(goneError(partition))
     if (delivery.nacked !== undefined || delivery.state !== DeliveryState.Running) return Promise.resolve()
     const cause = inspectable(reason ?? new Error('nack() was called'))
     delivery.nacked = { reason: cause }
-    // While its handler is at work the attempt goes on; it fails when the handler ends.
+    // While its handler is running the attempt continues; it fails when the handler ends.
     if (!delivery.handling) this.#host.failed(delivery, partition, cause, false)
     return Promise.resolve()
   }
 }
 
-/** The attempt is over, or was taken back: nobody can make a success of it any more. */
+/** The attempt is over or was taken back, and can no longer succeed. */
 function hasFailed({ state }: Delivery): boolean {
   return state === DeliveryState.Waiting || state === DeliveryState.Retrying || state === DeliveryState.GivenUp
 }

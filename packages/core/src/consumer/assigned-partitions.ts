@@ -12,13 +12,15 @@ import type { StallWatch } from './stall-watch.js'
 import type { StoppedPartitions } from './stopped-partitions.js'
 import { abortHandlers, isUnsettled } from './wind-down.js'
 
-/** Longest wait for running handlers when a partition is handed over, unless the driver gives less, in milliseconds. */
+/**
+ * Maximum wait for running handlers when a partition is handed over, unless the driver allows less, in milliseconds.
+ */
 export const REVOCATION_MS = 10_000
 
-const TAKEN_AWAY = 'its partition was taken away'
+const TAKEN_AWAY = 'its partition was revoked'
 
 export interface AssignedPartitionsSettings {
-  /** The loop's own: messages for another group alone are settled unseen. */
+  /** The loop's own group: messages addressed to another group are settled without being handled. */
   readonly group: string
   readonly outcomes: Outcomes
   readonly inbox: Inbox
@@ -29,7 +31,10 @@ export interface AssignedPartitionsSettings {
   readonly stopped: StoppedPartitions
 }
 
-/** The partitions in this member's hands: they come, get their deliveries and go as the driver says (see `ConsumerSink`). */
+/**
+ * The partitions assigned to this member. The driver assigns them, delivers to them and revokes them (see
+ * `ConsumerSink`).
+ */
 export class AssignedPartitions {
   readonly #settings: AssignedPartitionsSettings
   readonly #acknowledgements: Acknowledgements
@@ -49,12 +54,12 @@ export class AssignedPartitions {
     return this.#partitions.values()
   }
 
-  /** What comes from now on starts nothing: the loop closes. */
+  /** Starts nothing that arrives from now on: the loop is closing. */
   drain(): void {
     this.#draining = true
   }
 
-  /** Lets drivers go on that wait for room: nothing is taken any more. */
+  /** Releases drivers that wait for room: nothing is accepted any more. */
   stopWaiting(): void {
     for (const partition of this.#partitions.values()) partition.wakeRoomWaiters()
   }
@@ -71,7 +76,10 @@ export class AssignedPartitions {
     reports.assigned(assignments)
   }
 
-  /** Resolves once the partitions are let go: with `graceful` after their handlers, `deadlineMs` at most. */
+  /**
+   * Resolves once the partitions are released: with `graceful` after their handlers have ended, after `deadlineMs` at
+   * the latest.
+   */
   async revoke(
     assignments: readonly PartitionAssignment[],
     how: 'graceful' | 'lost',
@@ -92,7 +100,7 @@ export class AssignedPartitions {
       outcomes.dispatcher.hurry()
       await ended
     }
-    // The connection may have been lost while a handover was on its way: then the loss has been told already.
+    // The connection may have been lost during a handover: then the loss has already been reported.
     if (how === 'lost') for (const partition of partitions) this.#atWork(partition)
     const closed = partitions.filter((partition) => this.#close(partition))
     if (closed.length === 0) return
@@ -100,7 +108,10 @@ export class AssignedPartitions {
     reports.revoked(assignments, how)
   }
 
-  /** Returns what the driver has to wait for before it delivers more; `undefined`: there is room. */
+  /**
+   * Accepts deliveries. Returns a promise that the driver must await before it delivers more, or `undefined` when there
+   * is room.
+   */
   deliver(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> | undefined {
     const { outcomes, inbox, group, reports, stallWatch } = this.#settings
     const partition = this.#partitions.get(assignment)
@@ -130,7 +141,7 @@ export class AssignedPartitions {
     return partition === undefined ? 0 : this.#settings.inbox.capacity(partition)
   }
 
-  /** Brings all work to its end and lets all partitions go: see `WindDown.finish`. */
+  /** Finishes all running work and releases all partitions: see `WindDown.finish`. */
   async close(timeoutMs: number, driver: ConsumerDriver | undefined, hurry: AbortSignal | undefined): Promise<void> {
     const { outcomes } = this.#settings
     const partitions = [...this.#partitions.values()]
@@ -139,7 +150,9 @@ export class AssignedPartitions {
     for (const partition of partitions) this.#close(partition)
   }
 
-  /** What was at work in a partition that is lost: with a blocked event loop, one of it may be why. */
+  /**
+   * Messages that were running in a partition that is lost: with a blocked event loop, one of them may be the cause.
+   */
   #atWork(partition: PartitionState): void {
     const { outcomes, group } = this.#settings
     if (partition.phase === 'closed') return
@@ -149,7 +162,7 @@ export class AssignedPartitions {
     outcomes.dispatcher.isolation.lost(group, new Set(unacked.filter(isAtWork)))
   }
 
-  /** Forgets a partition and everything in it. False when that was done before. */
+  /** Removes a partition and everything in it. Returns false when that was done before. */
   #close(partition: PartitionState): boolean {
     const { outcomes, inbox, stopped } = this.#settings
     if (partition.phase === 'closed') return false

@@ -1,17 +1,17 @@
-/** What a journal's note of a message says: see `AttemptJournal`. */
+/** Content of a journal's entry for a message: see `AttemptJournal`. */
 export interface AttemptHistory {
-  /** Handler starts that count: those that failed, and those that ended their process while nothing else was at work. */
+  /** Handler starts that count: those that failed, and those whose process ended while nothing else was running. */
   readonly priorAttempts: number
-  /** It was noted as being at work, and never as having ended. */
+  /** It was recorded as running, and never as ended. */
   readonly wasAtWork: boolean
 }
 
-/** The number that a journal keeps for a message. */
+/** Encodes an entry as the number that a journal stores for a message. */
 export function noteOf(attempts: number, atWork: boolean): number {
   return attempts * 2 + (atWork ? 1 : 0)
 }
 
-/** What such a number says; 0 where there is none. */
+/** Decodes such a number; an empty history for none. */
 export function historyOf(note: number): AttemptHistory {
   return { priorAttempts: Math.floor(note / 2), wasAtWork: note % 2 === 1 }
 }

@@ -4,11 +4,13 @@ import type { Delivery } from './delivery.js'
 /** Why a message of a batch has failed. */
 export interface Failure {
   readonly error: unknown
-  /** The handler failed as a whole: whether this very message was the reason is not known. */
+  /** The handler failed as a whole: whether this message was the cause is unknown. */
   readonly blanket: boolean
 }
 
-/** What became of each message of a batch: `undefined` is success. `thrown`: what the handler threw, if it did. */
+/**
+ * Returns the outcome of each message of a batch; `undefined` is success. `thrown`: what the handler threw, if it did.
+ */
 export function outcomesOf(
   deliveries: readonly Delivery[],
   thrown: { readonly error: unknown } | undefined,
@@ -24,8 +26,8 @@ export function outcomesOf(
 }
 
 /**
- * The errors of a `BatchError`, by index. One of a `sendBatch` speaks of the list that was sent, which need not be the batch: it
- * counts like any other error.
+ * Returns the errors of a `BatchError`, by index. One from a `sendBatch` refers to the list that was sent, which need
+ * not be the batch: it counts like any other error.
  */
 function singledOut(error: unknown, total: number): Map<number, unknown> | undefined {
   if (!isBatchError(error) || error.operation === 'sendBatch' || error.total !== total) return undefined

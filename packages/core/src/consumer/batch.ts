@@ -5,7 +5,7 @@ import { type Delivery, DeliveryState } from './delivery.js'
 import type { PartitionState } from './partition-state.js'
 import type { SetApart } from './set-apart.js'
 
-/** What batches ask of the dispatcher. */
+/** What batches require of the dispatcher. */
 export interface BatchHost {
   readonly tick: number
   readonly ordered: boolean
@@ -19,36 +19,37 @@ interface Settle {
   reject(error: unknown): void
 }
 
-/** One message's place in a batch. */
+/** One message's slot in a batch. */
 export interface Seat {
   readonly delivery: Delivery
   readonly partition: PartitionState
   readonly batch: Batch
-  /** What the stages around the batch wait for; set once the message has passed them on its way in. */
+  /** Resolves the wait of the middleware around the batch; set once the message has passed it on the way in. */
   arrival: Settle | undefined
-  /** What the dispatcher waits for; set once the stages have been entered. */
+  /** Resolves the wait of the dispatcher; set once the middleware has been entered. */
   start: Settle | undefined
-  /** How the outermost stage ended. */
+  /** The outcome of the outermost middleware. */
   ended: { readonly failure: { readonly error: unknown } | undefined } | undefined
-  /** Given up or taken back: nothing of it counts for the batch any more. */
+  /** Given up or taken back: it no longer counts for the batch. */
   gone: boolean
 }
 
-/** What batches of one handler share. */
+/** State shared by the batches of one handler. */
 export interface BatchKeeper {
   readonly handler: (messages: readonly Message[]) => unknown
   readonly apart: SetApart
   /** The dispatcher. */
   readonly host: BatchHost | undefined
-  /** The message sits in no batch any more. */
+  /** The message is no longer in any batch. */
   forget(seat: Seat): void
-  /** All verdicts of the batch are given. */
+  /** All messages of the batch have an outcome. */
   over(): void
 }
 
 /**
- * One list of messages on its way through the handler: closed once it gathers no more, handled once all of it have passed the stages
- * before the handler, over once all have passed those behind it and the dispatcher has its verdicts.
+ * One list of messages on its way through the handler: closed once it gathers no more, handled once all messages have
+ * passed the middleware before the handler, done once all have passed the middleware after it and the dispatcher has
+ * their outcomes.
  */
 export class Batch {
   readonly seats: Seat[] = []
@@ -59,7 +60,7 @@ export class Batch {
     this.#keeper = keeper
   }
 
-  /** Its handler is at work. */
+  /** True while its handler is running. */
   get handling(): boolean {
     return this.#phase === 'handling'
   }
@@ -78,16 +79,19 @@ export class Batch {
     return seat
   }
 
-  /** Nothing more joins: it is handled as soon as everything in it has come. */
+  /** Stops adding messages: it is handled as soon as all its messages have arrived. */
   close(): void {
     this.#phase = 'closed'
     this.proceed()
   }
 
-  /** Goes as far as it can: to the handler once all have come, to the verdict once all have ended. */
+  /**
+   * Advances as far as possible: calls the handler once all messages have arrived, reports outcomes once all have
+   * ended.
+   */
   proceed(): void {
     if (this.#phase === 'closed' && this.seats.every((seat) => isHere(seat))) this.#handle()
-    // A handler that was left behind may never return: its batch is over all the same.
+    // An abandoned handler may never return: its batch is over regardless.
     const over = this.#phase === 'handling' && this.seats.every((seat) => seat.gone)
     if (over || (this.#phase === 'handled' && this.seats.every((seat) => seat.gone || seat.ended !== undefined)))
       this.#finish()
@@ -112,7 +116,7 @@ export class Batch {
     )
   }
 
-  /** Tells the stages of each message how it went. */
+  /** Passes each message's outcome to its middleware. */
   #handled(seats: readonly Seat[], thrown: { readonly error: unknown } | undefined): void {
     if (this.#phase === 'over') return
     this.#phase = 'handled'
@@ -138,7 +142,10 @@ export class Batch {
     this.proceed()
   }
 
-  /** Gives the dispatcher its verdicts, in order; what follows a failure in its key goes back behind it. */
+  /**
+   * Reports the outcomes to the dispatcher, in order; messages that follow a failure in its key return to the queue
+   * behind it.
+   */
   #finish(): void {
     this.#phase = 'over'
     this.#keeper.over()
@@ -166,7 +173,7 @@ export class Batch {
     this.#keeper.host?.dispatch()
   }
 
-  /** Later messages of the seat's key leave the batch, each behind the one before it. */
+  /** Removes later messages of the seat's key from the batch, each queued behind the one before it. */
   takeBackFollowers(seat: Seat): void {
     const key = this.#keyOf(seat.delivery)
     if (key === undefined) return
@@ -184,20 +191,20 @@ export class Batch {
     seat.arrival?.reject(takenBack(seat.delivery))
   }
 
-  /** Nothing of the message counts for the batch any more. */
+  /** The message no longer counts for the batch. */
   leave(seat: Seat): void {
     seat.gone = true
     this.#keeper.forget(seat)
   }
 
-  /** What orders a message among the others: `undefined` where nothing does. Partitions have their own keys. */
+  /** Returns the key that orders a message, or `undefined` when it is unordered. Keys are per partition. */
   #keyOf(delivery: Delivery): string | undefined {
     if (delivery.key === undefined || this.#keeper.host?.ordered !== true) return undefined
     return `${delivery.topic}/${delivery.partition}/${delivery.key}`
   }
 }
 
-/** In the list, or never to come. */
+/** True when the message has arrived or never will. */
 function isHere(seat: Seat): boolean {
   return seat.gone || seat.ended !== undefined || seat.arrival !== undefined
 }
@@ -206,12 +213,15 @@ function isSettled(delivery: Delivery): boolean {
   return delivery.state >= DeliveryState.Settled || delivery.completing
 }
 
-/** Ends the stages of a start that was taken back. Nobody else sees it. */
+/** Ends the middleware of a start that was taken back. Only middleware sees this error. */
 export function takenBack(message: Message): StreamError {
-  return new StreamError(`message ${message.id} was taken back: it waits behind another one of its key, or was lost`, {
-    code: 'ABORTED',
-    retryable: false,
-    topic: message.topic,
-    operation: 'handle',
-  })
+  return new StreamError(
+    `message ${message.id} was taken back: it waits behind another message of its key, or its partition was revoked`,
+    {
+      code: 'ABORTED',
+      retryable: false,
+      topic: message.topic,
+      operation: 'handle',
+    },
+  )
 }

@@ -31,9 +31,9 @@ export interface EngineSettings {
   readonly subject: string
   readonly transport: Transport
   readonly spec: ConsumerSpec
-  /** The topics, or the pattern, as errors name them. */
+  /** The topics or the pattern, as shown in errors. */
   readonly topic: string
-  /** Makes the driver of one connection. */
+  /** Creates the driver of one connection. */
   readonly connect: (sink: ConsumerSink) => ConsumerDriver
   readonly options: ConsumerOptionValues
   readonly deadLetters: DeadLetters | undefined
@@ -41,13 +41,13 @@ export interface EngineSettings {
   readonly replies: Replies | undefined
   readonly dedupe: Dedupe | undefined
   readonly events: Events<ConsumerEvents>
-  /** The loop can't go on: it closes itself, and `run` rejects. */
+  /** The loop can't continue: it closes, and `run` rejects. */
   readonly onFailure: (error: StreamError) => void
 }
 
 /**
- * Stands between a driver and the handlers. Puts the parts together and takes them through connecting, starting, seeking and closing:
- * {@link AssignedPartitions} is the driver's side, {@link Outcomes} the handlers'.
+ * Connects a driver with the handlers. Creates the components and takes them through connecting, starting, seeking and
+ * closing: {@link AssignedPartitions} is the driver's side, {@link Outcomes} the handlers'.
  */
 export class ConsumerEngine {
   readonly #settings: EngineSettings
@@ -122,12 +122,12 @@ export class ConsumerEngine {
     return this.#partitions.assignments
   }
 
-  /** The driver that deliveries come from and go back to; it may still be opening. */
+  /** The driver that delivers and settles; it may still be opening. */
   driver(): ConsumerDriver | undefined {
     return this.#slot.driver
   }
 
-  /** Connects and joins the group; deliveries gather in the inbox until `start`. */
+  /** Connects and joins the group; deliveries are buffered until `start`. */
   open(): Promise<void> {
     return this.#session.start()
   }
@@ -157,7 +157,10 @@ export class ConsumerEngine {
     })
   }
 
-  /** What the driver says of the group's lag; `undefined` where the connection is away, or was lost meanwhile. Rejects with a classified error. */
+  /**
+   * Returns the group's lag as the driver reports it; `undefined` while disconnected, or when the connection is lost
+   * meanwhile. Rejects with a classified error.
+   */
   async lag(): Promise<readonly PartitionLag[] | undefined> {
     const driver = this.#session.driver
     if (driver?.lag === undefined) return undefined
@@ -167,14 +170,14 @@ export class ConsumerEngine {
     } catch (cause) {
       if (this.#session.driver !== driver) return undefined
       const error = this.#reports.classify(cause, 'lag')
-      // Whatever a client says whose connection is gone, before core has heard of that.
+      // Errors of a client whose connection is lost don't count, even before core was notified of the loss.
       const { code, message } = error
       if (code !== 'ABORTED' && code !== 'CLOSED' && code !== 'UNKNOWN') throw error
-      throw this.#reports.error('UNAVAILABLE', `the lag is not known: ${message}`, 'lag', cause)
+      throw this.#reports.error('UNAVAILABLE', `the lag is unknown: ${message}`, 'lag', cause)
     }
   }
 
-  /** Drops what waits of a partition, then moves the driver. What runs is waited for. */
+  /** Drops the waiting messages of a partition, then moves the driver. Waits for running handlers. */
   async seek(assignment: PartitionAssignment, move: (driver: ConsumerDriver) => Promise<void>): Promise<void> {
     const driver = this.#session.driver
     if (driver === undefined) throw this.#reports.error('UNAVAILABLE', 'not connected', 'seek')
@@ -182,14 +185,18 @@ export class ConsumerEngine {
     try {
       await move(driver)
     } catch (cause) {
-      // The driver holds a partition that was let go here: it comes back, where it was, with a new connection.
+      // The driver holds a partition that was released here: it is assigned again, at the same offset, with a new
+      // connection.
       const error = this.#reports.classify(cause, 'seek')
       this.#session.abandon(driver, error)
       throw error
     }
   }
 
-  /** Stops cleanly: no new starts, running handlers end (until the deadline), acks are flushed, the rest is given back. */
+  /**
+   * Stops cleanly: starts nothing new, waits for running handlers (until the deadline), flushes acks, returns the rest
+   * to the broker.
+   */
   async close(timeoutMs: number, hurry?: AbortSignal): Promise<void> {
     const { dedupe, deadLetters } = this.#settings
     this.#closing = true
@@ -206,7 +213,7 @@ export class ConsumerEngine {
     this.#unackedWatch.stop()
     dedupe?.close()
     await this.#session.close()
-    // Every write that counts has ended: what is still under way was given up with its partition.
+    // Every write that counts has ended: those still in flight were given up with their partition.
     await deadLetters?.close(0)
   }
 
@@ -241,7 +248,7 @@ export class ConsumerEngine {
 
   #create(lost: (error: unknown) => void): ConsumerDriver {
     const partitions = this.#partitions
-    // A driver that failed to open may have assigned something before.
+    // A driver that failed to open may have assigned partitions before.
     void partitions.revoke(this.assignments, 'lost', 0)
     this.#slot.driver = this.#settings.connect({
       assigned: (assignments) => partitions.assign(assignments),
@@ -285,7 +292,7 @@ export class ConsumerEngine {
   #stallHost(): StallWatchHost {
     return {
       ordering: this.#settings.options.ordering,
-      // One that can't be read is silent for a reason that is known, and that a new connection doesn't remove.
+      // A partition that can't be read is silent for a known reason, which a new connection doesn't remove.
       partitions: () => [...this.#partitions.all()].filter(({ assignment }) => !this.#stopped.has(assignment)),
       roomOf: (partition) => this.#inbox.capacity(partition),
       openDriver: () => this.#session.driver,

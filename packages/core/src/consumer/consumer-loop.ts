@@ -33,7 +33,7 @@ import { iterate } from './loop-iterator.js'
 import { type LoopParts, makeLoopParts } from './loop-parts.js'
 import { checkPosition } from './start-positions.js'
 
-/** Makes loops of one transport. */
+/** Creates loops of one transport. */
 export type ConsumerLoopClass = new <T = unknown>(
   topic: TopicSelection,
   options: ConsumerLoopOptions<T>,
@@ -42,21 +42,23 @@ export type ConsumerLoopClass = new <T = unknown>(
 /** Which partitions a `seek` moves. */
 const SEEK_FIELDS = { topic: option.text(), partition: option.integer({ min: 0 }) }
 
-/** How long `close` waits for running handlers, in milliseconds, unless told otherwise: below the 30 s that orchestrators allow. */
+/** Default time that `close` waits for running handlers, in milliseconds: below the 30 s that orchestrators allow. */
 const CLOSE_TIMEOUT_MS = 25_000
 
-/** A listener's flush gets at least this long, in milliseconds. */
+/** Minimum time for a listener's flush, in milliseconds. */
 const FLUSH_MS = 500
 
 /**
- * Receives the messages of a topic as a member of a group and hands them to a handler. The same on every transport; adapters add
- * named subclasses only.
- *
- * A message is acked when its handler has resolved, and never before. A failing handler is tried again with backoff, only its
- * key waiting, then the message goes to the group's dead letters.
+ * Receives the messages of a topic as a member of a group and passes them to a handler. Behaves the same on every
+ * transport; adapters only add named subclasses.
+ * A message is acked when its handler has resolved, and never before. A failed message is retried with backoff, which
+ * blocks only its key, and is written to the group's dead letters when its attempts are used up.
  */
 export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, AsyncIterable<Message<T>> {
-  /** The topics it was made for, with commas between them, or its pattern: how errors name it, and a runner that is given no other name. Never changes. */
+  /**
+   * The topics it was created for, joined by commas, or its pattern: its name in errors and the default in a runner.
+   * Never changes.
+   */
   readonly label: string
   readonly group: string
   readonly transport: Transport
@@ -72,7 +74,10 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   #paused = false
   #closing: Promise<void> | undefined
 
-  /** Checks topic, group and options; no I/O. Throws INVALID_ARGUMENT with every problem, UNSUPPORTED for what the transport can't do. */
+  /**
+   * Checks topic, group and options; no I/O. Throws INVALID_ARGUMENT with every problem, UNSUPPORTED for what the
+   * transport can't do.
+   */
   constructor(adapter: AdapterDefinition, topic: TopicSelection, options: ConsumerLoopOptions<T>) {
     this.#parts = makeLoopParts(adapter, topic, options, (error) => this.#fail(error))
     this.label = this.#parts.label
@@ -83,20 +88,21 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     this.transport.attach(this)
   }
 
-  /** @internal What its topics and group are called on the broker. */
+  /** @internal Names of its topics and group on the broker. */
   get names(): LoopNames {
     return this.#parts.names
   }
 
-  /** Topics that this loop receives; with a pattern, those that it has joined by now. */
+  /** Topics that this loop receives; with a pattern, those it has joined so far. */
   get topics(): readonly string[] {
     const { subscription, topics } = this.#parts
     return subscription === undefined ? topics : [...subscription.joined]
   }
 
   /**
-   * Connects, makes or checks topic and group, and joins the group: what is sent once this has resolved is received. Optional;
-   * `run` does it. Rejects with UNAVAILABLE, UNAUTHENTICATED, PERMISSION_DENIED, NOT_FOUND or CONFLICT; may be called again then.
+   * Connects, creates or checks topic and group, and joins the group: messages sent after this has resolved are
+   * received. Optional, since `run` does it. Rejects with UNAVAILABLE, UNAUTHENTICATED, PERMISSION_DENIED, NOT_FOUND or
+   * CONFLICT; may be called again then.
    */
   async init(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     const { signal } = readOptions(signalFields, options, this.#call('init'))
@@ -109,9 +115,10 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   }
 
   /**
-   * Sets the handler, a function or a {@link Listener}; before `run`. With `to`, what it yields or returns (but `undefined`) is sent on, with
-   * the message's key unless it is a `batchEntry(value, options)`; the message is acked once all of it is confirmed. Throws
-   * INVALID_ARGUMENT when it is neither, CONFLICT when there is a handler already.
+   * Sets the handler, a function or a {@link Listener}; call it before `run`. With `to`, what the handler yields or
+   * returns (except `undefined`) is forwarded, with the message's key unless it is a `batchEntry(value, options)`; the
+   * message is acked once all results are confirmed. Throws INVALID_ARGUMENT for anything else, CONFLICT when a handler
+   * is already set.
    */
   handle(handler: Handler<T> | Listener<T>, options: HandleOptions = {}): this {
     this.#prepare(checkHandler(handler, options), 'handle', (around) =>
@@ -122,13 +129,13 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   }
 
   /**
-   * Sets a handler for lists of messages, in place of `handle`: at most `maxMessages` of them, the first of which has waited `maxWaitMs`
-   * at most. Messages of a key stand in order, and in no two batches at once. `concurrency` counts batches.
-   *
-   * Once it returns, all are acked but those on which `nack(reason)` was called, or whose index a thrown `BatchError` lists (with the
-   * batch's length as `total`): these are tried again and dead-lettered as single messages are, with only their key waiting. Later
-   * messages of that key in the batch are handled again after them. Any other error fails all of them; each then comes alone. Throws as
-   * `handle` does.
+   * Sets a handler for lists of messages, instead of `handle`: a list has up to `maxMessages` messages, the first of
+   * which has waited up to `maxWaitMs`. Messages of a key are in order, and never in two batches at once. `concurrency`
+   * counts batches.
+   * When it returns, all messages are acked except those on which `nack(reason)` was called, or whose index a thrown
+   * `BatchError` lists (with the batch's length as `total`): these are retried and dead-lettered like single messages,
+   * which blocks only their key. Later messages of that key in the batch are handled again after them. Any other error
+   * fails all messages; each is then delivered in a batch of one. Throws as `handle` does.
    */
   handleBatch(handler: BatchHandler<T>, options: HandleBatchOptions = {}): this {
     this.#prepare(checkBatchHandler(handler, options, this.#parts.options), 'handleBatch', (around) =>
@@ -137,21 +144,22 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     return this
   }
 
-  /** What happens when nothing else can help a message: what whoever runs several loops goes by when `run` rejects. */
+  /** The loop's error policy, which a runner applies when `run` rejects. */
   get errorPolicy(): ErrorPolicy {
     return this.#parts.options.errorPolicy
   }
 
   /**
-   * Handles messages until the loop is closed: resolves then, also where it was still connecting. Rejects when it can't connect, or
-   * with the error that ended the loop (`errorPolicy`): so do `init` and `run` from then on. `signal` closes the loop.
+   * Handles messages until the loop is closed, and then resolves, also when it was still connecting. Rejects when it
+   * can't connect, or with the error that ended the loop (`errorPolicy`); later calls of `init` and `run` reject
+   * likewise. `signal` closes the loop.
    */
   async run(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     const { signal } = readOptions(signalFields, options, this.#call('run'))
     this.#requireOpen('run')
     if (this.#prepared === undefined)
-      throw this.#invalid('run: there is no handler; call handle(async (message) => …) first')
-    if (this.#running) throw this.#parts.error('CONFLICT', 'it runs already', 'run')
+      throw this.#invalid('run: no handler is set; call handle(async (message) => …) first')
+    if (this.#running) throw this.#parts.error('CONFLICT', 'run() was already called', 'run')
     this.#running = true
     const stop = (): void => void this.close()
     signal?.addEventListener('abort', stop, { once: true })
@@ -166,9 +174,10 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
   }
 
   /**
-   * Messages one at a time, for `for await`; `concurrency` doesn't count. A message is acked when the next one is asked for. Leaving the
-   * loop by `break`, `return` or an error closes the consumer: what it had taken is settled or given back by then. The message at hand is
-   * then not acked, unless `message.ack()` was called, and comes again: JavaScript doesn't tell a `break` from an error.
+   * Iterates over the messages one at a time, for `for await`; `concurrency` has no effect. A message is acked when the
+   * next one is requested. Leaving the loop by `break`, `return` or an error closes the consumer: all received messages
+   * are settled or returned to the broker. The current message is redelivered unless you acked it: an async iterator
+   * can't distinguish `break` from an error.
    */
   [Symbol.asyncIterator](): AsyncIterator<Message<T>, undefined> {
     return iterate<T>({
@@ -182,7 +191,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     })
   }
 
-  /** Starts no handler until `resume`. The connection, the group membership and what runs stay. */
+  /** Starts no more handlers until `resume`. The connection, the group membership and running handlers stay. */
   pause(): void {
     this.#paused = true
     this.#engine.pause()
@@ -193,14 +202,15 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     if (this.#running && this.#prepared !== undefined && this.#closing === undefined) this.#engine.start(this.#prepared)
   }
 
-  /** Partitions that belong to this member now. */
+  /** Partitions currently assigned to this member. */
   get assignments(): readonly PartitionAssignment[] {
     return this.#engine.assignments
   }
 
   /**
-   * Moves to a position: all partitions of this member, or one. What runs is waited for, what waits is dropped. Rejects with
-   * UNSUPPORTED where the transport keeps no history, NOT_FOUND for a partition that isn't this member's.
+   * Moves to an offset: all partitions of this member, or one. Waits for running handlers and drops waiting messages.
+   * Rejects with UNSUPPORTED when the transport keeps no history, NOT_FOUND for a partition that isn't assigned to this
+   * member.
    */
   async seek(
     position: StartPosition,
@@ -215,29 +225,30 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
       (one) => (topic === undefined || one.topic === topic) && (partition === undefined || one.partition === partition),
     )
     if (chosen.length === 0)
-      throw this.#parts.error('NOT_FOUND', `no such partition is assigned to this member`, 'seek')
+      throw this.#parts.error('NOT_FOUND', `the partition is not assigned to this member`, 'seek')
     for (const assignment of chosen)
       await this.#engine.seek(assignment, (driver) => driver.seek?.(assignment, checked.value) ?? Promise.resolve())
   }
 
   /**
-   * Messages that the group has not finished, per partition. Rejects with UNSUPPORTED where the transport doesn't know, with UNAVAILABLE
-   * while the connection is away.
+   * Returns the number of messages that the group has not finished, per partition. Rejects with UNSUPPORTED when the
+   * transport can't tell, UNAVAILABLE while disconnected.
    */
   async lag(): Promise<readonly PartitionLag[]> {
     requireFor(this.transport.adapter, 'lag', 'lag()', 'lag')
     await this.init()
     const lags = await this.#engine.lag()
-    // A driver that is cut off and doesn't know yet has nothing to tell of topics that are there.
+    // A driver that is disconnected and hasn't noticed yet reports nothing for topics that exist.
     if (lags === undefined || (lags.length === 0 && this.topics.length > 0))
-      throw this.#parts.error('UNAVAILABLE', 'not connected: the lag is not known', 'lag')
+      throw this.#parts.error('UNAVAILABLE', 'not connected: the lag is unknown', 'lag')
     return lags
   }
 
   /**
-   * Stops cleanly: takes nothing new, lets running handlers end for up to `timeoutMs` (default 25,000; then their signals abort),
-   * acks what is done, gives the rest back, flushes the listener, leaves the group. `signal` ends the wait for handlers at once.
-   * Idempotent: later calls share the first one's promise. Rejects only with INVALID_ARGUMENT for bad options, and closes nothing then.
+   * Stops cleanly: accepts nothing new, waits for running handlers for up to `timeoutMs` (default 25,000; then their
+   * signals abort), acks what is done, returns the rest to the broker, flushes the listener, leaves the group. `signal`
+   * ends the wait for handlers immediately. Idempotent: later calls return the first call's promise. Rejects only with
+   * INVALID_ARGUMENT for bad options; nothing is closed then.
    */
   close(options: CloseOptions = {}): Promise<void> {
     return withOptions(closeFields, options, this.#call('close'), ({ timeoutMs = CLOSE_TIMEOUT_MS, signal }) => {
@@ -250,7 +261,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     await this.close()
   }
 
-  /** The last `error` or `reconnecting` event's error, and when it came. */
+  /** The error of the last `error` or `reconnecting` event, and when it happened. */
   get lastError(): LastError | undefined {
     return this.#events.lastError
   }
@@ -284,7 +295,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
       await this.init()
     } catch (error) {
       this.#running = false
-      // Closed while it connected, which is what made it fail.
+      // Closed while connecting, which is why it failed.
       if (this.#closing !== undefined && this.#failure === undefined) return
       if (this.#failure === undefined) this.#log(`the loop did not start: ${describe(error)}`)
       throw error
@@ -298,13 +309,13 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     prepare: (around: HandlerSurroundings) => PreparedHandler,
   ): void {
     if (problem !== undefined) throw this.#invalid(`${operation}: ${problem}`)
-    if (this.#prepared !== undefined) throw this.#parts.error('CONFLICT', 'it has a handler already', operation)
+    if (this.#prepared !== undefined) throw this.#parts.error('CONFLICT', 'a handler is already set', operation)
     this.#prepared = prepare({ stages: this.#parts.stages, names: this.names })
   }
 
   #fail(error: StreamError): void {
-    // Also where a listener hears of it, or nobody awaits run(): the loop is dead.
-    if (this.#failure === undefined) this.#log(`the loop has ended with its error: ${describe(error)}`)
+    // Also when a listener receives it, or run() isn't awaited: the loop has ended.
+    if (this.#failure === undefined) this.#log(`the loop ended with an error: ${describe(error)}`)
     this.#failure ??= error
     this.#events.emit('error', error)
     this.#end.reject(error)
@@ -320,7 +331,7 @@ export abstract class ConsumerLoop<T = unknown> implements AsyncDisposable, Asyn
     this.#end.resolve()
   }
 
-  /** After the last handler, while producers still send. A failure is told and holds nothing up. */
+  /** Runs after the last handler, while producers still send. A failure is reported and blocks nothing. */
   async #flushListener(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     const flush = this.#flush
     if (flush === undefined) return

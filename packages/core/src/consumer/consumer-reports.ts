@@ -20,7 +20,10 @@ export interface ReportSettings {
   readonly events: Events<ConsumerEvents>
 }
 
-/** Counts what happens in a loop and tells it: by events, in the log, and by errors in the loop's name. Decides nothing. */
+/**
+ * Counts what happens in a loop and reports it by events, in the log, and by errors with the loop's name. Makes no
+ * decisions.
+ */
 export class ConsumerReports {
   readonly subject: string
   readonly logger: Logger
@@ -29,7 +32,7 @@ export class ConsumerReports {
   readonly #events: Events<ConsumerEvents>
   readonly #failingAcks = new Repetition()
   #headersReported = false
-  /** Why settlements failed: each reason is one event, however many messages it concerns. */
+  /** Reasons of failed settlements: each reason is one event, however many messages it concerns. */
   readonly #failedSettlements = new WeakSet<StreamError>()
   readonly counts = {
     received: 0,
@@ -61,7 +64,7 @@ export class ConsumerReports {
     })
   }
 
-  /** What the transport's own error means. */
+  /** Classifies a transport's own error. */
   classify(cause: unknown, operation: string): StreamError {
     return this.#transport.adapter.classifyError(cause, operation, this.#spec.topics[0]?.topic)
   }
@@ -86,16 +89,13 @@ export class ConsumerReports {
 
   assigned(assignments: readonly PartitionAssignment[]): void {
     if (assignments.length > 0) this.logger.debug(`${this.subject}: assigned ${list(assignments)}`)
-    else
-      this.logger.warn(
-        `${this.subject}: joined, and there is no partition for it: members beyond the number of partitions wait idle (partitions)`,
-      )
+    else this.logger.warn(`${this.subject}: joined the group without a partition: it has more members than partitions`)
     this.#events.emit('assigned', { partitions: assignments })
   }
 
   revoked(assignments: readonly PartitionAssignment[], how: 'graceful' | 'lost'): void {
     const names = list(assignments)
-    this.logger.info(how === 'lost' ? `${this.subject}: lost ${names}` : `${this.subject}: handed over ${names}`)
+    this.logger.info(how === 'lost' ? `${this.subject}: lost ${names}` : `${this.subject}: released ${names}`)
     this.#events.emit('revoked', { partitions: assignments, how })
   }
 
@@ -103,7 +103,7 @@ export class ConsumerReports {
     const { topic, partition: number } = partition.assignment
     const unsettled = partition.tracked.length
     this.logger.warn(
-      `${this.subject}: partition ${number} of '${topic}' pauses: ${unsettled} messages wait behind unsettled ones (maxAheadMessages)`,
+      `${this.subject}: partition ${number} of '${topic}' is paused: ${unsettled} messages wait behind unsettled ones (maxAheadMessages)`,
     )
     this.#events.emit('stalled', { topic, partition: number, reason: 'window', unsettled, backlog: 0 })
   }
@@ -122,7 +122,7 @@ export class ConsumerReports {
   }
 
   partitionStopped({ topic, partition, error }: StoppedPartition): void {
-    const message = `partition ${partition} of '${topic}' has stopped, and is tried again: ${error.message}`
+    const message = `partition ${partition} of '${topic}' is stopped and will be retried: ${error.message}`
     this.report(this.error(error.code, message, 'consume', error))
     this.#events.emit('stalled', { topic, partition, reason: 'stopped', unsettled: 0, backlog: 0 })
   }
@@ -144,7 +144,7 @@ export class ConsumerReports {
     this.#events.emit('deadLetter', { id, topic, attempts, error })
   }
 
-  /** @param deadLetterTopic - where the message is now; `undefined` where the loop has no dead letters. */
+  /** @param deadLetterTopic - the topic the message was written to; `undefined` when the loop has no dead letters. */
   dropped({ id, topic, partition }: Delivery, error: StreamError, deadLetterTopic: string | undefined): void {
     this.counts.dropped += 1
     const where = deadLetterTopic === undefined ? 'lost: the loop has no dead letters' : `now in ${deadLetterTopic}`
@@ -169,25 +169,25 @@ export class ConsumerReports {
     this.#events.emit('skipped', { id, topic, attempts, error })
   }
 
-  /** Logged once per loop: one foreign sender may send many. */
+  /** Logged once per loop, since one foreign sender may send many. */
   headersLeftOut(delivery: Delivery): void {
     if (this.#headersReported) return
     this.#headersReported = true
     const { id, headersLeftOut } = delivery
     this.logger.warn(
-      `${this.subject}: ${headersLeftOut} headers of message ${id} are beyond what a message may hold (${MAX_HEADERS_BYTES} bytes together, names of 1 to ${MAX_HEADER_NAME} characters without control characters); message.native alone has them. Not logged again`,
+      `${this.subject}: ${headersLeftOut} headers of message ${id} exceed the limits (${MAX_HEADERS_BYTES} bytes in total, names of 1 to ${MAX_HEADER_NAME} characters without control characters) and are only in message.native; further cases are not logged`,
     )
   }
 
   unacked({ id, topic, partition, offset }: Delivery, timeoutMs: number): void {
     this.logger.warn(
-      `${this.subject}: message ${id} (partition ${partition}, offset ${offset}) waits for ack() since its handler returned ${timeoutMs} ms ago (unackedTimeoutMs); its key goes no further before that`,
+      `${this.subject}: message ${id} (partition ${partition}, offset ${offset}) still waits for ack() ${timeoutMs} ms after its handler returned (unackedTimeoutMs); it blocks its key`,
     )
     this.#events.emit('unacked', { id, topic, partition, offset })
   }
 
   duplicate({ id, topic, partition, offset }: Delivery): void {
-    this.logger.debug(`${this.subject}: message ${id} was handled before, and is acked without its handler`)
+    this.logger.debug(`${this.subject}: message ${id} was already handled; acked without calling its handler`)
     this.#events.emit('deduplicated', { id, topic, partition, offset })
   }
 
@@ -196,12 +196,12 @@ export class ConsumerReports {
     this.#events.emit('conflict', { id, topic, error })
   }
 
-  /** @param failure - with which the handler ended; `undefined` where it succeeded. */
+  /** @param failure - the handler's error; `undefined` when it succeeded. */
   overlapped({ id }: Delivery, failure: HandlerFailure | undefined): void {
     this.counts.overlaps += 1
     const outcome = failure === undefined ? 'succeeded' : `failed (${describe(failure.error)})`
     this.logger.warn(
-      `${this.subject}: a handler of message ${id} ${outcome} after the message had left this loop's hands; another start of it may have overlapped`,
+      `${this.subject}: the handler of message ${id} ${outcome} after its partition was reassigned; it may have run twice concurrently`,
     )
   }
 
@@ -218,14 +218,14 @@ export class ConsumerReports {
   }
 
   unasked({ id, replyTo }: Delivery): void {
-    const why = replyTo === undefined ? 'no reply was requested' : 'the loop does not answer (replies: false)'
+    const why = replyTo === undefined ? 'no reply was requested' : 'the loop does not answer requests (replies: false)'
     this.logger.debug(`${this.subject}: a reply to message ${id} was dropped: ${why}`)
   }
 
   settleFailed({ assignment }: PartitionState, error: StreamError): void {
     this.#failedSettlements.add(error)
     const message = `acks of partition ${assignment.partition} failed: ${error.message}`
-    // While the broker takes no acks each partition tries again and again: that is one thing to report.
+    // While the broker accepts no acks each partition keeps retrying: that is reported once.
     if (error.retryable && !this.#failingAcks.isNews(error.code))
       return this.logger.debug(`${this.subject}: ${message}`)
     this.report(this.error(error.code, message, 'ack', error))

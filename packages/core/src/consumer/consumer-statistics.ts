@@ -9,7 +9,7 @@ import type { StallWatch } from './stall-watch.js'
 import type { StoppedPartitions } from './stopped-partitions.js'
 import type { UnackedWatch } from './unacked-watch.js'
 
-/** The parts of a loop that know how it is doing. */
+/** The components of a loop that provide its statistics. */
 export interface StatisticsSources {
   readonly reports: Pick<ConsumerReports, 'counts'>
   readonly partitions: Pick<AssignedPartitions, 'all'>
@@ -24,7 +24,7 @@ export interface StatisticsSources {
 
 const NO_DUPLICATES = { deduplicated: 0, conflicts: 0 }
 
-/** How a loop is doing now. Computed when asked for: nothing of it but the counters costs anything before. */
+/** Returns the statistics of a loop. Computed on request: only the counters have a cost before. */
 export function consumerStatistics(sources: StatisticsSources): ConsumerStats {
   const { reports, dispatcher, inbox, session, dedupe } = sources
   const stall = sources.stallWatch.current
@@ -50,7 +50,7 @@ export function consumerStatistics(sources: StatisticsSources): ConsumerStats {
   }
 }
 
-/** What keeps messages from being started on this side of the transport. */
+/** Returns what keeps messages from being started on this side of the transport. */
 function heldUpBy(
   partitions: readonly PartitionState[],
   { dispatcher, inbox }: StatisticsSources,

@@ -22,14 +22,14 @@ import type { Transport } from '../transport/transport.js'
 import { DEAD_LETTER_HEADERS } from '../wire/reserved-headers.js'
 import type { Delivery } from './delivery.js'
 
-/** What became of a dead letter: written, perhaps as a substitute (`incomplete` says what is missing), or not. */
+/** Outcome of a dead letter: written, possibly as a substitute (`incomplete` names what is missing), or not. */
 export type DeadLetterResult =
   | { readonly incomplete: string | undefined; readonly failure?: undefined }
   | { readonly failure: StreamError }
 
 /**
- * Writes dead letters of one group: the original bytes, key, headers, id and time, and headers that say where it came from and
- * what went wrong.
+ * Writes dead letters of one group: the original payload, key, headers, id and timestamp, and headers with its origin
+ * and error.
  */
 export class DeadLetters {
   readonly #transport: Transport
@@ -37,7 +37,7 @@ export class DeadLetters {
   readonly #fixedTopic: string | undefined
   readonly #senders = new Map<string, RecordSender>()
 
-  /** Throws INVALID_ARGUMENT where a topic's dead-letter name would not be portable. */
+  /** Throws INVALID_ARGUMENT when a topic's dead-letter name would not be portable. */
   constructor(transport: Transport, names: LoopNames, fixedTopic: string | undefined) {
     this.#transport = transport
     this.#names = names
@@ -49,16 +49,16 @@ export class DeadLetters {
     return this.#targetFor(topic).name
   }
 
-  /** Whether the dead letters of a topic have a name that can be. */
+  /** True when the dead-letter topic of a topic has a valid name. */
   canTake(topic: string): boolean {
     const { name, derived } = this.#targetFor(topic)
     return derived || isPortableName(name)
   }
 
   /**
-   * Writes the dead letter of a message, once. Never rejects. What the transport refuses for good (it is too large, or can't be encoded there) is
-   * written as a substitute: same id, key and time, where it came from and what went wrong, without the headers, without the
-   * payload, or without both, and with a header that says what is missing.
+   * Writes the dead letter of a message, once. Never rejects. A message that the transport permanently refuses (too
+   * large, or not encodable there) is written as a substitute: same id, key and timestamp, origin and error, without
+   * the headers, without the payload, or without both, and with a header that names what is missing.
    */
   async write(delivery: Delivery, error: unknown): Promise<DeadLetterResult> {
     const sender = this.#sender(this.#targetFor(delivery.topic))
@@ -123,22 +123,22 @@ export class DeadLetters {
   }
 }
 
-/** One way to write a message down. */
+/** One form in which a message can be written. */
 interface DeadLetterForm {
   readonly payload: Buffer | undefined
   readonly headers: Headers
-  /** What is left out of it. */
+  /** What the form omits. */
   readonly incomplete: string | undefined
-  /** It may be written from the original, with all that the portable form lacks. */
+  /** True when it may be written from the native record, including what the portable form lacks. */
   readonly asItCame: boolean
 }
 
 const NO_HEADERS: Headers = Object.freeze({})
 
 /**
- * The message, and what to write where the transport refuses that for good.
+ * Yields the message, and what to write when the transport permanently refuses that.
  *
- * @param whole - the transport can write it as it came, with the headers that this process left out.
+ * @param whole - the transport can write the native record, with the headers that exceed the limits.
  */
 function* formsOf(delivery: Delivery, whole: boolean): Generator<DeadLetterForm> {
   const { bytes } = delivery
@@ -159,14 +159,17 @@ function* formsOf(delivery: Delivery, whole: boolean): Generator<DeadLetterForm>
     yield { payload: undefined, headers: NO_HEADERS, incomplete: without(noPayload, noHeaders), asItCame }
 }
 
-/** Says of a dead letter that it is none to replay: whoever wrote the message has no say in that. All other headers of dead letters are replaced. */
+/**
+ * Marks a dead letter as complete, whatever header the message's sender set. All other dead-letter headers are
+ * replaced.
+ */
 function withoutIncomplete(headers: Headers): Headers {
   if (!Object.hasOwn(headers, DEAD_LETTER_HEADERS.incomplete)) return headers
   const { [DEAD_LETTER_HEADERS.incomplete]: _incomplete, ...rest } = headers
   return rest
 }
 
-/** The transport will never take this record, and may take less of it. */
+/** The transport will never accept this record, but may accept a smaller one. */
 function isRefusedForGood(error: unknown): boolean {
   return isStreamError(error) && !error.retryable && REFUSALS.has(error.code)
 }

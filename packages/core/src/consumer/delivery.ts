@@ -16,86 +16,97 @@ import type { Headers, Message } from '../message.js'
 import { ROUTING_HEADERS } from '../wire/reserved-headers.js'
 import type { PartitionState } from './partition-state.js'
 
-/** What a driver knows of a record that it received: raw values, as the record has them. {@link Delivery} brings them within the limits of sending. */
+/**
+ * The fields of a received record: raw values, as the record has them. {@link Delivery} brings them within the limits
+ * of sending.
+ */
 export interface DeliveryFields {
   /** `undefined` or empty for a foreign message without one. */
   readonly id: string | undefined
   readonly key: string | undefined
   /** `undefined` is a tombstone. */
   readonly payload: Buffer | undefined
-  /** The user's headers, and those of a dead letter. Other reserved ones have been taken out, binary ones are in `native`. */
+  /**
+   * The user's headers, and those of a dead letter. Other reserved headers have been removed; binary headers are in
+   * `native`.
+   */
   readonly headers: Headers
-  /** What the sender says, in milliseconds since the epoch: a number, bigint, decimal digits or a `Date`. Anything else counts as not said. */
+  /**
+   * The sender's timestamp, in milliseconds since the epoch: a number, bigint, decimal digits or a `Date`. Anything
+   * else is ignored.
+   */
   readonly timestamp: unknown
-  /** What the broker says, in the same forms; counts where the sender says nothing. Default: now. */
+  /** The broker's timestamp, in the same forms; used when the sender's is missing. Default: now. */
   readonly brokerTimestamp?: unknown
   /**
-   * Bytes that the record takes in this process beside payload and key: a long id, headers, what only `native` shows. Counts for the inbox's limit, so that
-   * large headers can't fill the memory. Default 0.
+   * Memory that the record takes in this process beside payload and key, in bytes: a long id, headers, data only in
+   * `native`. Counts for the inbox's limit, so that large headers can't exhaust the memory. Default 0.
    */
   readonly extraBytes?: number
-  /** The transport's own position, as it needs it to settle; shown to users as text. */
+  /** The transport's own offset, as it needs it to settle; shown to users as a string. */
   readonly position: string | number | bigint
   readonly replyTo?: string | undefined
   readonly native: unknown
-  /** What `native` is, so that the message can be passed on as it came. Default: it holds nothing beyond these fields. */
+  /** Format of `native`, so that the message can be forwarded unchanged. Default: it holds nothing beyond these fields. */
   readonly form?: NativeForm
-  /** Handler starts of this message in this group that are on record, by this or an earlier process. Default 0. */
+  /** Recorded handler starts of this message in this group, by this or an earlier process. Default 0. */
   readonly priorAttempts?: number
-  /** Earlier sendings of which nobody knows whether they started a handler: at 3 times `retry.attempts` of them it is started no more. Default 0. */
+  /**
+   * Earlier deliveries of which it is unknown whether they started a handler: after 3 times `retry.attempts` of them it
+   * is not started again. Default 0.
+   */
   readonly unanswered?: number
-  /** It was delivered to a member that died: its starts are noted. Default false. */
+  /** It was delivered to a member that died, so its starts are recorded. Default false. */
   readonly suspect?: boolean
-  /** It was noted as being at work when that member died: it is handled alone. Default false. See `historyOf`. */
+  /** It was recorded as running when that member died, so it is handled alone. Default false. See `historyOf`. */
   readonly wasAtWork?: boolean
 }
 
 /**
- * Where a message stands. Every way from its delivery to its end, and who takes it there; `test/support/consumer-model/transitions.ts`
- * has the same as data, by which random histories are checked:
+ * State of a message. Every transition from its delivery to its end, and what makes it;
+ * `test/support/consumer-model/transitions.ts` has the same as data, against which random histories are checked:
  *
  * | from | to | when |
  * |---|---|---|
  * | Waiting | Running | its turn has come (`Dispatcher`) |
- * | | Settled | it is for another group alone; it is skipped by the error policy (`Outcomes`) |
- * | | Dropped | its partition is gone (`AssignedPartitions`) |
+ * | | Settled | it is addressed to another group; it is skipped by the error policy (`Outcomes`) |
+ * | | Dropped | its partition was revoked (`AssignedPartitions`) |
  * | Running | Settled | its handler has succeeded, with `ack: 'auto'`; `ack()` was called (`Outcomes`) |
- * | | Retrying | the attempt has failed, and another one or the skipping is due after a backoff (`Failures`) |
+ * | | Retrying | the attempt has failed, and a retry or the skipping is due after a backoff (`Failures`) |
  * | | GivenUp | the attempt has failed, and was the last one (`Failures`) |
- * | | Waiting | the start was taken back: the handler was never called, or its batch goes on without it (`Dispatcher`) |
- * | | Dropped | its partition is gone, or the loop ends with its error |
+ * | | Waiting | the start was taken back: the handler was never called, or its batch continues without it (`Dispatcher`) |
+ * | | Dropped | its partition was revoked, or the loop ends with its error |
  * | Retrying | Waiting | the backoff is over |
- * | | Dropped | its partition is gone |
+ * | | Dropped | its partition was revoked |
  * | GivenUp | Settled | its dead letter is confirmed |
- * | | Dropped | its sender was told of the failure; its partition is gone |
- * | Settled | Acked | the broker has taken the ack (`Settler`) |
- * | | Dropped | the ack can't be sent any more, or was refused for good (`Settler`) |
- * | | Running, Waiting | the ack was to make its mark, and found that another member had taken it over (`Outcomes`) |
- *
- * Acked and Dropped are ends. What is dropped comes again, here or elsewhere, as another delivery.
+ * | | Dropped | its sender was notified of the failure; its partition was revoked |
+ * | Settled | Acked | the broker has confirmed the ack (`Settler`) |
+ * | | Dropped | the ack can't be sent any more, or was permanently refused (`Settler`) |
+ * | | Running, Waiting | the ack was to complete its claim, which another member had taken over (`Outcomes`) |
+ * Acked and Dropped are final. A dropped message is redelivered, here or elsewhere, as another delivery.
  */
 export const DeliveryState = {
   /** In the inbox, or behind another message of its key. */
   Waiting: 0,
-  /** Its handler is at work, or has returned and `ack()` is waited for. */
+  /** Its handler is running, or has returned and `ack()` is pending. */
   Running: 1,
-  /** Failed, to be started again after its backoff. */
+  /** Failed; started again after its backoff. */
   Retrying: 2,
-  /** Failed for good: on its way to the dead letters, or back to its sender. */
+  /** Failed permanently: being written to the dead letters, or returned to its sender. */
   GivenUp: 3,
-  /** Done or dead-lettered; the ack may still be on its way. */
+  /** Handled or dead-lettered; the ack may still be in flight. */
   Settled: 4,
-  /** The broker has taken the ack. */
+  /** The broker has confirmed the ack. */
   Acked: 5,
-  /** Given up by this member: its partition went away, its failure was given back to the sender, or its ack was refused. */
+  /** Given up by this member: its partition was revoked, its failure was returned to the sender, or its ack was refused. */
   Dropped: 6,
 } as const
 
 export type DeliveryState = (typeof DeliveryState)[keyof typeof DeliveryState]
 
 /**
- * One received record: what drivers make, the dispatcher carries and handlers see as {@link Message}. A single object per
- * message.
+ * One received record: created by drivers, processed by the dispatcher, seen by handlers as {@link Message}. A single
+ * object per message.
  */
 export class Delivery<T = unknown> implements Message<T> {
   readonly assignment: PartitionAssignment
@@ -106,43 +117,49 @@ export class Delivery<T = unknown> implements Message<T> {
   readonly position: string | number | bigint
   readonly replyTo: string | undefined
   readonly native: unknown
-  /** What the adapter has of the record as it came, where it keeps that. */
+  /** What the adapter has of the record as it was received, if it keeps that. */
   readonly form: NativeForm | undefined
-  /** It was delivered to a member that died: a driver notes its starts. */
+  /** It was delivered to a member that died: a driver records its starts. */
   suspect: boolean
-  /** @internal Nothing else of the process may be at work while it is. */ isolated: boolean
+  /** @internal Nothing else in the process may run while it does. */ isolated: boolean
   /** @internal */ readonly unanswered: number
-  /** @internal The one group that handles it; `undefined`: every group. */ readonly onlyGroup: string | undefined
-  /** @internal Headers that arrived and are beyond the limits: `native` alone has them. */
+  /** @internal The only group that handles it; `undefined`: every group. */ readonly onlyGroup: string | undefined
+  /** @internal Number of received headers beyond the limits, which are only in `native`. */
   readonly headersLeftOut: number
   attempt: number
-  /** This member's hold on the message, with `dedupe`. A driver that finds one on a delivery it is to ack completes it, in the same step: see `ConsumerDriver.ack`. */
+  /**
+   * This member's claim on the message, with `dedupe`. A driver that finds one on a delivery that it acks completes it
+   * in the same step: see `ConsumerDriver.ack`.
+   */
   claim: DedupeClaim | undefined = undefined
-  /** Set by such a driver where the claim was another's by then. `done`: that one has finished the message, which is acked all the same. `busy`: it is at work on it, and nothing was acked. */
+  /**
+   * Set by such a driver when another member had taken over the claim. `done`: that member has finished the message,
+   * which is acked anyway. `busy`: it is still handling it, and nothing was acked.
+   */
   refusal: 'done' | 'busy' | undefined = undefined
   /** @internal */ state: DeliveryState = DeliveryState.Waiting
   /** @internal */ partitionState: PartitionState | undefined = undefined
   /** @internal The next message of the same key, waiting for this one. */ nextOfKey: Delivery | undefined = undefined
-  /** @internal The dispatcher's clock when the handler started. */ startedTick = 0
-  /** @internal Counts handler starts, so that a late end of an earlier one is told apart. */ run = 0
-  /** @internal The handler has not returned yet, whatever was settled meanwhile. */ handling = false
-  /** @internal Its mark is on its way to the dedupe store. */ completing = false
-  /** @internal The group had handled it before. */ duplicate = false
-  /** @internal How often it was put off. */ postponed = 0
-  /** @internal Settled by its handler, which has not returned, while an earlier message holds its ack up. */ behind = false
+  /** @internal Time of the handler's start, by the dispatcher's clock. */ startedTick = 0
+  /** @internal Counts handler starts, so that the late end of an earlier one is recognised. */ run = 0
+  /** @internal The handler has not returned yet, even if the message is settled. */ handling = false
+  /** @internal The completion of its claim is being written to the dedupe store. */ completing = false
+  /** @internal The group had already handled it. */ duplicate = false
+  /** @internal How often it was postponed. */ postponed = 0
+  /** @internal Settled by its handler, which has not returned, while an earlier message blocks its ack. */ behind = false
   /** @internal Its handler no longer counts for `concurrency`. */ slotless = false
   /** @internal It counts for the inbox's bytes. */ counted = false
   /** @internal The value is decoded. */ decoded = false
-  /** @internal What `ack()` callers wait for. */ ackWaiters:
+  /** @internal The pending promises of `ack()` calls. */ ackWaiters:
     | { resolve: () => void; reject: (error: StreamError) => void }[]
     | undefined = undefined
   /** @internal The reason of a `nack()` during the handling. */ nacked: { readonly reason: unknown } | undefined =
     undefined
-  /** @internal The handler has had its time: whatever it does now, the attempt has failed. */ timedOut = false
-  /** @internal Answers the request, where it is one and its handler has been started. */ responder:
+  /** @internal The handler has timed out: the attempt has failed, whatever the handler does now. */ timedOut = false
+  /** @internal Answers the request, if it is one and its handler has been started. */ responder:
     | Answering
     | undefined = undefined
-  /** What it takes beside payload and key. */
+  /** Size beside payload and key. */
   readonly #extraBytes: number
   #value: T | undefined
   #id: string | undefined
@@ -181,7 +198,7 @@ export class Delivery<T = unknown> implements Message<T> {
     return this.assignment.topic
   }
 
-  /** @internal What the topic is called for every service that uses it: `TopicSpec.origin`. */
+  /** @internal The topic's name for every service that uses it: `TopicSpec.origin`. */
   get origin(): string {
     return this.assignment.origin ?? this.assignment.topic
   }
@@ -217,7 +234,7 @@ export class Delivery<T = unknown> implements Message<T> {
     return (this.bytes?.length ?? 0) + (this.key?.length ?? 0) + this.#extraBytes
   }
 
-  /** @internal A reply would reach nobody: there is a reply address, and it is another system's. */
+  /** @internal A reply can't be delivered: the reply address belongs to another system. */
   get unanswerable(): boolean {
     return this.responder instanceof Unanswerable
   }
@@ -229,7 +246,7 @@ export class Delivery<T = unknown> implements Message<T> {
 
   /** @internal */
   abort(reason: StreamError): void {
-    // A signal that nobody has looked at yet must still be aborted when somebody does.
+    // A signal that hasn't been read yet must still be aborted when it is.
     this.#controller ??= new AbortController()
     this.#controller.abort(reason)
   }
@@ -239,7 +256,7 @@ export class Delivery<T = unknown> implements Message<T> {
     if (this.#controller?.signal.aborted === true) this.#controller = undefined
   }
 
-  /** @internal Takes a start back: it is not counted, and leaves nothing behind for the next one. */
+  /** @internal Takes a start back: it isn't counted, and its state is reset for the next one. */
   unstart(): void {
     this.attempt -= 1
     this.timedOut = false
@@ -266,13 +283,13 @@ export class Delivery<T = unknown> implements Message<T> {
 function unbound(delivery: Delivery, operation: string): Promise<never> {
   const { topic } = delivery
   const rejected = Promise.reject(
-    new StreamError('the message was not delivered by a loop', { code: 'INVALID_ARGUMENT', topic, operation }),
+    new StreamError('the message was not delivered by a consumer loop', { code: 'INVALID_ARGUMENT', topic, operation }),
   )
   rejected.catch(() => {})
   return rejected
 }
 
-/** What handlers see, and may send on. */
+/** The headers that handlers see and may forward. */
 function withoutRouting(headers: Headers): Headers {
   const { [ROUTING_HEADERS.onlyGroup]: _group, [ROUTING_HEADERS.replayed]: _replayed, ...rest } = headers
   return rest

@@ -13,37 +13,40 @@ export interface DispatcherSettings {
   readonly group: string
   readonly ordering: 'key' | 'none'
   readonly manualAck: boolean
-  /** Most starts of a message. */
+  /** Maximum number of starts of a message. */
   readonly attempts: number
   readonly decoder: ValueDecoder
   readonly slot: DriverSlot
 }
 
-/** What a handler ended with, which may be `undefined`. */
+/** The error a handler ended with, which may be `undefined`. */
 export interface HandlerFailure {
   readonly error: unknown
 }
 
-/** What the dispatcher tells of the messages that it runs. */
+/** What the dispatcher reports about the messages that it runs. */
 export interface DispatcherHost {
-  /** A start was taken back: what was claimed for it is free. */
+  /** A start was taken back: its claim is to be released. */
   takenBack(delivery: Delivery): void
   /** The handler has succeeded (or the message was acked): settle it. */
   succeeded(delivery: Delivery, partition: PartitionState): void
-  /** The attempt has failed: retry, dead-letter or give up. `final`: no other attempt can help. */
+  /** The attempt has failed: retry, dead-letter or give up. `final`: a retry can't help. */
   failed(delivery: Delivery, partition: PartitionState, error: unknown, final: boolean): void
-  /** A handler ended after its message had been given up: it ran at the same time as another start of the message. `failure`: it didn't succeed. */
+  /**
+   * A handler ended after its message had been given up: it ran concurrently with another start of the message.
+   * `failure`: it failed.
+   */
   overlapped(delivery: Delivery, failure: HandlerFailure | undefined): void
-  /** A driver waits for room in the partition, and a message has left its inbox. */
+  /** A message was taken from the inbox of a partition whose driver waits for room. */
   inboxShrank(partition: PartitionState): void
   readonly settler: Pick<Settler, 'drain'>
-  /** Something of the partition has ended. */
+  /** A handler of the partition has ended. */
   idle(partition: PartitionState): void
 }
 
 /**
- * Starts handlers: up to `concurrency` at once, messages of one key one after the other, partitions in turn. The hot path of
- * consuming: a message without a promise from its handler costs no promise, no closure and no object here.
+ * Starts handlers: up to `concurrency` at once, messages of one key one after the other, partitions in turn. The hot
+ * path of consuming: a message whose handler returns no promise costs no promise, closure or object here.
  */
 export class Dispatcher implements IsolatedLoop {
   readonly #host: DispatcherHost
@@ -59,7 +62,7 @@ export class Dispatcher implements IsolatedLoop {
   #running = 0
   #dispatching = false
   #again = false
-  /** The sweep's clock. */
+  /** The clock of the timeout sweep. */
   tick = 0
 
   constructor({ group, ordering, manualAck, attempts, decoder, slot }: DispatcherSettings, host: DispatcherHost) {
@@ -78,7 +81,7 @@ export class Dispatcher implements IsolatedLoop {
     return this.#queue.atWork
   }
 
-  /** Handlers are started from now on, at most `limit` at once; with batches that many batches. */
+  /** Starts handlers from now on, at most `limit` at once; with batches, that many batches. */
   start(prepared: PreparedHandler, limit: number): void {
     this.#prepared = prepared
     this.#limit = limit
@@ -88,14 +91,14 @@ export class Dispatcher implements IsolatedLoop {
     this.dispatch()
   }
 
-  /** Nothing more is started; what runs goes on, and what has gathered for a batch with it. */
+  /** Starts nothing more; running handlers continue, with the batches gathered so far. */
   stop(): void {
     this.#prepared = undefined
     this.isolation.leave(this)
     this.hurry()
   }
 
-  /** What has gathered for a batch waits for no more. */
+  /** Gathered batches are handled without further waiting. */
   hurry(): void {
     this.#batches?.close()
   }
@@ -104,7 +107,7 @@ export class Dispatcher implements IsolatedLoop {
     return this.#prepared !== undefined
   }
 
-  /** What is called for a message; `undefined` while nothing is started. */
+  /** The function called for a message; `undefined` while nothing is started. */
   get prepared(): PreparedHandler | undefined {
     return this.#prepared
   }
@@ -122,12 +125,12 @@ export class Dispatcher implements IsolatedLoop {
     this.#queue.remove(partition)
   }
 
-  /** What is to start next: see {@link StartQueue.upcoming}. Nothing while nothing may start. */
+  /** The messages to start next: see {@link StartQueue.upcoming}. Empty while nothing may start. */
   upcoming(most: number, started: readonly Delivery[]): readonly Delivery[] {
     return this.started ? this.#queue.upcoming(most, started) : []
   }
 
-  /** Starts whatever may start. */
+  /** Starts all messages that may start. */
   dispatch(): void {
     if (this.#dispatching) {
       this.#again = true
@@ -152,7 +155,9 @@ export class Dispatcher implements IsolatedLoop {
     this.dispatch()
   }
 
-  /** Ends a {@link suspend} without another start. False where the message is no longer this member's to settle. */
+  /**
+   * Ends a {@link suspend} without another start. Returns false when the message is no longer this member's to settle.
+   */
   resume(delivery: Delivery, partition: PartitionState): boolean {
     if (delivery.state !== DeliveryState.Retrying) return false
     partition.retrying -= 1
@@ -162,27 +167,27 @@ export class Dispatcher implements IsolatedLoop {
     return false
   }
 
-  /** The attempt is over and the message waits to be started again: its slot is free, its key is not. */
+  /** The attempt is over and the message waits to be started again: its slot is free, its key is blocked. */
   suspend(delivery: Delivery, partition: PartitionState): void {
     delivery.state = DeliveryState.Retrying
     partition.retrying += 1
   }
 
-  /** The message is done with: its key goes on with the next one. */
+  /** The message is finished: the next message of its key may start. */
   release(delivery: Delivery, partition: PartitionState): void {
     this.#queue.release(delivery, partition)
     this.dispatch()
   }
 
   /**
-   * Others may start again, once it is on record how it ended: were one of them to end the process before that, the start that is noted
-   * of this one would count as a crash of its own.
+   * Lets others start again, once the outcome is recorded: if one of them ended the process before that, the recorded
+   * start of this message would count as a crash of its own.
    */
   async #endIsolation(delivery: Delivery, partition: PartitionState): Promise<void> {
     const { attempt } = delivery
-    // It could not be handled just now: its next start must be alone as well, or what it ends the process by would never count.
+    // It could not be handled just now: its next start must be alone as well, or a crash that it causes would never count.
     const wasTakenBack = (): boolean => delivery.attempt < attempt
-    // The verdict on the start that has ended is given in this turn.
+    // The outcome of the start that has ended is reported in this turn.
     await Promise.resolve()
     const isWell = isHandled(delivery)
     if (!wasTakenBack()) await this.#host.settler.drain(partition)
@@ -198,8 +203,8 @@ export class Dispatcher implements IsolatedLoop {
   }
 
   /**
-   * Its handler has settled it and may be waiting for the ack, which can't come before that of an earlier message. It must not keep
-   * the slot that the earlier one may need, nor a handover.
+   * Its handler has settled it and may be waiting for the ack, which can't be sent before that of an earlier message.
+   * It must not keep the slot that the earlier one may need, nor block a handover.
    */
   fallBehind(delivery: Delivery, partition: PartitionState): void {
     partition.fellBehind(delivery)
@@ -210,7 +215,7 @@ export class Dispatcher implements IsolatedLoop {
     this.dispatch()
   }
 
-  /** Ends the bookkeeping of a start whose handler will not be waited for any longer. */
+  /** Ends the bookkeeping of a start whose handler is abandoned. */
   leaveBehind(delivery: Delivery, partition: PartitionState): void {
     if (!delivery.handling) return
     delivery.handling = false
@@ -220,7 +225,9 @@ export class Dispatcher implements IsolatedLoop {
     this.#batches?.left(delivery, false)
   }
 
-  /** Takes a start back without a verdict, as if it had never been: the message waits behind another of its key. */
+  /**
+   * Takes a start back without an outcome, as if it had never happened: the message waits behind another of its key.
+   */
   putBack(delivery: Delivery, partition: PartitionState, behind: Delivery | undefined): void {
     if (!delivery.handling) return
     delivery.handling = false
@@ -243,7 +250,7 @@ export class Dispatcher implements IsolatedLoop {
     }
     this.#start(delivery, delivery.partitionState as PartitionState)
     const follower = delivery.nextOfKey
-    // The next of its key may sit in the same batch.
+    // The next of its key may be in the same batch.
     if (follower === undefined || this.#prepared === undefined || !batches.takesNextOf(delivery)) return
     delivery.nextOfKey = undefined
     this.#queue.unshift(follower)
@@ -282,7 +289,7 @@ export class Dispatcher implements IsolatedLoop {
     this.dispatch()
   }
 
-  /** A start has ended well. */
+  /** A start has succeeded. */
   returned(delivery: Delivery, partition: PartitionState, run: number): void {
     if (!this.#close(delivery, partition, run, undefined)) return
     if (delivery.state === DeliveryState.Running) {
@@ -295,7 +302,7 @@ export class Dispatcher implements IsolatedLoop {
     this.dispatch()
   }
 
-  /** A start has failed. `final`: no other attempt can help. */
+  /** A start has failed. `final`: a retry can't help. */
   failed(delivery: Delivery, partition: PartitionState, run: number, error: unknown, final: boolean): void {
     if (!this.#close(delivery, partition, run, { error })) return
     if (delivery.state === DeliveryState.Running) this.#host.failed(delivery, partition, error, final)
@@ -307,7 +314,9 @@ export class Dispatcher implements IsolatedLoop {
     this.dispatch()
   }
 
-  /** Frees the slot of a start that has ended. False when it had been left behind, or its partition is gone. */
+  /**
+   * Frees the slot of a start that has ended. Returns false when it had been abandoned, or its partition was revoked.
+   */
   #close(delivery: Delivery, partition: PartitionState, run: number, failure: HandlerFailure | undefined): boolean {
     if (delivery.run !== run || !delivery.handling) {
       this.#host.overlapped(delivery, failure)
@@ -333,19 +342,19 @@ export class Dispatcher implements IsolatedLoop {
     if (this.isolation.active) this.isolation.freed()
   }
 
-  /** A start has ended that was alone in the process. */
+  /** A start that was alone in the process has ended. */
   #leaveIsolation(delivery: Delivery, partition: PartitionState): void {
     delivery.isolated = false
     void this.#endIsolation(delivery, partition)
   }
 }
 
-/** Its handler has ended well, and its ack is not on record: it waits for others, or `ack()` is waited for. */
+/** Its handler has succeeded, and its ack is not recorded yet: it waits for others, or `ack()` is awaited. */
 function isHandled({ state, handling }: Delivery): boolean {
   return !handling && (state === DeliveryState.Running || state === DeliveryState.Settled)
 }
 
-/** Settled by `ack()` while its handler was still at work, whatever has become of the ack by now. */
+/** Settled by `ack()` while its handler was still running, whatever happened to the ack since. */
 function isSettled(delivery: Delivery): boolean {
   return delivery.state >= DeliveryState.Settled
 }

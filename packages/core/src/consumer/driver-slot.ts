@@ -1,6 +1,6 @@
 import type { ConsumerDriver } from '../contract/consumer-driver.js'
 
-/** Where a loop's parts find the driver that deliveries come from and go back to. It may still be opening. */
+/** Holds the current driver, for the components of a loop. It may still be opening. */
 export class DriverSlot {
   /** `undefined` during an outage, and before the first connection. */
   driver: ConsumerDriver | undefined = undefined

@@ -14,7 +14,7 @@ import type { PartitionState } from './partition-state.js'
 import type { RetryTest } from './retry-test.js'
 import type { StoppedPartitions } from './stopped-partitions.js'
 
-/** What happens when nothing else can help a message: see the option. For the loop itself all but `restart` are `stop`. */
+/** What happens when a message can't be handled: see the option. For the loop itself all but `restart` are `stop`. */
 export type ErrorPolicy = 'stop' | 'restart' | 'stop-runner' | 'stop-application'
 
 export interface FailureSettings {
@@ -29,27 +29,27 @@ export interface FailureSettings {
   readonly fail: (error: unknown) => void
 }
 
-/** What failures ask of those who keep the messages. */
+/** What the failure handling requires of the components that hold the messages. */
 export interface FailureHost {
   readonly dispatcher: Pick<Dispatcher, 'suspend' | 'restart' | 'resume'>
   /** Settles the message although it failed: it is in the dead letters, or skipped. */
   dispose(delivery: Delivery, partition: PartitionState): void
-  /** Takes the message out of this member's hands without settling it. */
+  /** Gives the message up without settling it. */
   drop(delivery: Delivery, partition: PartitionState): void
-  /** A dead letter is no longer on its way. */
+  /** The write of a dead letter has ended. */
   idle(partition: PartitionState): void
 }
 
-/** How long a message waits that can't be handled just now. */
+/** Backoff of a message that can't be handled at the moment. */
 const POSTPONED: Backoff = { minDelayMs: 20, maxDelayMs: 1_000, factor: 2 }
 
-/** Decides what becomes of a failed attempt: another one after a backoff, the dead letters, or the error policy. */
+/** Decides what follows a failed attempt: a retry after a backoff, the dead letters, or the error policy. */
 export class Failures {
   readonly #settings: FailureSettings
   readonly #host: FailureHost
   readonly #timers = new Set<NodeJS.Timeout>()
   #stopped = false
-  /** Messages that were skipped one after the other, and how many had succeeded when the last one was. */
+  /** Number of messages skipped in a row, and how many had succeeded at the last skip. */
   #skips = { inARow: 0, handled: -1 }
 
   constructor(settings: FailureSettings, host: FailureHost) {
@@ -64,10 +64,10 @@ export class Failures {
     this.#timers.clear()
   }
 
-  /** @param final - no further attempt can help: the message can't be decoded. */
+  /** @param final - a retry can't help: the message can't be decoded. */
   handle(delivery: Delivery, partition: PartitionState, error: unknown, final: boolean): void {
     const { retry, slot, deadLetters } = this.#settings
-    // Shutdown and disconnection never dead-letter: the message was not acked, and comes again.
+    // Shutdown and disconnection never dead-letter: the message was not acked and will be redelivered.
     if (this.#stopped || partition.gone.signal.aborted) return this.#host.drop(delivery, partition)
     if (error instanceof Postponement) return this.postpone(delivery, partition, error)
     if (slot.driver?.redelivery === 'sender') return void this.#giveBackOrBury(delivery, partition, error, final)
@@ -77,7 +77,7 @@ export class Failures {
     this.byPolicy(delivery, partition, error)
   }
 
-  /** Starts the message again later, as if it had not been started. */
+  /** Starts the message again later; the postponed start doesn't count. */
   postpone(delivery: Delivery, partition: PartitionState, why: Postponement): void {
     const { dispatcher } = this.#host
     delivery.unstart()
@@ -91,7 +91,10 @@ export class Failures {
     this.#later(waitMs, () => dispatcher.restart(delivery, partition))
   }
 
-  /** Where nothing else can help: `restart` skips the message, every other policy ends the loop and leaves it unsettled. */
+  /**
+   * Applies the error policy: `restart` skips the message, every other policy ends the loop and leaves the message
+   * unsettled.
+   */
   byPolicy(delivery: Delivery, partition: PartitionState, error: unknown): void {
     void this.#answer(delivery, error)
     if (this.#settings.errorPolicy === 'restart') return this.#skipLater(delivery, partition, error)
@@ -99,7 +102,10 @@ export class Failures {
     this.#settings.fail(error)
   }
 
-  /** Its key waits meanwhile, the longer the more were skipped in a row: what fails everything must not empty the topic. */
+  /**
+   * Its key waits meanwhile, longer after each skip in a row: an error that affects every message must not empty the
+   * topic.
+   */
   #skipLater(delivery: Delivery, partition: PartitionState, error: unknown): void {
     const { retry, reports } = this.#settings
     const { dispatcher } = this.#host
@@ -142,7 +148,7 @@ export class Failures {
       await slot.driver?.attempts?.failed(partition.assignment, delivery, noteOf(delivery.attempt, false))
     } catch (failure) {
       logger.warn(
-        `${subject}: the failed attempt of message ${delivery.id} could not be noted: ${describe(reports.classify(failure, 'note'))}`,
+        `${subject}: the failed attempt of message ${delivery.id} could not be recorded: ${describe(reports.classify(failure, 'note'))}`,
       )
     }
     if (this.#stopped) return
@@ -173,15 +179,15 @@ export class Failures {
     partition.deadLettering -= 1
     stopped.resume(partition.assignment, delivery)
     if (end === 'dropped') {
-      // Shutdown, or the partition went away: the original was never acked and comes again.
+      // Shutdown or revocation: the original was never acked and will be redelivered.
       this.#host.drop(delivery, partition)
     } else {
       if (end === 'skipped') reports.skipped(delivery, error)
       else {
         const missing =
-          end.incomplete === undefined ? '' : `, without what the topic could not take (${end.incomplete}),`
+          end.incomplete === undefined ? '' : `, without what the topic could not accept (${end.incomplete}),`
         reports.logger.warn(
-          `${reports.subject}: message ${delivery.id} went to ${deadLetters.topicFor(delivery.topic)}${missing} after ${delivery.attempt} attempts: ${describe(error)}`,
+          `${reports.subject}: message ${delivery.id} was written to ${deadLetters.topicFor(delivery.topic)}${missing} after ${delivery.attempt} attempts: ${describe(error)}`,
         )
         reports.deadLettered(delivery, error)
       }
@@ -191,8 +197,8 @@ export class Failures {
   }
 
   /**
-   * Writes the dead letter until it is confirmed. Meanwhile its partition counts as stopped, from the first failure on. A topic that can't be
-   * written to for good is also a matter of `errorPolicy`, where the user set another than the default. Never rejects.
+   * Writes the dead letter until it is confirmed. From the first failure on, its partition counts as stopped. A topic
+   * that permanently can't be written to is subject to `errorPolicy`, if the user changed its default. Never rejects.
    */
   async #writeDeadLetter(
     delivery: Delivery,
@@ -203,7 +209,7 @@ export class Failures {
     const { stopped } = this.#settings
     const { assignment } = partition
     for (let attempt = 1; ; attempt += 1) {
-      // The first write may take the time that a close has. Later ones don't hold a close or a handover up.
+      // The first write may take the time that a close allows. Later ones don't block a close or a handover.
       const signal = attempt === 1 ? partition.gone.signal : partition.leaving.signal
       const result = await withSignal(deadLetters.write(delivery, error), signal).catch(() => undefined)
       if (result === undefined || partition.gone.signal.aborted) return 'dropped'
@@ -223,7 +229,10 @@ export class Failures {
     }
   }
 
-  /** HTTP: the sender retries. Only what no retry can help, or has had all its attempts, goes to the dead letters, if there are any. */
+  /**
+   * HTTP: the sender retries. Only failures that no retry can help, or that have used up their attempts, are
+   * dead-lettered, if dead letters are enabled.
+   */
   async #giveBackOrBury(delivery: Delivery, partition: PartitionState, error: unknown, final: boolean): Promise<void> {
     const { deadLetters, retry } = this.#settings
     const hopeless = isFinal(delivery, final) || delivery.attempt >= retry.attempts || !this.#isRetryable(error)
@@ -241,27 +250,30 @@ export class Failures {
   ): Promise<void> {
     const { reports, slot } = this.#settings
     const { logger, subject } = reports
-    logger.info(`${subject}: message ${delivery.id} failed and goes back to its sender: ${describe(error)}`)
+    logger.info(`${subject}: message ${delivery.id} failed and is returned to its sender: ${describe(error)}`)
     try {
       await slot.driver?.reject?.(partition.assignment, delivery, error, retryAfterMs)
     } catch (failure) {
-      logger.warn(`${subject}: the sender of message ${delivery.id} could not be told: ${describe(failure)}`)
+      logger.warn(`${subject}: could not notify the sender of message ${delivery.id}: ${describe(failure)}`)
     }
     this.#host.drop(delivery, partition)
   }
 
-  /** Ends the reply to a request with the error of its handling, which is not tried again. Never rejects. */
+  /** Ends the reply to a request with the handler's error, which is not retried. Never rejects. */
   #answer(delivery: Delivery, error: unknown): Promise<void> | undefined {
     return delivery.replyTo === undefined ? undefined : this.#settings.replies?.failed(delivery, error)
   }
 }
 
-/** No other attempt: it can't help, or the caller has got parts of a reply already, which another would mix with its own. */
+/**
+ * No further attempt: it can't help, or the caller has already received parts of a reply, which must not be mixed with
+ * those of another attempt.
+ */
 function isFinal(delivery: Delivery, final: boolean): boolean {
   return final || delivery.responder?.started === true
 }
 
-/** The wait before the next attempt: what the error asks for, else the loop's backoff. */
+/** The wait before the next attempt: what the error requests, else the loop's backoff. */
 function waitFor(error: unknown, retry: Backoff, attempt: number): number {
   return isStreamError(error) && error.retryAfterMs !== undefined ? error.retryAfterMs : backoffDelayMs(retry, attempt)
 }

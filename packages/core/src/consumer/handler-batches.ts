@@ -4,7 +4,7 @@ import type { Delivery } from './delivery.js'
 import type { PartitionState } from './partition-state.js'
 import { SetApart } from './set-apart.js'
 
-/** What a batch handler may do with a list of messages. All are acked once it returns, but for those that it gave back. */
+/** Handles a list of messages. All are acked when it returns, except those it rejected. */
 export type BatchHandler<T = unknown> = (messages: readonly Message<T>[]) => unknown
 
 export interface BatchLimits {
@@ -13,9 +13,8 @@ export interface BatchLimits {
 }
 
 /**
- * Gathers started messages into lists for a batch handler. Each message goes through dispatch, stages, retries and settlement on its
- * own; only the handler at the end of its way is shared. Messages of one key may sit in the same batch, in order, and in no two at
- * once.
+ * Gathers started messages into lists for a batch handler. Each message is dispatched, retried and settled separately;
+ * only the handler is shared. Messages of one key may be in the same batch, in order, and never in two batches at once.
  */
 export class HandlerBatches implements BatchKeeper {
   readonly handler: (messages: readonly Message[]) => unknown
@@ -36,19 +35,19 @@ export class HandlerBatches implements BatchKeeper {
     this.host = host
   }
 
-  /** A message may be started: the batch that gathers has room, or another may begin. */
+  /** True when a message may be started: the gathering batch has room, or another may begin. */
   hasRoom(concurrency: number): boolean {
     return this.#gathering !== undefined || this.#active < concurrency
   }
 
-  /** False for a message that has to be alone while others have gathered already. */
+  /** False for a message that has to be handled alone while others have already gathered. */
   admits(delivery: Delivery): boolean {
     return this.#gathering === undefined || !this.#isAlone(delivery)
   }
 
   /**
-   * The message sits in the batch that still gathers: the next of its key may join it. Not behind one that has failed before: each
-   * further failure would have it handled once more for nothing.
+   * True when the message is in the batch that still gathers: the next of its key may join it. Not behind a message
+   * that failed before: each further failure would handle the next one again for nothing.
    */
   takesNextOf(delivery: Delivery): boolean {
     const seat = this.#seats.get(delivery)
@@ -62,7 +61,7 @@ export class HandlerBatches implements BatchKeeper {
     if (batch.seats.length >= this.#limits.maxMessages || this.#isAlone(delivery)) this.close()
   }
 
-  /** Nothing more joins the batch that gathers: it is handled as soon as everything in it has come. */
+  /** Closes the gathering batch: it is handled as soon as all its messages have arrived. */
   close(): void {
     const batch = this.#gathering
     if (batch === undefined) return
@@ -72,8 +71,8 @@ export class HandlerBatches implements BatchKeeper {
   }
 
   /**
-   * A start ended before its batch had anything to do with it: it could not be decoded, was left behind, or never began. What
-   * follows it in its key waits behind it, unless it is out of the way for good.
+   * A start ended before it took part in its batch: it could not be decoded, was abandoned, or never began. Later
+   * messages of its key wait behind it, unless it is finished for good.
    */
   left(delivery: Delivery, blocks: boolean): void {
     const seat = this.#seats.get(delivery)
@@ -83,7 +82,7 @@ export class HandlerBatches implements BatchKeeper {
     seat.batch.proceed()
   }
 
-  /** What the dispatcher calls: the stages, and the wait for the verdict on the whole batch. */
+  /** The function that the dispatcher calls: the middleware, and the wait for the outcome of the whole batch. */
   around(chain: Handler): Handler {
     return (message) => {
       const seat = this.#seats.get(message)
@@ -106,7 +105,9 @@ export class HandlerBatches implements BatchKeeper {
     }
   }
 
-  /** The innermost of the chain: the message has passed all stages and waits for the others of its batch. */
+  /**
+   * The innermost function of the chain: the message has passed all middleware and waits for the others of its batch.
+   */
   readonly collect: Handler = (message) => {
     const seat = this.#seats.get(message)
     if (seat === undefined) return Promise.reject(takenBack(message))
@@ -139,7 +140,7 @@ export class HandlerBatches implements BatchKeeper {
   #ended(seat: Seat, failure: { readonly error: unknown } | undefined): void {
     if (seat.gone) return
     seat.ended = { failure }
-    // It failed on its way in: what follows it in its key must not be handled before it.
+    // It failed on its way in: later messages of its key must not be handled before it.
     if (failure !== undefined && seat.arrival === undefined) seat.batch.takeBackFollowers(seat)
     seat.batch.proceed()
   }

@@ -3,13 +3,14 @@ import type { Message } from '../message.js'
 import type { HandlerStage } from './handler-chain.js'
 
 /**
- * Stands around a handler: works before `next()`, after it, or in its place. `next()` resolves with what comes after it returned, and
- * rejects with its error; what the middleware returns or throws counts as the handler's. Leaving `next()` out skips the handler: the
- * message is done. A second call of `next()` rejects with CONFLICT. It may send; it may not keep the message beyond its own end.
+ * A function around a handler: runs code before `next()`, after it, or instead of it. `next()` resolves with the inner
+ * return value and rejects with the inner error; what the middleware returns or throws counts as the handler's result.
+ * Not calling `next()` skips the handler: the message is done. A second call of `next()` rejects with CONFLICT. It may
+ * send messages; it must not use the message after it has returned.
  */
 export type HandlerMiddleware<T = unknown> = (message: Message<T>, next: () => Promise<unknown>) => unknown
 
-/** The stages of a list of middleware, the first one outermost. */
+/** Returns the stages of a list of middleware, the first one outermost. */
 export function middlewareStages(list: readonly HandlerMiddleware[]): HandlerStage[] {
   return list.map((middleware) => (next) => (message) => {
     let called = false

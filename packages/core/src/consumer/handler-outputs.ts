@@ -7,23 +7,23 @@ import { mayDifferFromBytes, PASSED_ON, type PassedOn } from '../producer/passed
 import type { SendOptions } from '../producer/producer-options.js'
 import type { Delivery } from './delivery.js'
 
-/** Takes what a handler puts out. The promise settles with the outcome. */
+/** Forwards what a handler yields or returns. The promise settles with the outcome. */
 export type Forward = (message: Message, value: unknown, index: number) => Promise<unknown>
 
-/** Where values may go: a producer, or anything that sends like one. */
+/** Target of forwarded values: a producer, or any object with the same `send`. */
 export interface OutputTarget<Out = never> {
   send(value: Out, options?: SendOptions): Promise<unknown>
 }
 
-/** Most values of one handler that are on their way at once. */
+/** Maximum number of values of one handler in flight at once. */
 const WINDOW = 500
 
-/** Longest id that stands in clear, in characters: what goes beyond is hashed, since ids are bounded. */
+/** Maximum length of an id that is used as it is, in characters: a longer one is hashed, since ids are bounded. */
 const MAX_CLEAR_ID = 80
 
 /**
- * Runs generators to their end and passes on what they yield: the attempt succeeds once every output has been confirmed, and fails
- * with the first error of the generator or of an output.
+ * Runs generators to their end and forwards what they yield: the attempt succeeds once every output is confirmed, and
+ * fails with the first error of the generator or of an output.
  */
 export function withOutputs(handler: Handler, forward: Forward, forwardsReturned: boolean): Handler {
   return (message) => {
@@ -38,8 +38,8 @@ export function withOutputs(handler: Handler, forward: Forward, forwardsReturned
 }
 
 /**
- * Sends outputs on. They have the message's key unless they say otherwise (`batchEntry`), and an id made of the message's, so that what
- * a repeated attempt sends again can be recognised downstream.
+ * Sends outputs to a target. They have the message's key unless they set one (`batchEntry`), and an id derived from the
+ * message's, so that outputs repeated by a retry are recognised downstream.
  */
 export function sendTo(target: OutputTarget, names: LoopNames): Forward {
   const { groupOrigin } = names.group
@@ -58,16 +58,16 @@ export function sendTo(target: OutputTarget, names: LoopNames): Forward {
 }
 
 /**
- * Without a target, what is yielded is the reply to a request. It is dropped where no request is pending, and where the reply address is another
- * system's, at which no answer is possible.
+ * Without a target, yielded values are the reply to a request. They are dropped when no request is pending, and when
+ * the reply address belongs to another system, to which no answer can be sent.
  */
 export const answerOutputs: Forward = (message, value) =>
   (message as Delivery).unanswerable ? Promise.resolve() : message.respond(value)
 
-/** The error of a batch handler whose values have nowhere to go. */
+/** The error of a batch handler that yields values without a target. */
 export function noTarget(): StreamError {
   return new StreamError(
-    'the batch handler yields values that have nowhere to go: give handleBatch() { to: producer }',
+    'the batch handler yields values but has no target: call handleBatch() with { to: producer }',
     {
       code: 'INVALID_ARGUMENT',
       operation: 'handle',
@@ -77,7 +77,7 @@ export function noTarget(): StreamError {
 
 type Steps = AsyncGenerator<unknown> | Generator<unknown>
 
-/** What a generator function returns when it is called. Lists and other iterables are ordinary values. */
+/** True for what a generator function returns. Lists and other iterables are ordinary values. */
 export function isGenerator(value: unknown): value is Steps {
   if (typeof value !== 'object' || value === null) return false
   try {
@@ -86,7 +86,7 @@ export function isGenerator(value: unknown): value is Steps {
       'next' in value && typeof value.next === 'function' && 'return' in value && typeof value.return === 'function'
     )
   } catch {
-    // It can't be looked at (a revoked Proxy): a value like any other.
+    // It can't be inspected (a revoked Proxy): an ordinary value.
     return false
   }
 }
@@ -96,7 +96,7 @@ const GENERATORS: readonly unknown[] = [
   Object.getPrototypeOf(async function* () {}),
 ]
 
-/** A generator function, bound or not. */
+/** True for a generator function, bound or not. */
 export function isGeneratorFunction(handler: unknown): boolean {
   return GENERATORS.includes(Object.getPrototypeOf(handler))
 }
@@ -106,7 +106,7 @@ export function runGenerator(message: Message, steps: Steps, forward: Forward): 
   return drain(steps, [message.signal], (value, index) => forward(message, value, index))
 }
 
-/** Sends on what the generator of a whole batch yields: with the key and the id that each entry says, if it says any. */
+/** Forwards what the generator of a whole batch yields, with the key and id of each entry, if set. */
 export function runBatchGenerator(messages: readonly Message[], steps: Steps, target: OutputTarget): Promise<void> {
   const signals = messages.map((message) => message.signal)
   return drain(steps, signals, (value) =>
@@ -136,13 +136,15 @@ async function drain(steps: Steps, signals: readonly AbortSignal[], emit: Emit):
       if (failure !== undefined) throw failure.error
     }
   } finally {
-    // Also after an error: what is on its way has its outcome before the next attempt sends it again.
+    // Also after an error: outputs in flight have an outcome before the next attempt sends them again.
     await Promise.all(onTheirWay)
   }
   if (failure !== undefined) throw failure.error
 }
 
-/** The same in every attempt. Topic and group are part of it: others may pass on messages with the same id to the same topic. */
+/**
+ * The same in every attempt. Includes topic and group: others may forward messages with the same id to the same topic.
+ */
 function outputId(message: Message, topic: string, group: string, index: number): string {
   const origin = `${topic}/${group}/${message.id}`
   const clear = origin.length <= MAX_CLEAR_ID && /^[\x20-\x7e]*$/.test(origin)

@@ -10,8 +10,8 @@ import type { PartitionState } from './partition-state.js'
 import type { ValueDecoder } from './value-decoder.js'
 
 /**
- * How many sendings without an answer count like one attempt that is used up. Most of them never reached a handler: the connection
- * broke on the way. But a message that ends its process is never answered either.
+ * How many unanswered deliveries count like one used-up attempt. Most of them never reached a handler, since the
+ * connection broke before. But a message that ends its process is never answered either.
  */
 const UNANSWERED_PER_ATTEMPT = 3
 
@@ -20,27 +20,27 @@ const UNNOTED_MS = 1_000
 
 export interface HandlerStartsSettings {
   readonly group: string
-  /** Most starts of a message. */
+  /** Maximum number of starts of a message. */
   readonly attempts: number
   readonly decoder: ValueDecoder
   readonly slot: DriverSlot
 }
 
-/** What starts ask of the dispatcher. `run` tells a start's end from that of an earlier one of the same message. */
+/** What starts require of the dispatcher. `run` identifies a start among those of the same message. */
 export interface HandlerStartsHost {
   readonly prepared: PreparedHandler | undefined
   readonly isolation: Pick<Isolation, 'noting'>
-  /** The start has ended well. */
+  /** The start has succeeded. */
   returned(delivery: Delivery, partition: PartitionState, run: number): void
-  /** The start has failed. `final`: no other attempt can help. */
+  /** The start has failed. `final`: a retry can't help. */
   failed(delivery: Delivery, partition: PartitionState, run: number, error: unknown, final: boolean): void
   /** The handler was never called: the start doesn't count. */
   unstart(delivery: Delivery, partition: PartitionState): void
 }
 
 /**
- * One start of a message's handler, from the note of it to its end: a suspect's start is put on record, the value decoded, the handler
- * called, its promise or generator waited for. What can be done at once is done at once.
+ * One start of a message's handler, from its record to its end: a suspect's start is recorded, the value decoded, the
+ * handler called, its promise or generator awaited. Runs synchronously where possible.
  */
 export class HandlerStarts {
   readonly #settings: HandlerStartsSettings
@@ -60,11 +60,11 @@ export class HandlerStarts {
     const journal = this.#settings.slot.driver?.attempts
     const run = delivery.run
     if (delivery.attempt > this.#settings.attempts) {
-      // Every start it had is on record: one more might end this process like those before.
+      // Every start it had is recorded: one more might end this process like those before.
       delivery.attempt -= 1
       return this.#host.failed(delivery, partition, run, usedUp(delivery), true)
     }
-    // A start counts when its process ends only where no other message can be why.
+    // A start counts when its process ends only if no other message can be the cause.
     const counted = delivery.isolated ? delivery.attempt : delivery.attempt - 1
     this.#host.isolation.noting(this.#settings.group, delivery, counted)
     if (journal === undefined) return this.#decode(delivery, partition)
@@ -77,14 +77,14 @@ export class HandlerStarts {
   }
 
   /**
-   * A suspect is done, and its ack has to wait for others: whatever ends the process now, it wasn't this one. What was given up keeps its
-   * attempts: if it comes again it must not have them all once more. Never rejects.
+   * A suspect is done, and its ack has to wait for others: if the process ends now, it wasn't the cause. A message that
+   * was given up keeps its attempts, so that it doesn't get all of them again when it is redelivered. Never rejects.
    */
   ended(delivery: Delivery, partition: PartitionState, isHandled: boolean): Promise<void> {
     return this.#note(delivery, partition, noteOf(isHandled ? delivery.attempt - 1 : delivery.attempt, false))
   }
 
-  /** The start of a suspect was taken back: what is on record is what was before it. Never rejects. */
+  /** The start of a suspect was undone: restores the note that was there before it. Never rejects. */
   takenBack(delivery: Delivery, partition: PartitionState): Promise<void> {
     return this.#note(delivery, partition, noteOf(delivery.attempt, delivery.isolated))
   }
@@ -93,7 +93,7 @@ export class HandlerStarts {
     try {
       await this.#settings.slot.driver?.attempts?.failed(partition.assignment, delivery, note)
     } catch {
-      // It stays noted as being at work, and is handled alone if it comes again.
+      // It stays recorded as running, and is handled alone if it is redelivered.
     }
   }
 
@@ -117,7 +117,8 @@ export class HandlerStarts {
 
   #handle(delivery: Delivery, partition: PartitionState): void {
     const prepared = this.#host.prepared
-    // Paused, closing, or the partition goes or is gone, since the journal or the schema was asked: no handler is no success.
+    // Paused, closing, or the partition is being revoked since the start, while the journal or the schema was awaited: a
+    // missing handler is not a success.
     if (prepared === undefined || partition.phase !== 'open') return this.#host.unstart(delivery, partition)
     const run = delivery.run
     let result: unknown
@@ -139,7 +140,7 @@ export class HandlerStarts {
     partition: PartitionState,
     run: number,
   ): void {
-    // A promise is left as it is; what only looks like one may throw when it is asked, or answer twice.
+    // A promise is returned as it is; a thenable may throw when it is called, or settle twice.
     Promise.resolve(result).then(
       (value) => {
         // An `async` function around a generator: nothing of it has run yet.
@@ -167,14 +168,14 @@ function unnoted({ id, topic }: Delivery, error: unknown): unknown {
 
 function unanswered(delivery: Delivery): StreamError {
   return new StreamError(
-    `message ${delivery.id} was sent ${delivery.unanswered} times without an answer: it may end the process that handles it, and is given up`,
+    `message ${delivery.id} was delivered ${delivery.unanswered} times without an answer: it may end the process that handles it; giving up on it`,
     { code: 'ABORTED', retryable: false, topic: delivery.topic, operation: 'handle' },
   )
 }
 
 function usedUp({ id, topic, attempt, isolated }: Delivery): StreamError {
   const how = isolated
-    ? 'its process ended, or lost the partition, while nothing else was at work'
+    ? 'it was the only message running when its process ended or lost the partition'
     : 'its process ended'
   return new StreamError(`message ${id} has used up its ${attempt} attempts; at the last one ${how}`, {
     code: 'ABORTED',
@@ -184,7 +185,7 @@ function usedUp({ id, topic, attempt, isolated }: Delivery): StreamError {
   })
 }
 
-/** Something to wait for. A value that can't be looked at (a revoked Proxy) is none. */
+/** True for a thenable. A value that can't be inspected (a revoked Proxy) isn't one. */
 export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
   if (typeof value !== 'object' || value === null) return false
   try {

@@ -15,13 +15,13 @@ export interface HandlerTimeoutsSettings {
 
 export interface HandlerTimeoutsHost {
   readonly dispatcher: Dispatcher
-  /** A handler was given up on. The error policy decides on its message where that isn't settled. */
+  /** A handler was abandoned. The error policy applies if its message isn't settled. */
   leftBehind(delivery: Delivery, partition: PartitionState, error: StreamError): void
 }
 
 /**
- * Watches how long handlers take, by one timer for all of them: a handler over its time gets its signal aborted, and one that
- * ignores it is left behind after the grace period.
+ * Limits how long handlers take, with one timer for all of them: the signal of an overdue handler is aborted, and a
+ * handler that ignores it is abandoned after the grace period.
  */
 export class HandlerTimeouts {
   readonly #settings: HandlerTimeoutsSettings
@@ -70,7 +70,7 @@ export class HandlerTimeouts {
   #leaveBehind(delivery: Delivery, partition: PartitionState): void {
     const { outcomes } = this.#settings
     const error = this.#error(
-      `the handler of message ${delivery.id} ignored its abort signal and is left behind; whatever it still does overlaps with other starts`,
+      `the handler of message ${delivery.id} did not stop after its abort signal and was abandoned; it may overlap with a retry`,
     )
     const unsettled = delivery.state === DeliveryState.Running
     outcomes.dispatcher.leaveBehind(delivery, partition)

@@ -5,7 +5,7 @@ export interface InboxLimits extends PartitionLimits {
   readonly maxInboxBytes: number
 }
 
-/** The bound on what a loop holds: messages per partition, and bytes over all of them. Drivers wait for room beyond it. */
+/** Limits what a loop holds: messages per partition, and bytes in total. Beyond it, drivers wait for room. */
 export class Inbox {
   readonly #limits: InboxLimits
   bytes = 0
@@ -24,26 +24,29 @@ export class Inbox {
     }
   }
 
-  /** A delivery is settled or given up. Later calls for the same one change nothing. */
+  /** A delivery is settled or given up. Further calls for the same one have no effect. */
   remove(delivery: Delivery): void {
     if (!delivery.counted) return
     delivery.counted = false
     this.bytes -= delivery.size
   }
 
-  /** How many more deliveries of the partition fit now. */
+  /** How many more deliveries of the partition fit. */
   capacity(partition: PartitionState): number {
-    // One partition that holds all the bytes must not starve the others for ever.
+    // A partition that holds all the bytes must not starve the others forever.
     if (this.bytes >= this.#limits.maxInboxBytes && partition.tracked.length > 0) return 0
     return partition.capacity(this.#limits)
   }
 
-  /** True where the partition is full of messages that wait behind unsettled ones. */
+  /** True when the partition is full of messages that wait behind unsettled ones. */
   isStalled(partition: PartitionState): boolean {
     return partition.tracked.length >= this.#limits.maxAheadMessages
   }
 
-  /** Lets the partition's driver go on once half of the room is free, so that it doesn't fetch crumbs. True where that ends a full window that was told. */
+  /**
+   * Lets the partition's driver continue once half of the room is free, so that it doesn't fetch tiny batches. True
+   * when that ends a reported full window.
+   */
   wakeIfRoom(partition: PartitionState): boolean {
     const { prefetch, maxAheadMessages, maxInboxBytes } = this.#limits
     const bytesFit = this.bytes <= maxInboxBytes / 2 || partition.tracked.length === 0

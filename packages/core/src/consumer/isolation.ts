@@ -5,41 +5,44 @@ import type { PartitionState } from './partition-state.js'
 /** One loop's dispatcher. */
 export interface IsolatedLoop {
   readonly started: boolean
-  /** Handlers at work on messages that are still its own, but for those that only wait for their ack. */
+  /** Number of running handlers whose messages are still its own, except those that only wait for their ack. */
   readonly atWork: number
   dispatch(): void
 }
 
-/** A start that this process has noted as at work. */
+/** A start that this process has recorded as running. */
 interface NotedStart {
   /** Attempts before it. */
   readonly before: number
-  /** Attempts that the note says. */
+  /** Attempts in the note. */
   readonly counted: number
 }
 
-/** A turn of the event loop that took this long was blocked, in milliseconds: brokers may have taken the process for dead. */
+/**
+ * A turn of the event loop that took this long was blocked, in milliseconds: brokers may have considered the process
+ * dead.
+ */
 const BLOCKED_MS = 2_000
 /** How long after such a turn the loss of a partition counts as its consequence, in milliseconds. */
 const CONSEQUENCE_MS = 30_000
-/** Most messages that are remembered. */
+/** Maximum number of messages remembered. */
 const MOST = 10_000
 
 /**
- * What all loops of this process know together of messages that may end it, or block its event loop for so long that its partitions are
- * taken away: which of them are to be at work alone, and which one is. Only while nothing else of the process is at work can its end be
- * laid to one message.
+ * Shared by all loops of this process: messages that may end it, or block its event loop for so long that its
+ * partitions are revoked. Knows which of them are to run alone, and which one does. The end of the process can be
+ * attributed to one message only while nothing else is running.
  */
 export class Isolation {
-  /** A message is alone, or waits for the others to end: nothing else is started, in no loop. */
+  /** A message runs alone, or waits for the others to end: nothing else is started, in any loop. */
   active = false
   readonly #loops = new Set<IsolatedLoop>()
-  /** Partitions whose next message must be alone, and the loops they belong to. */
+  /** Partitions whose next message must run alone, and the loops they belong to. */
   readonly #waiting = new Map<PartitionState, IsolatedLoop>()
   #alone: Delivery | undefined
-  /** What this process has noted of starts. What is noted of a process that lives says nothing. */
+  /** Starts that this process has recorded. Records of a process that is alive don't count. */
   readonly #noted = new Map<string, NotedStart>()
-  /** In how many blocked turns in a row that cost it its partition a message was at work. */
+  /** In how many blocked turns in a row that cost it its partition a message was running. */
   readonly #blocked = new Map<string, number>()
   #tickAt = performance.now()
   #blockedAt = Number.NEGATIVE_INFINITY
@@ -49,13 +52,16 @@ export class Isolation {
     this.#loops.add(loop)
   }
 
-  /** It starts none any more. */
+  /** The loop no longer starts handlers. */
   leave(loop: IsolatedLoop): void {
     for (const [partition, of] of this.#waiting) if (of === loop) this.#waiting.delete(partition)
     this.#changed()
   }
 
-  /** The next message of a partition must be alone: true where it may start now. It has to be given back by {@link end}. */
+  /**
+   * The next message of a partition must run alone: returns true when it may start now. Must be followed by {@link
+   * end}.
+   */
   admits(delivery: Delivery, partition: PartitionState, loop: IsolatedLoop): boolean {
     if (this.#alone !== undefined || this.#isBusy()) {
       this.#waiting.set(partition, loop)
@@ -73,14 +79,14 @@ export class Isolation {
     if (this.#alone === undefined && !this.#isBusy()) this.#changed()
   }
 
-  /** The message is alone no more: what it did is on record, or it never started. */
+  /** The message no longer runs alone: its outcome is recorded, or it never started. */
   end(delivery: Delivery): void {
     if (this.#alone !== delivery) return
     this.#alone = undefined
     this.#changed()
   }
 
-  /** The next message of the partition need not be alone, or is not started here. */
+  /** The next message of the partition need not run alone, or is not started here. */
   notWaiting(partition: PartitionState): void {
     if (this.#waiting.delete(partition)) this.#changed()
   }
@@ -93,19 +99,19 @@ export class Isolation {
     this.#changed()
   }
 
-  /** Called about every second by each loop at work: finds turns of the event loop that took too long. */
+  /** Called about every second by each running loop: detects turns of the event loop that took too long. */
   tick(): void {
     const now = performance.now()
     if (now - this.#tickAt > BLOCKED_MS) this.#blockedAt = now
     this.#tickAt = now
   }
 
-  /** A loop has begun to tick. */
+  /** A loop starts calling {@link tick}. */
   begin(): void {
     if (this.#loops.size === 0) this.#tickAt = performance.now()
   }
 
-  /** A start is about to be noted as at work, with so many attempts that count. */
+  /** A start is about to be recorded as running, with this number of counted attempts. */
   noting(group: string, delivery: Delivery, counted: number): void {
     bounded(this.#noted, nameOf(group, delivery), { before: delivery.attempt - 1, counted })
   }
@@ -117,7 +123,10 @@ export class Isolation {
     this.#blocked.delete(name)
   }
 
-  /** These were at work when their partition was lost. Remembers them where this process had blocked its event loop. */
+  /**
+   * These messages were running when their partition was lost. Remembers them if this process had blocked its event
+   * loop.
+   */
   lost(group: string, deliveries: Iterable<Delivery>): void {
     const now = performance.now()
     if (now - this.#tickAt <= BLOCKED_MS && now - this.#blockedAt > CONSEQUENCE_MS) return
@@ -127,7 +136,7 @@ export class Isolation {
     }
   }
 
-  /** Corrects what the journal says by what this process knows of itself. */
+  /** Corrects the journal's entries by what this process knows about itself. */
   delivered(group: string, deliveries: readonly Delivery[]): void {
     if (this.#noted.size === 0 && this.#blocked.size === 0) return
     for (const delivery of deliveries) {
@@ -156,7 +165,7 @@ export class Isolation {
 
   #changed(): void {
     this.active = this.#alone !== undefined || this.#waiting.size > 0
-    // What runs in a loop that was paused counts until it ends.
+    // What runs in a paused loop counts until it ends.
     for (const loop of this.#loops) if (!loop.started && loop.atWork === 0) this.#loops.delete(loop)
     nextTurn(() => {
       for (const loop of [...this.#loops]) if (loop.started) loop.dispatch()
@@ -180,7 +189,7 @@ function bounded<T>(map: Map<string, T>, name: string, value: T): void {
 
 const ISOLATION = Symbol.for('streamswitch.Isolation')
 
-/** That of this process, also where this package is loaded twice. */
+/** Returns the isolation of this process, also when this package is loaded twice. */
 export function processIsolation(): Isolation {
   const holder = globalThis as { [ISOLATION]?: Isolation }
   holder[ISOLATION] ??= new Isolation()

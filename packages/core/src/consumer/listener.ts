@@ -1,7 +1,7 @@
 import type { Handler, Listener } from '../message.js'
 import { describeType } from '../options/problems.js'
 
-/** What is wrong with something given as a handler; `undefined` where nothing is. */
+/** Returns what is wrong with a value given as a handler; `undefined` when it is valid. */
 export function listenerProblem(handler: unknown): string | undefined {
   if (typeof handler === 'function') {
     const isClass = /^class\b/.test(Function.prototype.toString.call(handler))
@@ -12,7 +12,7 @@ export function listenerProblem(handler: unknown): string | undefined {
   const { consume, flush } = handler as Partial<Listener>
   if (typeof consume !== 'function') return `${expected}; consume is ${describeType(consume)}`
   if (flush !== undefined && typeof flush !== 'function')
-    return `has a flush that is no function but ${describeType(flush)}`
+    return `has a flush that is not a function but ${describeType(flush)}`
   return undefined
 }
 

@@ -1,6 +1,6 @@
 import type { StreamError } from '../errors.js'
 
-/** How a loop ends, for `run` to wait for. */
+/** How a loop ended, for `run` to await. */
 export class LoopEnd {
   readonly promise: Promise<void>
   resolve: () => void = () => {}
@@ -11,7 +11,7 @@ export class LoopEnd {
       this.resolve = resolve
       this.reject = reject
     })
-    // run() may not be waiting: the error was emitted as well.
+    // run() may not have been called: the error was emitted as well.
     this.promise.catch(() => {})
   }
 }

@@ -17,58 +17,61 @@ import {
 } from './handler-outputs.js'
 import { listenerProblem } from './listener.js'
 
-/** What the dispatcher needs to handle messages. Made once per `handle`. */
+/** What the dispatcher needs to handle messages. Created once per `handle`. */
 export interface PreparedHandler {
   readonly handle: Handler
-  /** Where the values of a generator go. */
+  /** Forwards the values of a generator. */
   readonly forward: Forward
   readonly batches?: HandlerBatches
-  /** Most handlers at once, in place of the loop's `concurrency`. */
+  /** Maximum number of handlers at once, instead of the loop's `concurrency`. */
   readonly limit?: number
 }
 
-/** How a handler is set. */
+/** Options of `handle`. */
 export interface HandleOptions {
-  /** Where the values go that the handler yields or returns. */
+  /** Target of the values that the handler yields or returns. */
   readonly to?: OutputTarget
 }
 
-/** How a batch handler is set. */
+/** Options of `handleBatch`. */
 export interface HandleBatchOptions {
-  /** Most messages of a batch. Default 100; at most the loop's `prefetch`. */
+  /** Maximum number of messages in a batch. Default 100; at most the loop's `prefetch`. */
   readonly maxMessages?: number
-  /** Longest wait of a batch's first message for others, in milliseconds. Default 50; at most half of `handlerTimeoutMs`. */
+  /**
+   * Maximum wait of a batch's first message for others, in milliseconds. Default 50; at most half of
+   * `handlerTimeoutMs`.
+   */
   readonly maxWaitMs?: number
-  /** Where the values go that the handler yields. */
+  /** Target of the values that the handler yields. */
   readonly to?: OutputTarget
 }
 
 const DEFAULT_MAX_MESSAGES = 100
 const DEFAULT_MAX_WAIT_MS = 50
 
-/** Stages, and where a handler's values go unless it is told (`to`): what the parts of core around the handler bring. */
+/** The stages around the handler, and the default target of its values (without `to`). */
 export interface HandlerSurroundings {
   readonly stages: readonly HandlerStage[]
-  /** What ids call topic and group. */
+  /** Names of topic and group in ids. */
   readonly names: LoopNames
-  /** Takes what a handler yields without a `to`. Default: replies. */
+  /** Forwards what a handler yields without a `to`. Default: replies. */
   readonly forward?: Forward
 }
 
-/** A handler for single messages, with all that stands around it. */
+/** Prepares a handler for single messages, with its stages. */
 export function prepareHandler(
   handler: Handler,
   { stages, names, forward: own = answerOutputs }: HandlerSurroundings,
   { to }: HandleOptions,
 ): PreparedHandler {
   const forward = to === undefined ? own : sendTo(to, names)
-  // A plain handler without anything around it stays itself; the dispatcher runs a generator that it returns.
+  // A plain handler without stages stays itself; the dispatcher runs a generator that it returns.
   const plain = to === undefined && stages.length === 0 && !isGeneratorFunction(handler)
   const inner = plain ? handler : withOutputs(handler, forward, to !== undefined)
   return { handle: chainHandler(stages, inner), forward }
 }
 
-/** A handler for lists of messages: each of them passes the stages by itself. */
+/** Prepares a handler for lists of messages: each message passes the stages separately. */
 export function prepareBatchHandler(
   handler: BatchHandler,
   { stages }: HandlerSurroundings,
@@ -87,7 +90,7 @@ const REFUSING: OutputTarget<unknown> = {
   send: () => Promise.reject(noTarget()),
 }
 
-/** What a handler and its options must be; a text says what is wrong. */
+/** Checks a handler and its options; returns what is wrong. */
 export function checkHandler(handler: unknown, options: HandleOptions | undefined): string | undefined {
   const problem = listenerProblem(handler)
   return problem === undefined ? (namesProblem(options, ['to']) ?? checkTarget(options?.to)) : `the handler ${problem}`
@@ -108,9 +111,9 @@ export function checkBatchHandler(
     checkTarget(options.to),
   ]
   if (!isWhole(maxMessages, 1, limits.prefetch))
-    problems.push(`maxMessages must be a whole number from 1 to prefetch (${limits.prefetch})`)
+    problems.push(`maxMessages must be an integer from 1 to prefetch (${limits.prefetch})`)
   if (!isWhole(maxWaitMs, 0, longest))
-    problems.push(`maxWaitMs must be a whole number from 0 to half of handlerTimeoutMs (${longest})`)
+    problems.push(`maxWaitMs must be an integer from 0 to half of handlerTimeoutMs (${longest})`)
   const found = problems.filter((problem) => problem !== undefined)
   return found.length === 0 ? undefined : found.join('; ')
 }

@@ -1,11 +1,11 @@
 import type { Handler, Message } from '../message.js'
 
-/** What an iterator asks of its loop. */
+/** What an iterator requires of its loop. */
 interface Iterated<T> {
-  /** Sets the handler, of which one is at work at a time. */
+  /** Sets the handler; only one runs at a time. */
   handle(handler: Handler<T>): void
   run(): Promise<void>
-  /** Closes without waiting for the message at hand. */
+  /** Closes without waiting for the current message. */
   close(): Promise<void>
 }
 
@@ -14,10 +14,15 @@ interface Turn<T> {
   readonly done: () => void
 }
 
-/** Fails the handler of a message whose `for await` loop was exited: its body has ended, so it overlaps with no other attempt. */
+/**
+ * Fails the handler of a message whose `for await` loop was exited: its body has ended, so it overlaps with no other
+ * attempt.
+ */
 export class IterationExited extends Error {}
 
-/** A loop as an async iterator: its handler waits until the message's turn in the `for await` is over. */
+/**
+ * Exposes a loop as an async iterator: its handler waits until the iteration of its message is over.
+ */
 export function iterate<T>(loop: Iterated<T>): AsyncIterator<Message<T>, undefined> {
   const arrived: Turn<T>[] = []
   let current: Turn<T> | undefined
@@ -35,7 +40,7 @@ export function iterate<T>(loop: Iterated<T>): AsyncIterator<Message<T>, undefin
       return new Promise<void>((resolve, reject) => {
         const turn = { message, done: resolve }
         const abandon = (): void => {
-          // What nobody has seen yet must not be seen any more.
+          // A message that has not been returned yet must not be returned any more.
           const index = arrived.indexOf(turn)
           if (index >= 0) arrived.splice(index, 1)
           reject(exited ? new IterationExited() : message.signal.reason)
@@ -67,7 +72,7 @@ export function iterate<T>(loop: Iterated<T>): AsyncIterator<Message<T>, undefin
     },
     async return() {
       exited = true
-      // What was taken and not finished goes back: its handlers' signals abort at once.
+      // Received and unfinished messages are returned to the broker: their handlers' signals abort immediately.
       await loop.close()
       return { done: true, value: undefined }
     },

@@ -21,31 +21,31 @@ import type { HandlerStage } from './handler-chain.js'
 import { middlewareStages } from './handler-middleware.js'
 import { TopicSubscription } from './topic-subscription.js'
 
-/** Makes an error in the loop's name. */
+/** Creates an error with the loop's name. */
 type LoopError = (code: ErrorCode, message: string, operation: string, cause?: unknown) => StreamError
 
-/** What a loop is made from. */
+/** The components of a loop. */
 export interface LoopParts {
-  /** The topics, or the pattern, as errors name them. */
+  /** The topics or the pattern, as shown in errors. */
   readonly label: string
   readonly group: string
   readonly transport: Transport
-  /** The loop opened the transport for itself, and closes it. */
+  /** The loop opened the transport and closes it. */
   readonly ownsTransport: boolean
-  /** Those that it names; none with a pattern. */
+  /** The topics that it names; none with a pattern. */
   readonly topics: readonly string[]
-  /** With a pattern: which topics there are. */
+  /** With a pattern: its topics. */
   readonly subscription: TopicSubscription | undefined
   readonly options: ConsumerOptionValues
   readonly events: Events<ConsumerEvents>
-  /** What stands around the handler, outermost first: dedupe, replies, middleware. */
+  /** Functions around the handler, outermost first: dedupe, replies, middleware. */
   readonly stages: readonly HandlerStage[]
   readonly names: LoopNames
   readonly engine: ConsumerEngine
   readonly error: LoopError
 }
 
-/** What the parts that are made one after the other have in common. */
+/** What the components share. */
 interface Surroundings {
   readonly subject: string
   readonly group: string
@@ -57,9 +57,10 @@ interface Surroundings {
 }
 
 /**
- * Checks topic, group and options, and puts a loop together; no I/O. Throws as the constructor of `ConsumerLoop` says.
+ * Checks topic, group and options, and assembles a loop; no I/O. Throws as documented at the constructor of
+ * `ConsumerLoop`.
  *
- * @param onFailure - the loop can't go on.
+ * @param onFailure - called when the loop can't continue.
  */
 export function makeLoopParts<T>(
   adapter: AdapterDefinition,
@@ -133,7 +134,7 @@ export function makeLoopParts<T>(
   }
 }
 
-/** What options mean together, and on this transport. */
+/** Checks combinations of options, and what this transport supports. */
 function checkOptions(
   adapter: AdapterDefinition,
   byPattern: boolean,
@@ -146,9 +147,9 @@ function checkOptions(
     throw error('INVALID_ARGUMENT', what, 'configure')
   }
   if (byPattern) {
-    // It makes no topics: they keep what they were made with.
+    // It creates no topics: they keep the settings they were created with.
     const given = Object.entries({ partitions, ...retention }).find(([, value]) => value !== undefined)
-    const what = `${given?.[0]}: a loop by pattern makes no topics; set it where they are made`
+    const what = `${given?.[0]}: a loop by pattern creates no topics; set it where they are created`
     if (given !== undefined) throw error('INVALID_ARGUMENT', what, 'configure')
   }
   if (from !== undefined) requireFor(adapter, 'replay', "'from'", 'configure')
@@ -174,7 +175,7 @@ function specOf({ names, options }: Surroundings, own: unknown): ConsumerSpec {
   }
 }
 
-/** `undefined`: the error policy decides on what can't be handled. */
+/** undefined`: the error policy applies to messages that can't be handled. */
 function deadLettersOf({ names, transport, options, error }: Surroundings): DeadLetters | undefined {
   const { deadLetter } = options
   if (deadLetter === false) return undefined
@@ -182,7 +183,7 @@ function deadLettersOf({ names, transport, options, error }: Surroundings): Dead
   if (deadLetterTransport === undefined && capabilities.deadLetters !== true) {
     if (deadLetter === undefined) return undefined
     const kept = String(capabilities.deadLetters)
-    const what = `${name} keeps dead letters only ${kept}: open it with deadLetterTransport, or leave deadLetter out`
+    const what = `${name} keeps dead letters only ${kept}: open it with deadLetterTransport, or don't set deadLetter`
     throw error('UNSUPPORTED', what, 'configure')
   }
   const topic = typeof deadLetter === 'object' ? deadLetter.topic : undefined

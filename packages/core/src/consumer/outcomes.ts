@@ -31,15 +31,15 @@ export interface OutcomeSettings {
   readonly deadLetters: DeadLetters | undefined
   readonly replies: Replies | undefined
   readonly dedupe: Dedupe | undefined
-  /** Runs before partitions are handed over: see {@link WindDown}. */
+  /** Runs before partitions are released: see {@link WindDown}. */
   readonly beforeLeaving: (partitions: readonly PartitionState[]) => Promise<void>
-  /** The loop can't go on. */
+  /** Called when the loop can't continue. */
   readonly fail: (error: unknown) => void
 }
 
 /**
- * What becomes of each message. Owns those who work on messages and stands where their ways meet: what the dispatcher, `ack()` and
- * `nack()` say goes by dedupe to the settler or to the failures, and in the end out of the inbox.
+ * Decides what happens to each message. Owns the components that process messages: results from the dispatcher, `ack()`
+ * and `nack()` pass through dedupe to the settler or to the failure handling, and finally leave the inbox.
  */
 export class Outcomes
   implements DispatcherHost, FailureHost, SettlerHost, AcknowledgementsHost, HandlerTimeoutsHost, DedupeOutcomes
@@ -97,7 +97,7 @@ export class Outcomes
     this.marked(delivery, partition)
   }
 
-  /** It is handled, and nothing of dedupe is left to be done before its ack. */
+  /** It is handled, and dedupe has nothing left to do before its ack. */
   marked(delivery: Delivery, partition: PartitionState): void {
     if (!delivery.duplicate) this.#reports.counts.handled += 1
     this.dispose(delivery, partition)
@@ -108,7 +108,7 @@ export class Outcomes
     this.failures.handle(delivery, partition, error, final)
   }
 
-  /** Settles it, however it came to its end. */
+  /** Settles it, whatever its outcome. */
   dispose(delivery: Delivery, partition: PartitionState): void {
     if (partition.phase === 'closed') return
     const behind = this.#settle(delivery, partition)
@@ -118,43 +118,43 @@ export class Outcomes
     if (behind) this.dispatcher.fallBehind(delivery, partition)
   }
 
-  /** A message for another group alone counts as done at once, without a start: it joins the acks in its place. */
+  /** A message addressed to another group counts as done without a start; it is acked in its order. */
   disposeUnseen(delivery: Delivery, partition: PartitionState): void {
     this.#settle(delivery, partition)
   }
 
-  /** Takes it out of this member's hands without settling it. */
+  /** Gives it up without settling it. */
   drop(delivery: Delivery, partition: PartitionState): void {
     if (delivery.state === DeliveryState.Dropped) return
     delivery.state = DeliveryState.Dropped
     rejectAckWaiters(delivery, goneError(partition))
     this.#inbox.remove(delivery)
-    // A sender that retries sends a new delivery: this one must not hold up the window.
+    // A sender that retries sends a new delivery: this one must not block the window.
     if (this.#slot.driver?.redelivery !== 'sender' || partition.phase === 'closed') return
     partition.forgetDropped()
     if (partition.wantsRoom) this.inboxShrank(partition)
     this.dispatcher.release(delivery, partition)
   }
 
-  /** Its partition has gone with it. */
+  /** Its partition was lost. */
   lost(delivery: Delivery, partition: PartitionState): void {
     delivery.state = DeliveryState.Dropped
     this.#dedupe?.dropped(delivery)
     rejectAckWaiters(delivery, goneError(partition))
   }
 
-  /** It must be started again, as if it had not been started. */
+  /** It must be started again; the previous start doesn't count. */
   restart(delivery: Delivery, partition: PartitionState, why: Postponement): void {
     if (partition.gone.signal.aborted) this.drop(delivery, partition)
     else this.failures.postpone(delivery, partition, why)
   }
 
-  /** It counted as handled, and was not settled by its ack: somebody else is at work on it. */
+  /** It counted as handled, and its ack did not settle it: another member is handling it. */
   takeBack(delivery: Delivery, partition: PartitionState, why: Postponement): void {
     if (partition.phase === 'closed') return
     if (![...partition.tracked].includes(delivery)) partition.tracked.push(delivery)
     if (delivery.handling) {
-      // Its handler, which was told by ack(), goes on; the attempt has failed when it ends.
+      // Its handler, which called ack(), continues; the attempt has failed when it ends.
       delivery.state = DeliveryState.Running
       delivery.nacked = { reason: why }
       return
@@ -182,7 +182,7 @@ export class Outcomes
     this.#reports.overlapped(delivery, failure)
   }
 
-  /** Its handler was given up on. The error policy decides on what isn't settled. */
+  /** Its handler was abandoned. The error policy applies if the message isn't settled. */
   leftBehind(delivery: Delivery, partition: PartitionState, error: StreamError): void {
     this.#reports.leftBehind(error)
     this.#dedupe?.leftBehind(delivery)
@@ -206,16 +206,17 @@ export class Outcomes
     if (!partition.busy) this.windDown.idle()
   }
 
-  /** Returns whether an earlier message holds its ack up. */
+  /** Returns whether an earlier message blocks its ack. */
   #settle(delivery: Delivery, partition: PartitionState): boolean {
     this.#inbox.remove(delivery)
     const isHandled = delivery.state === DeliveryState.Running
     const behind = partition.settle(delivery, this.#slot.driver?.settlement ?? 'individual')
-    // Nothing in the process starts before the ack of a message that was alone is on record: it doesn't wait for others to share it.
+    // Nothing in the process starts before the ack of a message that ran alone is recorded: it isn't batched with
+    // others.
     if (delivery.isolated) void this.settler.drain(partition)
     else if (partition.done.length > 0) this.settler.touch(partition)
     if (delivery.suspect && delivery.attempt > 0) {
-      // An ack that has to wait: were this process to end before it, the message would be taken for one that was at work.
+      // An ack that has to wait: if this process ended before it, the message would be considered running.
       if (behind) void this.dispatcher.starts.ended(delivery, partition, isHandled)
       this.dispatcher.isolation.done(this.#group, delivery)
     }

@@ -1,22 +1,22 @@
 import type { PartitionAssignment } from '../contract/consumer-driver.js'
 import type { PartitionState } from './partition-state.js'
 
-/** What a user does when partitions come: awaited before their first message is handled. */
+/** Called when partitions are assigned: awaited before their first message is handled. */
 export type AssignedHook = (partitions: readonly PartitionAssignment[]) => unknown
 
-/** What a user does when partitions go: awaited before they are let go, where there is still time for it. */
+/** Called when partitions are revoked: awaited before they are released, as far as time allows. */
 export type RevokedHook = (partitions: readonly PartitionAssignment[], how: 'graceful' | 'lost') => unknown
 
 export interface PartitionHooksHost {
-  /** The partitions may be worked on. */
+  /** Messages of the partitions may be started. */
   dispatch(): void
-  /** `assigned` has failed: the loop can't go on. */
+  /** assigned` has failed: the loop can't continue. */
   fail(error: unknown): void
-  /** `revoked` has failed: the partitions go all the same. */
+  /** revoked` has failed: the partitions are released regardless. */
   report(error: unknown): void
 }
 
-/** Calls the user's hooks around the time that partitions spend in this member's hands. */
+/** Calls the user's hooks on assignment and revocation of partitions. */
 export class PartitionHooks {
   readonly #onAssigned: AssignedHook | undefined
   readonly #onRevoked: RevokedHook | undefined
@@ -28,7 +28,7 @@ export class PartitionHooks {
     this.#host = host
   }
 
-  /** Holds the partitions back until the hook is done with them. */
+  /** Starts nothing in the partitions until the hook has finished. */
   assigned(partitions: readonly PartitionState[]): void {
     if (this.#onAssigned === undefined || partitions.length === 0) return
     for (const partition of partitions) partition.held = true
@@ -36,7 +36,10 @@ export class PartitionHooks {
     for (const partition of partitions) partition.ready = ready
   }
 
-  /** Never rejects. Waits for the `assigned` hook of the partitions first, so that no two speak of one partition at once. */
+  /**
+   * Never rejects. Waits for the `assigned` hook of the partitions first, so that hooks for one partition never
+   * overlap.
+   */
   async revoked(partitions: readonly PartitionState[], how: 'graceful' | 'lost'): Promise<void> {
     if (this.#onRevoked === undefined || partitions.length === 0) return
     try {
@@ -54,7 +57,7 @@ export class PartitionHooks {
     try {
       await this.#onAssigned?.(partitions.map((partition) => partition.assignment))
     } catch (error) {
-      // Held for good: what the hook was to prepare isn't there.
+      // Held for good: the hook did not prepare what handlers need.
       return this.#host.fail(error)
     }
     for (const partition of partitions) partition.held = false
@@ -62,7 +65,7 @@ export class PartitionHooks {
   }
 }
 
-/** A function, as the hooks' options take it. */
+/** Checks the hooks' options: a function. */
 export function checkHook<Hook>(raw: unknown): { readonly value: Hook } | string {
   return typeof raw === 'function' ? { value: raw as Hook } : 'must be a function of the partitions'
 }

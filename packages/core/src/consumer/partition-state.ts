@@ -3,7 +3,7 @@ import type { PartitionAssignment } from '../contract/consumer-driver.js'
 import { Deque } from '../deque.js'
 import { type Delivery, DeliveryState } from './delivery.js'
 
-/** Who answers `ack()`, `nack()` and `respond()` of a partition's deliveries. */
+/** Implements `ack()`, `nack()` and `respond()` of a partition's deliveries. */
 export interface PartitionOwner {
   acknowledge(delivery: Delivery, partition: PartitionState): Promise<void>
   negativeAcknowledge(delivery: Delivery, partition: PartitionState, reason: unknown): Promise<void>
@@ -15,48 +15,50 @@ export interface PartitionLimits {
   readonly maxAheadMessages: number
 }
 
-/** One assigned partition: its inbox, its keys at work, and what of it can be settled. */
+/** One assigned partition: its inbox, its active keys, and what can be settled. */
 export class PartitionState {
   readonly assignment: PartitionAssignment
   readonly owner: PartitionOwner
-  /** Delivered, not looked at by the dispatcher yet. */
+  /** Delivered, not yet seen by the dispatcher. */
   readonly inbox = new Deque<Delivery>()
-  /** Unsettled, in delivery order; settled ones leave once they are at the head. */
+  /** Unsettled, in delivery order; settled ones are removed once they are at the head. */
   readonly tracked = new Deque<Delivery>()
-  /** Settled by their handlers, which are still at work. */
+  /** Settled by their handlers, which are still running. */
   readonly outlasting = new Set<Delivery>()
   /** The last message of each key that is running, retrying or waiting for its predecessor. */
   readonly keyTails = new Map<string, Delivery>()
-  /** `open`: working. `draining`: starts nothing new. `closed`: gone, everything in it is dropped. */
+  /** open`: active. `draining`: starts nothing new. `closed`: everything in it is dropped. */
   phase: 'open' | 'draining' | 'closed' = 'open'
   /** Deliveries so far. */
   received = 0
   running = 0
-  /** Handlers among them that have settled their message and may wait for an ack that an earlier message holds up. */
+  /** Number of handlers that have settled their message and may wait for an ack that an earlier message blocks. */
   behind = 0
   retrying = 0
-  /** Dead letters on their way. */
+  /** Dead letters in flight. */
   deadLettering = 0
-  /** Marks of finished messages on their way to the dedupe store. */
+  /** Completions of finished messages in flight to the dedupe store. */
   marking = 0
-  /** Nothing is started yet: the user's `onAssigned` is at work. */
+  /** Nothing is started yet: the user's `onAssigned` is running. */
   held = false
   /** Settles with `onAssigned`. */
   ready: Promise<void> | undefined = undefined
-  /** Set while the window of `maxAheadMessages` is full, so that it is told once. */
+  /** Set while the window of `maxAheadMessages` is full, so that it is reported once. */
   pausedReported = false
-  /** What can be settled: with individual settlement all that is done, with cumulative settlement its contiguous prefix. */
+  /**
+   * What can be settled: with individual settlement everything done, with cumulative settlement its contiguous prefix.
+   */
   done: Delivery[] = []
-  /** Aborts when the partition begins to leave this member: nothing new is started. */
+  /** Aborts when the revocation of the partition begins: nothing new is started. */
   readonly leaving = new AbortController()
-  /** Aborts when the partition has left this member, or a close runs out of time. */
+  /** Aborts when the partition is released, or a close runs out of time. */
   readonly gone = new AbortController()
   /** Aborts when the partition is closed. */
   readonly over = new AbortController()
   #roomWaiters: (() => void)[] = []
 
   constructor(assignment: PartitionAssignment, owner: PartitionOwner) {
-    // Every dead letter under way waits for them: Node.js would take more than ten listeners for a leak.
+    // Every dead letter in flight waits for them: Node.js would report more than ten listeners as a leak.
     setMaxListeners(0, this.leaving.signal, this.gone.signal, this.over.signal)
     this.assignment = assignment
     this.owner = owner
@@ -83,14 +85,17 @@ export class PartitionState {
     return this.#roomWaiters.length > 0
   }
 
-  /** A delivery is done: it joins what can be settled, and the window moves on. Returns whether an earlier one holds its ack up. */
+  /**
+   * Marks a delivery as done: it joins what can be settled, and the window advances. Returns whether an earlier one
+   * blocks its ack.
+   */
   settle(delivery: Delivery, settlement: 'individual' | 'cumulative'): boolean {
     delivery.state = DeliveryState.Settled
     if (settlement === 'individual') this.done.push(delivery)
     const before = this.tracked.length
     for (let head = this.tracked.peek(); head !== undefined && hasLeft(head); head = this.tracked.peek()) {
       if (settlement === 'cumulative') {
-        // Given up, not done: it comes again, and no commit may cover it.
+        // Given up, not done: it is redelivered, and no commit may cover it.
         if (head.state === DeliveryState.Dropped) break
         this.done.push(head)
       }
@@ -110,19 +115,19 @@ export class PartitionState {
     this.behind -= 1
   }
 
-  /** Messages whose handlers are at work, settled or not. */
+  /** Messages whose handlers are running, settled or not. */
   *handling(): Generator<Delivery> {
     for (const delivery of this.tracked) if (delivery.handling && !this.outlasting.has(delivery)) yield delivery
     yield* this.outlasting
   }
 
-  /** Moves the window past deliveries that were given back to their sender. */
+  /** Advances the window past deliveries that were returned to their sender. */
   forgetDropped(): void {
     for (let head = this.tracked.peek(); head !== undefined && hasLeft(head); head = this.tracked.peek())
       this.tracked.shift()
   }
 
-  /** A handler runs, or a dead letter or a mark is on its way: what a clean stop waits for. */
+  /** A handler is running, or a dead letter or a completion is in flight: what a clean stop waits for. */
   get busy(): boolean {
     return this.running > this.behind || this.deadLettering > 0 || this.marking > 0
   }

@@ -15,38 +15,38 @@ import type { Delivery } from './delivery.js'
 import { noteGone, type Part, PatternParts } from './pattern-parts.js'
 import type { TopicSubscription } from './topic-subscription.js'
 
-/** Longest look at which topics there are when something has failed, in milliseconds. */
+/** Maximum time of a topic poll after a failure, in milliseconds. */
 const LOOK_MS = 2_000
 
-/** How many looks at the topics a report waits for. */
+/** How many topic polls a report waits for. */
 const LOOKS_BEFORE_REPORT = 2
 
 interface HeldReport {
   readonly part: Part
   readonly error: unknown
-  /** Looks that began after it. */
+  /** Polls that began after it. */
   looks: number
 }
 
 /**
- * Receives whatever topics a pattern takes. Those that are found together share a driver of the adapter's; topics that are added
- * later get another one beside it, so that what runs is not touched. When topics disappear, the driver that had them is wound
- * down as for a handover, and another takes over what remains.
+ * Receives all topics that match a pattern. Topics found together share a driver of the adapter; topics added later get
+ * another driver, so that running ones aren't disturbed. When topics disappear, their driver is drained as for a
+ * handover, and another takes over its remaining topics.
  */
 export class PatternDriver implements ConsumerDriver {
   readonly #subscription: TopicSubscription
   readonly #sink: ConsumerSink
   readonly #parts = new PatternParts()
   readonly #ending = new AbortController()
-  /** Says how drivers of this adapter settle. */
+  /** Used to learn how drivers of this adapter settle. */
   #sample: ConsumerDriver | undefined
   #discovery: TopicDiscovery | undefined
   #timer: NodeJS.Timeout | undefined
-  /** What drivers reported lately: a topic that is being deleted causes errors that are none of the user's. */
+  /** Recent reports of drivers: a topic that is being deleted causes errors that don't concern the user. */
   #held: HeldReport[] = []
-  /** A look at which topics there are, shared by those who want it at the same time. */
+  /** A running topic poll, shared by concurrent callers. */
   #looking: Promise<string[]> | undefined
-  /** Changes of the set of topics, one after the other. */
+  /** Changes of the set of topics, serialised. */
   #changes: Promise<void> = Promise.resolve()
 
   constructor(subscription: TopicSubscription, sink: ConsumerSink) {
@@ -150,7 +150,7 @@ export class PatternDriver implements ConsumerDriver {
     this.#endChanges()
     await this.#discovery?.close()
     await Promise.all([...this.#parts].map(({ driver }) => driver.close()))
-    // A change that was on its way ends by the signal; what it had opened until then is closed by itself.
+    // A change in flight is ended by the signal; what it had opened is closed automatically.
     await this.#changes
     this.#parts.clear()
   }
@@ -160,7 +160,7 @@ export class PatternDriver implements ConsumerDriver {
     clearTimeout(this.#timer)
   }
 
-  // Which topics there are.
+  // Polling for topics.
 
   #schedule(): void {
     if (this.#ending.signal.aborted) return
@@ -199,7 +199,7 @@ export class PatternDriver implements ConsumerDriver {
     })
   }
 
-  /** A topic that a sender had named turned out to be none. */
+  /** A topic that a sender had named turned out not to exist. */
   #left(topic: string): Promise<void> {
     return this.#inTurn(async () => {
       this.#ending.signal.throwIfAborted()
@@ -229,7 +229,7 @@ export class PatternDriver implements ConsumerDriver {
       driver: transport.driver.consumer(spec, {
         assigned: (partitions) => {
           this.#parts.assign(part, partitions)
-          // That one part has no partition says nothing where another has some.
+          // One part without a partition doesn't matter when another has some.
           if (partitions.length > 0 || this.#parts.ownNothing) this.#sink.assigned(partitions)
         },
         revoked: async (partitions, how, deadlineMs) => {
@@ -265,7 +265,7 @@ export class PatternDriver implements ConsumerDriver {
     this.#tell(`joined ${topics.join(', ')}`)
   }
 
-  /** Ends what a part has of topics that are gone, and lets another take over what remains of it. */
+  /** Ends a part's deleted topics, and lets another part take over the remaining ones. */
   async #replace(part: Part, reason = 'deleted'): Promise<void> {
     if (!this.#parts.has(part)) return
     const topics = part.spec.topics.map(({ topic }) => topic)
@@ -284,8 +284,8 @@ export class PatternDriver implements ConsumerDriver {
   }
 
   /**
-   * Tells what drivers reported, unless it comes from a topic that is gone. The first look after a report may still find a topic whose
-   * deletion has begun; at the second one it has been there all the while.
+   * Reports what drivers reported, unless it is from a deleted topic. The first poll after a report may still find a
+   * topic whose deletion has begun; the second poll is reliable.
    */
   #tellHeld(held: readonly HeldReport[]): void {
     for (const report of held) report.looks += 1
@@ -295,13 +295,13 @@ export class PatternDriver implements ConsumerDriver {
     for (const { part, error } of told) if (this.#parts.has(part) && part.gone.size === 0) this.#sink.report(error)
   }
 
-  /** Where topics are gone, what remains of the part goes on without the others; any other loss is one of the whole driver. */
+  /** If topics were deleted, the remaining ones continue without them; any other loss is one of the whole driver. */
   async #lost(part: Part, error: unknown): Promise<void> {
     if ((await this.#missingOf(part)).size === 0) return this.#sink.lost(error)
     await this.#inTurn(() => this.#replace(part)).catch(() => this.#sink.lost(error))
   }
 
-  /** Topics of a part that don't exist any more. None where that can't be told. */
+  /** Returns the topics of a part that no longer exist. None when that is unknown. */
   async #missingOf(part: Part): Promise<ReadonlySet<string>> {
     if (this.#discovery !== undefined) return part.gone
     this.#looking ??= this.#subscription.list().finally(() => {
@@ -312,7 +312,10 @@ export class PatternDriver implements ConsumerDriver {
     return part.gone
   }
 
-  /** Where the topic is gone, nothing is left to be settled; what failed along with a topic that is gone is settled again. */
+  /**
+   * If the topic was deleted, nothing is left to settle; settlements that failed along with those of a deleted topic
+   * are repeated.
+   */
   async #settle(
     assignment: PartitionAssignment,
     settle: (driver: ConsumerDriver) => Promise<void> | undefined,
@@ -320,7 +323,7 @@ export class PatternDriver implements ConsumerDriver {
     const part = this.#parts.of(assignment)
     if (part === undefined) {
       const { topic, partition } = assignment
-      throw this.#subscription.error(`partition ${partition} of '${topic}' is not this loop's any more`)
+      throw this.#subscription.error(`partition ${partition} of '${topic}' is no longer assigned to this loop`)
     }
     try {
       await settle(part.driver)

@@ -1,16 +1,16 @@
 import type { ConsumerSpec } from '../contract/adapter.js'
 import type { ConsumerDriver, PartitionAssignment } from '../contract/consumer-driver.js'
 
-/** Topics that were joined together, through a driver of their own. */
+/** Topics that were joined together, through one driver. */
 export interface Part {
   readonly spec: ConsumerSpec
   readonly driver: ConsumerDriver
   readonly assignments: Set<PartitionAssignment>
-  /** Topics of it that don't exist any more. */
+  /** Its topics that no longer exist. */
   readonly gone: Set<string>
 }
 
-/** What a loop by pattern has joined, and whose each of its partitions is. */
+/** What a loop by pattern has joined, and which part owns each of its partitions. */
 export class PatternParts implements Iterable<Part> {
   readonly #parts = new Set<Part>()
   readonly #partOf = new Map<PartitionAssignment, Part>()
@@ -36,7 +36,7 @@ export class PatternParts implements Iterable<Part> {
     this.#parts.add(part)
   }
 
-  /** The part is gone with all that it had. */
+  /** The part and everything it had is removed. */
   remove(part: Part): void {
     this.#parts.delete(part)
     this.forget(part, [...part.assignments])

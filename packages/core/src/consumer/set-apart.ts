@@ -1,11 +1,11 @@
 import type { Delivery } from './delivery.js'
 
-/** Most messages that are remembered. */
+/** Maximum number of messages remembered. */
 const MAX_SET_APART = 10_000
 
 /**
- * Messages that failed together with others without a word on whose fault it was: handled alone, so that one can't take the others with
- * it. By name, since a sender that retries sends a new delivery.
+ * Messages that failed together with others, when it is unknown which one was the cause: handled alone, so that one
+ * can't fail the others. By id, since a sender that retries sends a new delivery.
  */
 export class SetApart {
   readonly #names = new Set<string>()
@@ -16,7 +16,7 @@ export class SetApart {
 
   add(delivery: Delivery): void {
     this.#names.add(nameOf(delivery))
-    // Those that never come again here must not stay for ever.
+    // Entries of messages that are never redelivered here must not stay forever.
     if (this.#names.size <= MAX_SET_APART) return
     for (const oldest of this.#names) {
       this.#names.delete(oldest)

@@ -8,15 +8,21 @@ import { type Delivery, DeliveryState } from './delivery.js'
 import type { DriverSlot } from './driver-slot.js'
 import type { PartitionState } from './partition-state.js'
 
-/** What the settler tells of the messages that it carries. */
+/** What the settler reports about the messages that it settles. */
 export interface SettlerHost {
-  /** The driver has taken the ack of a message whose mark it was to make. True where it refused: the message is not settled after all. */
+  /**
+   * The driver has processed the ack of a message whose claim it was to complete. True when the claim was refused: the
+   * message is not settled after all.
+   */
   refused(delivery: Delivery, partition: PartitionState): boolean
   /** The ack of a message can't be sent any more. */
   unsettled(delivery: Delivery): void
 }
 
-/** Carries what is done to the driver, coalesced: one ack or commit of a partition at a time, the rest gathers meanwhile. */
+/**
+ * Passes finished messages to the driver, coalesced: one ack or commit of a partition at a time, further ones are
+ * gathered meanwhile.
+ */
 export class Settler {
   readonly #slot: DriverSlot
   readonly #reports: ConsumerReports
@@ -43,7 +49,8 @@ export class Settler {
       this.#scheduled = false
       this.#timer = undefined
       const dirty = [...this.#dirty]
-      // Cleared before flushing: a partition whose flush is still under way must be able to become dirty again when it ends.
+      // Cleared before flushing: a partition whose flush is still in flight must be able to become dirty again when it
+      // ends.
       this.#dirty.clear()
       for (const one of dirty) void this.#flush(one)
     }
@@ -52,19 +59,19 @@ export class Settler {
     else this.#timer = setTimeout(run, interval)
   }
 
-  /** Messages whose acks have been sent, and not been answered. */
+  /** Messages whose acks were sent and are unanswered. */
   onTheirWay(partition: PartitionState): readonly Delivery[] {
     return this.#onTheirWay.get(partition) ?? []
   }
 
-  /** Resolves when everything that was done in the partition so far is settled, or the partition is closed. */
+  /** Resolves when everything done in the partition so far is settled, or the partition is closed. */
   async drain(partition: PartitionState): Promise<void> {
     while (this.#flushing.has(partition) || this.#pending(partition)) {
       await (this.#flushing.get(partition) ?? this.#flush(partition))
     }
   }
 
-  /** Tells those who wait for acks of a partition that went away. */
+  /** Rejects the pending acks of a partition that was revoked. */
   discard(partition: PartitionState, error: StreamError): void {
     this.#dirty.delete(partition)
     if (this.#dirty.size === 0 && this.#timer !== undefined) {
@@ -74,7 +81,8 @@ export class Settler {
     }
     const done = partition.done
     partition.done = []
-    // What an earlier message held up is done as well, and was never on its way. What is on its way has an answer to come.
+    // Messages blocked by an earlier one are done as well, and their acks were never sent. Acks in flight still get an
+    // answer.
     const found = new Set(done)
     const onTheirWay = new Set(this.#onTheirWay.get(partition))
     for (const delivery of partition.tracked)
@@ -82,7 +90,7 @@ export class Settler {
     this.#giveUp([...found], error)
   }
 
-  /** They are done, and their acks can't be sent any more: whoever waits is told, and so is whoever asks later. */
+  /** They are done, and their acks can't be sent any more: pending and later `ack()` calls reject. */
   #giveUp(deliveries: readonly Delivery[], error: StreamError): void {
     for (const delivery of deliveries) {
       this.#host.unsettled(delivery)
@@ -91,7 +99,10 @@ export class Settler {
     }
   }
 
-  /** There is something to settle, and somebody to take it. Without a driver the partition is lost, and about to be discarded. */
+  /**
+   * There is something to settle, and a driver to do it. Without a driver the partition is lost, and about to be
+   * discarded.
+   */
   #pending(partition: PartitionState): boolean {
     return partition.done.length > 0 && partition.phase !== 'closed' && this.#slot.driver !== undefined
   }
@@ -140,7 +151,7 @@ interface Work {
   run(driver: ConsumerDriver): Promise<void>
 }
 
-/** What can be settled now. */
+/** Returns what can be settled now. */
 function takeWork(partition: PartitionState, driver: ConsumerDriver | undefined): Work | undefined {
   if (driver === undefined || partition.done.length === 0) return undefined
   const deliveries = partition.done
@@ -157,16 +168,16 @@ function isClosed(partition: PartitionState): boolean {
   return partition.phase === 'closed'
 }
 
-/** The errors of partitions that went away: one for each, so that it is reported once. */
+/** The errors of revoked partitions: one each, so that it is reported once. */
 const GONE = new WeakMap<PartitionState, StreamError>()
 
-/** The error of an ack whose partition went away. */
+/** Returns the error of an ack whose partition was revoked. */
 export function goneError(partition: PartitionState): StreamError {
   const known = GONE.get(partition)
   if (known !== undefined) return known
   const { topic, partition: number } = partition.assignment
   const error = new StreamError(
-    `partition ${number} of '${topic}' was taken away before the message was settled: it will be handled again`,
+    `partition ${number} of '${topic}' was revoked before the message was settled: it will be handled again`,
     { code: 'ABORTED', retryable: false, topic, operation: 'ack' },
   )
   GONE.set(partition, error)

@@ -4,19 +4,19 @@ import { withSignal } from '../session.js'
 import { deadlineSignal, everyInStep } from '../time.js'
 import type { PartitionState } from './partition-state.js'
 
-/** After a recovery that brought nothing the next one waits twice as long, up to this many times `stallTimeoutMs`. */
+/** After a recovery without effect the next one waits twice as long, up to this many times `stallTimeoutMs`. */
 const MAX_PATIENCE = 64
 
 /** How many timeouts a stalled partition may take to be assigned again. */
 const RETURN_TIMEOUTS = 4
 
-/** A partition of which messages are there while none comes. */
+/** A partition with a backlog of which nothing is delivered. */
 export interface Stall {
   readonly topic: string
   readonly partition: number
-  /** Messages that should have come. */
+  /** Messages due for delivery. */
   readonly backlog: number
-  /** When the last sign of progress was, in milliseconds since the epoch. */
+  /** Time of the last progress, in milliseconds since the epoch. */
   readonly since: number
   readonly reason: string
 }
@@ -26,27 +26,27 @@ export interface StallWatchHost {
   partitions(): Iterable<PartitionState>
   /** How many more deliveries of the partition fit. */
   roomOf(partition: PartitionState): number
-  /** The open driver; `undefined` during an outage, which is no stall. */
+  /** The open driver; `undefined` during an outage, which isn't a stall. */
   openDriver(): ConsumerDriver | undefined
-  /** Messages are there, and none comes: replace the driver. */
+  /** There is a backlog, and nothing is delivered: replace the driver. */
   stalled(stall: Stall): void
-  /** The partition moves again. */
+  /** The partition makes progress again. */
   recovered(stall: Stall): void
 }
 
 interface Quiet {
   readonly received: number
-  /** By the clock of the process: a clock that is set forward is no silence. */
+  /** By the monotonic clock: a clock change is not a silence. */
   readonly since: number
-  /** There was a backlog when it was looked at last. */
+  /** There was a backlog at the last check. */
   backlog: boolean
 }
 
 /**
- * Finds silent hangs: connected, assigned, room in the inbox, messages at the broker, and nothing delivered for `stallTimeoutMs`. Asks
- * for the lag only while a partition is quiet, twice per timeout, so that a stall is found within one and a half timeouts of the last
- * delivery. Slow handlers, a paused loop and a full window leave no room in the inbox sooner or later, or have nothing to wait for: they
- * are not the transport's.
+ * Detects silent hangs: connected, assigned, room in the inbox, messages at the broker, and nothing delivered for
+ * `stallTimeoutMs`. Queries the lag only while a partition is quiet, twice per timeout, so that a stall is detected
+ * within one and a half timeouts of the last delivery. Slow handlers, a paused loop and a full window eventually leave
+ * no room in the inbox, or have nothing to wait for, and so don't count as stalls.
  */
 export class StallWatch {
   readonly #host: StallWatchHost
@@ -55,7 +55,7 @@ export class StallWatch {
   readonly #stalls = new Map<string, Stall>()
   #end: (() => void) | undefined
   #looking = false
-  /** When a stall was found last. */
+  /** Time of the last detected stall. */
   #stalledAt = 0
   #patience = 1
 
@@ -64,7 +64,7 @@ export class StallWatch {
     this.#timeoutMs = timeoutMs
   }
 
-  /** The stall that has lasted longest. */
+  /** The longest current stall. */
   get current(): Stall | undefined {
     const [oldest] = [...this.#stalls.values()].sort((left, right) => left.since - right.since)
     return oldest
@@ -79,7 +79,7 @@ export class StallWatch {
     this.#end?.()
   }
 
-  /** Something came. Called per batch, and does nothing unless there is a stall. */
+  /** A batch was delivered. Called per batch, and does nothing unless there is a stall. */
   delivered({ topic, partition }: PartitionAssignment): void {
     if (this.#stalls.size > 0) this.#recover(nameOf(topic, partition))
   }
@@ -97,7 +97,7 @@ export class StallWatch {
     }
   }
 
-  /** Partitions that could take messages, and got none since the last look. */
+  /** Partitions that have room and received nothing since the last check. */
   #waiting(): PartitionState[] {
     const waiting: PartitionState[] = []
     const seen = new Set<PartitionAssignment>()
@@ -115,7 +115,7 @@ export class StallWatch {
     return waiting
   }
 
-  /** A partition that doesn't come back with the new connection is another member's by now, and that one's to watch. */
+  /** A partition that isn't assigned again with the new connection belongs to another member now, which watches it. */
   #forgetMoved(assigned: ReadonlySet<PartitionAssignment>): void {
     if (this.#stalls.size === 0 || performance.now() - this.#stalledAt < this.#timeoutMs * RETURN_TIMEOUTS) return
     const owned = new Set([...assigned].map(({ topic, partition }) => nameOf(topic, partition)))
@@ -127,7 +127,7 @@ export class StallWatch {
     if (driver !== this.#host.openDriver()) return
     for (const partition of waiting) {
       const quiet = this.#quiet.get(partition.assignment)
-      // It may have got something, or have gone, while the broker was asked.
+      // Something may have been delivered, or the partition revoked, while the broker was queried.
       if (quiet === undefined || quiet.received !== partition.received || partition.phase !== 'open') continue
       const backlog = backlogOf(partition)
       if (backlog === 0) this.#allHandled(quiet, partition)
@@ -137,7 +137,10 @@ export class StallWatch {
     }
   }
 
-  /** Returns NaN for every partition where the broker doesn't answer, and 0 where it refuses: a refusal says nothing. */
+  /**
+   * Returns NaN for every partition when the broker doesn't answer, and 0 when it refuses: a refusal carries no
+   * information.
+   */
   async #backlogsOf(driver: ConsumerDriver): Promise<(partition: PartitionState) => number> {
     const deadline = deadlineSignal(Math.max(1, this.#timeoutMs / 2))
     try {
@@ -160,7 +163,7 @@ export class StallWatch {
     const { topic, partition: number } = partition.assignment
     const found = lags.find((one) => one.topic === topic && one.partition === number)
     if (found === undefined) return 0
-    // What others have in hand counts for the lag too, where partitions have no owner.
+    // Where partitions have no owner, messages held by other members count for the lag too.
     if (this.#host.ordering === 'none') return found.unacked === undefined ? 0 : Math.max(0, found.lag - found.unacked)
     return Math.max(0, found.lag - partition.tracked.length - partition.done.length)
   }
@@ -176,7 +179,7 @@ export class StallWatch {
     const known = this.#stalls.get(name)
     const quietMs = Math.round(performance.now() - since)
     const reason = Number.isNaN(backlog)
-      ? `nothing was delivered for ${quietMs} ms, and the broker doesn't tell the lag`
+      ? `nothing was delivered for ${quietMs} ms, and the broker does not report the lag`
       : `${backlog} messages wait, and none was delivered for ${quietMs} ms`
     const stall: Stall = {
       topic,
@@ -201,7 +204,7 @@ export class StallWatch {
   }
 }
 
-/** The error with which a driver is given up that delivers nothing. */
+/** Returns the error with which a driver that delivers nothing is given up. */
 export function stallError(subject: string, transport: string, { topic, partition, reason }: Stall): StreamError {
   return new StreamError(`${subject}: partition ${partition} of '${topic}' is stalled: ${reason} (stallTimeoutMs)`, {
     code: 'UNAVAILABLE',

@@ -3,7 +3,7 @@ import { isPlainObject } from '../options/fields.js'
 
 const EXPECTED = "must be 'earliest', 'latest', { offset } or { timestamp }"
 
-/** What `seek` accepts; returns what it must be where it isn't. */
+/** Checks the offset given to `seek`; returns what it must be when it is invalid. */
 export function checkPosition(raw: unknown): { readonly value: StartPosition } | string {
   if (raw === 'earliest' || raw === 'latest') return { value: raw }
   if (!isPlainObject(raw) || Object.keys(raw).length !== 1) return EXPECTED
@@ -16,7 +16,7 @@ export function checkPosition(raw: unknown): { readonly value: StartPosition } |
   return EXPECTED
 }
 
-/** What the `from` option accepts: a position, or one for each partition: a list, or `{ partitions: { 0: …, 3: … } }`. */
+/** Checks the `from` option: an offset, or one for each partition: a list, or `{ partitions: { 0: …, 3: … } }`. */
 export function checkStart(raw: unknown): { readonly value: StartPosition | PartitionPositions } | string {
   const listed = Array.isArray(raw) ? Object.entries(raw) : partitionsOf(raw)
   if (listed === undefined) {
@@ -26,7 +26,7 @@ export function checkStart(raw: unknown): { readonly value: StartPosition | Part
   if (listed.length === 0) return 'must name at least one partition'
   const partitions = new Map<number, StartPosition>()
   for (const [name, position] of listed) {
-    if (!/^\d{1,9}$/.test(name)) return `'${name.slice(0, 40)}' is no number of a partition`
+    if (!/^\d{1,9}$/.test(name)) return `'${name.slice(0, 40)}' is not a partition number`
     if (position === undefined) continue
     const checked = checkPosition(position)
     if (typeof checked === 'string') return `partition ${name}: ${checked}`
@@ -40,7 +40,7 @@ function partitionsOf(raw: unknown): [string, unknown][] | undefined {
   return Object.entries(raw.partitions)
 }
 
-/** How users may give one position per partition. */
+/** Start offsets per partition, as users may give them. */
 export type PartitionPositionsInput =
   | readonly (StartPosition | undefined)[]
   | { readonly partitions: Readonly<Record<number, StartPosition>> }

@@ -5,13 +5,13 @@ import { type IsolatedLoop, processIsolation } from './isolation.js'
 import type { PartitionState } from './partition-state.js'
 
 /**
- * What may be started next: the next of a key and retries that are due, then the partitions' inboxes in turn. Keeps the messages of
- * one key in line, and lets a message that must be alone wait for that.
+ * Selects the next message to start: the next of a key and due retries, then the partitions' inboxes in turn. Keeps the
+ * messages of one key in order, and lets a message that must run alone wait for that.
  */
 export class StartQueue {
   readonly #ordered: boolean
   readonly #partitions: PartitionState[] = []
-  /** May start now, before anything from an inbox. */
+  /** May start now, before any message from an inbox. */
   readonly #startable = new Deque<Delivery>()
   readonly #isolation = processIsolation()
   readonly #loop: IsolatedLoop
@@ -22,7 +22,7 @@ export class StartQueue {
     this.#loop = loop
   }
 
-  /** Handlers at work in its partitions, but for those that only wait for their ack. */
+  /** Number of running handlers in its partitions, except those that only wait for their ack. */
   get atWork(): number {
     return this.#partitions.reduce((sum, { running, behind }) => sum + running - behind, 0)
   }
@@ -36,7 +36,7 @@ export class StartQueue {
     if (index >= 0) this.#partitions.splice(index, 1)
   }
 
-  /** The message may start, after others that may. */
+  /** The message may start, after others that are ready. */
   push(delivery: Delivery): void {
     this.#startable.push(delivery)
   }
@@ -46,7 +46,10 @@ export class StartQueue {
     this.#startable.unshift(delivery)
   }
 
-  /** Takes the message out that starts next. @param batches - where the next of a key may join the one before it. */
+  /**
+   * Removes and returns the message that starts next. @param batches - allows the next of a key to join the one before
+   * it.
+   */
   next(batches: HandlerBatches | undefined): Delivery | undefined {
     for (let delivery = this.#startable.peek(); delivery !== undefined; delivery = this.#startable.peek()) {
       const partition = delivery.partitionState
@@ -69,10 +72,10 @@ export class StartQueue {
   }
 
   /**
-   * What is to start next, not what has to be alone. Changes nothing.
+   * Returns messages that will start next, except those that must run alone. Changes nothing.
    *
-   * @param most - about how many, of each key that is at work and of all inboxes.
-   * @param started - messages at work or done by now, whose keys' next ones are looked for.
+   * @param most - approximate maximum, for each running key and for all inboxes.
+   * @param started - messages running or done by now, whose keys' next messages are included.
    */
   upcoming(most: number, started: readonly Delivery[]): Delivery[] {
     const found: Delivery[] = []
@@ -96,7 +99,7 @@ export class StartQueue {
     return found
   }
 
-  /** The message is done with: the next of its key may start. */
+  /** The message is finished: the next of its key may start. */
   release(delivery: Delivery, partition: PartitionState): void {
     if (!this.#ordered || delivery.key === undefined) return
     const next = delivery.nextOfKey
@@ -105,19 +108,22 @@ export class StartQueue {
     else if (partition.keyTails.get(delivery.key) === delivery) partition.keyTails.delete(delivery.key)
   }
 
-  /** Whether a message may leave its inbox while one is alone in the process, or when it must be alone itself. Behind another of its key it doesn't start yet. */
+  /**
+   * True when a message may leave its inbox while one runs alone in the process, or when it must run alone itself.
+   * Behind another of its key it doesn't start yet.
+   */
   #mayLeave(head: Delivery, partition: PartitionState, tail: Delivery | undefined): boolean {
     if (head.isolated) return tail !== undefined || this.#isolation.admits(head, partition, this.#loop)
     this.#isolation.notWaiting(partition)
     return !this.#isolation.active
   }
 
-  /** The next message of a partition's inbox that may start. Those whose key is at work line up behind it. */
+  /** Returns the next message of a partition's inbox that may start. Those whose key is running queue behind it. */
   #take(partition: PartitionState, batches: HandlerBatches | undefined): Delivery | undefined {
     if (!mayStart(partition)) return undefined
     for (let head = partition.inbox.peek(); head !== undefined; head = partition.inbox.peek()) {
       if (head.state !== DeliveryState.Waiting) {
-        // Settled before it came to a start: it was another group's.
+        // Settled before its start: it was addressed to another group.
         partition.inbox.shift()
         continue
       }

@@ -15,10 +15,10 @@ export interface StartWatchSettings {
   fail(error: StreamError): void
 }
 
-/** Tells where a loop did not start as its `from` says, and decides what follows on a position that isn't there. */
+/** Reports when a loop did not start as its `from` says, and decides what follows an offset that doesn't exist. */
 export class StartWatch {
   readonly #settings: StartWatchSettings
-  /** Topics whose ignored `from` has been told. A reconnected loop is where it was, and says nothing. */
+  /** Topics whose ignored `from` was reported. A reconnected loop resumes where it was, and reports nothing. */
   readonly #told = new Set<string>()
   #joined = false
 
@@ -26,13 +26,13 @@ export class StartWatch {
     this.#settings = settings
   }
 
-  /** Reports it; throws where the policy is to stop. */
+  /** Reports it; throws when the policy is to stop. */
   outOfRange({ topic, partition, offset, first, last }: OutOfRange): 'earliest' | 'latest' {
     const { subject, transport, policy, events, fail } = this.#settings
-    const follows = policy === 'stop' ? 'the loop ends' : `reading goes on at ${policy}`
+    const follows = policy === 'stop' ? 'the loop ends' : `resuming at ${policy}`
     const holds = first === undefined ? 'no message' : `offsets ${first} to ${last}`
     const error = new StreamError(
-      `${subject}: partition ${partition} of '${topic}' holds ${holds}, and offset ${offset} lies outside; ${follows} (outOfRange)`,
+      `${subject}: partition ${partition} of '${topic}' holds ${holds}, and offset ${offset} is outside; ${follows} (outOfRange)`,
       { code: 'NOT_FOUND', retryable: false, transport, topic, operation: 'consume' },
     )
     if (policy === 'stop') {
@@ -48,12 +48,15 @@ export class StartWatch {
     if (spec.from === undefined || this.#joined || this.#told.has(topic)) return
     this.#told.add(topic)
     logger.warn(
-      `${subject}: 'from' is ignored where group '${spec.group}' has a position in '${topic}' already: it goes on there; seek() moves it`,
+      `${subject}: 'from' is ignored: group '${spec.group}' has a committed offset in '${topic}' and resumes there; use seek() to move it`,
     )
     events.emit('startIgnored', { topic, reason: 'position' })
   }
 
-  /** The loop has joined with its first partitions: positions that were given for others are not applied by this member now. */
+  /**
+   * The loop has joined with its first partitions: start offsets given for other partitions are not applied by this
+   * member now.
+   */
   joined(assignments: readonly PartitionAssignment[]): void {
     const { subject, logger, spec, events } = this.#settings
     if (this.#joined) return

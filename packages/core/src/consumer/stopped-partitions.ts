@@ -2,11 +2,14 @@ import type { PartitionAssignment } from '../contract/consumer-driver.js'
 import type { StreamError } from '../errors.js'
 import type { ErrorPolicy } from './failures.js'
 
-/** A partition that waits for a cause outside of this process to pass: a batch that can't be read, a dead letter that can't be written. */
+/**
+ * A partition that is stopped by a cause outside of this process: an unreadable batch, a dead letter that can't be
+ * written.
+ */
 export interface StoppedPartition {
   readonly topic: string
   readonly partition: number
-  /** Why it stopped first. */
+  /** The first reason. */
   readonly error: StreamError
   /** Milliseconds since the epoch. */
   readonly since: number
@@ -14,7 +17,7 @@ export interface StoppedPartition {
 
 export interface StoppedPartitionsSettings {
   readonly errorPolicy: ErrorPolicy
-  /** Reports the stop, once per stop, and the end of it. */
+  /** Reports the stop, once per stop, and its end. */
   readonly reports: {
     partitionStopped(partition: StoppedPartition): void
     partitionSkips(partition: StoppedPartition): void
@@ -25,8 +28,9 @@ export interface StoppedPartitionsSettings {
 }
 
 /**
- * The partitions of a loop that have stopped while the others go on. A partition stays stopped while anything in it is: several
- * messages may wait for the same cause. Whoever stopped it tries again with a growing backoff, and resumes it once that succeeds.
+ * The partitions of a loop that are stopped while the others continue. A partition stays stopped while anything in it
+ * is: several messages may wait for the same cause. The caller that stopped it retries with a growing backoff, and
+ * resumes it on success.
  */
 export class StoppedPartitions {
   readonly #settings: StoppedPartitionsSettings
@@ -36,16 +40,17 @@ export class StoppedPartitions {
     this.#settings = settings
   }
 
-  /** All that are stopped now, in the order of stopping. */
+  /** All partitions that are stopped now, in the order of stopping. */
   list(): StoppedPartition[] {
     return [...this.#stopped.values()].map(({ partition }) => partition)
   }
 
   /**
-   * Something in the partition can't go on. Reported once, however often it is tried. Returns what `errorPolicy` makes of it: `skip`
-   * with `restart`; with `stop`, the default, `wait`, so that one record doesn't stop a whole group; every other policy also ends the loop.
+   * Something in the partition can't continue. Reported once, however often it is retried. Returns the decision of
+   * `errorPolicy`: `skip` with `restart`; with `stop`, the default, `wait`, so that one record doesn't stop a whole
+   * group; every other policy also ends the loop.
    *
-   * @param cause - what can't go on: the driver's assignment, or the message.
+   * @param cause - what can't continue: the driver's assignment, or the message.
    */
   stop(assignment: PartitionAssignment, cause: object, error: StreamError): 'wait' | 'skip' {
     const { errorPolicy, reports, fail } = this.#settings
@@ -59,7 +64,7 @@ export class StoppedPartitions {
     return 'wait'
   }
 
-  /** As {@link StoppedPartitions.stop}, for a cause that passes by itself (an outage): `errorPolicy` isn't asked. */
+  /** As {@link StoppedPartitions.stop}, for a transient cause (an outage): `errorPolicy` doesn't apply. */
   wait(assignment: PartitionAssignment, cause: object, error: StreamError): 'wait' {
     this.#note(assignment, cause, error)
     return 'wait'
@@ -69,7 +74,7 @@ export class StoppedPartitions {
     return this.#stopped.has(assignment)
   }
 
-  /** What had stopped goes on. Ignored for what never stopped. */
+  /** What had stopped continues. Ignored for what never stopped. */
   resume(assignment: PartitionAssignment, cause: object): void {
     const found = this.#stopped.get(assignment)
     if (found?.causes.delete(cause) !== true || found.causes.size > 0) return
@@ -86,7 +91,7 @@ export class StoppedPartitions {
     this.#settings.reports.partitionStopped(stopped)
   }
 
-  /** The partition left this member. */
+  /** The partition was revoked from this member. */
   forget(assignment: PartitionAssignment): void {
     this.#stopped.delete(assignment)
   }

@@ -7,10 +7,13 @@ import type { Transport } from '../transport/transport.js'
 import type { DeadLetters } from './dead-letters.js'
 import { PatternDriver } from './pattern-driver.js'
 
-/** Topics that are left out for their names get so many warnings: on some transports, whoever can send can name any number. */
+/**
+ * Maximum number of warnings about topics that are skipped for their names: on some transports any sender can name any
+ * number of topics.
+ */
 const MAX_SKIP_WARNINGS = 100
 
-/** Begins the names of specs that were joined beside others. */
+/** Prefix of the spec names of topics that were joined later. */
 const LATE = '+'
 
 export interface SubscriptionSettings {
@@ -20,20 +23,20 @@ export interface SubscriptionSettings {
   /** Of the loop; without topics. */
   readonly spec: ConsumerSpec
   readonly deadLetters: DeadLetters | undefined
-  /** How often topics are looked for, in milliseconds. */
+  /** How often topics are polled, in milliseconds. */
   readonly refreshMs: number
-  /** Longest time for joining topics that were found, in milliseconds. */
+  /** Maximum time for joining topics that were found, in milliseconds. */
   readonly connectTimeoutMs: number
 }
 
-/** A loop's topics by pattern, for as long as the loop lives: drivers come and go. */
+/** A loop's topics by pattern, for the lifetime of the loop, across drivers. */
 export class TopicSubscription {
   readonly settings: SubscriptionSettings
   /** Topics that this loop receives now, in the order of joining. */
   readonly joined = new Set<string>()
   /** Topics that have been joined at any time. */
   readonly #known = new Set<string>()
-  /** Adapters tell loops that come back by their specs. */
+  /** Adapters recognise returning loops by their specs. */
   readonly #specs = new Map<string, ConsumerSpec>()
   readonly #skipped = new Set<string>()
   #lateSpecs = 0
@@ -49,7 +52,9 @@ export class TopicSubscription {
     return new PatternDriver(this, sink)
   }
 
-  /** Whether the loop takes a topic. One whose dead letters would have no portable name is left out, with a warning. */
+  /**
+   * Whether the loop accepts a topic. A topic whose dead letters would have no portable name is skipped with a warning.
+   */
   accepts(topic: string): boolean {
     const { pattern, deadLetters, transport, subject } = this.settings
     if (!isPortableName(topic) || isInternalTopic(topic) || !matchesPattern(pattern, topic)) return false
@@ -58,15 +63,15 @@ export class TopicSubscription {
     if (!this.#skipped.has(topic) && this.#skipped.size < MAX_SKIP_WARNINGS) {
       this.#skipped.add(topic)
       transport.logger.warn(
-        `${subject}: topic '${topic}' is left out: its dead-letter topic '${deadLetterTopic}' would not be portable (set deadLetter: { topic: '…' })`,
+        `${subject}: topic '${topic}' is skipped: its dead-letter topic '${deadLetterTopic}' would not be portable (set deadLetter: { topic: '…' })`,
       )
     }
     return false
   }
 
   /**
-   * The topics that exist now and that the loop takes, sorted. One with a native name is taken by the name that the transport's
-   * `topics` give it, and by no other.
+   * Returns the existing topics that the loop accepts, sorted. A topic with a native name matches only by the name that
+   * the transport's `topics` give it.
    */
   async list(): Promise<string[]> {
     const { transport } = this.settings
@@ -94,8 +99,8 @@ export class TopicSubscription {
   }
 
   /**
-   * Topics in the groups that can be joined at once: those that appeared while the loop runs are apart where they begin elsewhere
-   * than the others.
+   * Returns topics grouped by what can be joined at once: topics that appeared while the loop runs are separate when
+   * they start at a different offset.
    */
   together(topics: readonly string[]): string[][] {
     const isNew = (topic: string): boolean => this.#opened && !this.#known.has(topic)
@@ -104,9 +109,9 @@ export class TopicSubscription {
   }
 
   /**
-   * What a driver of these topics is made from; the same object each time. `when`: joined as the first of a connection, which keep
-   * the member's name, or beside others. What is sent to a topic before it is found must not be lost, so that those which appear
-   * while the loop runs are read from their beginning, also with `from: 'latest'`.
+   * Returns the spec for a driver of these topics; the same object each time. `when`: joined as the first topics of a
+   * connection, which keep the member's name, or beside others. Messages sent to a topic before it is found must not be
+   * lost, so topics that appear while the loop runs are read from their beginning, also with `from: 'latest'`.
    */
   specOf(topics: readonly string[], when: 'first' | 'late'): ConsumerSpec {
     const name = `${when === 'late' ? LATE : ''}${topics.join(',')}`
@@ -159,7 +164,7 @@ export class TopicSubscription {
   }
 }
 
-/** What was found may be deleted at any moment, and must not be made again by those who only receive it. */
+/** A found topic may be deleted at any moment, and must not be recreated by a consumer. */
 function foundTopic(transport: Transport, topic: string): TopicSpec {
   const spec = transport.topicSpec(topic)
   const { provision, groups = provision } = spec

@@ -1,20 +1,23 @@
 import { type Delivery, DeliveryState } from './delivery.js'
 import type { PartitionState } from './partition-state.js'
 
-/** How many times a message is looked at before it is told. */
+/** How many times a message is checked before it is reported. */
 const LOOKS = 10
 
 export interface UnackedWatchSettings {
-  /** 0: nothing is watched. */
+  /** 0 disables the watch. */
   readonly timeoutMs: number
   readonly partitions: { all(): Iterable<PartitionState> }
-  /** The handler of this message returned `timeoutMs` ago, and nobody has called `ack()` or `nack()`. Called once per message. */
+  /**
+   * The handler of this message returned `timeoutMs` ago, and neither `ack()` nor `nack()` was called. Called once per
+   * message.
+   */
   readonly unacked: (delivery: Delivery) => void
 }
 
 /**
- * With `ack: 'manual'`: finds messages whose handlers have returned and that nobody settles. A forgotten `ack()` holds up its key for
- * ever, and looks like a loop that has nothing to do.
+ * With `ack: 'manual'`: detects messages whose handlers have returned and that aren't settled. A forgotten `ack()`
+ * blocks its key forever, and looks like a loop that has nothing to do.
  */
 export class UnackedWatch {
   readonly #settings: UnackedWatchSettings
@@ -27,7 +30,7 @@ export class UnackedWatch {
     this.#settings = settings
   }
 
-  /** Messages that were told, and still wait. */
+  /** Messages that were reported and still wait. */
   get count(): number {
     return [...this.#told].filter(isWaiting).length
   }
@@ -62,7 +65,7 @@ export class UnackedWatch {
   }
 }
 
-/** Its handler has returned, and its outcome is not known. */
+/** Its handler has returned, and its outcome is unknown. */
 function isWaiting({ state, handling, completing }: Delivery): boolean {
   return state === DeliveryState.Running && !handling && !completing
 }

@@ -3,7 +3,7 @@ import { isStreamError } from '../errors.js'
 import { type Schema, validate } from '../schema.js'
 import type { Delivery } from './delivery.js'
 
-/** Makes values of what was received, once per message. */
+/** Decodes received payloads, once per message. */
 export class ValueDecoder {
   readonly #codec: Codec
   readonly #schema: Schema | undefined
@@ -13,7 +13,10 @@ export class ValueDecoder {
     this.#schema = schema
   }
 
-  /** Sets the delivery's value: at once, or by the promise where the schema is asynchronous. Throws or rejects with SERIALIZATION. */
+  /**
+   * Sets the delivery's value: synchronously, or by the promise when the schema is asynchronous. Throws or rejects with
+   * SERIALIZATION.
+   */
   decode(delivery: Delivery): Promise<void> | undefined {
     const { bytes, topic } = delivery
     if (bytes === undefined) {

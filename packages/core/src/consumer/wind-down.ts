@@ -6,22 +6,22 @@ import { type Delivery, DeliveryState } from './delivery.js'
 import type { PartitionState } from './partition-state.js'
 import type { Settler } from './settler.js'
 
-/** Acks get at least this long after the handlers have ended, in milliseconds. */
+/** Minimum time for acks after the handlers have ended, in milliseconds. */
 const SETTLE_MS = 500
 
-/** Brings the work on partitions to an end that loses nothing: for a close, and for handing them over. */
+/** Ends the work on partitions without losing anything: for a close, and for a handover. */
 export class WindDown {
   readonly #settler: Settler
   readonly #beforeLeaving: (partitions: readonly PartitionState[]) => Promise<void>
   #waiting: (() => void)[] = []
 
-  /** @param beforeLeaving - runs once the handlers have ended, while acks still count; may take what is left of the time. */
+  /** @param beforeLeaving - runs once the handlers have ended, while acks still count; may use the remaining time. */
   constructor(settler: Settler, beforeLeaving: (partitions: readonly PartitionState[]) => Promise<void>) {
     this.#settler = settler
     this.#beforeLeaving = beforeLeaving
   }
 
-  /** Nothing new is started in the partition, and its driver no longer waits for room. */
+  /** Starts nothing new in the partition, and its driver no longer waits for room. */
   begin(partition: PartitionState): void {
     if (partition.phase === 'open') partition.phase = 'draining'
     partition.leaving.abort()
@@ -29,8 +29,8 @@ export class WindDown {
   }
 
   /**
-   * Lets handlers end for up to `timeoutMs`, or until `hurry` aborts, then aborts their signals for `reason`; flushes acks;
-   * gives back what was not started. Never rejects.
+   * Waits for handlers for up to `timeoutMs`, or until `hurry` aborts, then aborts their signals with `reason`; flushes
+   * acks; returns unstarted messages to the broker. Never rejects.
    */
   async finish(
     partitions: readonly PartitionState[],
@@ -71,7 +71,7 @@ export class WindDown {
   }
 }
 
-/** What was at work until the end of a clean stop or of a hand-over has ended no process. Never rejects. */
+/** Messages that were running at the end of a clean shutdown or rebalance have crashed no process. Never rejects. */
 async function noteEnds(
   { assignment }: PartitionState,
   deliveries: readonly Delivery[],
@@ -82,18 +82,18 @@ async function noteEnds(
   await Promise.allSettled(deliveries.map(note))
 }
 
-/** Tells running handlers, and dead letters on their way, that the partition is no longer this loop's. */
+/** Aborts running handlers and dead letters in flight: the partition is no longer this loop's. */
 export function abortHandlers(partition: PartitionState, reason: string): void {
   const { topic } = partition.assignment
   partition.leaving.abort()
   partition.gone.abort()
   for (const delivery of [...partition.handling()]) {
-    const message = `message ${delivery.id} is no longer this loop's: ${reason}`
+    const message = `message ${delivery.id} is no longer assigned to this loop: ${reason}`
     delivery.abort(new StreamError(message, { code: 'ABORTED', retryable: false, topic, operation: 'handle' }))
   }
 }
 
-/** In this member's hands, and not done. */
+/** True when it is held by this member and not done. */
 export function isUnsettled(delivery: Delivery): boolean {
   return delivery.state < DeliveryState.Settled
 }

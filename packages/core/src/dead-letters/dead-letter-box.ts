@@ -24,28 +24,32 @@ export interface DeadLetterBoxOptions extends OptionInput<Omit<typeof deadLetter
   readonly group: string
 }
 
-/** What ends a call early: ABORTED. */
+/** Aborts a call: ABORTED. */
 type Abortable = OptionInput<typeof signalFields>
 
 export interface DeadLetterListOptions extends OptionInput<typeof listFields>, Abortable {}
 
-/** Which dead letters a call is about: `ids`, `where` or `all: true`, exactly one of them. */
+/** Selects dead letters: `ids`, `where` or `all: true`, exactly one of them. */
 export type DeadLetterSelection = OptionInput<typeof selectionFields>
 
-/** What a replay or discard has done. */
+/** Result of a replay or discard. */
 export interface DeadLetterOutcome {
-  /** Dead letters that are gone. */
+  /** Number of dead letters removed. */
   readonly count: number
-  /** Those of the asked `ids` that were not there. */
+  /** Requested `ids` that were not found. */
   readonly missing: readonly string[]
-  /** Ids that a replay left where they are, since a part of the original is missing (`DeadLetter.incomplete`). Empty for a discard. */
+  /**
+   * Ids that a replay did not send, since a part of the original is missing (`DeadLetter.incomplete`). Empty for a
+   * discard.
+   */
   readonly incomplete: readonly string[]
 }
 
 /**
- * What one group has given up of one topic: to look at, to send to that group again, to throw away. Made by
- * `transport.deadLetters`. Each call reads the dead-letter topic from its oldest letter on, by a connection of its own; calls of one
- * box wait for each other, and so do processes (TIMEOUT where that takes longer than `timeoutMs`).
+ * The dead letters of one group from one topic: list them, send them to that group again, or discard them. Created by
+ * `transport.deadLetters`. Each call reads the dead-letter topic from its first dead letter on, over its own
+ * connection; calls of one object wait for each other, and so do processes (TIMEOUT when that takes longer than
+ * `timeoutMs`).
  */
 export class DeadLetterBox implements AsyncDisposable {
   /** Topic of the originals. */
@@ -53,9 +57,9 @@ export class DeadLetterBox implements AsyncDisposable {
   readonly group: string
   /** The topic that holds the dead letters. */
   readonly deadLetterTopic: string
-  /** Where originals are sent to again. */
+  /** Transport to which originals are sent again. */
   readonly #transport: Transport
-  /** What holds the dead letters. */
+  /** Transport that holds the dead letters. */
   readonly #keeper: Transport
   readonly #origin: { readonly topic: TopicSpec; readonly group: GroupNames }
   readonly #letters: DeadLetterTopic
@@ -63,7 +67,7 @@ export class DeadLetterBox implements AsyncDisposable {
   #turn: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | undefined
 
-  /** Throws INVALID_ARGUMENT for bad names and options, UNSUPPORTED where the transport keeps no dead letters. */
+  /** Throws INVALID_ARGUMENT for bad names and options, UNSUPPORTED when the transport keeps no dead letters. */
   constructor(transport: Transport, topic: string, options: DeadLetterBoxOptions) {
     const subject = `the dead letters of '${topic}'`
     const values = readOptions(deadLetterFields, options, { subject, transport: transport.name, topic })
@@ -79,15 +83,20 @@ export class DeadLetterBox implements AsyncDisposable {
     this.#transport = transport
     this.#keeper = transport.deadLetterTransport ?? transport
     if (this.#keeper === transport && transport.capabilities.deadLetters !== true)
-      throw this.#error('UNSUPPORTED', `${transport.name} keeps none: open it with deadLetterTransport`, 'configure')
+      throw this.#error(
+        'UNSUPPORTED',
+        `${transport.name} can't store dead letters: open it with deadLetterTransport`,
+        'configure',
+      )
     requireFor(this.#keeper.adapter, 'lag', 'deadLetters()', 'configure')
     this.#letters = new DeadLetterTopic(this.#keeper, { ...this.#origin, target }, values.timeoutMs)
     transport.attach(this)
   }
 
   /**
-   * Dead letters, oldest first within a partition. A page may hold fewer than `limit` (default 100, at most 10,000) although more
-   * follow: go on until there is no `cursor`. Rejects with RESOURCE_EXHAUSTED where the transport can't look that far.
+   * Lists dead letters, oldest first within a partition. A page may hold fewer than `limit` (default 100, at most
+   * 10,000) although more follow: continue until there is no `cursor`. Rejects with RESOURCE_EXHAUSTED when the
+   * transport can't read that far.
    */
   async list(options: DeadLetterListOptions = {}): Promise<DeadLetterPage> {
     const fields = { ...listFields, ...signalFields }
@@ -107,7 +116,7 @@ export class DeadLetterBox implements AsyncDisposable {
     })
   }
 
-  /** The newest dead letter of a message, with its bytes and headers. Rejects with NOT_FOUND. */
+  /** Returns the newest dead letter of a message, with its payload and headers. Rejects with NOT_FOUND. */
   async show(id: string, options: Abortable = {}): Promise<DeadLetterDetails> {
     const { signal } = readOptions(signalFields, options, this.#context('show'))
     return this.#inTurn('show', async () => {
@@ -120,30 +129,32 @@ export class DeadLetterBox implements AsyncDisposable {
         }
       })
       const newest = [...found.values()].at(-1)
-      if (newest === undefined) throw this.#error('NOT_FOUND', `hold no message '${id}'`, 'show')
+      if (newest === undefined) throw this.#error('NOT_FOUND', `contain no message '${id}'`, 'show')
       return newest
     })
   }
 
   /**
-   * Sends them to the topic they came from, for their group alone: same id, key, bytes, headers and time; attempts count anew, and
-   * they have left the order of their key. A dead letter is gone once its message is durably accepted, and not before: a crash in
-   * between leaves it, and the next replay sends it again. What fails again meanwhile is a new dead letter, and not replayed by this call.
-   * One whose original isn't whole is left where it is, and named in `incomplete`: fetch the original by its `origin`, where that keeps it.
-   * Rejects with the first error of a send; what was sent by then is gone from the dead letters.
+   * Sends dead letters to the topic they came from, for their group alone: same id, key, payload, headers and
+   * timestamp; attempts are counted from 1 again, and the order within their key is lost. A dead letter is removed once
+   * its message is durably accepted, and not before: after a crash in between, the next replay sends it again. A
+   * message that fails again meanwhile is a new dead letter, not replayed by this call. A dead letter without the whole
+   * original is not sent, and listed in `incomplete`: fetch the original by its `origin`, if that still has it. Rejects
+   * with the first error of a send; messages sent by then are removed from the dead letters.
    */
   replay(selection: DeadLetterSelection, options: Abortable = {}): Promise<DeadLetterOutcome> {
     return this.#take('replay', selection, options, (letter, delivery) => this.#send(letter, delivery))
   }
 
-  /** Throws them away, for good. */
+  /** Deletes dead letters permanently. */
   discard(selection: DeadLetterSelection, options: Abortable = {}): Promise<DeadLetterOutcome> {
     return this.#take('discard', selection, options, async () => {})
   }
 
   /**
-   * Waits for the call that is running, then closes what it has opened: each sender flushes for up to `timeoutMs` or until `signal` aborts. Calls after
-   * it reject with CLOSED. Rejects only with INVALID_ARGUMENT for bad options, and closes nothing then.
+   * Waits for the running call, then closes what it has opened: each sender flushes for up to `timeoutMs` or until
+   * `signal` aborts. Later calls reject with CLOSED. Rejects only with INVALID_ARGUMENT for bad options; nothing is
+   * closed then.
    */
   close(options: CloseOptions = {}): Promise<void> {
     return withOptions(
@@ -221,7 +232,7 @@ export class DeadLetterBox implements AsyncDisposable {
   ): { readonly ids: readonly string[]; readonly test: (letter: DeadLetterDetails) => boolean } {
     const { ids, where, all } = readOptions(selectionFields, selection, this.#context(operation))
     if ([ids, where, all === true ? true : undefined].filter((one) => one !== undefined).length !== 1)
-      throw this.#error('INVALID_ARGUMENT', 'are chosen by ids, where or all: true, exactly one of them', operation)
+      throw this.#error('INVALID_ARGUMENT', 'must be selected by exactly one of ids, where or all: true', operation)
     if (ids !== undefined) {
       const wanted = new Set(ids)
       return { ids, test: (letter) => wanted.has(letter.id) }

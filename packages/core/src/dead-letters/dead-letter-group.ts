@@ -1,5 +1,5 @@
 /**
- * The group that reads dead-letter topics for listing, replaying and discarding. What it has not settled are the dead letters that
- * are there. A transport that keeps nothing without a group makes it together with a dead-letter topic.
+ * The group that reads dead-letter topics for listing, replaying and discarding. Its unsettled messages are the dead
+ * letters present. A transport that keeps nothing without a group creates it together with a dead-letter topic.
  */
 export const DEAD_LETTER_GROUP = 'streamswitch.dlq'

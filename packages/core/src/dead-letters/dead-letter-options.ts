@@ -5,16 +5,19 @@ type LetterTest = (letter: DeadLetter) => boolean
 
 /** Options of `transport.deadLetters`. */
 export const deadLetterFields = {
-  /** The group whose dead letters they are. */
+  /** The group whose dead letters to read. */
   group: option.text(),
-  /** The native name that the loops give the topic of the originals (`nativeName`), where the transport's `topics` don't. */
+  /** The native name of the original topic (the loops' `nativeName`), if the transport's `topics` don't set it. */
   nativeName: option.text(),
-  /** The native name that the loops give the group (`nativeGroup`), where the transport's `groups` don't. */
+  /** The native name of the group (the loops' `nativeGroup`), if the transport's `groups` don't set it. */
   nativeGroup: option.text(),
-  /** The topic that holds them, where the group's loops name one (`deadLetter: { topic }`). Left out: `<topic>.<group>.dlq`. */
+  /**
+   * The topic that holds the dead letters, if the group's loops set one (`deadLetter: { topic }`). Default:
+   * `<topic>.<group>.dlq`.
+   */
   topic: option.text(),
   /**
-   * Time for connecting, and for each wait for something that should come, in milliseconds.
+   * Maximum time for connecting, and for each wait for the broker, in milliseconds.
    * @default 15000 (15 s)
    */
   timeoutMs: option.integer({ default: 15_000, min: 1, max: 2_147_483_647 }),
@@ -23,23 +26,23 @@ export const deadLetterFields = {
 /** Options of a list. */
 export const listFields = {
   /**
-   * Most letters of a page.
+   * Maximum number of dead letters on a page.
    * @default 100
    */
   limit: option.integer({ default: 100, min: 1, max: 10_000 }),
-  /** Where the page before ended. */
+  /** Cursor of the previous page. */
   cursor: option.text(),
-  /** Which ones to list. */
+  /** Returns true for the dead letters to list. */
   where: option.custom<LetterTest>('function', checkTest),
 }
 
-/** Which dead letters to replay or discard: exactly one of them. */
+/** Dead letters to replay or discard: exactly one of these. */
 export const selectionFields = {
-  /** Those of these messages. */
+  /** Dead letters with these message ids. */
   ids: option.texts(),
-  /** Those for which it returns true. */
+  /** Dead letters for which it returns true. */
   where: option.custom<LetterTest>('function', checkTest),
-  /** Every one. */
+  /** All dead letters. */
   all: option.flag(),
 }
 

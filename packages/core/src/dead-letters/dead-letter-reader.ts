@@ -11,18 +11,18 @@ import { withSignal } from '../session.js'
 import { deadlineSignal } from '../time.js'
 import type { Transport } from '../transport/transport.js'
 
-/** Most deliveries that wait to be looked at. */
+/** Maximum number of deliveries waiting to be read. */
 const MAX_WAITING = 500
-/** How long another reader is kept waiting, unless the driver gives less, in milliseconds. */
+/** How long another reader has to wait, unless the driver allows less, in milliseconds. */
 const HANDOVER_MS = 10_000
-/** How long nothing may come before the broker is asked whether there is anything left, in milliseconds. */
+/** How long without a delivery before the broker is asked whether anything is left, in milliseconds. */
 const QUIET_MS = 500
 /**
- * What was there and has not come: for so long it may be in flight, where some brokers count it neither as waiting nor as delivered, in milliseconds. After that
- * somebody else has removed it.
+ * How long a counted message may be undelivered, in milliseconds: it may be in flight, which some brokers count neither
+ * as waiting nor as delivered. After that, another reader has removed it.
  */
 const IN_FLIGHT_MS = 3_000
-/** Unsettled deliveries that a broker which pushes hands out at once: as far as can be looked without settling anything. */
+/** Maximum number of unsettled deliveries from a broker that pushes: how far can be read without settling. */
 const MAX_UNSETTLED = 10_000
 
 export interface ReaderSettings {
@@ -30,21 +30,21 @@ export interface ReaderSettings {
   readonly topic: TopicSpec
   /** The group that reads it. */
   readonly group: GroupNames
-  /** Time for connecting, and for each wait for something that should come, in milliseconds. */
+  /** Maximum time for connecting, and for each wait for the broker, in milliseconds. */
   readonly timeoutMs: number
   readonly signal: AbortSignal | undefined
 }
 
 /**
- * Reads a dead-letter topic from where its reading group stands to its end, once, with a driver of its own. Settles nothing by
- * itself: what isn't settled is there again for the next reader.
+ * Reads a dead-letter topic from its reading group's committed offset to its end, once, with its own driver. Settles
+ * nothing automatically: unsettled dead letters are delivered to the next reader again.
  */
 export class DeadLetterReader {
   readonly driver: ConsumerDriver
   readonly #settings: ReaderSettings
   readonly #waiting = new Deque<Delivery>()
   readonly #rooms: (() => void)[] = []
-  /** Records that the group had not settled when this was opened. */
+  /** Number of records that the group had not settled when this was opened. */
   total = 0
   #read = 0
   #settled = 0
@@ -75,7 +75,7 @@ export class DeadLetterReader {
     )
   }
 
-  /** Joins the reading group. Rejects with a classified error, TIMEOUT where that takes too long. */
+  /** Joins the reading group. Rejects with a classified error, TIMEOUT when that takes too long. */
   async open(): Promise<void> {
     const { timeoutMs, signal } = this.#settings
     const deadline = deadlineSignal(timeoutMs)
@@ -91,7 +91,10 @@ export class DeadLetterReader {
     }
   }
 
-  /** What is there, oldest first within a partition. Ends when everything that the group hasn't settled has been seen. */
+  /**
+   * Yields the dead letters, oldest first within a partition. Ends when everything that the group hasn't settled has
+   * been seen.
+   */
   async *deliveries(): AsyncGenerator<Delivery, void> {
     let silentSince = performance.now()
     for (;;) {
@@ -105,7 +108,7 @@ export class DeadLetterReader {
         continue
       }
       if (this.#failure !== undefined) throw this.#failure
-      // All that was there has been seen: no need to wait and see.
+      // Everything was seen: no need to wait longer.
       if (this.#read < this.total && (await this.#comes())) continue
       const left = await this.#unfinished()
       if (this.#waiting.length > 0) continue
@@ -113,7 +116,7 @@ export class DeadLetterReader {
     }
   }
 
-  /** Whether all that was there has been seen, `left` of it unsettled. Throws where that can't come to an end. */
+  /** Returns whether everything was seen, with `left` unsettled. Throws when that can't be reached. */
   #isOver(left: number, silentMs: number): boolean {
     if (left <= this.#read - this.#settled) return this.#read >= this.total || silentMs >= IN_FLIGHT_MS
     this.#complain(left, silentMs)
@@ -139,9 +142,9 @@ export class DeadLetterReader {
       assigned: () => {},
       revoked: async (partitions, how, deadlineMs) => {
         if (partitions.length === 0 || this.#over) return
-        // Whoever wants to read as well may wait a moment.
+        // A second reader may wait a moment.
         if (how === 'graceful') await atMost(this.#closed, deadlineMs ?? HANDOVER_MS)
-        if (!this.#over) this.#fail(this.#error('CONFLICT', 'are being read by another process as well', undefined))
+        if (!this.#over) this.#fail(this.#error('CONFLICT', 'are being read by another process', undefined))
       },
       deliver: (_assignment: PartitionAssignment, deliveries) => {
         if (this.#over) return undefined
@@ -168,7 +171,7 @@ export class DeadLetterReader {
     this.#wake()
   }
 
-  /** Waits for something to look at. False when nothing came for a while. */
+  /** Waits for a delivery. Returns false when none arrived for a while. */
   #comes(): Promise<boolean> {
     return new Promise((resolve) => {
       const settle = (value: boolean): void => {
@@ -181,7 +184,7 @@ export class DeadLetterReader {
     })
   }
 
-  /** Asked while nothing moves, which makes it exact; `undefined` where the reading group is new. */
+  /** Queried while nothing moves, which makes it exact; `undefined` when the reading group is new. */
   async #unfinishedBefore(): Promise<number | undefined> {
     const { transport, topic } = this.#settings
     try {
@@ -213,7 +216,7 @@ export class DeadLetterReader {
     if (silentMs < this.#settings.timeoutMs) return
     throw this.#error(
       'TIMEOUT',
-      `are ${left}, of which ${seen} came within ${this.#settings.timeoutMs} ms: another process may be reading them`,
+      `are ${left}, of which ${seen} were delivered within ${this.#settings.timeoutMs} ms: another process may be reading them`,
       undefined,
     )
   }

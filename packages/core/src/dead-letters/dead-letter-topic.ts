@@ -7,23 +7,26 @@ import { DeadLetterReader } from './dead-letter-reader.js'
 import { type DeadLetterTarget, deadLetterSpec, readingGroup } from './dead-letter-target.js'
 import { settledPlace } from './removal.js'
 
-/** Whose dead letters they are, and where they are. */
+/** The topic and group of the originals, and the topic of their dead letters. */
 interface Origin {
   readonly topic: TopicSpec
   readonly group: GroupNames
   readonly target: DeadLetterTarget
 }
 
-/** A dead-letter topic as one group reads it: letters of others that share it are passed over. */
+/** A dead-letter topic as one group reads it: dead letters of other groups in a shared topic are skipped. */
 export class DeadLetterTopic {
   readonly spec: TopicSpec
-  /** Longest time for one reading, in milliseconds. */
+  /** Maximum time of one read, in milliseconds. */
   readonly timeoutMs: number
   readonly #group: GroupNames
   readonly #keeper: Transport
   readonly #origin: Origin
 
-  /** Throws INVALID_ARGUMENT where the topic's name is not portable. @param keeper - what holds the dead letters. */
+  /**
+   * Throws INVALID_ARGUMENT when the topic's name is not portable. @param keeper - the transport that holds the dead
+   * letters.
+   */
   constructor(keeper: Transport, origin: Origin, timeoutMs: number) {
     this.#keeper = keeper
     this.#origin = origin
@@ -32,7 +35,10 @@ export class DeadLetterTopic {
     this.timeoutMs = timeoutMs
   }
 
-  /** What a log's markers say is gone: they stand behind what they name, so they must be known before anything is taken. */
+  /**
+   * Returns the offsets that a log's markers declare as removed: markers follow the records they name, so they must be
+   * read before anything is used.
+   */
   async markedPlaces(signal: AbortSignal | undefined): Promise<ReadonlySet<string>> {
     const marked = new Set<string>()
     await this.read(signal, async (reader) => {
@@ -45,7 +51,7 @@ export class DeadLetterTopic {
     return marked
   }
 
-  /** One reading of the topic. Where the topic doesn't exist there is nothing to read. */
+  /** Reads the topic once. If it doesn't exist, there is nothing to read. */
   async read(signal: AbortSignal | undefined, work: (reader: DeadLetterReader) => Promise<void>): Promise<void> {
     signal?.throwIfAborted()
     if (!(await this.#exists())) return
@@ -74,14 +80,17 @@ export class DeadLetterTopic {
     }
   }
 
-  /** The dead letter that a record is; `undefined` for markers, and for those of other topics or groups in a shared topic. */
+  /**
+   * Returns the dead letter in a record; `undefined` for markers, and for those of other topics or groups in a shared
+   * topic.
+   */
   letterOf(delivery: Delivery): DeadLetterDetails | undefined {
     if (settledPlace(delivery) !== undefined) return undefined
     const { origin, topic } = this.#origin.topic
     const { groupOrigin, group } = this.#origin.group
     const letter = readDeadLetter(delivery, origin, groupOrigin)
     if (letter.origin.topic !== origin || letter.origin.group !== groupOrigin) return undefined
-    // Whatever others call them: here they have the names that they were asked for by.
+    // Shown under the names that the caller used, whatever others call them.
     return { ...letter, origin: { ...letter.origin, topic, group } }
   }
 }

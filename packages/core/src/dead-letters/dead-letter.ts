@@ -2,18 +2,21 @@ import type { Delivery } from '../consumer/delivery.js'
 import type { Headers } from '../message.js'
 import { DEAD_LETTER_HEADERS, NOT_CARRIED_HEADER } from '../wire/reserved-headers.js'
 
-/** A message that a group has given up, as a list shows it. */
+/** A dead-lettered message, as a list shows it. */
 export interface DeadLetter {
-  /** The original's. A message that was given up more than once is in the dead letters as often, under one id. */
+  /** The original's id. A message that was dead-lettered more than once is listed as often, under one id. */
   readonly id: string
   readonly key: string | undefined
-  /** Message of the error that ended the last attempt, at most 1,000 characters; empty where a foreign client wrote the dead letter. */
+  /**
+   * Message of the error that ended the last attempt, at most 1,000 characters; empty if another client wrote the dead
+   * letter.
+   */
   readonly error: string
-  /** Code of the error, or its class where it isn't Streamswitch's. */
+  /** Code of the error, or its class if it isn't Streamswitch's. */
   readonly code: string
   /** Handler starts. */
   readonly attempts: number
-  /** Where the original was: `partition` and `offset` as that transport has them. */
+  /** Origin of the message: `partition` and `offset` as that transport has them. */
   readonly origin: {
     readonly topic: string
     readonly group: string
@@ -22,20 +25,23 @@ export interface DeadLetter {
   }
   /** When the original was sent, in milliseconds since the epoch. */
   readonly timestamp: number
-  /** When it was given up, in milliseconds since the epoch. */
+  /** When it was dead-lettered, in milliseconds since the epoch. */
   readonly failedAt: number
-  /** Bytes of the payload. */
+  /** Size of the payload, in bytes. */
   readonly size: number
-  /** What of the original the dead-letter topic could not take, and its size: `payload 3145728 bytes`. `undefined`: the dead letter is whole. */
+  /**
+   * What of the original the dead-letter topic could not accept, and its size: `payload 3145728 bytes`. `undefined`:
+   * the dead letter is whole.
+   */
   readonly incomplete: string | undefined
   /**
-   * What of the original the kind of transport that keeps the dead letters has no place for: `key bytes, header 'tags' (list)`. `undefined`: nothing. A
-   * replay sends the rest.
+   * What of the original the transport that holds the dead letters can't represent: `key bytes, header 'tags' (list)`.
+   * `undefined`: nothing. A replay sends the rest.
    */
   readonly notCarried: string | undefined
 }
 
-/** A dead letter with all that the original had. */
+/** A dead letter with the original's payload and headers. */
 export interface DeadLetterDetails extends DeadLetter {
   /** The original's payload; `undefined` is a tombstone. */
   readonly bytes: Buffer | undefined
@@ -45,7 +51,7 @@ export interface DeadLetterDetails extends DeadLetter {
 
 const ADDED: ReadonlySet<string> = new Set([...Object.values(DEAD_LETTER_HEADERS), NOT_CARRIED_HEADER])
 
-/** Reads a record of a dead-letter topic. What its headers don't say is taken as `topic` and `group` say. */
+/** Reads a record of a dead-letter topic. Missing headers default to `topic` and `group`. */
 export function readDeadLetter(delivery: Delivery, topic: string, group: string): DeadLetterDetails {
   const { id, key, bytes, headers, timestamp } = delivery
   const number = (name: string, missing: number): number => {
@@ -74,7 +80,7 @@ export function readDeadLetter(delivery: Delivery, topic: string, group: string)
   }
 }
 
-/** What a list shows of it. */
+/** Returns the fields that a list shows. */
 export function summaryOf({ bytes: _bytes, headers: _headers, ...summary }: DeadLetterDetails): DeadLetter {
   return summary
 }

@@ -2,32 +2,32 @@ import { StreamError } from '../errors.js'
 import type { DeadLetter, DeadLetterDetails } from './dead-letter.js'
 import { summaryOf } from './dead-letter.js'
 
-/** Some dead letters of a list. */
+/** One page of a list of dead letters. */
 export interface DeadLetterPage {
   readonly letters: readonly DeadLetter[]
-  /** Given to the next call, it goes on there; `undefined` when there is nothing behind these. */
+  /** Pass it to the next call to get the next page; `undefined` on the last page. */
   readonly cursor: string | undefined
 }
 
 /**
- * Gathers one page while dead letters go by. A cursor names the last letter of the page before; should that one be gone by now, what
- * failed at the same time or later follows.
+ * Gathers one page from a stream of dead letters. A cursor names the last one of the previous page; if that has been
+ * removed since, the page begins with what failed at the same time or later.
  */
 export class PageGathering {
   readonly #limit: number
   readonly #after: { readonly mark: string; readonly failedAt: number } | undefined
   readonly #letters = new Map<string, DeadLetterDetails>()
   #found = false
-  /** There is more than the page holds. */
+  /** There are more than the page holds. */
   overflows = false
 
-  /** Throws INVALID_ARGUMENT for a cursor that no list gave. */
+  /** Throws INVALID_ARGUMENT for an invalid cursor. */
   constructor(limit: number, cursor: string | undefined) {
     this.#limit = limit
     this.#after = cursor === undefined ? undefined : readCursor(cursor)
   }
 
-  /** The page is full, and it is known where it begins. */
+  /** The page is full, and its beginning is known. */
   get complete(): boolean {
     return this.overflows && (this.#after === undefined || this.#found)
   }
@@ -47,7 +47,7 @@ export class PageGathering {
     else this.overflows = true
   }
 
-  /** It turns out that this one is gone. */
+  /** This dead letter turns out to be removed. */
   remove(place: string): void {
     this.#letters.delete(place)
   }
@@ -62,7 +62,7 @@ export class PageGathering {
   }
 }
 
-/** Tells one dead letter from another, also where its position in the topic changes with each reading. */
+/** Identifies a dead letter, also when its offset in the topic changes with each read. */
 function markOf({ id, failedAt, origin }: DeadLetter): string {
   return JSON.stringify([id, failedAt, origin.partition, origin.offset])
 }
@@ -76,9 +76,9 @@ function readCursor(cursor: string): { readonly mark: string; readonly failedAt:
     const [mark, failedAt] = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as [unknown, unknown]
     if (typeof mark === 'string' && typeof failedAt === 'number') return { mark, failedAt }
   } catch {
-    // Told below.
+    // Reported below.
   }
-  throw new StreamError('cursor: no list of dead letters gave this one', {
+  throw new StreamError('cursor: expected a cursor that list() returned', {
     code: 'INVALID_ARGUMENT',
     operation: 'list',
   })

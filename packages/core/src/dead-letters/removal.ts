@@ -6,29 +6,32 @@ import { ROUTING_HEADERS } from '../wire/reserved-headers.js'
 import { DEAD_LETTER_GROUP } from './dead-letter-group.js'
 import type { DeadLetterReader } from './dead-letter-reader.js'
 
-/** Where a record stands in its dead-letter topic: what markers name. */
+/** Returns the offset of a record in its dead-letter topic, as markers name it. */
 export function placeOf({ partition, offset }: Delivery): string {
   return `${partition}/${offset}`
 }
 
-/** The place that a marker says is done with; `undefined` for a dead letter. */
+/** Returns the offset that a marker declares as removed; `undefined` for a dead letter. */
 export function settledPlace(delivery: Delivery): string | undefined {
   return delivery.onlyGroup === DEAD_LETTER_GROUP ? delivery.headers[ROUTING_HEADERS.settles] : undefined
 }
 
-/** Takes dead letters out of their topic. Told of each record in the order of reading, then to remove those that were chosen. */
+/**
+ * Removes dead letters from their topic. Called for each record in the order of reading, then to remove the selected
+ * ones.
+ */
 export interface Removal {
-  /** It stays where it is. */
+  /** The record stays. */
   keep(delivery: Delivery): void
-  /** It was done with earlier (a marker, or a letter that one names), or is about to be removed. */
+  /** The record was removed earlier (a marker, or a dead letter that one names), or is about to be removed. */
   pass(delivery: Delivery): void
   /**
-   * Resolves when they are durably done with: no later reader sees them. `complete`: everything that was passed so far is.
+   * Resolves when the removal is durable: no later reader sees them. `complete`: everything passed so far is removed.
    */
   remove(deliveries: readonly Delivery[], complete: boolean): Promise<void>
 }
 
-/** Removal where each record is acked by itself. */
+/** Removal by acking each record. */
 export class AckRemoval implements Removal {
   readonly #reader: DeadLetterReader
 
@@ -49,17 +52,17 @@ export class AckRemoval implements Removal {
 }
 
 /**
- * Removal from a log, which can't drop a single record. The group's position moves past the oldest letters once all of them are done
- * with; for one behind a letter that stays, a marker at the end of the log names it.
+ * Removal from a log, which can't drop a single record. The group's committed offset moves past the first dead letters
+ * once all of them are removed; one behind a dead letter that stays is named by a marker at the end of the log.
  */
 export class MarkerRemoval implements Removal {
   readonly #reader: DeadLetterReader
   readonly #markers: RecordSender
-  /** Up to where everything is done with. */
+  /** The last record up to which everything is removed. */
   readonly #done = new Map<PartitionAssignment, Delivery>()
-  /** Partitions in which something stays. */
+  /** Partitions in which a dead letter stays. */
   readonly #held = new Set<PartitionAssignment>()
-  /** Chosen behind something that stays. */
+  /** Selected dead letters behind one that stays. */
   readonly #behind = new Set<Delivery>()
 
   constructor(reader: DeadLetterReader, markers: RecordSender) {

@@ -3,7 +3,7 @@ import type { DeadLetterDetails } from './dead-letter.js'
 import type { DeadLetterReader } from './dead-letter-reader.js'
 import type { Removal } from './removal.js'
 
-/** Dead letters that are used, then removed, at a time. */
+/** Number of dead letters that are used, then removed, at a time. */
 const CHUNK = 200
 
 interface Chosen {
@@ -11,7 +11,9 @@ interface Chosen {
   readonly letter: DeadLetterDetails
 }
 
-/** One pass over a dead-letter topic that uses the chosen letters (sends them, or nothing) and then removes them. */
+/**
+ * One pass over a dead-letter topic that uses the selected dead letters (sends or discards them) and then removes them.
+ */
 export class Taking {
   readonly #removal: Removal
   readonly #use: (letter: DeadLetterDetails, delivery: Delivery) => Promise<void>
@@ -29,14 +31,17 @@ export class Taking {
     this.#choose = choose
   }
 
-  /** Resolves with how many were removed. Rejects with the first failure of a use; what was used by then is removed. */
+  /**
+   * Resolves with the number of removed dead letters. Rejects with the first failure of a use; those used by then are
+   * removed.
+   */
   async run(reader: DeadLetterReader): Promise<number> {
     let seen = 0
     for await (const delivery of reader.deliveries()) {
       this.#look(delivery)
       if (this.#chosen.length >= CHUNK) await this.#finish()
       seen += 1
-      // What comes now failed meanwhile.
+      // Later ones failed meanwhile.
       if (seen >= reader.total) break
     }
     await this.#finish()

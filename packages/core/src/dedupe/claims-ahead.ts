@@ -3,35 +3,42 @@ import type { PartitionState } from '../consumer/partition-state.js'
 import type { ClaimAnswer, DedupeClaim } from './dedupe-store.js'
 import type { Caller } from './gathered-calls.js'
 
-/** Most messages that are claimed and not started. */
+/** Maximum number of messages that are claimed and not started. */
 const MOST = 500
 
-/** How far ahead messages are claimed: those that start within this time as things go, in milliseconds. */
+/** How far ahead messages are claimed: those expected to start within this time, in milliseconds. */
 const HORIZON_MS = 50
 
 export interface ClaimsAheadHost {
   readonly claimMs: number
   make(delivery: Delivery): DedupeClaim
-  /** What starts next: behind messages that were started, and from the inboxes. Some of it may have been claimed already. */
+  /**
+   * Returns the messages that start next: behind started messages, and from the inboxes. Some may have been claimed
+   * already.
+   */
   upcoming(most: number, started: readonly Delivery[]): readonly Delivery[]
-  /** Gives a claim back. Never rejects. */
+  /** Releases a claim. Never rejects. */
   release(claim: DedupeClaim): Promise<void>
-  /** A call for more is worth its while. */
+  /** A call for more claims is worthwhile. */
   hurry(): void
 }
 
 /**
- * The claims of messages that wait for their start, so that it needn't wait for them. As many as start within a moment at the loop's
- * present pace: none where handlers are slow. They are not extended: what has waited for too long is claimed anew at its start.
+ * Claims messages that wait for their start, so that they needn't wait for the store. As many as start within a moment
+ * at the loop's present rate: none if handlers are slow. These claims are not extended: a message that has waited too
+ * long is claimed again at its start.
  */
 export class ClaimsAhead {
   readonly #host: ClaimsAheadHost
   readonly #entries = new Map<Delivery, ClaimAhead>()
   readonly #giving = new Set<Promise<void>>()
-  /** How long a claim counts, from before it was asked for: well below `claimMs`, so that its first extension comes in time. */
+  /**
+   * How long a claim is used, from before it was requested: well below `claimMs`, so that its first extension is in
+   * time.
+   */
   readonly #freshMs: number
   readonly #horizonMs: number
-  /** Started since the last look at what waits. */
+  /** Started since the waiting messages were last checked. */
   #started: Delivery[] = []
   #lookedAt = performance.now()
   #target = 0
@@ -42,7 +49,7 @@ export class ClaimsAhead {
     this.#horizonMs = Math.min(HORIZON_MS, this.#freshMs / 2)
   }
 
-  /** The message starts. Returns what there is of a claim for it, which is no longer this object's. */
+  /** The message starts. Returns its claim, if any, and gives up ownership of it. */
   take(delivery: Delivery): ClaimAhead | undefined {
     this.#started.push(delivery)
     const entry = this.#entries.get(delivery)
@@ -52,7 +59,7 @@ export class ClaimsAhead {
     return entry
   }
 
-  /** What a call to the store takes along. */
+  /** Returns further claims for the next call to the store. */
   more(): ClaimAhead[] {
     const now = performance.now()
     const pace = this.#started.length / Math.max(now - this.#lookedAt, 0.01)
@@ -73,7 +80,7 @@ export class ClaimsAhead {
     return entries
   }
 
-  /** Gives back what isn't started, of one partition or of all. */
+  /** Releases claims that weren't started, of one partition or of all. */
   giveBack(partition: PartitionState | undefined): void {
     for (const [delivery, entry] of this.#entries) {
       if (partition !== undefined && delivery.partitionState !== partition) continue
@@ -81,7 +88,7 @@ export class ClaimsAhead {
     }
   }
 
-  /** Resolves once the store has taken what was given back so far. Never rejects. */
+  /** Resolves once the store has processed the releases so far. Never rejects. */
   async givenBack(): Promise<void> {
     await Promise.all(this.#giving)
   }
@@ -92,7 +99,7 @@ export class ClaimsAhead {
     this.#giving.add(giving)
   }
 
-  /** What waits behind a slow one must take no room from what needn't, and is better held by nobody. */
+  /** Messages behind a slow one must not use up the limit, and are better claimed by no member. */
   #giveBackOld(): void {
     for (const [delivery, entry] of this.#entries) {
       if (entry.fresh || entry.arriving) return
@@ -100,7 +107,7 @@ export class ClaimsAhead {
     }
   }
 
-  /** A message that starts has its double among those that wait, by whose claim it is held up: gives that back. True where there is one. */
+  /** Releases the claim of a waiting duplicate that blocks a message which starts. True if there is one. */
   giveWay({ topic, id }: DedupeClaim): boolean {
     for (const [delivery, entry] of this.#entries) {
       const { item, answer } = entry
@@ -112,12 +119,12 @@ export class ClaimsAhead {
   }
 }
 
-/** A claim that was asked for ahead of its message's start. */
+/** A claim that was requested before its message's start. */
 export class ClaimAhead implements Caller<DedupeClaim, ClaimAnswer> {
   readonly item: DedupeClaim
-  /** `undefined`: not there yet, or the store couldn't give one. */
+  /** undefined`: pending, or the store could not answer. */
   answer: ClaimAnswer | undefined = undefined
-  /** The store has been asked, or is about to be, and hasn't answered. */
+  /** The store has been or is about to be asked, and hasn't answered. */
   arriving = true
   readonly #host: ClaimsAheadHost
   readonly #until: number
@@ -129,12 +136,12 @@ export class ClaimAhead implements Caller<DedupeClaim, ClaimAnswer> {
     this.item = host.make(delivery)
   }
 
-  /** The answer still holds. */
+  /** The answer is still valid. */
   get fresh(): boolean {
     return performance.now() < this.#until
   }
 
-  /** Resolves when the answer is there, or won't come. For one caller. */
+  /** Resolves when the answer has arrived, or won't arrive. For one caller. */
   arrival(): Promise<void> | undefined {
     if (!this.arriving) return undefined
     return new Promise((resolve) => {
@@ -152,7 +159,7 @@ export class ClaimAhead implements Caller<DedupeClaim, ClaimAnswer> {
     this.#arrived()
   }
 
-  /** The start asks again, and tells of what fails then. */
+  /** The start asks again, and reports a failure then. */
   reject(): void {
     this.#arrived()
   }

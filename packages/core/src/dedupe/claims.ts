@@ -14,19 +14,22 @@ export interface ClaimsSettings {
   readonly ttlMs: number
   readonly claimMs: number
   readonly transport: string
-  /** As on the broker. */
+  /** Its name on the broker. */
   readonly group: string
-  /** What a topic is called on the broker. */
+  /** Returns the name of a topic on the broker. */
   topicName(topic: string): string
-  /** What the present driver has to say about marks. */
+  /** Returns how the present driver settles marks. */
   marks(): MarkSettlement | undefined
-  /** What is to start next, as far as that is known; nothing while nothing may start. */
+  /** Returns the messages that start next, as far as known; empty while nothing may start. */
   upcoming(most: number, started: readonly Delivery[]): readonly Delivery[]
-  /** The store can't answer. */
+  /** The store is unavailable. */
   report(error: StreamError): void
 }
 
-/** The claims of one loop: takes them before handlers start, keeps them while handlers are at work, completes or releases them. */
+/**
+ * The claims of one loop: takes them before handlers start, extends them while handlers run, completes or releases
+ * them.
+ */
 export class Claims {
   readonly #settings: ClaimsSettings
   readonly #owner = randomBytes(9).toString('base64url')
@@ -55,8 +58,9 @@ export class Claims {
   }
 
   /**
-   * Tries to make the message this loop's own; at once where it was claimed ahead. With `claimed` the delivery carries the claim. Rejects
-   * with a {@link Postponement} where the store can't answer, or with the store's error where asking again can't help.
+   * Claims the message for this loop; synchronously if it was claimed ahead. With `claimed` the delivery carries the
+   * claim. Rejects with a {@link Postponement} when the store is unavailable, or with the store's error when a retry
+   * can't help.
    */
   take(delivery: Delivery): ClaimAnswer | Promise<ClaimAnswer> {
     const ahead = this.#ahead?.take(delivery)
@@ -68,7 +72,7 @@ export class Claims {
   async #ask(delivery: Delivery, ahead: ClaimAhead | undefined): Promise<ClaimAnswer> {
     if (ahead?.arriving === true) await ahead.arrival()
     let answer = ahead?.fresh === true ? ahead.answer : undefined
-    // By the same token: where it is held still, it is held anew.
+    // By the same token: if it is still held, it is renewed.
     const claim = ahead?.item ?? this.#make(delivery)
     if (answer !== 'claimed' && answer !== 'done') {
       try {
@@ -88,22 +92,25 @@ export class Claims {
     return answer
   }
 
-  /** Gives back what was claimed ahead and isn't started, of one partition or of all. */
+  /** Releases claims that were taken ahead and not started, of one partition or of all. */
   giveBack(partition: PartitionState | undefined): void {
     this.#ahead?.giveBack(partition)
   }
 
-  /** Resolves once others may have what was given back. Never rejects. */
+  /** Resolves once the released messages are free for other members. Never rejects. */
   async givenBack(): Promise<void> {
     await this.#ahead?.givenBack()
   }
 
-  /** The message's mark goes to the broker with its ack. */
+  /** True when the message's mark is sent to the broker with its ack. */
   ridesWithAck(): boolean {
     return this.#settings.marks()?.takes(this.#settings.store) === true
   }
 
-  /** Marks the message as done, unless another claim has taken it over. Keeps trying while the store can't answer, until `signal` aborts; rejects then. */
+  /**
+   * Marks the message as done, unless another claim has taken it over. Retries while the store is unavailable, until
+   * `signal` aborts; then rejects.
+   */
   async complete(delivery: Delivery, signal: AbortSignal): Promise<CompletionAnswer> {
     const claim = delivery.claim
     if (claim === undefined) return 'completed'
@@ -121,7 +128,7 @@ export class Claims {
     }
   }
 
-  /** Gives the message back for others to take: its handler has failed. */
+  /** Releases the message for other members: its handler has failed. */
   release(delivery: Delivery): void {
     const claim = delivery.claim
     if (claim === undefined) return
@@ -133,12 +140,12 @@ export class Claims {
     try {
       await this.#releasing.ask(claim)
     } catch (cause) {
-      // A store that can't answer forgets the claim by itself when it runs out.
+      // If the store is unavailable, the claim expires automatically.
       this.#settings.report(this.#storeError(cause))
     }
   }
 
-  /** Holds the claim no longer; unless it was completed it runs out by itself. */
+  /** Stops extending the claim; unless it was completed it expires. */
   forget(delivery: Delivery): void {
     const claim = delivery.claim
     if (claim === undefined) return
@@ -146,7 +153,7 @@ export class Claims {
     this.#held.delete(claim)
   }
 
-  /** Extends nothing from now on: what is still held runs out by itself. */
+  /** Extends nothing from now on: held claims expire. */
   close(): void {
     this.#closed = true
     clearInterval(this.#timer)
@@ -206,29 +213,32 @@ export class Claims {
     this.#extending = false
   }
 
-  /** Another member may be at work on it by now: the handler is told, so that it can undo what it has begun. */
+  /** Another member may be handling it by now: the handler's signal aborts, so that it can undo what it has begun. */
   #lost(claim: DedupeClaim): void {
     const delivery = this.#held.get(claim)
     this.#held.delete(claim)
     if (delivery?.claim === claim && delivery.handling) delivery.abort(this.conflict(delivery, 'busy'))
   }
 
-  /** What the slower of two is told. */
+  /** Returns the error for the slower of two members. */
   conflict(delivery: Delivery, how: 'done' | 'busy'): Postponement {
     const what = how === 'done' ? 'has finished it' : 'has taken it over'
     return new Postponement(
-      `another member of group '${this.#settings.group}' ${what} while this one was at work on message ${delivery.id} (its claim had run out: claimMs is ${this.#settings.claimMs})`,
+      `another member of group '${this.#settings.group}' ${what} while message ${delivery.id} was being handled here (its claim had expired: claimMs is ${this.#settings.claimMs})`,
       { ...this.#context(delivery), code: 'CONFLICT', retryAfterMs: 0 },
     )
   }
 
-  /** Why a message that another claim holds can't start. */
+  /** Returns why a message that another claim holds can't start. */
   busy(delivery: Delivery, retryAfterMs: number): Postponement {
-    return new Postponement(`another handler of group '${this.#settings.group}' is at work on message ${delivery.id}`, {
-      ...this.#context(delivery),
-      code: 'UNAVAILABLE',
-      retryAfterMs,
-    })
+    return new Postponement(
+      `another handler of group '${this.#settings.group}' is running for message ${delivery.id}`,
+      {
+        ...this.#context(delivery),
+        code: 'UNAVAILABLE',
+        retryAfterMs,
+      },
+    )
   }
 
   #unanswered(cause: unknown, delivery: Delivery): StreamError {
@@ -245,7 +255,7 @@ export class Claims {
 
   #storeError(cause: unknown): StreamError {
     const error = toStreamError(cause, { code: 'UNKNOWN', transport: this.#settings.transport, operation: 'dedupe' })
-    return new StreamError(`the dedupe store doesn't answer: ${error.message}`, {
+    return new StreamError(`the dedupe store is unavailable: ${error.message}`, {
       code: error.code,
       retryable: error.retryable,
       transport: this.#settings.transport,

@@ -10,12 +10,12 @@ import type { MarkSettlement } from './dedupe-store.js'
 export interface DedupeContext {
   readonly transport: Transport
   readonly names: LoopNames
-  /** What the present driver has to say about marks. */
+  /** Returns how the present driver settles marks. */
   marks(): MarkSettlement | undefined
   report(error: StreamError): void
 }
 
-/** What the option asks for; `undefined` where it asks for nothing. */
+/** Creates what the option asks for; `undefined` without the option. */
 export function createDedupe(options: OptionValues<typeof dedupeFields>, context: DedupeContext): Dedupe | undefined {
   const { store, transaction, ttlMs, claimMs } = options
   const { transport, marks, report } = context

@@ -4,21 +4,26 @@ import { type DedupeTransaction, isDedupeTransaction } from './dedupe-transactio
 
 const STORE_CALLS = ['claim', 'extend', 'complete', 'release'] as const
 
-/** How a loop recognises what its group has handled already. */
+/** How a loop recognises messages that its group has already handled. */
 export const dedupeFields = {
-  /** Where marks are kept: a `MemoryDedupeStore`, the Redis package's `RedisDedupeStore`, or one of your own. */
+  /** Where handled ids are stored: a `MemoryDedupeStore`, the Redis package's `RedisDedupeStore`, or a custom store. */
   store: option.custom<DedupeStore>('DedupeStore', checkStore),
-  /** A `DedupeTransaction`, in place of a store: the mark is committed together with what the handler writes to your database. */
+  /**
+   * A `DedupeTransaction`, instead of a store: the handled id is committed together with what the handler writes to
+   * your database.
+   */
   transaction: option.custom<DedupeTransaction<unknown>>('DedupeTransaction', (raw) =>
     isDedupeTransaction(raw) ? { value: raw as DedupeTransaction<unknown> } : 'must be a DedupeTransaction',
   ),
   /**
-   * How long a store remembers that a message is done, in milliseconds. Longer than any resend, redelivery or replay may come late.
+   * How long a store remembers that a message was handled, in milliseconds. Must exceed the delay of any resend,
+   * redelivery or replay.
    * @default 1209600000 (14 d)
    */
   ttlMs: option.integer({ default: 14 * 24 * 3_600_000, min: 1 }),
   /**
-   * How long a member that died keeps others from its messages, in milliseconds; while it lives, it holds them as long as it needs.
+   * How long the messages of a member that died stay blocked for others, in milliseconds. While a member lives, it
+   * extends its claims.
    * @default 10000 (10 s)
    */
   claimMs: option.integer({ default: 10_000, min: 100, max: 3_600_000 }),
@@ -34,7 +39,7 @@ function checkStore(raw: unknown): { readonly value: DedupeStore } | string {
   return `must be a DedupeStore, an object with ${STORE_CALLS.join(', ')}`
 }
 
-/** What is wrong with a `dedupe` option whose parts are right one by one; `undefined` where nothing is. */
+/** Returns what is wrong with a combination of valid `dedupe` options; `undefined` when it is valid. */
 export function dedupeProblem(given: unknown): string | undefined {
   if (!isPlainObject(given)) return undefined
   const named = (['store', 'transaction'] as const).filter((name) => given[name] !== undefined)

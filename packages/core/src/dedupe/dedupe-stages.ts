@@ -12,20 +12,23 @@ import { Postponement } from './postponement.js'
 export interface DedupeStageHost {
   /** Handlers may start. */
   readonly started: boolean
-  /** The group has handled the message before: it is acked, and its handler not called. */
+  /** The group has already handled the message: it is acked without calling its handler. */
   duplicate(delivery: Delivery): void
-  /** Another one was faster. */
+  /** Another member was faster. */
   conflicted(delivery: Delivery, error: Postponement): void
-  /** The store, or the database, can't answer now. */
+  /** The store, or the database, is unavailable. */
   unanswered(error: StreamError): void
-  /** The store refuses for good. */
+  /** The store refuses permanently. */
   fail(error: unknown): void
 }
 
 /** How long a message waits that was claimed when nothing may start any more, in milliseconds. */
 const PAUSED_MS = 20
 
-/** The stage around a handler that lets it have only what its group hasn't handled, and only while no other handler is at work on it. */
+/**
+ * Returns the stage that calls a handler only for messages that its group hasn't handled, and only while no other
+ * handler is running for them.
+ */
 export function claimingStage(claims: Claims, host: DedupeStageHost): HandlerStage {
   return (next) => (message) => {
     const delivery = message as Delivery
@@ -45,7 +48,7 @@ export function claimingStage(claims: Claims, host: DedupeStageHost): HandlerSta
     try {
       answer = await asked
     } catch (error) {
-      // Asking again can't help, and without an answer nothing may be handled.
+      // A retry can't help, and without an answer nothing may be handled.
       if (!(error instanceof Postponement)) host.fail(error)
       throw error instanceof Postponement ? error : claims.busy(delivery, PAUSED_MS)
     }
@@ -58,7 +61,7 @@ export function claimingStage(claims: Claims, host: DedupeStageHost): HandlerSta
   }
 }
 
-/** The stage that runs a handler within a transaction of the user's database, which also holds the mark. */
+/** Returns the stage that runs a handler within a transaction of the user's database, which also holds the mark. */
 export function transactionStage(
   dedupe: DedupeTransaction,
   markOf: (message: Message) => DedupeMark,
@@ -73,7 +76,7 @@ export function transactionStage(
     } catch (error) {
       throw failed(error)
     }
-    // Without a promise there is nothing to wait for: databases that work at once get their handlings at once.
+    // Without a promise there is nothing to wait for: a synchronous database handles messages synchronously.
     if (!isPromiseLike(result)) return ended()
     return result.then(ended, (error: unknown) => {
       throw failed(error)
@@ -83,9 +86,10 @@ export function transactionStage(
       dedupe.end(message)
       if (work.state === 'none') return host.duplicate(delivery)
       if (work.state === 'running') {
-        // The mark is committed, and nobody knows whether the handler's writes will be: no other message may be lost like this.
+        // The mark is committed, and it is unknown whether the handler's writes will be: no other message may be lost
+        // like this.
         const error = misuse(
-          `ended before the handler of message ${message.id} did: wait for what work() returns`,
+          `ended before the handler of message ${message.id} did: await the result of work()`,
           message,
         )
         host.fail(error)
@@ -97,7 +101,7 @@ export function transactionStage(
     function failed(error: unknown): unknown {
       dedupe.end(message)
       if (work.state === 'none') return notBegun(error)
-      // The handler did its part; the database found at the end that another one had been faster.
+      // The handler has finished; the database found at commit that another member had been faster.
       if (work.state !== 'done' || !isStreamError(error) || error.code !== 'CONFLICT') return error
       const conflict = new Postponement(error.message, { ...error, code: 'CONFLICT', cause: error, retryAfterMs: 0 })
       host.conflicted(delivery, conflict)
@@ -106,13 +110,13 @@ export function transactionStage(
     /** The handler was never called: the message waits for the database, as it does for a store. */
     function notBegun(cause: unknown): unknown {
       const error = toStreamError(cause, { code: 'UNKNOWN', topic: message.topic, operation: 'dedupe' })
-      // A mark that another one is just inserting.
+      // Another member is inserting the mark.
       const busy = error.code === 'CONFLICT'
       if (!error.retryable && !busy) {
         host.fail(error)
         return error
       }
-      const text = `the dedupe transaction of message ${message.id} was not begun: ${error.message}`
+      const text = `the dedupe transaction of message ${message.id} could not be started: ${error.message}`
       const { code, topic, operation } = error
       const retryAfterMs = RECONNECT_BACKOFF.maxDelayMs
       const postponement = new Postponement(text, { code, topic, operation, cause, retryAfterMs })

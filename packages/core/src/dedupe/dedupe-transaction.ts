@@ -3,38 +3,39 @@ import type { Message } from '../message.js'
 import type { DedupeMark } from './dedupe-store.js'
 
 /**
- * Runs one handling within a transaction of the user's database. It must
- * 1. begin a transaction and insert the mark into a table where topic, group and id are unique together,
- * 2. call `work` with the transaction, once, where the mark is new, and wait for what it returns; not call it where the mark was there,
- * 3. commit after that, or roll back and throw what `work` threw.
- *
- * A failure before `work` was called counts as no attempt: it is an `error` event, and the message waits and is started again (a
- * non-retryable `StreamError` but CONFLICT ends the loop).
- *
- * Of two that insert the same mark at once, the database makes one wait until the other has committed or rolled back, or fails it.
+ * Runs one handling within a transaction of the user's database. It must 1. begin a transaction and insert the mark
+ * into a table where topic, group and id are unique together, 2. if the mark is new, call `work` with the transaction,
+ * once, and await the result; if it exists, not call it, 3. commit after that, or roll back and throw what `work`
+ * threw.
+ * A failure before `work` was called doesn't count as an attempt: it is an `error` event, and the message is started
+ * again later (a non-retryable `StreamError` except CONFLICT ends the loop).
+ * If two transactions insert the same mark at once, the database makes one wait until the other has committed or rolled
+ * back, or fails it.
  */
 export type RunInTransaction<Transaction> = (mark: DedupeMark, work: (transaction: Transaction) => unknown) => unknown
 
 const DEDUPE_TRANSACTION = Symbol.for('streamswitch.DedupeTransaction')
 
 /**
- * Commits a handler's writes and the mark that its message is done in one transaction of the user's own database, so that nothing can
- * come between them: `dedupe: { transaction }`. May be shared by any number of loops.
+ * Commits a handler's writes, and the mark that its message is done, in one transaction of the user's own database, so
+ * that neither is stored without the other: `dedupe: { transaction }`. May be shared by any number of loops.
  *
- * @typeParam Transaction - what the database's client calls a transaction: a `pg` client, a `better-sqlite3` database.
+ * @typeParam Transaction - the transaction type of the database's client: a `pg` client, a `better-sqlite3` database.
  */
 export class DedupeTransaction<Transaction = unknown> {
   readonly run: RunInTransaction<Transaction>
   readonly #current = new WeakMap<object, { readonly transaction: Transaction }>()
   readonly [DEDUPE_TRANSACTION] = true
 
-  /** @param run - see {@link RunInTransaction}. Throws INVALID_ARGUMENT when it is no function. */
+  /** @param run - see {@link RunInTransaction}. Throws INVALID_ARGUMENT when it is not a function. */
   constructor(run: RunInTransaction<Transaction>) {
     if (typeof run !== 'function') throw misuse('needs a function of the mark and the work to do', undefined)
     this.run = run
   }
 
-  /** The transaction that this message is being handled in. Throws INVALID_ARGUMENT outside of its handler. */
+  /**
+   * Returns the transaction in which this message is being handled. Throws INVALID_ARGUMENT outside of its handler.
+   */
   of(message: Message): Transaction {
     const current = this.#current.get(message)
     if (current === undefined)
@@ -58,7 +59,7 @@ export function isDedupeTransaction(value: unknown): value is DedupeTransaction 
   return typeof value === 'object' && value !== null && DEDUPE_TRANSACTION in value
 }
 
-/** A transaction that is not used as it must be. */
+/** Returns the error for a transaction that is used incorrectly. */
 export function misuse(what: string, message: Message | undefined): StreamError {
   return new StreamError(`the dedupe transaction ${what}`, {
     code: 'INVALID_ARGUMENT',

@@ -13,17 +13,17 @@ import type { DedupeMark } from './dedupe-store.js'
 import type { DedupeTransaction } from './dedupe-transaction.js'
 import type { Postponement } from './postponement.js'
 
-/** What dedupe asks of those who keep the messages. */
+/** What dedupe requires of the components that hold the messages. */
 export interface DedupeOutcomes {
-  /** The message's mark is made: it is handled, and can be settled. */
+  /** The message's mark is stored: it is handled, and can be settled. */
   marked(delivery: Delivery, partition: PartitionState): void
-  /** Settles a message that somebody else has handled. */
+  /** Settles a message that another member has handled. */
   dispose(delivery: Delivery, partition: PartitionState): void
   /** The message must be started again. */
   restart(delivery: Delivery, partition: PartitionState, why: Postponement): void
-  /** A message that counted as handled was not settled by its ack: somebody else is at work on it. */
+  /** A message that counted as handled was not settled by its ack: another member is handling it. */
   takeBack(delivery: Delivery, partition: PartitionState, why: Postponement): void
-  /** A mark is no longer on its way. */
+  /** The write of a mark has ended. */
   idle(partition: PartitionState): void
 }
 
@@ -36,7 +36,7 @@ export interface DedupeHost {
   readonly fail: (error: unknown) => void
 }
 
-/** What a loop with `dedupe` does besides handling: one object per loop, and none without the option. */
+/** The dedupe steps of a loop: one object per loop with the option, none without. */
 export class Dedupe implements DedupeStageHost {
   readonly stage: HandlerStage
   readonly #claims: Claims | undefined
@@ -88,7 +88,10 @@ export class Dedupe implements DedupeStageHost {
     this.#host?.fail(error)
   }
 
-  /** A handling has succeeded. True where its mark must be made before the message may be settled: this object goes on with it. */
+  /**
+   * A handler has succeeded. True when its mark must be stored before the message may be settled: this object
+   * continues.
+   */
   succeeded(delivery: Delivery, partition: PartitionState): boolean {
     if (delivery.completing) return true
     if (delivery.claim === undefined || this.#claims === undefined || this.#claims.ridesWithAck()) return false
@@ -96,7 +99,7 @@ export class Dedupe implements DedupeStageHost {
     return true
   }
 
-  /** A handling has failed. True where that changes nothing, since `ack()` was called before. */
+  /** A handler has failed. True when that changes nothing, since `ack()` was called before. */
   failed(delivery: Delivery): boolean {
     if (delivery.completing) return true
     this.#claims?.release(delivery)
@@ -104,8 +107,8 @@ export class Dedupe implements DedupeStageHost {
   }
 
   /**
-   * A handler ended whose message had left this loop's hands: what it did is done, and must not be done again elsewhere. With
-   * `ack: 'manual'` its end says nothing, and nobody can say anything any more: another member starts over.
+   * A handler ended after its message had been given up: its effects exist, and must not be repeated elsewhere. With
+   * `ack: 'manual'` its end has no meaning without an `ack()`, so another member starts over.
    */
   overlapped(delivery: Delivery, succeeded: boolean): void {
     if (delivery.claim === undefined || delivery.completing || delivery.state !== DeliveryState.Dropped) return
@@ -113,12 +116,14 @@ export class Dedupe implements DedupeStageHost {
     else this.#claims?.release(delivery)
   }
 
-  /** The message has left this loop's hands. What its handler does, if it is still at work, decides on the claim when it ends. */
+  /**
+   * The message was given up. The outcome of its handler, if it is still running, decides on the claim when it ends.
+   */
   dropped(delivery: Delivery): void {
     if (!delivery.handling && !delivery.completing) this.#claims?.release(delivery)
   }
 
-  /** The handling has succeeded, and the ack that should have carried its mark can't be sent any more. */
+  /** The handler has succeeded, and the ack that should have carried its mark can't be sent any more. */
   outlived(delivery: Delivery): void {
     const claims = this.#claims
     if (claims === undefined || delivery.claim === undefined || delivery.completing) return
@@ -130,12 +135,12 @@ export class Dedupe implements DedupeStageHost {
     claims.complete(delivery, deadlineSignal(OUTLIVED_MS)).then(tell, () => {})
   }
 
-  /** A handler is waited for no longer. */
+  /** A handler was abandoned. */
   leftBehind(delivery: Delivery): void {
     this.#claims?.forget(delivery)
   }
 
-  /** The driver has taken the ack. True where it refused the mark, and the message goes back to the inbox. */
+  /** The driver has processed the ack. True when it refused the mark, and the message returns to the inbox. */
   refused(delivery: Delivery, partition: PartitionState): boolean {
     const claims = this.#claims
     if (claims === undefined) return false
@@ -146,23 +151,23 @@ export class Dedupe implements DedupeStageHost {
     delivery.refusal = undefined
     this.conflicted(delivery, error)
     rejectAckWaiters(delivery, error)
-    // Its handler has succeeded, and somebody else's counts.
+    // Its handler has succeeded, but another member's result counts.
     if (this.#host !== undefined) this.#host.reports.counts.handled -= 1
     if (refusal === 'busy') this.#host?.outcomes.takeBack(delivery, partition, error)
     return refusal === 'busy'
   }
 
-  /** What is to start next. */
+  /** Returns the messages that start next. */
   upcoming(most: number, started: readonly Delivery[]): readonly Delivery[] {
     return this.#host?.dispatcher.upcoming(most, started) ?? []
   }
 
-  /** Of this partition, or of any, nothing may start any more: gives back what was claimed ahead. */
+  /** Nothing of this partition, or of any, may start any more: releases what was claimed ahead. */
   giveBack(partition?: PartitionState): void {
     this.#claims?.giveBack(partition)
   }
 
-  /** Resolves once others may have what was given back. Never rejects. */
+  /** Resolves once the released messages are free for other members. Never rejects. */
   async givenBack(): Promise<void> {
     await this.#claims?.givenBack()
   }
@@ -183,7 +188,7 @@ export class Dedupe implements DedupeStageHost {
       const error = claims.conflict(delivery, answer)
       this.conflicted(delivery, error)
       rejectAckWaiters(delivery, error)
-      // While its handler is at work, which was told by ack(), the attempt goes on; it ends with the handler.
+      // While its handler, which called ack(), is running the attempt continues; it ends with the handler.
       if (delivery.handling) delivery.nacked = { reason: error }
       else if (delivery.state !== DeliveryState.Running) return
       else if (answer === 'done') this.#host?.outcomes.dispose(delivery, partition)
@@ -193,5 +198,5 @@ export class Dedupe implements DedupeStageHost {
   }
 }
 
-/** How long marks of handlers that outlived their partition are tried to be made, in milliseconds. */
+/** How long to retry storing marks of handlers that finished after their partition was revoked, in milliseconds. */
 const OUTLIVED_MS = 30_000

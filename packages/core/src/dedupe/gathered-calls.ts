@@ -1,14 +1,14 @@
-/** Who wants an answer about an item. */
+/** A caller that waits for an answer about an item. */
 export interface Caller<Item, Answer> {
   readonly item: Item
   resolve(answer: Answer): void
   reject(error: unknown): void
 }
 
-/** Most items of one call. */
+/** Maximum number of items per call. */
 const MOST = 1_000
 
-/** Makes one call of many: what is asked for in one turn of the event loop, or while a call is under way, goes together in the next. */
+/** Combines calls: requests of one turn of the event loop, or made during a call, are combined into the next. */
 export class GatheredCalls<Item, Answer> {
   readonly #call: (items: readonly Item[]) => Promise<readonly Answer[]>
   readonly #more: (() => readonly Caller<Item, Answer>[]) | undefined
@@ -17,7 +17,7 @@ export class GatheredCalls<Item, Answer> {
 
   /**
    * @param call - takes a list and answers in its order.
-   * @param more - what each call takes along besides.
+   * @param more - returns further items for each call.
    */
   constructor(
     call: (items: readonly Item[]) => Promise<readonly Answer[]>,
@@ -27,7 +27,7 @@ export class GatheredCalls<Item, Answer> {
     this.#more = more
   }
 
-  /** Resolves with the item's answer; rejects as the call does that took it along. */
+  /** Resolves with the item's answer; rejects as its call does. */
   ask(item: Item): Promise<Answer> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, resolve, reject })
@@ -37,7 +37,7 @@ export class GatheredCalls<Item, Answer> {
     })
   }
 
-  /** Makes a call at once, of what there is to take along; nothing where one is under way. */
+  /** Makes a call immediately, with the further items that exist; does nothing during a call. */
   hurry(): void {
     if (this.#active) return
     this.#active = true

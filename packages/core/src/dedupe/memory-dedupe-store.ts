@@ -4,7 +4,7 @@ import type { ClaimAnswer, CompletionAnswer, DedupeClaim, DedupeMark, DedupeStor
 
 const memoryDedupeFields = {
   /**
-   * Most messages that are remembered. Beyond it the oldest are forgotten first, whatever their `ttlMs`.
+   * Maximum number of messages remembered. Beyond it the oldest are forgotten first, whatever their `ttlMs`.
    * @default 1000000
    */
   maxMarks: option.integer({ default: 1_000_000, min: 1, max: 16_000_000 }),
@@ -13,28 +13,28 @@ const memoryDedupeFields = {
 interface Entry {
   readonly token: string
   readonly done: boolean
-  /** On the process's own clock, in milliseconds. */
+  /** By the process's monotonic clock, in milliseconds. */
   readonly until: number
 }
 
-/** How many entries each new one looks at for what has run out, so that no sweep ever takes long. */
+/** How many entries each new entry checks for expiry, so that no sweep takes long. */
 const SWEPT = 2
 
 /**
- * Marks in this process's memory: for tests, for the memory transport, and for a group whose only member is one process that may
- * forget everything when it ends. Loops that share the work of a group must share the store.
+ * Stores marks in this process's memory: for tests, for the memory transport, and for a group whose only member is one
+ * process that may forget everything when it ends. Loops that share the work of a group must share the store.
  */
 export class MemoryDedupeStore implements DedupeStore {
   readonly #entries = new Map<string, Entry>()
   readonly #maxMarks: number
   #sweep = this.#entries.entries()
 
-  /** Throws INVALID_ARGUMENT. Options: `maxMarks`, the most messages that are remembered (default 1,000,000). */
+  /** Throws INVALID_ARGUMENT. Options: `maxMarks`, the maximum number of messages remembered (default 1,000,000). */
   constructor(options: OptionInput<typeof memoryDedupeFields> = {}) {
     this.#maxMarks = readOptions(memoryDedupeFields, options, { subject: 'the memory dedupe store' }).maxMarks
   }
 
-  /** Messages that are remembered: done, or being worked on. Some may have run out already. */
+  /** Number of remembered messages: done, or being handled. Some may have expired. */
   get size(): number {
     return this.#entries.size
   }
@@ -90,7 +90,7 @@ export class MemoryDedupeStore implements DedupeStore {
   }
 
   #set(key: string, entry: Entry, now: number): void {
-    // Anew, so that the map stays in the order of the last change, and the oldest goes first.
+    // Reinserted, so that the map stays in the order of the last change, and the oldest is removed first.
     this.#entries.delete(key)
     this.#entries.set(key, entry)
     for (let looked = 0; looked < SWEPT; looked += 1) this.#sweepOne(now)
@@ -109,7 +109,7 @@ export class MemoryDedupeStore implements DedupeStore {
   }
 }
 
-/** A line break is in no portable name, so that no two messages share a key. */
+/** No portable name contains a line break, so no two messages share a key. */
 function keyOf({ topic, group, id }: DedupeMark): string {
   return `${topic}\n${group}\n${id}`
 }

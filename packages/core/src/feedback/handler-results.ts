@@ -1,7 +1,10 @@
-/** What a generator handler, or any handler that returns an async iterable, gives: values one after the other. */
+/** What a generator handler, or any handler that returns an async iterable, returns: a sequence of values. */
 export type ResultStream = AsyncIterable<unknown> | Iterator<unknown>
 
-/** Whether a handler's result is many values, to be asked for, rather than one. Lists and texts are one value. */
+/**
+ * Returns whether a handler's result is a sequence of values rather than a single one. Arrays and strings are single
+ * values.
+ */
 export function isResultStream(result: unknown): result is ResultStream {
   if (typeof result !== 'object' || result === null) return false
   if (Symbol.asyncIterator in result) return true
@@ -9,7 +12,8 @@ export function isResultStream(result: unknown): result is ResultStream {
 }
 
 /**
- * Asks for the values, each once the one before was taken. Stops, and lets the handler clean up, when `signal` aborts or `take` rejects.
+ * Requests the values, each once the previous one was accepted. Stops, and lets the handler clean up, when `signal`
+ * aborts or `take` rejects.
  */
 export async function takeResults(
   results: ResultStream,

@@ -1,28 +1,32 @@
 import { StreamError } from '../errors.js'
 import type { ReplyPart } from './reply-part.js'
 
-/** What the caller of a request gets to see next. */
+/** Receives the parts for the caller of a request. */
 export interface PartTaker {
-  /** Parts that were handed to the caller. */
+  /** Number of parts that the caller has received. */
   readonly taken: number
-  /** Forgets parts that came and were not handed out. */
+  /** Drops parts that have arrived and were not received by the caller. */
   discard(): void
   part(payload: Buffer): void
   end(error: StreamError | undefined): void
 }
 
-/** How far a part may be ahead of the next one. Transports keep the order of a reply's records, so that a longer gap is not going to be filled. */
+/**
+ * How far a part may be ahead of the next one. Transports keep the order of a reply's records, so a longer gap will not
+ * be filled.
+ */
 const MAX_AHEAD = 1_000
 
-/** What a part counts for besides its payload: an empty one takes memory as well. */
+/** Overhead of a part besides its payload: an empty one uses memory as well. */
 export const PART_BYTES = 256
 
-/** Runs that were given up; more than this many starts of one handler no request outlives. */
+/** Number of abandoned runs remembered; no request has more starts of one handler than this. */
 const MAX_ABANDONED = 1_000
 
 /**
- * Puts the records of one reply in order, each once. A handler may be started again elsewhere (its process was killed): parts of two
- * starts are never mixed. Where nothing was handed out yet, the newer start counts; else the reply ends with ABORTED.
+ * Puts the records of one reply in order, each once. A handler may be started again elsewhere (its process was killed):
+ * parts of two starts are never mixed. If the caller has received nothing yet, the newer start replaces the older; else
+ * the reply ends with ABORTED.
  */
 export class PartOrder {
   readonly #taker: PartTaker
@@ -37,19 +41,19 @@ export class PartOrder {
     this.#taker = taker
   }
 
-  /** Bytes of parts that wait for others before them. */
+  /** Bytes of parts that wait for earlier ones. */
   get aheadBytes(): number {
     return this.#aheadBytes
   }
 
-  /** Forgets what waits for others. Nothing more is added. */
+  /** Drops waiting parts. Nothing more is added. */
   clear(): void {
     this.#early.clear()
     this.#aheadBytes = 0
   }
 
   add(part: ReplyPart): void {
-    // The group that answers first is the one that answers.
+    // The group that answers first is the one whose reply counts.
     this.#from ??= part.from
     if (part.from !== this.#from || this.#abandoned.has(part.run)) return
     if (this.#run !== undefined && part.run !== this.#run && !this.#startAnew()) return
@@ -67,12 +71,12 @@ export class PartOrder {
     }
   }
 
-  /** False where the caller has seen parts of the start before: the reply is over. */
+  /** Returns false when the caller has received parts of the previous start: the reply is over. */
   #startAnew(): boolean {
     if (this.#taker.taken > 0) {
       this.#taker.end(
         new StreamError(
-          `the handler was started again after ${this.#taker.taken} parts of its reply had been read: the rest would be those of another start`,
+          `the handler was started again after ${this.#taker.taken} parts of its reply had been read: parts of two starts can't be mixed`,
           { code: 'ABORTED', operation: 'request' },
         ),
       )
@@ -92,7 +96,7 @@ function sizeOf({ payload }: ReplyPart): number {
 
 function tooFarAhead(number: number, missing: number): StreamError {
   return new StreamError(
-    `part ${number} of the reply has come while part ${missing} is missing: at most ${MAX_AHEAD} parts are kept for one that comes late`,
+    `part ${number} of the reply arrived while part ${missing} is missing: at most ${MAX_AHEAD} parts are kept waiting for a missing one`,
     { code: 'RESOURCE_EXHAUSTED', retryable: false, operation: 'request' },
   )
 }

@@ -23,13 +23,13 @@ export class Replies {
     this.#codec = findCodec(codec)
   }
 
-  /** Makes replies of what handlers return. A message that asks for none passes through. */
+  /** Sends what handlers return as replies. A message that requests none passes through. */
   readonly stage: HandlerStage = (next) => (message) => {
     if (message.replyTo === undefined) return next(message)
     return this.#answer(next, message as Delivery, message.replyTo)
   }
 
-  /** The handling of a request has failed for good: tells the caller. Never rejects. */
+  /** A request has failed permanently: notifies the caller. Never rejects. */
   async failed(delivery: Delivery, error: unknown): Promise<void> {
     if (delivery.replyTo === undefined) return
     try {
@@ -51,18 +51,18 @@ export class Replies {
       await takeResults(result, signal, (part) => (part === undefined ? Promise.resolve() : responder.respond(part)))
       result = undefined
     }
-    // Timed out, or given back: this start has failed, whatever it returned.
+    // Timed out, or rejected: this start has failed, whatever it returned.
     if (signal.aborted || delivery.nacked !== undefined) return
     try {
       await responder.finish(result)
     } catch (error) {
       if (error instanceof StreamError && error.code === 'SERIALIZATION') throw error
-      // The work is done: doing it again would not bring the caller back.
+      // The work is done: repeating it would not bring the caller back.
       this.#tell(delivery, error)
     }
   }
 
-  /** Throws CONFLICT where the caller waits on another transport than this one answers on. */
+  /** Throws CONFLICT when the caller waits on another transport than this one answers on. */
   #responder(delivery: Delivery, replyTo: string): Responder | Unanswerable {
     const feedback = this.#transport.feedback
     const address = parseReplyAddress(replyTo)
@@ -72,11 +72,11 @@ export class Replies {
       address.transport === undefined && feedback !== this.#transport
         ? undefined
         : feedback.replySender(this.#transport)
-    // Only addresses of ours are requests, unless the transport knows how others are meant.
+    // Only addresses of ours are requests, unless the transport understands those of others.
     if (sender === undefined || (address.transport === undefined && !sender.takesForeignAddresses))
       return this.#unanswerable(delivery, address, {
         code: 'UNSUPPORTED',
-        reason: `is none of Streamswitch's, and ${feedback.name} replies go to no others`,
+        reason: `is not a Streamswitch address, and ${feedback.name} replies support no others`,
       })
     const refusal = sender.refusalOf(address)
     if (refusal !== undefined)
@@ -93,8 +93,8 @@ export class Replies {
 
   #unanswerable(delivery: Delivery, { inbox }: ReplyAddress, { code, reason }: Refusal): Unanswerable {
     const text = `message ${delivery.id} can't be answered: its reply address '${printable(inbox)}' ${reason}`
-    const line = `group ${this.#group}: ${text}; it is handled as a message that asks for no reply`
-    // Whoever writes to the topic decides how many of these there are.
+    const line = `group ${this.#group}: ${text}; it is handled as a message without a reply`
+    // The writers of the topic decide how many of these there are.
     if (code === 'PERMISSION_DENIED' && this.#refusals.isDue()) this.#transport.logger.warn(line)
     else this.#transport.logger.debug(line)
     return new Unanswerable(delivery.topic, { code, reason: text })
@@ -109,7 +109,7 @@ export class Replies {
 
 function elsewhere(delivery: Delivery, asked: string, own: string): StreamError {
   return new StreamError(
-    `message ${delivery.id} asks for its reply on ${asked}, this process answers on ${own}: declare the same feedback transport on both sides (the feedback option, or STREAMSWITCH_FEEDBACK_URL)`,
+    `message ${delivery.id} requests its reply on ${asked}, but this process answers on ${own}: configure the same feedback transport on both sides (the feedback option, or STREAMSWITCH_FEEDBACK_URL)`,
     { code: 'CONFLICT', retryable: false, transport: own, topic: delivery.topic, operation: 'respond' },
   )
 }

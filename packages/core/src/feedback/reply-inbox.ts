@@ -12,15 +12,15 @@ import { REPLIES } from './topic-replies.js'
 const CONNECT_TIMEOUT_MS = 10_000
 const PROBE_INTERVAL_MS = 5_000
 
-/** Who waits for a reply. */
+/** A pending reply. */
 interface Waiting {
   take(part: ReplyPart): void
   end(error: StreamError): void
 }
 
 /**
- * The one place of a transport where replies come in: opened at the first request, shared by all its producers. A reply that nobody
- * waits for any more is dropped, as is one older than its time.
+ * The reply inbox of a transport: opened at the first request, shared by all its producers. A reply for which no
+ * request is pending is dropped, and so is an expired one.
  */
 export class ReplyInbox {
   readonly #transport: Transport
@@ -59,12 +59,12 @@ export class ReplyInbox {
     })
   }
 
-  /** Replies that are waited for. */
+  /** Number of pending replies. */
   get size(): number {
     return this.#waiting.size
   }
 
-  /** Whether a request can be addressed at once. */
+  /** True when a request can be addressed immediately. */
   get ready(): boolean {
     return this.#address !== undefined
   }
@@ -74,7 +74,7 @@ export class ReplyInbox {
     return this.#session.start()
   }
 
-  /** Waits for the reply to a new request. Returns the request's id. */
+  /** Registers a new request. Returns its id. */
   expect(waiting: Waiting): string {
     const id = newRequestId()
     this.#waiting.set(id, waiting)
@@ -86,12 +86,12 @@ export class ReplyInbox {
     this.#waiting.delete(id)
   }
 
-  /** What a request carries, once the inbox is open. */
+  /** Returns the reply address of a request, once the inbox is open. */
   replyTo(id: string): string {
     return formatReplyAddress(this.#transport.name, this.#address as string, `${this.#spec.instance}.${id}`)
   }
 
-  /** Ends whoever still waits with CLOSED, and removes the inbox. Never rejects. */
+  /** Ends pending replies with CLOSED, and removes the inbox. Never rejects. */
   async close(): Promise<void> {
     this.#closed = true
     for (const waiting of [...this.#waiting.values()]) waiting.end(this.#closedError())

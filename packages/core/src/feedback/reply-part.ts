@@ -5,7 +5,7 @@ import { REPLY_HEADERS } from '../wire/reserved-headers.js'
 
 const VERSION = '1'
 const MAX_ERROR_CHARACTERS = 1_000
-/** Longest name of a group or handler start that is taken, in characters. */
+/** Maximum length of the name of a group or handler start, in characters. */
 const MAX_NAME_CHARACTERS = 256
 
 /** One record of a reply: a part, an end, or both. */
@@ -14,7 +14,7 @@ export interface ReplyPart {
   readonly from: string
   readonly run: string
   readonly number: number
-  /** Bytes of the part; `undefined`: an end without one. */
+  /** Payload of the part; `undefined`: an end without one. */
   readonly payload: Buffer | undefined
   readonly end: boolean
   readonly error: StreamError | undefined
@@ -37,21 +37,24 @@ export function partHeaders(requestId: string, part: Omit<ReplyPart, 'payload' |
   return headers
 }
 
-/** The request that a record answers; `undefined` where it doesn't say. */
+/** Returns the request that a record answers; `undefined` when it names none. */
 export function answeredRequest(reply: IncomingReply): string | undefined {
   return reply.headers[REPLY_HEADERS.requestId] ?? reply.requestId
 }
 
-/** What a record says. One without a version, of a foreign responder, is a whole reply, and a failure where it has the header of one. Throws UNSUPPORTED for a newer format. */
+/**
+ * Parses a record. One without a version, of a foreign responder, is a whole reply, and a failure if it has an error
+ * header. Throws UNSUPPORTED for a newer format.
+ */
 export function readPart(reply: IncomingReply): ReplyPart {
   const { headers, payload } = reply
   const version = headers[REPLY_HEADERS.version]
   const error = readError(headers)
-  // A foreign responder has no other way to leave the payload out than an empty one.
+  // A foreign responder can only omit the payload by an empty one.
   const part = error !== undefined && payload?.length === 0 ? undefined : payload
   if (version === undefined) return { from: '', run: '', number: 1, payload: part, end: true, error }
   if (version !== VERSION)
-    throw new StreamError(`the reply has format ${version}, this process knows ${VERSION}: update it`, {
+    throw new StreamError(`the reply has format ${version}, but this process supports ${VERSION}: update it`, {
       code: 'UNSUPPORTED',
       operation: 'request',
     })
@@ -66,7 +69,7 @@ export function readPart(reply: IncomingReply): ReplyPart {
   }
 }
 
-/** Throws SERIALIZATION for one that no responder of ours has: names are kept. */
+/** Throws SERIALIZATION for a value that no responder of ours sends: names are kept in memory. */
 function nameIn(headers: Headers, header: string): string {
   const name = headers[header] ?? ''
   if (name.length <= MAX_NAME_CHARACTERS) return name
@@ -81,7 +84,7 @@ function readError(headers: Headers): StreamError | undefined {
   const message = headers[REPLY_HEADERS.error]
   if (message === undefined) return undefined
   const code = headers[REPLY_HEADERS.errorCode] as ErrorCode | undefined
-  // The handler has had its attempts: asking again is the caller's own decision.
+  // The handler has used its attempts: whether to ask again is the caller's decision.
   return new StreamError(message.slice(0, MAX_ERROR_CHARACTERS), {
     code: code !== undefined && ERROR_CODES.includes(code) ? code : 'UNKNOWN',
     retryable: false,

@@ -20,13 +20,13 @@ const OWNER: RecordOwner = {
 export interface ReplyRecord {
   readonly payload: Buffer | undefined
   readonly headers: Headers
-  /** What the payload is. `undefined` without one. */
+  /** Content type of the payload; `undefined` without a payload. */
   readonly contentType: string | undefined
 }
 
-/** Sends replies of one transport to whatever inboxes they are for: opened at the first one, shared by all its loops. */
+/** Sends the replies of one transport, to any inbox: opened at the first reply, shared by all its loops. */
 export class ReplySender {
-  /** Whether it can answer foreign requests, which name an inbox in the transport's own words. */
+  /** Whether it can answer foreign requests, which name an inbox in the transport's own format. */
   readonly takesForeignAddresses: boolean
   readonly #transport: Transport
   readonly #channel: ReplyChannel
@@ -44,19 +44,22 @@ export class ReplySender {
     this.#pipeline = new SendPipeline({
       transport,
       spec,
-      options: readOptions(producerFields, {}, { subject: 'the sender of replies', transport: transport.name }),
+      options: readOptions(producerFields, {}, { subject: 'the reply sender', transport: transport.name }),
       adapterOptions: undefined,
       create: (sink) =>
         channel.sender({ brokerName: spec.brokerTopic, ttlMs: settings.ttlMs, provision: spec.provision }, sink),
     })
   }
 
-  /** Why nothing is sent to an address; `undefined`: it may be used. */
+  /** Returns why nothing is sent to an address; `undefined`: it may be used. */
   refusalOf({ inbox, transport }: ReplyAddress): string | undefined {
     return this.#channel.refusalOf({ inbox, isForeign: transport === undefined, brokerName: this.#brokerName })
   }
 
-  /** Resolves when the transport has taken the record. Rejects as `send` does, with NOT_FOUND where it is known that nobody reads there any more. */
+  /**
+   * Resolves when the transport has accepted the record. Rejects as `send` does, with NOT_FOUND when the inbox is known
+   * to be gone.
+   */
   send(inbox: string, { payload, headers, contentType }: ReplyRecord): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#pipeline.closed)

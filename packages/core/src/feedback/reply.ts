@@ -6,10 +6,12 @@ import { abortError } from '../session.js'
 import { PART_BYTES, PartOrder } from './part-order.js'
 import type { ReplyPart } from './reply-part.js'
 
-/** How much later than the sending of its request a reply times out, in milliseconds: an error of that says what went wrong last. */
+/**
+ * How much later than its request's send a reply times out, in milliseconds: the send's error says what went wrong.
+ */
 const AFTER_SENDING_MS = 25
 
-/** Most bytes of a reply that wait to be read, or for parts before them. */
+/** Maximum number of bytes of a reply that wait to be read, or for earlier parts. */
 const MAX_WAITING_BYTES = 64 * 1024 * 1024
 
 export interface ReplySettings {
@@ -19,7 +21,7 @@ export interface ReplySettings {
   readonly signal: AbortSignal | undefined
   readonly codec: Codec
   readonly schema: Schema | undefined
-  /** Told once, when nothing more will be taken. */
+  /** Called once, when nothing more is accepted. */
   readonly over: () => void
 }
 
@@ -28,12 +30,13 @@ interface Reader {
 }
 
 /**
- * The reply to one request: no part, one, or many. Made by `producer.request`.
- *
- * Reading it rejects with TIMEOUT when the request's time is over, with the handler's own code and message when the handler has
- * failed, with ABORTED when the handler was killed and started again after parts had been read, by `signal`, or after `close`; with
- * CLOSED when the producer or its transport is closed; with SERIALIZATION for a part that can't be decoded, RESOURCE_EXHAUSTED when
- * more than 64 MiB wait to be read (256 bytes more count for each part) or a part is 1,000 ahead of a missing one, and with whatever the sending of the request came to. Once it has rejected it always does.
+ * The reply to one request: no part, one, or many. Created by `producer.request`.
+ * Reading it rejects with TIMEOUT when the request's time is over, with the handler's own code and message when the
+ * handler has failed, with ABORTED when the handler was killed and started again after parts had been read, by
+ * `signal`, or after `close`; with CLOSED when the producer or its transport is closed; with SERIALIZATION for a part
+ * that can't be decoded, RESOURCE_EXHAUSTED when more than 64 MiB wait to be read (plus 256 bytes for each part) or a
+ * part is 1,000 ahead of a missing one, and with the error of sending the request. Once it has rejected, every further
+ * read rejects.
  */
 export class Reply<Part = unknown> implements AsyncIterable<Part>, AsyncDisposable {
   readonly #settings: ReplySettings
@@ -45,7 +48,7 @@ export class Reply<Part = unknown> implements AsyncIterable<Part>, AsyncDisposab
   #bytes = 0
   #ended = false
   #error: StreamError | undefined
-  /** @internal Parts that were handed to the caller. */
+  /** @internal Number of parts that the caller has received. */
   taken = 0
 
   /** Use `producer.request`, which returns one. */
@@ -59,7 +62,7 @@ export class Reply<Part = unknown> implements AsyncIterable<Part>, AsyncDisposab
     else signal.addEventListener('abort', this.#abort, { once: true })
   }
 
-  /** The next part, or `undefined` at the end. Calls may overlap: each gets a part of its own, in order. */
+  /** Returns the next part, or `undefined` at the end. Calls may overlap: each gets a different part, in order. */
   async read(): Promise<Part | undefined> {
     while (this.#parts.length === 0) {
       if (this.#error !== undefined) throw this.#error
@@ -82,7 +85,7 @@ export class Reply<Part = unknown> implements AsyncIterable<Part>, AsyncDisposab
     }
   }
 
-  /** The parts, one after the other. Leaving the loop early lets go of the reply, as `close` does. */
+  /** Iterates over the parts. Leaving the loop early abandons the reply, as `close` does. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Part, void, undefined> {
     try {
       for (let part = await this.read(); part !== undefined; part = await this.read()) yield part
@@ -91,7 +94,10 @@ export class Reply<Part = unknown> implements AsyncIterable<Part>, AsyncDisposab
     }
   }
 
-  /** Lets go of the reply: what still comes is dropped, and reading it rejects with ABORTED unless it had ended. The handler goes on. */
+  /**
+   * Abandons the reply: later parts are dropped, and reading rejects with ABORTED unless the reply had ended. The
+   * handler continues.
+   */
   close(): void {
     this.#parts.clear()
     this.#bytes = 0
@@ -124,7 +130,7 @@ export class Reply<Part = unknown> implements AsyncIterable<Part>, AsyncDisposab
     this.#bytes = 0
   }
 
-  /** @internal Nothing more comes. What waits is still read before the error. */
+  /** @internal Nothing more will arrive. Waiting parts are still read before the error. */
   end(error: StreamError | undefined): void {
     if (this.#ended) return
     this.#ended = true

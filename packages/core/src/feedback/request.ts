@@ -12,27 +12,30 @@ import type { ReplyInbox } from './reply-inbox.js'
 const TIMEOUT_MS = 30_000
 
 const REQUEST_OPTIONS = [...SEND_OPTIONS.filter((name) => name !== 'sequence'), 'replyCodec', 'replySchema']
-/** What timers can count. */
+/** Maximum delay of a timer. */
 const MAX_TIMEOUT_MS = 2_147_483_647
 
 /** Options of one `request`. */
 export interface RequestOptions<Part = unknown> extends Omit<SendOptions, 'sequence'> {
-  /** Longest time from the call to the end of the reply, in milliseconds: connecting, sending, handling and reading together. Default 30,000. */
+  /**
+   * Maximum time from the call to the end of the reply, in milliseconds: connecting, sending, handling and reading
+   * together. Default 30,000.
+   */
   readonly timeoutMs?: number
-  /** Gives up: the reply rejects with ABORTED. The handler goes on. */
+  /** Cancels the request: the reply rejects with ABORTED. The handler continues. */
   readonly signal?: AbortSignal
-  /** How the parts of the reply were encoded: the answering loop's `replyCodec`. Default `json`. */
+  /** Codec of the reply's parts: the answering loop's `replyCodec`. Default `json`. */
   readonly replyCodec?: CodecName | Codec<Part>
   /** A Standard Schema validator that each part must pass. */
   readonly replySchema?: Schema<Part>
 }
 
-/** What the requests of a producer need of a reply. */
+/** What the requests of a producer require of a reply. */
 interface Pending {
   end(error: StreamError): void
 }
 
-/** Sends a request whose reply goes to `replyTo`; rejects with what became of it where it wasn't sent. */
+/** Sends a request whose reply goes to `replyTo`; rejects when it wasn't sent. */
 type Send = (options: SendOptions, replyTo: string) => Promise<void>
 
 /** The requests of one producer. */
@@ -41,14 +44,14 @@ export class Requests {
   readonly #topic: string
   readonly #pending = new Set<Pending>()
 
-  /** Throws UNSUPPORTED where the transport that replies travel on can't carry them. */
+  /** Throws UNSUPPORTED when the transport for replies can't carry them. */
   constructor(transport: Transport, topic: string) {
     requireFor(transport.feedback.adapter, 'requestReply', 'request()', 'request')
     this.#transport = transport
     this.#topic = topic
   }
 
-  /** Makes the reply and sends the request. Throws INVALID_ARGUMENT, with every problem of the options. */
+  /** Creates the reply and sends the request. Throws INVALID_ARGUMENT, with every problem of the options. */
   make<Part>(options: RequestOptions<Part>, send: Send): Reply<Part> {
     const { replyCodec = 'json', replySchema, timeoutMs = TIMEOUT_MS, ...own } = options
     this.#check(options)
@@ -71,7 +74,7 @@ export class Requests {
     return reply
   }
 
-  /** Ends whatever is not answered yet with CLOSED. */
+  /** Ends all pending requests with CLOSED. */
   close(): void {
     for (const reply of [...this.#pending])
       reply.end(
@@ -86,7 +89,7 @@ export class Requests {
 
   #send(inbox: ReplyInbox, reply: Pending, id: string, options: SendOptions, send: Send): void {
     const start = (): Promise<void> => send(options, inbox.replyTo(id))
-    // At once where it can be, so that requests and sends of one key keep their order.
+    // Synchronously if possible, so that requests and sends of one key keep their order.
     const sent = inbox.ready ? start() : inbox.open().then(start)
     const context = { transport: this.#transport.feedback.name, operation: 'request' }
     sent.catch((error: unknown) => reply.end(toStreamError(error, { code: 'UNAVAILABLE', ...context })))

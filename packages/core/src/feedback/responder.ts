@@ -11,13 +11,13 @@ export interface ResponderSettings {
   readonly codec: Codec
   readonly topic: string
   readonly group: string
-  /** Which start of the handler answers. */
+  /** The handler start that answers. */
   readonly attempt: number
 }
 
-/** What `message.respond()` and the end of a handling come to, for a message with a reply address. */
+/** Implements `message.respond()` and the end of a handler, for a message with a reply address. */
 export interface Answering {
-  /** Whether something may have reached the caller. */
+  /** True when the caller may have received something. */
   readonly started: boolean
   respond(value: unknown): Promise<void>
   fail(error: unknown): Promise<void>
@@ -25,12 +25,15 @@ export interface Answering {
 
 /** Why a message can't be answered. */
 export interface Refusal {
-  /** UNSUPPORTED for an address of another system that the transport doesn't know, PERMISSION_DENIED for one that replies must not be sent to. */
+  /**
+   * UNSUPPORTED for an address of another system that the transport doesn't support, PERMISSION_DENIED for one to which
+   * replies must not be sent.
+   */
   readonly code: 'UNSUPPORTED' | 'PERMISSION_DENIED'
   readonly reason: string
 }
 
-/** For a message whose reply address nothing is sent to. It is handled like any other message, and what is given to `respond()` is refused. */
+/** For a message with an unusable reply address. It is handled like any other message, and `respond()` rejects. */
 export class Unanswerable implements Answering {
   readonly started = false
   readonly #topic: string
@@ -63,12 +66,12 @@ export class Responder implements Answering {
     this.#run = `${settings.attempt}-${randomBytes(6).toString('base64url')}`
   }
 
-  /** Whether something may have reached the caller. */
+  /** True when the caller may have received something. */
   get started(): boolean {
     return this.#parts > 0
   }
 
-  /** Sends a part. Resolves when the transport has taken it. */
+  /** Sends a part. Resolves when the transport has accepted it. */
   respond(value: unknown): Promise<void> {
     if (this.#over)
       return Promise.reject(this.#error('CONFLICT', 'the reply has ended: its handler has returned already'))
@@ -77,7 +80,9 @@ export class Responder implements Answering {
     return this.#send(value, false)
   }
 
-  /** Ends the reply, with a last part where there is one. A part that is TOO_LARGE ends it with that error, and rejects. */
+  /**
+   * Ends the reply, with a last part if there is one. A part that is TOO_LARGE ends it with that error, and rejects.
+   */
   finish(value: unknown): Promise<void> {
     if (this.#over) return Promise.resolve()
     return this.#send(value, true)
@@ -99,7 +104,7 @@ export class Responder implements Answering {
       await this.#write(number, end, payload)
     } catch (error) {
       this.#refused = Math.min(number, this.#refused ?? number)
-      // The caller would take the reply for an empty one, or wait for the rest of it.
+      // The caller would consider the reply empty, or wait for the rest of it.
       if (end && isStreamError(error) && error.code === 'TOO_LARGE') await this.#end(error)
       throw error
     }

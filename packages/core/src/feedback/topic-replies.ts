@@ -15,14 +15,16 @@ import { readOptions } from '../options/resolve.js'
 import type { Transport } from '../transport/transport.js'
 import { isInboxBelow } from './reply-address.js'
 
-/** What inboxes are called; below a transport's prefix. */
+/** Name prefix of inboxes, after the transport's prefix. */
 export const REPLIES = 'streamswitch-replies'
 const GROUP = 'replies'
 const PREFETCH = 1_000
-/** Inboxes that a sender keeps a driver for. */
+/** Maximum number of inboxes for which a sender keeps a driver. */
 const MAX_TARGETS = 100
 
-/** How replies to the requests of `main` travel on a transport: the adapter's way, else by ordinary topics. */
+/**
+ * Returns how replies to the requests of `main` travel on a transport: the adapter's channel, else ordinary topics.
+ */
 export function channelOf(transport: Transport, main: Transport): ReplyChannel {
   const { replies } = transport.driver
   if (replies === undefined || (replies.ownRequestsOnly === true && main.name !== transport.name))
@@ -30,7 +32,9 @@ export function channelOf(transport: Transport, main: Transport): ReplyChannel {
   return replies
 }
 
-/** Replies by ordinary topics, one per caller, made at its first request and deleted when its transport is closed. */
+/**
+ * Replies by ordinary topics, one per caller, created at its first request and deleted when its transport is closed.
+ */
 function topicReplies(transport: Transport): ReplyChannel {
   const known = byTransport.get(transport)
   if (known !== undefined) return known
@@ -99,7 +103,7 @@ class TopicInbox implements ReplyInboxDriver {
         return undefined
       },
       capacity: () => PREFETCH,
-      // What is gone was late.
+      // A record that is gone was late.
       outOfRange: () => 'earliest',
       partitionStopped: (_assignment, error) => {
         report(error)
@@ -112,7 +116,7 @@ class TopicInbox implements ReplyInboxDriver {
     }
   }
 
-  /** Replies are settled as they come: whoever waits for them is here and nowhere else. */
+  /** Settles replies as they arrive: the process that waits for them is this one. */
   async #settle(assignment: PartitionAssignment, deliveries: readonly Delivery[]): Promise<void> {
     const last = deliveries.at(-1)
     if (last === undefined) return
@@ -127,7 +131,7 @@ interface Target {
   readonly opened: Promise<ProducerReady>
 }
 
-/** One driver per inbox behind one that takes records for all of them. */
+/** One driver per inbox behind a driver that accepts records for all of them. */
 class TopicSender implements ProducerDriver {
   readonly maxInFlightBatches = 1
   readonly #transport: Transport
@@ -158,7 +162,7 @@ class TopicSender implements ProducerDriver {
     } catch (error) {
       return batch.failAll(error)
     }
-    // To the driver it is a topic like any other, with one partition.
+    // To the driver it is an ordinary topic, with one partition.
     const lane = target.driver.laneOf?.(batch.records[0] as OutgoingRecord) ?? 0
     await target.driver.publish({
       records: batch.records,
@@ -198,7 +202,7 @@ class TopicSender implements ProducerDriver {
     const [oldest] = this.#targets
     if (oldest === undefined) return
     this.#targets.delete(oldest[0])
-    // What is on its way there is sent again by the driver that is made for it then.
+    // Records in flight are sent again by the driver created for the inbox then.
     void oldest[1].driver.close()
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Values of AMQP 1.0, read in full, and the bodies that are made of them.
- * Source: AMQP 1.0, part 1, section 1.6 (https://docs.oasis-open.org/amqp/core/v1.0/os/amqp-core-types-v1.0-os.html).
+ * A value of AMQP 1.0. Source: AMQP 1.0, part 1, section 1.6
+ * (https://docs.oasis-open.org/amqp/core/v1.0/os/amqp-core-types-v1.0-os.html).
  */
 export type AmqpValue =
   | null
@@ -13,20 +13,20 @@ export type AmqpValue =
   | readonly AmqpValue[]
   | ReadonlyMap<AmqpValue, AmqpValue>
 
-/** Elements without bytes can be any number of them: a broken message must not take all memory, by one array or by many. */
+/** Maximum number of elements without bytes: a broken message must not exhaust the memory, by one array or by many. */
 const MAX_EMPTY_ELEMENTS = 65_536
-/** How deep values may be nested in each other. Deeper ones would end what reads them, here or behind. */
+/** Maximum nesting depth of values. Deeper ones would overflow the stack of the reader, here or later. */
 const MAX_DEPTH = 100
 
 /**
- * Reads values one after the other. Throws RangeError where the bytes end early, hold a type that doesn't exist, are nested more than 100 levels deep, or
- * have more than 65,536 elements without bytes in arrays.
+ * Reads a sequence of values. Throws RangeError when the bytes end early, contain an unknown type, are nested more than
+ * 100 levels deep, or have more than 65,536 elements without bytes in arrays.
  */
 export class AmqpReader {
   readonly bytes: Buffer
   at: number
   #depth = 0
-  /** Of the whole message: readers of parts count on theirs. */
+  /** Counter of the whole message, shared by the readers of its parts. */
   #empty = { elements: 0 }
 
   constructor(bytes: Buffer, at = 0) {
@@ -38,7 +38,7 @@ export class AmqpReader {
     return this.#valueOf(this.#typeCode())
   }
 
-  /** The code of the type that follows; a descriptor before it is passed over. */
+  /** Returns the code of the next type; skips a descriptor before it. */
   #typeCode(): number {
     for (;;) {
       const code = this.u8()
@@ -51,7 +51,7 @@ export class AmqpReader {
     }
   }
 
-  /** Of the values within one. */
+  /** Reader of the values within one. */
   #within(start: number): AmqpReader {
     const inner = new AmqpReader(this.bytes.subarray(0, this.at), start)
     inner.#depth = this.#depth + 1
@@ -74,7 +74,7 @@ export class AmqpReader {
     throw unknownType(code)
   }
 
-  /** Passes over a value without making anything of it. */
+  /** Skips a value without decoding it. */
   skip(): void {
     const code = this.#typeCode()
     const width = code >> 4
@@ -85,7 +85,7 @@ export class AmqpReader {
     else throw unknownType(code)
   }
 
-  /** The opening of a list or map: how many values follow. */
+  /** Reads the header of a list or map: returns the number of values that follow. */
   compound(): number {
     const code = this.u8()
     if (code === 0x45) return 0
@@ -118,7 +118,7 @@ export class AmqpReader {
   }
 
   #list(count: number): AmqpValue[] {
-    // Not sized by a count that a broken message may have made up.
+    // Not allocated by a count that a broken message may have invented.
     const values: AmqpValue[] = []
     for (let index = 0; index < count; index += 1) values.push(this.value())
     return values
@@ -199,7 +199,7 @@ export class AmqpReader {
   }
 }
 
-/** A value as the text of a header; `undefined` where it has none (binary). */
+/** Returns a value as the string of a header; `undefined` when it has none (binary). */
 export function toHeaderText(value: AmqpValue): string | undefined {
   if (typeof value === 'string') return value
   if (value === null) return ''
@@ -209,7 +209,7 @@ export function toHeaderText(value: AmqpValue): string | undefined {
   return String(value)
 }
 
-/** Bytes as base64, times in milliseconds, integers beyond 2^53 as texts, maps as objects. */
+/** Bytes as base64, times in milliseconds, integers beyond 2^53 as strings, maps as objects. */
 function toJson(value: AmqpValue): string {
   return JSON.stringify(value, function (this: Readonly<Record<string, unknown>>, name, part: unknown) {
     const own = this[name]
@@ -245,7 +245,7 @@ const SYMBOLS: ReadonlyMap<AmqpValue, number> = new Map([
   ['amqp:footer:map', AmqpSection.footer],
 ])
 
-/** The descriptor with which a section begins; -1 for one that is not known. Throws RangeError where there is none. */
+/** Returns the descriptor with which a section begins; -1 for an unknown one. Throws RangeError when there is none. */
 export function readDescriptor(reader: AmqpReader): number {
   if (reader.u8() !== 0x00) throw new RangeError('a section without descriptor')
   const descriptor = reader.value()
@@ -257,12 +257,12 @@ export function isBody(section: number): boolean {
   return section === AmqpSection.data || section === AmqpSection.sequence || section === AmqpSection.value
 }
 
-/** The body of a message, section by section. */
+/** Assembles the body of a message from its sections. */
 export class AmqpBody {
   #data: Buffer[] | undefined
   #elements: AmqpValue[] | undefined
 
-  /** Takes a section's value. */
+  /** Adds a section's value. */
   add(section: number, value: AmqpValue): void {
     if (section === AmqpSection.sequence) {
       this.#elements ??= []
@@ -275,14 +275,19 @@ export class AmqpBody {
     this.#data.push(bytes)
   }
 
-  /** Data as it is; a text without anything around it; a sequence, and every other value, as JSON. `undefined`: there was no section. */
+  /**
+   * Returns data unchanged, a string without quotes, a sequence and every other value as JSON. `undefined`: there was
+   * no section.
+   */
   get bytes(): Buffer | undefined {
     if (this.#elements !== undefined) return Buffer.from(toJson(this.#elements))
     return this.#data?.length === 1 ? this.#data[0] : this.#data && Buffer.concat(this.#data)
   }
 }
 
-/** The body of encoded sections, as RabbitMQ hands them to clients of AMQP 0-9-1. `undefined` where they are none. */
+/**
+ * Returns the body of encoded sections, as RabbitMQ passes them to clients of AMQP 0-9-1. `undefined` for other bytes.
+ */
 export function amqpBodyOf(bytes: Buffer): Buffer | undefined {
   try {
     const reader = new AmqpReader(bytes)
@@ -316,5 +321,5 @@ function tooDeep(): RangeError {
 }
 
 function unknownType(code: number): RangeError {
-  return new RangeError(`0x${code.toString(16)} is no type of AMQP 1.0`)
+  return new RangeError(`0x${code.toString(16)} is not an AMQP 1.0 type`)
 }

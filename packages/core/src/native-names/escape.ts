@@ -1,28 +1,32 @@
 import { createHash } from 'node:crypto'
 
-/** Longest derived name of a topic or group, in characters: as long as a prefix and a portable name may be. */
+/** Maximum length of the derived name of a topic or group, in characters: that of a prefix with a portable name. */
 const MAX_DERIVED = 150
-/** Longest name of a dead-letter topic that is made of derived names, in characters: a broker's limit is 249, and queues are named after it. */
+/**
+ * Maximum length of the name of a dead-letter topic built from derived names, in characters: a broker's limit is 249,
+ * and queues are named after it.
+ */
 const MAX_DEAD_LETTER = 150
 /** Characters of a digest in a name that would be too long: 128 bits. */
 const DIGEST = 32
 
 /**
- * What everything that belongs to a topic or group is named after, from its name on the broker. Injective, and safe on every broker:
- * `A-Z a-z 0-9 . _ -`, at most 150 characters. Prefix and portable name stay as they are.
+ * Returns the base for the names of everything that belongs to a topic or group, from its name on the broker.
+ * Injective, and safe on every broker: `A-Z a-z 0-9 . _ -`, at most 150 characters. Prefix and portable name are
+ * unchanged.
  *
- * - A name of these characters stays as it is: `OrderEvents`, `orders.eu`.
- * - Anything else stands as its UTF-8 bytes, each as `_X` and two hexadecimal digits: `app:orders` is `app_X3Aorders`. So do a `_`
- *   before an `X` (what looks escaped is escaped), the first letter of `amq.…`, which RabbitMQ reserves, and the dots of `.` and `..`.
- * - What would be longer is cut and ends in `_XH` and a digest of the whole name.
- *
- * No portable name has an upper-case letter, so that none equals one that was escaped.
+ * - A name of these characters is unchanged: `OrderEvents`, `orders.eu`.
+ * - Anything else is encoded by its UTF-8 bytes, each as `_X` and two hexadecimal digits: `app:orders` is
+ *   `app_X3Aorders`. So are a `_` before an `X` (so that escaped names are unambiguous), the first letter of `amq.…`,
+ *   which RabbitMQ reserves, and the dots of `.` and `..`.
+ * - A longer result is cut and ends in `_XH` and a digest of the whole name.
+ * No portable name has an upper-case letter, so none equals an escaped one.
  */
 export function escapeName(name: string): string {
   return bounded(encode(name), name, MAX_DERIVED, '')
 }
 
-/** The dead-letter topic of a native topic or group, from their derived names. */
+/** Returns the dead-letter topic of a native topic or group, from their derived names. */
 export function derivedDeadLetterTopic(topic: string, group: string): string {
   const name = `${topic}.${group}`
   return bounded(name, name, MAX_DEAD_LETTER - SUFFIX.length, SUFFIX)

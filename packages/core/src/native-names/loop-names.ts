@@ -4,7 +4,7 @@ import { isPortableName } from '../names.js'
 import type { Transport } from '../transport/transport.js'
 import type { TopicSettings } from './transport-names.js'
 
-/** What the topics and the group of one loop are called on the broker. */
+/** The names of one loop's topics and group on the broker. */
 export class LoopNames {
   readonly topics: readonly TopicSpec[]
   readonly group: GroupNames
@@ -12,8 +12,8 @@ export class LoopNames {
   readonly #found = new Map<string, TopicSpec>()
 
   /**
-   * Throws as `Transport.topicSpec` does; INVALID_ARGUMENT for `nativeName` where there isn't exactly one topic, and for two topics
-   * that are one on the broker.
+   * Throws as `Transport.topicSpec` does; INVALID_ARGUMENT for `nativeName` unless there is exactly one topic, and for
+   * two topics that are the same on the broker.
    *
    * @param topics - those that the loop names; none with a pattern.
    * @param opener - the loop, for errors of others.
@@ -28,21 +28,23 @@ export class LoopNames {
     this.#transport = transport
     if (nativeName !== undefined && topics.length !== 1)
       throw this.#invalid(
-        `nativeName: is for a loop of one topic; give the transport's topics the native names of others`,
+        `nativeName: can only be set for a loop with one topic; set native names of other topics in the transport's topics`,
       )
     this.topics = topics.map((topic) => transport.topicSpec(topic, { partitions, retention, nativeName }, opener))
     this.group = transport.groupNames(group, nativeGroup)
     for (const spec of this.topics) {
       const twin = this.#found.get(spec.brokerTopic)
       if (twin !== undefined && twin.topic !== spec.topic)
-        throw this.#invalid(`topics '${twin.topic}' and '${spec.topic}' are one on the broker, '${spec.brokerTopic}'`)
+        throw this.#invalid(
+          `topics '${twin.topic}' and '${spec.topic}' are the same on the broker, '${spec.brokerTopic}'`,
+        )
       this.#found.set(spec.brokerTopic, spec)
     }
     this.#found.clear()
     for (const spec of this.topics) this.#found.set(spec.topic, spec)
   }
 
-  /** A topic that the loop names, or that its pattern has found. */
+  /** Returns the spec of a topic that the loop names, or that its pattern has found. */
   topic(topic: string): TopicSpec {
     let spec = this.#found.get(topic)
     if (spec === undefined) {
@@ -52,7 +54,7 @@ export class LoopNames {
     return spec
   }
 
-  /** What ids call a topic. Never throws: messages may be the user's own. */
+  /** Returns the name of a topic in ids. Never throws: messages may be the user's own. */
   originOf(topic: string): string {
     return this.#found.get(topic)?.origin ?? (isPortableName(topic) ? this.topic(topic).origin : topic)
   }

@@ -4,12 +4,12 @@ import { isPlainObject } from '../options/fields.js'
 /** Native names by portable ones. */
 export type NameMap = Readonly<Record<string, { readonly name: string }>>
 
-/** Longest native name, in bytes of UTF-8. Brokers have narrower limits of their own. */
+/** Maximum length of a native name, in bytes of UTF-8. Brokers have lower limits. */
 const MAX_NATIVE_BYTES = 1024
 
-/** What keeps a text from being a native name on any broker; `undefined` where nothing does. */
+/** Returns why a string can't be a native name on any broker; `undefined` when it can. */
 export function nativeNameProblem(name: unknown): string | undefined {
-  if (typeof name !== 'string' || name === '') return 'must be a text that is not empty'
+  if (typeof name !== 'string' || name === '') return 'must be a non-empty string'
   if (!name.isWellFormed()) return 'must be well-formed Unicode'
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
   if (/[\x00-\x1f\x7f]/.test(name)) return 'must not have control characters'
@@ -18,8 +18,9 @@ export function nativeNameProblem(name: unknown): string | undefined {
 }
 
 /**
- * What `topics` and `groups` accept: `{ orders: { name: 'OrderEvents' } }`, in a variable or a URL `orders=OrderEvents,audit=app:audit`,
- * with names percent-encoded where they hold a comma, an equals sign or a percent sign. Returns what is wrong, with the entry.
+ * Checks `topics` and `groups`: `{ orders: { name: 'OrderEvents' } }`, in a variable or a URL
+ * `orders=OrderEvents,audit=app:audit`, with names percent-encoded if they contain a comma, an equals sign or a percent
+ * sign. Returns what is wrong, with the entry.
  */
 export function checkNameMap(raw: unknown): { readonly value: NameMap } | string {
   const entries = typeof raw === 'string' ? entriesOf(raw) : isPlainObject(raw) ? Object.entries(raw) : EXPECTED
@@ -35,13 +36,14 @@ export function checkNameMap(raw: unknown): { readonly value: NameMap } | string
       return `entry ${entry}: must be { name: 'NativeName' }`
     const problem = nativeNameProblem(given.name)
     if (problem !== undefined) return `entry ${entry}: the native name ${problem}`
-    if (portable in map) return `entry ${entry}: the name stands in it twice`
+    if (portable in map) return `entry ${entry}: the name is listed twice`
     map[portable] = { name: given.name as string }
   }
   return { value: map }
 }
 
-const EXPECTED = "must be an object { orders: { name: 'OrderEvents' } }, or a text 'orders=OrderEvents,audit=app:audit'"
+const EXPECTED =
+  "must be an object { orders: { name: 'OrderEvents' } }, or a string 'orders=OrderEvents,audit=app:audit'"
 
 function entriesOf(text: string): [string, { readonly name: string }][] | string {
   const entries: [string, { readonly name: string }][] = []

@@ -4,26 +4,29 @@ import { requirePortableName } from '../names.js'
 import { escapeName } from './escape.js'
 import { type NameMap, nativeNameProblem } from './name-map.js'
 
-/** What names on a transport depend on. */
+/** Settings that determine the names on a transport. */
 export interface NameSettings {
   readonly adapter: AdapterDefinition
   readonly prefix: string
-  /** `undefined`: nothing was said. */
+  /** undefined`: not set. */
   readonly provision: Provision | undefined
   readonly topics: NameMap
   readonly groups: NameMap
 }
 
-/** What is said of a topic besides its name. */
+/** Settings of a topic besides its name. */
 export interface TopicSettings {
   readonly partitions?: number | undefined
   readonly retention?: TopicSpec['retention'] | undefined
   readonly role?: TopicSpec['role'] | undefined
-  /** What the topic is called on the broker, in place of what the transport's `topics` say. */
+  /** Name of the topic on the broker, instead of the one in the transport's `topics`. */
   readonly nativeName?: string | undefined
 }
 
-/** What the topics and groups of one transport are called on the broker: the one place where prefix and native names are applied. */
+/**
+ * The names of one transport's topics and groups on the broker: the only place where prefix and native names are
+ * applied.
+ */
 export class TransportNames {
   readonly #settings: NameSettings
 
@@ -31,7 +34,10 @@ export class TransportNames {
     this.#settings = settings
   }
 
-  /** Throws INVALID_ARGUMENT for a name that isn't portable, or a native name that the broker can't hold; UNSUPPORTED where it has no native names. */
+  /**
+   * Returns the spec of a topic. Throws INVALID_ARGUMENT for a name that isn't portable, or a native name that the
+   * broker can't hold; UNSUPPORTED when the broker has no native names.
+   */
   topic(topic: string, settings: TopicSettings): TopicSpec {
     const { adapter, prefix, provision, topics } = this.#settings
     requirePortableName('topic', topic, adapter.name)
@@ -40,18 +46,18 @@ export class TransportNames {
     this.#requireNative('topic', topic, native)
     return {
       ...this.#ownTopic(topic, native, settings),
-      // Somebody else's messages are not ours to drop.
+      // Messages of other systems are not ours to drop.
       retention: provision === 'create' ? (settings.retention ?? {}) : {},
       origin: native,
       native: true,
       prefixed: false,
-      // What exists is somebody's: it is made only where that was asked for.
+      // An existing topic belongs to another system: it is created only on request.
       provision: provision ?? 'verify',
       groups: provision ?? 'create',
     }
   }
 
-  /** A topic of Streamswitch's own that belongs to a native one: its name is derived already, and has no prefix. */
+  /** A topic of Streamswitch's own that belongs to a native one: its name is already derived, and has no prefix. */
   derivedTopic(name: string, settings: TopicSettings): TopicSpec {
     return { ...this.#ownTopic(name, name, settings), derivedName: name, prefixed: false }
   }
@@ -104,7 +110,10 @@ export class TransportNames {
         topic: what === 'topic' ? portable : undefined,
       })
     if (nativeNames === undefined)
-      throw error('UNSUPPORTED', `${what} '${portable}' can't have a native name: the ${name} transport has none`)
+      throw error(
+        'UNSUPPORTED',
+        `${what} '${portable}' can't have a native name: the ${name} transport doesn't support native names`,
+      )
     const problem = nativeNameProblem(native) ?? nativeNames[what](native as string)
     if (problem === undefined) return
     const shown = typeof native === 'string' ? JSON.stringify(native.slice(0, 300)) : typeof native

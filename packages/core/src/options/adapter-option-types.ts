@@ -1,6 +1,6 @@
 /**
- * Types of the options below an adapter's name, where producers and loops are made: `{ redis: { publisherName: 'billing' } }`. Each adapter adds
- * its own, and they are in force in a program that imports it:
+ * Types of the options under an adapter's name, in producers and loops: `{ redis: { publisherName: 'billing' } }`. Each
+ * adapter adds its own, which take effect in a program that imports it:
  *
  * ```ts
  * declare module '@streamswitch/core/driver' {

@@ -11,14 +11,17 @@ type OptionsOf<Name, Kind extends string> = Name extends keyof AdapterOptionType
     : never
   : Readonly<Record<string, unknown>>
 
-/** Options of single adapters, below their names. Only those of the adapter in use are checked; see {@link AdapterOptionTypes} for their types. */
+/**
+ * Options of single adapters, under their names. Only those of the adapter in use are checked; see {@link
+ * AdapterOptionTypes} for their types.
+ */
 export type OptionsByAdapter<Kind extends 'producer' | 'consumer'> = {
   readonly [Name in OfficialName | keyof AdapterOptionTypes]?: OptionsOf<Name, Kind> | undefined
 }
 
 /**
- * Splits what a user gave a producer or loop into core's options and the adapter's, which stand below its name. Options of other
- * adapters (`{ redis: {…}, kafka: {…} }`) may be carried along: they wait for the day of the switch.
+ * Splits the options of a producer or loop into core's options and the adapter's, which are under its name. Options for
+ * other adapters (`{ redis: {…}, kafka: {…} }`) are ignored, so that users can prepare a switch.
  */
 export function splitOptions<Fields extends OptionFields>(
   given: object,

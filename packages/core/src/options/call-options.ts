@@ -7,13 +7,13 @@ const signal = option.custom<AbortSignal>('AbortSignal', (raw) =>
   isAbortSignal(raw) ? { value: raw } : 'must be an AbortSignal',
 )
 
-/** Options of calls that a signal ends early. */
+/** Options of calls that a signal can abort. */
 export const signalFields = {
   /** Ends the call early, which rejects with ABORTED unless its own description says otherwise. */
   signal,
 }
 
-/** Options of calls that stop after a time. */
+/** Options of calls with a maximum time. */
 export const timeoutFields = {
   /** Longest time for the call, in milliseconds. Left out: what its own description says. */
   timeoutMs: option.decimal({ min: 0, max: 2_147_483_647 }),
@@ -24,7 +24,10 @@ export const closeFields = { ...timeoutFields, ...signalFields }
 
 export type CloseOptions = OptionInput<typeof timeoutFields> & OptionInput<typeof signalFields>
 
-/** Calls `action` with the checked options and returns its promise; one that rejects with INVALID_ARGUMENT where they are bad. */
+/**
+ * Calls `action` with the checked options and returns its promise, or a promise that rejects with INVALID_ARGUMENT when
+ * they are bad.
+ */
 export function withOptions<Fields extends OptionFields, Result>(
   fields: Fields,
   given: OptionInput<Fields> | undefined,
@@ -41,7 +44,8 @@ export function withOptions<Fields extends OptionFields, Result>(
 }
 
 /**
- * Adds a problem for each name that is no option, with the nearest one that is. Names without a value don't count.
+ * Adds a problem for each unknown option name, with the most similar known one. Names with the value `undefined` don't
+ * count.
  *
  * @param elsewhere - where a name belongs that isn't an option here, such as `belongs below 'options'`.
  */
@@ -55,7 +59,10 @@ export function checkNames(
     if (value !== undefined && !known.includes(name)) problems.add(name, elsewhere(name) ?? unknownOption(name, known))
 }
 
-/** As `checkNames` for a call whose values are checked elsewhere. Throws INVALID_ARGUMENT, also where the options are no object. */
+/**
+ * As {@link checkNames} for a call whose values are checked elsewhere. Throws INVALID_ARGUMENT, also when the options
+ * aren't an object.
+ */
 export function requireNames(
   given: unknown,
   known: readonly string[],

@@ -2,21 +2,24 @@ import type { Problems } from './problems.js'
 import { describeType, describeValue, nearestName } from './problems.js'
 
 /**
- * One option: how a value from code, a URL's query or an environment variable becomes a checked value. The option's docstring
- * stands on the property that holds the field and is where its documentation is generated from.
+ * One option: how a value from code, a URL's query or an environment variable becomes a checked value. The option's
+ * docstring is on the property that holds the field, and its documentation is generated from it.
  */
 export interface OptionField<Value> {
-  /** For the generated documentation: `integer`, `text`, … with its range. */
+  /** Type for the generated documentation: `integer`, `string`, … with its range. */
   readonly kind: string
-  /** Value when the user gave none. `undefined`: the option is optional. */
+  /** Default value. `undefined`: the option is optional. */
   readonly defaultValue: Value | undefined
   /** Environment variable that sets the option when neither code nor URL does. */
   readonly environment: string | undefined
-  /** Makes the value of a group that was not given, from its fields' defaults. */
+  /** Returns the value of a group that was not given, from its fields' defaults. */
   readonly whenMissing?: (path: string, problems: Problems) => Value
   /** Never shown in errors, logs or documentation. */
   readonly secret: boolean
-  /** Returns the checked value, or reports to `problems` and returns undefined. Texts are what URLs and environments hold. */
+  /**
+   * Returns the checked value, or reports to `problems` and returns undefined. URLs and environment variables pass
+   * strings.
+   */
   parse(raw: unknown, path: string, problems: Problems): Value | undefined
 }
 
@@ -39,7 +42,7 @@ export type OptionInput<Fields extends OptionFields> = {
   readonly [Name in keyof Fields]?: InputOf<Fields[Name]> | undefined
 }
 
-/** What the code gets: checked, with defaults. */
+/** Checked values, with defaults. */
 export type OptionValues<Fields extends OptionFields> = { readonly [Name in keyof Fields]: ValueOf<Fields[Name]> }
 
 interface Common<Value> {
@@ -64,13 +67,13 @@ function field<Value>(kind: string, settings: Common<Value>, parse: Parse<Value>
   }
 }
 
-/** A text that is not empty. */
+/** A non-empty string. */
 function text(settings: Defaulted<string>): OptionField<string>
 function text(settings?: Common<string>): OptionField<string | undefined>
 function text(settings: Common<string> = {}): OptionField<string> {
   return field('text', settings, (raw, path, problems) => {
     if (typeof raw === 'string' && raw !== '') return raw
-    problems.add(path, `must be a text that is not empty, got ${describeType(raw)}`)
+    problems.add(path, `must be a non-empty string, got ${describeType(raw)}`)
     return undefined
   })
 }
@@ -80,7 +83,7 @@ interface Range {
   readonly max?: number
 }
 
-/** A whole number within a range, both ends included. */
+/** An integer within a range, both ends included. */
 function integer(settings: Defaulted<number> & Range): OptionField<number>
 function integer(settings: Common<number> & Range): OptionField<number | undefined>
 function integer(settings: Common<number> & Range): OptionField<number> {
@@ -89,10 +92,7 @@ function integer(settings: Common<number> & Range): OptionField<number> {
   return field(`integer ${range}`, settings, (raw, path, problems) => {
     const value = typeof raw === 'string' && /^-?\d+$/.test(raw) ? Number(raw) : raw
     if (typeof value === 'number' && Number.isSafeInteger(value) && value >= settings.min && value <= max) return value
-    problems.add(
-      path,
-      `must be a whole number ${range}, got ${settings.secret ? describeType(raw) : describeValue(raw)}`,
-    )
+    problems.add(path, `must be an integer ${range}, got ${settings.secret ? describeType(raw) : describeValue(raw)}`)
     return undefined
   })
 }
@@ -111,7 +111,7 @@ function decimal(settings: Common<number> & Range): OptionField<number> {
   })
 }
 
-/** `true` or `false`; a URL or environment may also say 1 or 0. */
+/** true` or `false`; a URL or environment variable may also use 1 or 0. */
 function flag(settings: Defaulted<boolean>): OptionField<boolean>
 function flag(settings?: Common<boolean>): OptionField<boolean | undefined>
 function flag(settings: Common<boolean> = {}): OptionField<boolean> {
@@ -124,7 +124,7 @@ function flag(settings: Common<boolean> = {}): OptionField<boolean> {
   })
 }
 
-/** One of some fixed texts. */
+/** One of several fixed strings. */
 function choice<const Choice extends string>(
   choices: readonly Choice[],
   settings: Defaulted<NoInfer<Choice>>,
@@ -146,16 +146,16 @@ function choice<const Choice extends string>(
   })
 }
 
-/** A list of texts; a URL or environment separates them by commas. */
+/** A list of strings; a URL or environment variable separates them by commas. */
 function texts(settings: Defaulted<readonly string[]>): OptionField<readonly string[]>
 function texts(settings?: Common<readonly string[]>): OptionField<readonly string[] | undefined>
 function texts(settings: Common<readonly string[]> = {}): OptionField<readonly string[]> {
-  return field<readonly string[]>('list of texts', settings, (raw, path, problems) => {
+  return field<readonly string[]>('list of strings', settings, (raw, path, problems) => {
     const list: unknown = typeof raw === 'string' ? raw.split(',').map((part) => part.trim()) : raw
     if (Array.isArray(list) && list.length > 0 && list.every((part) => typeof part === 'string' && part !== '')) {
       return list as readonly string[]
     }
-    problems.add(path, `must be a list of texts, none of them empty, got ${describeType(raw)}`)
+    problems.add(path, `must be a list of non-empty strings, got ${describeType(raw)}`)
     return undefined
   })
 }
@@ -176,7 +176,7 @@ function group<const Fields extends OptionFields>(
   }
 }
 
-/** Anything else, with its own check. `check` returns the value, or a text that says what it must be. */
+/** Any other option, with a custom check. `check` returns the value, or a string that says what it must be. */
 function custom<Value>(
   kind: string,
   check: (raw: unknown) => { readonly value: Value } | string,
@@ -203,7 +203,7 @@ function custom<Value>(
 /** The kinds of options that adapters and core build their option sets from. */
 export const option = { text, integer, decimal, flag, choice, texts, group, custom }
 
-/** Reads a set of options that stands at `path`: unknown names are problems, missing ones get their defaults. */
+/** Reads the set of options at `path`: unknown names are problems, missing ones get their defaults. */
 function readFields<Fields extends OptionFields>(
   fields: Fields,
   raw: unknown,
@@ -221,7 +221,7 @@ function readFields<Fields extends OptionFields>(
   return values as OptionValues<Fields>
 }
 
-/** Reads one option; `undefined` is 'not given'. */
+/** Reads one option; `undefined` means not given. */
 export function readField<Value>(
   one: OptionField<Value>,
   raw: unknown,
@@ -232,15 +232,15 @@ export function readField<Value>(
   return one.defaultValue ?? one.whenMissing?.(path, problems)
 }
 
-/** The problem of a name that is no option, with the nearest one that is. */
+/** Returns the problem of an unknown option name, with the most similar known one. */
 export function unknownOption(name: string, known: readonly string[]): string {
   const near = nearestName(name, known)
   return near === undefined
-    ? `unknown option; ${known.length === 0 ? 'there are none' : `known are ${known.join(', ')}`}`
+    ? `unknown option; ${known.length === 0 ? 'there are none' : `known options are ${known.join(', ')}`}`
     : `unknown option; did you mean '${near}'?`
 }
 
-/** An object made by a literal or by parsing, as opposed to a list, a class instance or a function. */
+/** True for an object created by a literal or by parsing, as opposed to a list, a class instance or a function. */
 export function isPlainObject(value: unknown): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
   const prototype: unknown = Object.getPrototypeOf(value)

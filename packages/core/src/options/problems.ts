@@ -1,6 +1,6 @@
 import { type ErrorCode, StreamError } from '../errors.js'
 
-/** Collects everything that is wrong with a call, so that it is reported in one go, before any I/O. */
+/** Collects everything that is wrong with a call, so that it is reported together, before any I/O. */
 export class Problems {
   readonly #found: string[] = []
 
@@ -13,7 +13,10 @@ export class Problems {
     return this.#found.length > 0
   }
 
-  /** Throws INVALID_ARGUMENT, or another code, with every problem, if there is one. `subject` opens the message: `invalid options of …`. */
+  /**
+   * Throws INVALID_ARGUMENT, or another code, with every problem, if there is one. `subject` begins the message:
+   * `invalid options of …`.
+   */
   throwIfAny(
     subject: string,
     context: { code?: ErrorCode; transport?: string | undefined; topic?: string | undefined; operation?: string } = {},
@@ -25,22 +28,25 @@ export class Problems {
   }
 }
 
-/** Names a value in an error without showing it: options may hold secrets. */
+/** Describes the type of a value for an error, without showing the value: options may hold secrets. */
 export function describeType(value: unknown): string {
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'a list'
-  if (typeof value === 'string') return value === '' ? 'an empty text' : 'a text'
+  if (typeof value === 'string') return value === '' ? 'an empty string' : 'a string'
   if (typeof value === 'object') return 'an object'
   return `a ${typeof value}`
 }
 
-/** Shows a number or a single word, and names any other value: two options that ran together may hold a secret. */
+/**
+ * Shows a number or a single word, and describes any other value: two options that were joined by mistake may hold a
+ * secret.
+ */
 export function describeValue(value: unknown): string {
   const shown = typeof value === 'number' || (typeof value === 'string' && /^[\w.+-]{1,40}$/.test(value))
   return shown ? JSON.stringify(value) : describeType(value)
 }
 
-/** The known name nearest to a misspelt one, if one is near enough to be meant. */
+/** Returns the known name most similar to a misspelt one, if one is similar enough. */
 export function nearestName(name: string, known: Iterable<string>): string | undefined {
   let best: string | undefined
   let bestDistance = Math.max(2, Math.floor(name.length / 3)) + 1

@@ -2,15 +2,15 @@ import type { OptionFields, OptionInput, OptionValues } from './fields.js'
 import { isPlainObject, readField, unknownOption } from './fields.js'
 import { describeType, Problems } from './problems.js'
 
-/** One place that options came from. */
+/** One source of options. */
 export interface OptionLayer {
-  /** For problems: `?` before the name for a URL's query, the variable's name for the environment, nothing for code. */
+  /** For problems: `?` before the name for a URL's query, nothing for code. */
   readonly from: 'code' | 'url'
   readonly values: unknown
 }
 
 export interface OptionContext {
-  /** Opens the message of the error: `invalid options of the redis transport`. */
+  /** Begins the error's message: `invalid options of the redis transport`. */
   readonly subject: string
   readonly transport?: string | undefined
   readonly topic?: string | undefined
@@ -46,11 +46,11 @@ export function resolveOptions<Fields extends OptionFields>(
 
 interface Given {
   readonly value: unknown
-  /** As the user wrote it, for problems. */
+  /** The name as the user wrote it, for problems. */
   readonly path: string
 }
 
-// A map, since a name like __proto__ must be nothing but a name.
+// A map, since a name like __proto__ must be an ordinary name.
 function mergeLayers(
   fields: OptionFields,
   layers: readonly OptionLayer[],
@@ -67,7 +67,8 @@ function mergeLayers(
     else for (const [name, value] of Object.entries(values ?? {})) add(name, value, from === 'url' ? `?${name}` : name)
   }
   for (const [name, { environment: variable, secret }] of Object.entries(fields)) {
-    // An empty variable is one that isn't set, apart from a secret's: going on without it could open what it was meant to close.
+    // An empty variable counts as unset, except for a secret: continuing without it could open what it was meant to
+    // protect.
     if (variable !== undefined && (secret || environment[variable] !== '')) add(name, environment[variable], variable)
   }
   return merged

@@ -1,6 +1,6 @@
 import type { SendOptions } from './producer-options.js'
 
-/** One value of a `sendBatch` with options of its own. */
+/** One value of a `sendBatch` with its own options. */
 export interface BatchEntry<T> {
   readonly value: T
   readonly options?: SendOptions
@@ -17,7 +17,10 @@ export class BatchEntryOf<T> implements BatchEntry<T> {
   }
 }
 
-/** A value of a `sendBatch` with its own options: `sendBatch(orders.map((order) => batchEntry(order, { key: order.id })))`. */
+/**
+ * Creates a value of a `sendBatch` with its own options: `sendBatch(orders.map((order) => batchEntry(order, { key:
+ * order.id })))`.
+ */
 export function batchEntry<T>(value: T, options: SendOptions): BatchEntryOf<T> {
   return new BatchEntryOf(value, options)
 }

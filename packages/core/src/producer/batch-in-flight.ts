@@ -2,21 +2,21 @@ import type { PublishBatch } from '../contract/record.js'
 import type { StreamError } from '../errors.js'
 import { type PendingRecord, RecordState } from './pending-record.js'
 
-/** What a batch tells the lane that sent it. */
+/** What a batch reports to the lane that sent it. */
 export interface BatchOwner {
   accepted(record: PendingRecord): void
-  /** Refused for good. */
+  /** Permanently refused. */
   refused(record: PendingRecord, error: StreamError): void
   classify(error: unknown): StreamError
 }
 
-/** A batch that a driver holds. What isn't accepted or refused when it ends is unconfirmed, and sent again. */
+/** A batch passed to a driver. Records neither accepted nor refused when it ends are unconfirmed, and sent again. */
 export class BatchInFlight implements PublishBatch {
   readonly records: readonly PendingRecord[]
   readonly lane: number
-  /** The last retryable failure that was reported, for logs and for the error of a send that times out. */
+  /** The last retryable failure, for logs and for the error of a send that times out. */
   lastError: StreamError | undefined
-  /** The sweep's count when it was handed to the driver. */
+  /** The sweep's count when it was passed to the driver. */
   readonly sentTick: number
   readonly #owner: BatchOwner
   #unreported: number
@@ -31,7 +31,7 @@ export class BatchInFlight implements PublishBatch {
 
   accept(index: number, partition?: number, offset?: string | number | bigint): void {
     const record = this.records[index]
-    // A late report of an older driver counts as long as nothing else settled the record: the broker has it.
+    // A late report of an older driver counts if the record isn't settled yet: the broker has it.
     if (record === undefined || record.state === RecordState.Settled) return
     this.#unreported -= 1
     record.acceptedPartition = partition
@@ -59,7 +59,7 @@ export class BatchInFlight implements PublishBatch {
     for (let index = 0; index < this.records.length; index += 1) this.fail(index, cause)
   }
 
-  /** Records whose outcome isn't known, in order. */
+  /** Returns the records without an outcome, in order. */
   unconfirmed(): PendingRecord[] {
     return this.#unreported === 0 ? [] : this.records.filter((record) => record.state === RecordState.InFlight)
   }

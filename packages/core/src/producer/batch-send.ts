@@ -42,7 +42,7 @@ export class BatchSend implements RecordOwner {
     this.fail(record.index, error)
   }
 
-  /** A value that never became a record. */
+  /** The value could not be encoded. */
   fail(index: number, error: StreamError): void {
     this.#failures.push({ index, error })
     this.#count()

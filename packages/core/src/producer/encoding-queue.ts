@@ -3,7 +3,7 @@ import type { PendingRecord, RecordOwner } from './pending-record.js'
 import type { SendOptions } from './producer-options.js'
 import type { RecordEncoder } from './record-encoder.js'
 
-/** Makes records of values in the order of sending, also where a schema takes its time to check one of them. */
+/** Encodes values in the order of the sends, also when a schema validates one of them asynchronously. */
 export class EncodingQueue {
   readonly #encoder: RecordEncoder
   readonly #transport: string
@@ -17,12 +17,12 @@ export class EncodingQueue {
     this.#topic = topic
   }
 
-  /** Settles once nothing that was given so far is left to be encoded. */
+  /** Settles once everything given so far is encoded. */
   get drained(): Promise<void> | undefined {
     return this.#turn
   }
 
-  /** Calls `submit` with the record, or `reject`: at once unless a schema is asynchronous. */
+  /** Calls `submit` with the record, or `reject`: synchronously unless a schema is asynchronous. */
   encode(
     value: unknown,
     options: SendOptions | undefined,

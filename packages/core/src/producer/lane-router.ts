@@ -5,25 +5,25 @@ import type { BatchInFlight } from './batch-in-flight.js'
 import { Lane, type LaneHost } from './lane.js'
 import { type PendingRecord, RecordState } from './pending-record.js'
 
-/** Lanes that are kept although they have no work. */
+/** Maximum number of lanes kept without work. */
 const MAX_IDLE_LANES = 256
 
-/** The pipeline, as its router sees it. */
+/** The pipeline, as its router uses it. */
 export interface RouterHost extends LaneHost {
   readonly limits: LaneHost['limits'] & { readonly lingerMs: number }
-  /** Fails a record that can't be sent, unless it has its outcome already. */
+  /** Fails a record that can't be sent, unless it already has an outcome. */
   abandon(record: PendingRecord, error: StreamError): void
   error(code: ErrorCode, message: string, operation: string): StreamError
 }
 
-/** Leads admitted records to the lanes that the driver's partitioner chooses, and has the lanes send. */
+/** Routes admitted records to the lanes that the driver's partitioner chooses, and makes the lanes send. */
 export class LaneRouter {
   readonly #host: RouterHost
   readonly #lanes = new Map<number, Lane>()
   /** Admitted before the first driver was open: no lane is known yet. */
   #unrouted: PendingRecord[] = []
   #ready: ProducerReady | undefined
-  /** The partitioner of the driver that was open last: it goes on choosing lanes during an outage. */
+  /** The partitioner of the last open driver: it continues to choose lanes during an outage. */
   #laneOf: (record: PendingRecord) => number = () => 0
   #pumpScheduled = false
 
@@ -36,7 +36,7 @@ export class LaneRouter {
     return this.#ready !== undefined
   }
 
-  /** A driver is open: what waited gets its lane, and all lanes send. */
+  /** A driver is open: waiting records get their lane, and all lanes send. */
   opened(driver: ProducerDriver, ready: ProducerReady): void {
     this.#ready = ready
     this.#laneOf = (record) => driver.laneOf?.(record) ?? 0
@@ -46,12 +46,12 @@ export class LaneRouter {
     this.pump()
   }
 
-  /** The driver is gone: what it held is sent again by the next one. */
+  /** The driver is lost: its records are sent again by the next one. */
   disconnected(): void {
     for (const lane of this.#lanes.values()) lane.disconnected()
   }
 
-  /** Queues a record in its lane; one that the driver can't take is abandoned, after this call. */
+  /** Queues a record in its lane; one that the driver can't accept is abandoned, after this call. */
   route(record: PendingRecord): void {
     if (record.state === RecordState.Settled) return
     const ready = this.#ready
@@ -70,7 +70,7 @@ export class LaneRouter {
     lane.add(record)
   }
 
-  /** Has the lanes send after `lingerMs`, so that a batch gathers what comes until then. */
+  /** Makes the lanes send after `lingerMs`, so that a batch gathers what is sent until then. */
   schedulePump(): void {
     if (this.#pumpScheduled) return
     this.#pumpScheduled = true
@@ -86,12 +86,12 @@ export class LaneRouter {
     for (const lane of this.#lanes.values()) lane.pump()
   }
 
-  /** Lanes without work are forgotten where a driver has many (one per key): kept, they would grow without bound. */
+  /** Lanes without work are removed when a driver has many (one per key): otherwise they would grow without bound. */
   idle(lane: Lane): void {
     if (this.#lanes.size > MAX_IDLE_LANES) this.#lanes.delete(lane.number)
   }
 
-  /** A batch in flight that was sent at this tick or before it, if there is one. */
+  /** Returns a batch in flight that was sent at this tick or before, if there is one. */
   overdue(tick: number): BatchInFlight | undefined {
     for (const lane of this.#lanes.values()) {
       for (const batch of lane.inFlight) if (batch.sentTick <= tick) return batch
@@ -99,21 +99,21 @@ export class LaneRouter {
     return undefined
   }
 
-  /** Forgets records that wait for the first driver; their owners were told. */
+  /** Forgets records that wait for the first driver; their owners were notified. */
   clearUnrouted(): void {
     this.#unrouted = []
   }
 
-  /** Drops everything, settled by the caller. */
+  /** Drops everything; the caller has settled it. */
   clear(): void {
     for (const lane of this.#lanes.values()) lane.clear()
   }
 
   #check(record: PendingRecord, ready: ProducerReady): StreamError | undefined {
     const bytes = record.payload?.length ?? 0
-    // What could be received can be sent again: the sender's own limit is for what it makes.
+    // What could be received can be sent again: the sender's own limit applies to new messages.
     if (bytes > ready.maxPayloadBytes && record.original?.part !== 'message') {
-      const message = `the payload has ${bytes} bytes, the transport takes ${ready.maxPayloadBytes}: send less, or a reference to where it is stored`
+      const message = `the payload has ${bytes} bytes, the transport accepts at most ${ready.maxPayloadBytes}: send less, or a reference to where it is stored`
       return this.#host.error('TOO_LARGE', message, 'send')
     }
     if (record.partition !== undefined && record.partition >= ready.partitions) {

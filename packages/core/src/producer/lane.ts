@@ -16,22 +16,22 @@ export interface LaneHost extends BatchOwner {
   /** The open driver, or `undefined` while disconnected. */
   driver(): ProducerDriver | undefined
   tick(): number
-  /** @param failures - how often in a row nothing got through. */
+  /** @param failures - how often in a row nothing was accepted. */
   resending(records: number, failures: number, error: StreamError | undefined): void
   /** The lane has nothing left to do. */
   idle(lane: Lane): void
 }
 
 /**
- * One line of ordered sending. Batches go out in order; after a failure nothing more is sent until every batch in flight has
- * ended, then everything unconfirmed is sent again from the first on, before anything newer.
+ * One ordered line of sending. Batches are sent in order; after a failure nothing more is sent until every batch in
+ * flight has ended, then everything unconfirmed is sent again from the first record on, before anything newer.
  */
 export class Lane {
   readonly number: number
   readonly #host: LaneHost
   readonly #queue = new Deque<PendingRecord>()
   readonly #inFlight = new Set<BatchInFlight>()
-  /** What failed batches left unconfirmed, until the last batch in flight has ended. */
+  /** Records that failed batches did not confirm, until the last batch in flight has ended. */
   #unconfirmed: PendingRecord[] = []
   #lastError: StreamError | undefined
   #failures = 0
@@ -59,7 +59,7 @@ export class Lane {
   /** Sends what may be sent now. */
   pump(): void {
     const driver = this.#host.driver()
-    // A batch may fail before publish returns, so the state is looked at before each.
+    // A batch may fail before publish returns, so the state is checked before each.
     while (
       driver !== undefined &&
       !this.#recovering &&
@@ -72,12 +72,12 @@ export class Lane {
     }
   }
 
-  /** Something is unconfirmed: nothing newer may go out. */
+  /** Something is unconfirmed: nothing newer may be sent. */
   get #recovering(): boolean {
     return this.#backoff !== undefined || this.#unconfirmed.length > 0
   }
 
-  /** The driver is gone: what it held is unconfirmed, and is sent again by the next one. */
+  /** The driver is lost: its records are unconfirmed, and are sent again by the next one. */
   disconnected(): void {
     clearTimeout(this.#backoff)
     this.#backoff = undefined
@@ -85,7 +85,7 @@ export class Lane {
     this.#requeue()
   }
 
-  /** Drops everything, settled by the caller. */
+  /** Drops everything; the caller has settled it. */
   clear(): void {
     clearTimeout(this.#backoff)
     this.#queue.clear()
@@ -139,7 +139,7 @@ export class Lane {
   }
 
   #finish(batch: BatchInFlight): void {
-    // A batch that is no longer listed belonged to a driver that was lost: its records were requeued already.
+    // A batch that is no longer listed belonged to a lost driver: its records were requeued already.
     if (!this.#inFlight.has(batch)) return
     this.#ended(batch)
     if (this.#unconfirmed.length === 0) {
@@ -155,7 +155,7 @@ export class Lane {
     this.#backoff = setTimeout(() => {
       this.#backoff = undefined
       this.pump()
-      // Whatever waited here may have timed out meanwhile.
+      // Records that waited here may have timed out meanwhile.
       this.#tellIfIdle()
     }, wait)
   }
@@ -167,7 +167,7 @@ export class Lane {
   #ended(batch: BatchInFlight): void {
     this.#inFlight.delete(batch)
     const unconfirmed = batch.unconfirmed()
-    // Something got through: the next failure is another one, not the same going on.
+    // Something was accepted: the next failure is a new one.
     if (unconfirmed.length < batch.records.length) this.#failures = 0
     this.#unconfirmed.push(...unconfirmed)
     if (batch.lastError !== undefined) this.#lastError = batch.lastError

@@ -3,13 +3,13 @@ import type { OutgoingRecord } from '../contract/record.js'
 import type { StreamError } from '../errors.js'
 import type { Headers } from '../message.js'
 
-/** What a sender learns of an accepted record. */
+/** Receipt of an accepted record. */
 export interface SendReceipt {
   readonly id: string
   readonly topic: string
-  /** Where the transport tells. */
+  /** If the transport returns it. */
   readonly partition: number | undefined
-  /** Where the transport tells; as in `message.offset`. */
+  /** If the transport returns it; as in `message.offset`. */
   readonly offset: string | undefined
 }
 
@@ -23,30 +23,30 @@ export const RecordState = {
 
 export type RecordState = (typeof RecordState)[keyof typeof RecordState]
 
-/** Who is told of a record's outcome: one `send`, or the `sendBatch` it is part of. */
+/** Receives a record's outcome: one `send`, or the `sendBatch` it is part of. */
 export interface RecordOwner {
   accepted(record: PendingRecord): void
   failed(record: PendingRecord, error: StreamError): void
 }
 
-/** A record from `send` to its outcome. One object per message, and nothing else, is made on the sending side. */
+/** A record from `send` to its outcome. The only object allocated per message on the sending side. */
 export class PendingRecord implements OutgoingRecord {
   state: RecordState = RecordState.Waiting
   resends = 0
   /** Counted by the send buffer. */
   admitted = false
-  /** The sweep's count at which it times out; never by the sweep where the send has a time of its own. */
+  /** The sweep's count at which it times out; infinite when the send has its own timeout. */
   deadlineTick = Number.POSITIVE_INFINITY
-  /** Counts records of a producer; lanes resend in this order. */
+  /** Order of a producer's records; lanes resend in this order. */
   order = 0
-  /** Position within a `sendBatch`. */
+  /** Index within a `sendBatch`. */
   index = 0
   acceptedPartition: number | undefined = undefined
   acceptedOffset: string | number | bigint | undefined = undefined
   /** Set by a single `send`. */
   resolve: ((receipt: SendReceipt) => void) | undefined = undefined
   reject: ((error: StreamError) => void) | undefined = undefined
-  /** Set by a send with a signal, to which it no longer listens once it has its outcome. */
+  /** Set by a send with a signal: stops listening to it once the record has its outcome. */
   onSettled: (() => void) | undefined = undefined
   readonly id: string
   readonly key: string | undefined

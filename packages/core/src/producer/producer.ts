@@ -25,7 +25,10 @@ import type { SendMiddleware } from './send-middleware.js'
 import { batchFields } from './send-options.js'
 import { SendPipeline } from './send-pipeline.js'
 
-/** Options of a producer. Those of one adapter stand below its name: `{ redis: { … } }`; other adapters' may be carried along. */
+/**
+ * Options of a producer. Adapter options are under the adapter's name: `{ redis: { … } }`; options for other adapters
+ * are ignored, so that you can prepare a switch.
+ */
 export interface ProducerSettings<T = unknown> extends ProducerOptionInput, OptionsByAdapter<'producer'> {
   /**
    * How values become bytes: `json`, `bytes`, `text` or a codec of your own.
@@ -41,21 +44,20 @@ export interface ProducerSettings<T = unknown> extends ProducerOptionInput, Opti
   readonly middleware?: readonly SendMiddleware<T>[] | undefined
 }
 
-/** Options of a producer that is made by its class. */
+/** Options of a producer that is created by its class. */
 export interface ProducerOptions<T = unknown> extends ProducerSettings<T> {
-  /** The transport to share. Left out: the producer opens its own, from the environment, and closes it with itself. */
+  /** The transport to use. Default: the producer opens its own, from the environment, and closes it on `close()`. */
   readonly transport?: Transport
 }
 
-/** Makes producers of one transport. */
+/** Creates producers of one transport. */
 export type ProducerClass = new <T = unknown>(topic: string, options?: ProducerOptions<T>) => Producer<T>
 
-/** How long `close` waits for outcomes, in milliseconds, unless told otherwise. */
+/** Default time that `close` waits for outcomes, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 10_000
 
 /**
- * Sends values to a topic. The same on every transport; adapters add named subclasses only.
- *
+ * Sends values to a topic. Behaves the same on every transport; adapters only add named subclasses.
  * All methods may be called concurrently. After `close`, sends reject with CLOSED.
  */
 export abstract class Producer<T = unknown> implements AsyncDisposable {
@@ -67,7 +69,7 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   readonly #events: Events<ProducerEvents>
   readonly #single: RecordOwner
   #requests: Requests | undefined
-  /** Where there is middleware, every send goes through it. */
+  /** With middleware, every send goes through it. */
   readonly #chain: SendChain | undefined
   #closing: Promise<void> | undefined
 
@@ -109,8 +111,8 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Connects and makes or checks the topic. Optional: the first `send` does it. Rejects with UNAVAILABLE, UNAUTHENTICATED,
-   * PERMISSION_DENIED, NOT_FOUND or CONFLICT; may be called again then.
+   * Connects and creates or checks the topic. Optional: the first `send` does it. Rejects with UNAVAILABLE,
+   * UNAUTHENTICATED, PERMISSION_DENIED, NOT_FOUND or CONFLICT; may be called again then.
    */
   async init(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     const { signal } = readOptions(signalFields, options, this.#call('init'))
@@ -118,10 +120,10 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Sends a value; `undefined` is a tombstone. Resolves when the transport has durably accepted it, and never before. Every send
-   * settles once: with a receipt, or rejected with a {@link StreamError}: SERIALIZATION, INVALID_ARGUMENT or TOO_LARGE before
-   * anything is sent; TIMEOUT after `sendTimeoutMs` (outages included); RESOURCE_EXHAUSTED when the buffer stayed full that long;
-   * NOT_FOUND, PERMISSION_DENIED, … as the broker says; CLOSED; ABORTED by `signal`.
+   * Sends a value; `undefined` is a tombstone. Resolves when the transport has durably accepted it, and never before.
+   * Every send settles once: with a receipt, or rejected with a {@link StreamError}: SERIALIZATION, INVALID_ARGUMENT or
+   * TOO_LARGE before anything is sent; TIMEOUT after `sendTimeoutMs` (outages included); RESOURCE_EXHAUSTED when the
+   * buffer stayed full that long; NOT_FOUND, PERMISSION_DENIED, … as the broker reports; CLOSED; ABORTED by `signal`.
    */
   send(value: T, options?: SendOptions): Promise<SendReceipt> {
     if (this.#closing !== undefined) return Promise.reject(this.#closedError())
@@ -130,10 +132,11 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Passes a received message on as it is: its bytes, key, headers, id and time, whatever this producer's codec and schema are. Between transports of
-   * one kind also what only `message.native` shows (bytes that are no text, properties) stays as it came; elsewhere the header
-   * `streamswitch-not-carried` names what the transport can't carry. Reserved headers stay behind. Send middleware sees `message.value`.
-   * `key`, `headers` (added, or in place of the message's own) and the others are as for {@link send}, which also says how this settles.
+   * Forwards a received message unchanged: its payload, key, headers, id and timestamp, regardless of this producer's
+   * codec and schema. Between transports of one kind, data that only `message.native` shows (bytes that aren't text,
+   * properties) is kept as well; otherwise the header `streamswitch-not-carried` names what the transport can't carry.
+   * Reserved headers are not forwarded. Send middleware sees `message.value`. `key`, `headers` (added, or replacing the
+   * message's own) and the other options are as for {@link send}, which also documents how this settles.
    */
   forward(message: Message, options: SendOptions = {}): Promise<SendReceipt> {
     const { id, key, timestamp } = message
@@ -149,14 +152,16 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Sends a value that asks for a reply, and returns the reply at once: read it by `await reply.read()` or `for await (const part of reply)`.
-   * Whatever goes wrong, sending included, rejects there. Send middleware runs as for `send`, and requests keep their order with earlier sends;
-   * only the first request, which waits for the inbox of replies to open, may be overtaken by sends made after it. The request is sent at least once; a handler that answers nothing gives an
-   * empty reply, and none at all a TIMEOUT after `timeoutMs` (default 30,000). One group should answer: where several do, the first counts.
+   * Sends a value that requests a reply, and returns the reply immediately: read it by `await reply.read()` or `for
+   * await (const part of reply)`. All errors, including those of sending, reject there. Send middleware runs as for
+   * `send`, and requests keep their order with earlier sends; only the first request, which waits for the reply inbox
+   * to open, may be overtaken by later sends. The request is sent at least once; a handler that returns nothing gives
+   * an empty reply, and no answer at all a TIMEOUT after `timeoutMs` (default 30,000). Only one group should answer: if
+   * several do, the first reply wins.
+   * Throws INVALID_ARGUMENT for bad options, UNSUPPORTED when the transport for replies can't carry them, CLOSED after
+   * `close`.
    *
-   * Throws INVALID_ARGUMENT for bad options, UNSUPPORTED where the transport that replies travel on can't carry them, CLOSED after `close`.
-   *
-   * @typeParam Part - what the parts are, unless `replySchema` or `replyCodec` say so.
+   * @typeParam Part - type of the parts, unless `replySchema` or `replyCodec` determine it.
    */
   request<Part = unknown>(value: T, options: RequestOptions<Part> = {}): Reply<Part> {
     if (this.#closing !== undefined) throw this.#pipeline.error('CLOSED', 'the producer is closed', 'request')
@@ -165,8 +170,9 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Sends a list, in order. Entries are values, or `{ value, options }` as made by `batchEntry`. Resolves with a receipt
-   * per value; rejects with a `BatchError` that lists each one that failed, once all have their outcome. The others are accepted.
+   * Sends a list, in order. Entries are values, or `{ value, options }` as created by {@link batchEntry}. Resolves with
+   * a receipt per value; rejects with a `BatchError` that lists each one that failed, once all have their outcome. The
+   * others are accepted.
    */
   sendBatch(
     values: readonly (T | BatchEntryOf<T>)[],
@@ -211,7 +217,7 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     return batch.outcome
   }
 
-  /** Resolves when every send made so far has its outcome, whatever it is. */
+  /** Resolves when every send made so far has an outcome, successful or not. */
   async flush(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     const { signal } = readOptions(signalFields, options, this.#call('flush'))
     if (this.#chain !== undefined) await withSignal(this.#chain.flush(), signal)
@@ -220,8 +226,9 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Waits up to `timeoutMs` (default 10,000), or until `signal` aborts, for outcomes, rejects the sends that have none with CLOSED,
-   * disconnects. Idempotent: later calls share the first one's promise. Rejects with INVALID_ARGUMENT, and closes nothing, for bad options.
+   * Waits up to `timeoutMs` (default 10,000), or until `signal` aborts, for outcomes, rejects sends without one with
+   * CLOSED, disconnects. Idempotent: later calls return the first call's promise. Rejects with INVALID_ARGUMENT for bad
+   * options; nothing is closed then.
    */
   close(options: CloseOptions = {}): Promise<void> {
     return withOptions(closeFields, options, this.#call('close'), ({ timeoutMs = CLOSE_TIMEOUT_MS, signal }) => {
@@ -234,7 +241,7 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     await this.close()
   }
 
-  /** The last `error` or `reconnecting` event's error, and when it came. */
+  /** The error of the last `error` or `reconnecting` event, and when it happened. */
   get lastError(): LastError | undefined {
     return this.#events.lastError
   }
@@ -253,7 +260,7 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     return this
   }
 
-  /** The middleware stands around a request as around any send; the address of the reply isn't its to change. */
+  /** Middleware wraps a request like any send, but can't change the reply address. */
   async #sendRequest(value: unknown, options: SendOptions, replyTo: string): Promise<void> {
     if (this.#chain === undefined) {
       await this.#deliver(value, options, replyTo)
@@ -297,7 +304,7 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
     if (signal === undefined) return
     const abort = (): void => this.#pipeline.abandon(record, abortError(signal))
     signal.addEventListener('abort', abort, { once: true })
-    // A signal may outlive millions of sends, and would keep each of them.
+    // A signal may live longer than millions of sends, and would keep each of them in memory.
     record.onSettled = () => signal.removeEventListener('abort', abort)
   }
 

@@ -18,15 +18,15 @@ import { PendingRecord, type RecordOwner } from './pending-record.js'
 import type { ProducerOptionValues, SendOptions } from './producer-options.js'
 import { checkSendOptions, recordSize } from './send-options.js'
 
-/** A send, or one that passes a received message on. */
+/** Options of a send, or of one that forwards a received message. */
 export interface InternalSendOptions extends SendOptions {
-  /** The received message that is passed on, or whose key is. */
+  /** The received message that is forwarded, or only its key. */
   readonly [PASSED_ON]?: PassedOn
 }
 
 const NO_OPTIONS: InternalSendOptions = {}
 
-/** Makes records from values: validation, encoding, ids. */
+/** Creates records from values: validation, encoding, ids. */
 export class RecordEncoder {
   readonly #topic: string
   readonly #codec: Codec
@@ -44,10 +44,10 @@ export class RecordEncoder {
   }
 
   /**
-   * Encodes a value: at once, or as a promise where the schema validates asynchronously. Throws or rejects with SERIALIZATION
-   * or INVALID_ARGUMENT.
+   * Encodes a value: synchronously, or as a promise when the schema validates asynchronously. Throws or rejects with
+   * SERIALIZATION or INVALID_ARGUMENT.
    *
-   * @param replyTo - of a request: where the reply goes.
+   * @param replyTo - reply address of a request.
    */
   encode(
     value: unknown,
@@ -58,7 +58,7 @@ export class RecordEncoder {
     if (options !== NO_OPTIONS) checkSendOptions(options, this.#topic)
     const passedOn = options[PASSED_ON]
     if (passedOn !== undefined) {
-      // A middleware may have put another value in its place: that one is encoded like any other.
+      // A middleware may have replaced the value: the new one is encoded like any other.
       if (passedOn.part === 'message' && value === passedOn.message.value) return this.#passOn(passedOn, options, owner)
     }
     if (this.#schema === undefined || value === undefined) return this.#record(value, options, owner, replyTo)
@@ -86,7 +86,7 @@ export class RecordEncoder {
         timestamp: options.timestamp ?? Date.now(),
         partition: options.partition,
         sequence: options.sequence,
-        // Also of a message whose value a middleware has replaced the key's bytes stay.
+        // The key's bytes stay even if a middleware has replaced the value.
         original:
           key !== undefined && key === passedOn?.message.key && mayDifferFromBytes(key)
             ? originalFor(this.#adapter, { message: passedOn.message, part: 'key' })
@@ -97,7 +97,7 @@ export class RecordEncoder {
     )
   }
 
-  /** The message's own bytes, which no schema looks at. */
+  /** The message's own payload, which isn't validated. */
   #passOn(passedOn: PassedOn, options: InternalSendOptions, owner: RecordOwner): PendingRecord {
     const { message } = passedOn
     const payload = message.bytes

@@ -9,19 +9,19 @@ import { producerFields } from './producer-options.js'
 import { recordSize } from './send-options.js'
 import { SendPipeline } from './send-pipeline.js'
 
-/** A record that exists already: its bytes are passed on, its id and time stay. */
+/** An existing record: its payload, id and timestamp are unchanged. */
 export interface FinishedRecord extends Pick<OutgoingRecord, 'id' | 'key' | 'payload' | 'headers' | 'timestamp'> {
-  /** The received message that it is, where the transport has its format. */
+  /** The received message, if the transport has its format. */
   readonly passedOn?: PassedOn | undefined
 }
 
-/** Sends records as they are to one topic, with a producer's defaults: what core itself writes. */
+/** Sends unchanged records to one topic, with a producer's defaults: used for what core itself writes. */
 export class RecordSender {
   readonly #pipeline: SendPipeline
   readonly #adapter: AdapterDefinition
 
   /**
-   * @param subject - opens errors: `the dead-letter topic 'orders.billing.dlq'`.
+   * @param subject - begins errors: `the dead-letter topic 'orders.billing.dlq'`.
    * @param onlyGroup - see `ProducerSpec`.
    */
   constructor(transport: Transport, spec: TopicSpec, subject: string, onlyGroup?: GroupNames) {

@@ -7,13 +7,15 @@ export interface BufferLimits {
 }
 
 /**
- * The bound on what a producer holds: records that are neither accepted nor failed. Records beyond it wait, in order, until
+ * Limits what a producer holds: records that are neither accepted nor failed. Records beyond it wait, in order, until
  * there is room.
  */
 export class SendBuffer {
   readonly #limits: BufferLimits
   readonly #waiting = new Deque<PendingRecord>()
-  /** Every record from its send to its outcome, in order: what `flush` and the sweep look at. Settled ones leave lazily. */
+  /**
+   * Every record from its send to its outcome, in order, for `flush` and the sweep. Settled ones are removed lazily.
+   */
   readonly #all = new Deque<PendingRecord>()
   /** Those of them that the sweep times out. */
   readonly #expiring = new Deque<PendingRecord>()
@@ -37,7 +39,7 @@ export class SendBuffer {
     return this.#waiting.length
   }
 
-  /** Takes a record in. Returns false when it has to wait: `admit` gives it back once there is room. */
+  /** Adds a record. Returns false when it has to wait: `admit` returns it once there is room. */
   add(record: PendingRecord, expires: boolean): boolean {
     this.#all.push(record)
     if (expires) this.#expiring.push(record)
@@ -51,7 +53,7 @@ export class SendBuffer {
 
   /** A record has its outcome. */
   release(record: PendingRecord): void {
-    // At once, not at the next sweep: what lives that long is copied by the garbage collector, twice.
+    // Now, not at the next sweep: objects that live that long are copied by the garbage collector, twice.
     firstUnsettled(this.#all)
     firstUnsettled(this.#expiring)
     if (!record.admitted) return
@@ -59,7 +61,7 @@ export class SendBuffer {
     this.#bytes -= record.size
   }
 
-  /** The next waiting record that fits now. */
+  /** Returns the next waiting record that fits now. */
   admit(): PendingRecord | undefined {
     for (let record = this.#waiting.peek(); record !== undefined; record = this.#waiting.peek()) {
       if (record.state !== RecordState.Settled && !this.#fits(record)) return undefined
@@ -71,14 +73,14 @@ export class SendBuffer {
     return undefined
   }
 
-  /** The oldest record without an outcome. */
+  /** Returns the oldest record without an outcome. */
   oldest(): PendingRecord | undefined {
     return firstUnsettled(this.#all)
   }
 
   /**
-   * The next record that the sweep has to time out, if its time is over: those that never got room first, before the end of
-   * others makes room for them.
+   * Returns the next record that has timed out: those that never got room first, before the end of others makes room
+   * for them.
    */
   overdue(tick: number): PendingRecord | undefined {
     const shutOut = firstUnsettled(this.#waiting)
@@ -98,7 +100,7 @@ export class SendBuffer {
     this.#bytes += record.size
   }
 
-  // A single record larger than the whole buffer is let in alone: it would wait for ever otherwise.
+  // A single record larger than the whole buffer is admitted alone: it would wait forever otherwise.
   #fits(record: PendingRecord): boolean {
     if (this.#messages === 0) return true
     return (

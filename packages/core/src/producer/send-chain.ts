@@ -13,25 +13,30 @@ export interface SendChainSettings {
   readonly sendTimeoutMs: number
 }
 
-/** Sends what the middleware let through. Submits before it returns. */
+/** Sends what the middleware has passed on. Submits before it returns. */
 export type Deliver = (value: unknown, options: SendOptions) => Promise<SendReceipt>
 
-/** A send on its way through the middleware. */
+/** A send inside the middleware. */
 interface Turn {
-  /** Sends that were called before it have gone out. */
+  /** Resolves when earlier sends have been submitted. */
   before: Promise<void>
   over: boolean
   fail(error: StreamError): void
 }
 
-/** How much later than `sendTimeoutMs` a send ends that its middleware holds up, in milliseconds: the send's own timeout says more. */
+/**
+ * How much later than `sendTimeoutMs` a send ends whose middleware blocks it, in milliseconds: the send's own timeout
+ * is more informative.
+ */
 const GRACE_MS = 300
 
-/** Takes sends through the middleware, and out in the order of the calls. Made only where there is middleware. */
+/**
+ * Runs sends through the middleware, and submits them in the order of the calls. Created only if there is middleware.
+ */
 export class SendChain {
   readonly #settings: SendChainSettings
   readonly #open = new Map<Turn, Promise<unknown>>()
-  /** Tells a send that a middleware makes from one beside it: waiting for its own turn to pass would last for ever. */
+  /** Distinguishes a send made by a middleware from an independent one: waiting for its own turn would deadlock. */
   readonly #current = new AsyncLocalStorage<Turn>()
   #last: Promise<void> = Promise.resolve()
 
@@ -39,7 +44,7 @@ export class SendChain {
     this.#settings = settings
   }
 
-  /** Settles once, as the middleware does; with TIMEOUT, ABORTED or CLOSED where it doesn't in time. */
+  /** Settles once, as the middleware does; with TIMEOUT, ABORTED or CLOSED when it doesn't in time. */
   send(value: unknown, options: SendOptions = {}, deliverRecord: Deliver): Promise<SendReceipt> {
     const { sendTimeoutMs, topic } = this.#settings
     const { signal, timeoutMs = sendTimeoutMs } = options
@@ -58,7 +63,7 @@ export class SendChain {
       signal?.addEventListener('abort', abort, { once: true })
       const deliver = async (changed: Pick<OutgoingMessage, 'value' | 'options'>): Promise<SendReceipt> => {
         await turn.before
-        if (turn.over) throw this.#error('CLOSED', 'the send is over already')
+        if (turn.over) throw this.#error('CLOSED', 'the send has already ended')
         const sent = deliverRecord(changed.value, { timeoutMs: remaining(), ...changed.options })
         pass()
         return sent
@@ -89,20 +94,20 @@ export class SendChain {
     return outcome
   }
 
-  /** Resolves when every send made so far has its outcome. */
+  /** Resolves when every send made so far has an outcome. */
   async flush(): Promise<void> {
     await Promise.all(this.#open.values())
   }
 
-  /** As `flush`, for `timeoutMs` at most and until `signal` aborts; what is left then rejects with CLOSED. */
+  /** As `flush`, for `timeoutMs` at most and until `signal` aborts; remaining sends then reject with CLOSED. */
   async close(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     if (this.#open.size === 0) return
     await atMost(this.flush(), timeoutMs, signal)
     for (const turn of this.#open.keys())
-      turn.fail(this.#error('CLOSED', 'the producer was closed before its middleware was done'))
+      turn.fail(this.#error('CLOSED', 'the producer was closed before its middleware had finished'))
   }
 
-  /** Lines the turn up; returns what lets the next one pass. */
+  /** Queues the turn; returns a function that lets the next one proceed. */
   #enqueue(turn: Turn): () => void {
     const outer = this.#current.getStore()
     const nested = outer !== undefined && !outer.over

@@ -1,7 +1,7 @@
 import type { SendReceipt } from './pending-record.js'
 import type { SendOptions } from './producer-options.js'
 
-/** A value on its way to be sent. */
+/** A value about to be sent. */
 export interface OutgoingMessage<T = unknown> {
   readonly topic: string
   /** `undefined` is a tombstone. */
@@ -10,12 +10,12 @@ export interface OutgoingMessage<T = unknown> {
 }
 
 /**
- * Stands around each send, and each entry of a `sendBatch`: works before `next()`, after it, or in its place. `next(changed)` sends
- * `value` and `options` of what it is given, by default the message as it came; it resolves with the receipt and rejects as `send` does. What
- * the middleware returns or throws is the send's outcome. A second call of `next()` rejects with CONFLICT.
- *
- * Messages go out in the order of the `send` calls, however long a middleware takes for one of them. It may send by itself, also
- * through the same producer: before `next()`, that goes out first.
+ * A function around each send, and each entry of a `sendBatch`: runs code before `next()`, after it, or instead of it.
+ * `next(changed)` sends the given `value` and `options`, by default the original message; it resolves with the receipt
+ * and rejects as `send` does. What the middleware returns or throws is the send's outcome. A second call of `next()`
+ * rejects with CONFLICT.
+ * Messages are sent in the order of the `send` calls, however long a middleware takes for one of them. A middleware may
+ * send messages, also through the same producer: before `next()`, they are sent first.
  */
 export type SendMiddleware<T = unknown> = (
   outgoing: OutgoingMessage<T>,

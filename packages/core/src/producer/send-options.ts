@@ -18,7 +18,9 @@ import type { SendOptions } from './producer-options.js'
 /** Options of a `sendBatch` as a whole. */
 export const batchFields = { ...signalFields, timeoutMs: option.integer({ min: 1 }) }
 
-/** Throws INVALID_ARGUMENT (TOO_LARGE for headers beyond 32 KiB) that names each option of a `send` that is unknown or invalid. */
+/**
+ * Throws INVALID_ARGUMENT (TOO_LARGE for headers beyond 32 KiB) that names each unknown or invalid option of a `send`.
+ */
 export function checkSendOptions(options: SendOptions, topic: string): void {
   const problems = new Problems()
   if (typeof options !== 'object' || options === null) {
@@ -29,7 +31,7 @@ export function checkSendOptions(options: SendOptions, topic: string): void {
   checkText(problems, 'key', options.key, MAX_KEY_BYTES)
   checkText(problems, 'id', options.id, MAX_ID_BYTES)
   if (options.id === '' || (typeof options.id === 'string' && hasControls(options.id)))
-    problems.add('id', 'must not be empty or hold control characters')
+    problems.add('id', 'must not be empty or contain control characters')
   checkInteger(problems, 'partition', options.partition, 0)
   checkInteger(problems, 'timestamp', options.timestamp, 0, MAX_TIMESTAMP)
   checkInteger(problems, 'timeoutMs', options.timeoutMs, 1)
@@ -38,7 +40,7 @@ export function checkSendOptions(options: SendOptions, topic: string): void {
   if (options.headers !== undefined) checkHeaders(problems, options.headers)
   problems.throwIfAny(`invalid options of a send to '${topic}'`, { topic, operation: 'send' })
   if (options.headers !== undefined && headersSize(options.headers) > MAX_HEADERS_BYTES) {
-    throw new StreamError(`the headers of a send to '${topic}' have more than ${MAX_HEADERS_BYTES} bytes together`, {
+    throw new StreamError(`the headers of a send to '${topic}' have more than ${MAX_HEADERS_BYTES} bytes in total`, {
       code: 'TOO_LARGE',
       topic,
       operation: 'send',
@@ -58,16 +60,16 @@ export const SEND_OPTIONS: readonly (keyof SendOptions)[] = [
 ]
 
 const COPY_OF_A_MESSAGE =
-  'a received message is no set of options: name what is passed on, such as { key: message.key, headers: message.headers }'
+  "a received message can't be passed as options: select what to pass on, such as { key: message.key, headers: message.headers }"
 
-/** Adds a problem for each name that is no option of a send, or of a call that takes others as `known` says. */
+/** Adds a problem for each unknown option of a send, or of a call that accepts further ones as `known` lists. */
 export function checkSendNames(options: object, problems: Problems, known: readonly string[] = SEND_OPTIONS): void {
-  // What is in every delivery, and is also copied from one by { ...message }.
+  // A property of every delivery, which { ...message } copies as well.
   if ('assignment' in options) problems.add('options', COPY_OF_A_MESSAGE)
   else checkNames(options, known, problems)
 }
 
-/** Bytes that a record counts for in batches and buffers. */
+/** Returns the size of a record for the limits of batches and buffers, in bytes. */
 export function recordSize(payload: Buffer | undefined, key: string | undefined, headers: Headers | undefined): number {
   return (
     (payload === undefined ? 0 : payload.length) +
@@ -76,7 +78,7 @@ export function recordSize(payload: Buffer | undefined, key: string | undefined,
   )
 }
 
-/** Bytes of names and values together. */
+/** Returns the size of names and values together, in bytes. */
 export function headersSize(headers: Headers): number {
   let size = 0
   for (const name of Object.keys(headers)) size += name.length + Buffer.byteLength(headers[name] ?? '')
@@ -85,7 +87,7 @@ export function headersSize(headers: Headers): number {
 
 function checkHeaders(problems: Problems, headers: unknown): void {
   if (typeof headers !== 'object' || headers === null || Array.isArray(headers)) {
-    problems.add('headers', `must be an object of texts, got ${describeType(headers)}`)
+    problems.add('headers', `must be an object of strings, got ${describeType(headers)}`)
     return
   }
   for (const [name, value] of Object.entries(headers)) {
@@ -94,14 +96,14 @@ function checkHeaders(problems: Problems, headers: unknown): void {
       problems.add(path, 'a header name must have 1 to 256 well-formed characters and no control characters')
     if (name.toLowerCase().startsWith(RESERVED_PREFIX))
       problems.add(path, `names that begin with '${RESERVED_PREFIX}' are reserved`)
-    if (typeof value !== 'string') problems.add(path, `must be a text, got ${describeType(value)}`)
+    if (typeof value !== 'string') problems.add(path, `must be a string, got ${describeType(value)}`)
     else if (!value.isWellFormed()) problems.add(path, 'must be well-formed Unicode (no lone surrogates)')
   }
 }
 
 function checkText(problems: Problems, path: string, value: unknown, maxBytes: number): void {
   if (value === undefined) return
-  if (typeof value !== 'string') problems.add(path, `must be a text, got ${describeType(value)}`)
+  if (typeof value !== 'string') problems.add(path, `must be a string, got ${describeType(value)}`)
   else if (!value.isWellFormed()) problems.add(path, 'must be well-formed Unicode (no lone surrogates)')
   else if (exceeds(value, maxBytes)) problems.add(path, `must have at most ${maxBytes} bytes`)
 }
@@ -116,5 +118,5 @@ function checkInteger(
   if (value === undefined) return
   const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < min || value > max)
-    problems.add(path, `must be a whole number ${range}, got ${describeType(value)}`)
+    problems.add(path, `must be an integer ${range}, got ${describeType(value)}`)
 }

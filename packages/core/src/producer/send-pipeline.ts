@@ -15,7 +15,7 @@ import type { ProducerStats } from './producer-events.js'
 import type { ProducerOptionValues } from './producer-options.js'
 import { SendBuffer } from './send-buffer.js'
 
-/** Failures of a lane in a row from which on they are logged as warnings. */
+/** Number of consecutive failures of a lane from which on they are logged as warnings. */
 const FAILURES_WORTH_A_WARNING = 3
 
 export interface PipelineSettings {
@@ -23,18 +23,18 @@ export interface PipelineSettings {
   readonly spec: TopicSpec
   readonly options: ProducerOptionValues
   readonly adapterOptions: unknown
-  /** The codec's, where there is one. */
+  /** Content type of the codec, if any. */
   readonly contentType?: string | undefined
   /** See `ProducerSpec.onlyGroup`. */
   readonly onlyGroup?: GroupNames | undefined
-  /** Makes drivers in place of the transport's ordinary ones. */
+  /** Creates drivers instead of the transport's ordinary ones. */
   readonly create?: (sink: ProducerSink) => ProducerDriver
   readonly onLost?: (error: StreamError) => void
   readonly onReady?: (again: boolean) => void
 }
 
 /**
- * Carries encoded records to a driver and sees to it that each gets exactly one outcome: buffer, lanes, batches, resending,
+ * Passes encoded records to a driver and ensures that each gets exactly one outcome: buffer, lanes, batches, resending,
  * deadlines, reconnecting.
  */
 export class SendPipeline implements RouterHost {
@@ -53,7 +53,7 @@ export class SendPipeline implements RouterHost {
   #idle: { readonly upTo: number; readonly resolve: () => void }[] = []
   #connecting: Promise<void> | undefined
   #closing: Promise<void> | undefined
-  /** Why records went unconfirmed last, until one is accepted again: the reason of those that time out. */
+  /** Last reason for unconfirmed records, until one is accepted again: part of the error of those that time out. */
   #lastFailure: StreamError | undefined
   #sent = 0
   #accepted = 0
@@ -106,7 +106,7 @@ export class SendPipeline implements RouterHost {
     return this.#closing !== undefined
   }
 
-  /** Takes a record; its owner hears of the outcome later, never during this call. */
+  /** Accepts a record; its owner is notified of the outcome later, never during this call. */
   submit(record: PendingRecord, timeoutMs: number = this.limits.sendTimeoutMs): void {
     this.#sent += 1
     this.#order += 1
@@ -120,12 +120,12 @@ export class SendPipeline implements RouterHost {
     this.#router.schedulePump()
   }
 
-  /** Fails a record that its sender no longer waits for. */
+  /** Fails a record whose sender no longer waits for it. */
   abandon(record: PendingRecord, error: StreamError): void {
     if (record.state !== RecordState.Settled) this.#settle(record, error)
   }
 
-  /** Resolves when every record submitted so far has its outcome. */
+  /** Resolves when every record submitted so far has an outcome. */
   flush(): Promise<void> {
     const upTo = this.#order
     this.#router.pump()
@@ -133,7 +133,9 @@ export class SendPipeline implements RouterHost {
     return new Promise((resolve) => this.#idle.push({ upTo, resolve }))
   }
 
-  /** Flushes for at most `timeoutMs`, fails what is left, closes the driver. Later calls share the first one's promise. */
+  /**
+   * Flushes for at most `timeoutMs`, fails the rest, closes the driver. Later calls return the first call's promise.
+   */
   close(timeoutMs: number, hurry?: AbortSignal): Promise<void> {
     this.#closing ??= this.#close(timeoutMs, hurry)
     return this.#closing
@@ -153,7 +155,7 @@ export class SendPipeline implements RouterHost {
     }
   }
 
-  // What lanes and batches ask of the pipeline.
+  // Called by lanes and batches.
 
   driver(): ProducerDriver | undefined {
     return this.#session.driver
@@ -179,7 +181,7 @@ export class SendPipeline implements RouterHost {
     this.#resent += records
     if (error !== undefined) this.#lastFailure = error
     const line = `${this.#subject}: sending ${records} unconfirmed records again${error === undefined ? '' : `: ${error.message}`}`
-    // Once is everyday life; again and again is something to look at, and to be said once.
+    // A single failure is normal; repeated ones are logged as a warning, once.
     if (failures >= FAILURES_WORTH_A_WARNING && this.#failing.isDue(error?.code)) this.#logger.warn(line)
     else if (failures < FAILURES_WORTH_A_WARNING && this.#resending.isDue(error?.code)) this.#logger.info(line)
     else this.#logger.debug(line)
@@ -203,7 +205,9 @@ export class SendPipeline implements RouterHost {
     return `producer ${this.#settings.spec.topic} on ${this.#settings.transport.name}`
   }
 
-  /** Connects for sends, for as long as one waits: each has its own time. Only a failure that can't pass fails them all. */
+  /**
+   * Connects for sends, for as long as one waits: each has its own timeout. Only a permanent failure fails them all.
+   */
   async #connectForSends(): Promise<void> {
     while (this.#buffer.oldest() !== undefined) {
       try {
@@ -224,7 +228,7 @@ export class SendPipeline implements RouterHost {
   #startLazily(): void {
     this.#connecting ??= this.#connectForSends().finally(() => {
       this.#connecting = undefined
-      // What was sent after the last try had failed for the others.
+      // Records sent after the last attempt had failed for the others.
       if (!this.#router.ready && this.#buffer.oldest() !== undefined && this.#closing === undefined) this.#startLazily()
     })
   }
@@ -275,7 +279,7 @@ export class SendPipeline implements RouterHost {
     const failure = this.#session.lastFailure ?? this.#lastFailure
     const reason = failure === undefined ? '' : `; the last failure was: ${failure.message}`
     if (!record.admitted) {
-      const message = `the send buffer stayed full for ${timeoutMs} ms (maxBufferedMessages, maxBufferedBytes): the transport takes less than is sent${reason}`
+      const message = `send buffer full for ${timeoutMs} ms (maxBufferedMessages, maxBufferedBytes): messages are produced faster than the broker accepts them${reason}`
       return this.#settle(record, this.error('RESOURCE_EXHAUSTED', message, 'send', failure))
     }
     const connection = this.#session.driver === undefined ? ', the transport is not connected' : ''
@@ -283,7 +287,7 @@ export class SendPipeline implements RouterHost {
     this.#settle(record, this.error('TIMEOUT', message, 'send', failure))
   }
 
-  /** Once per tick: what is overdue fails; a batch that the driver never settles condemns the driver. */
+  /** Runs once per tick: fails overdue records; gives up a driver that never settles a batch. */
   #sweep(): void {
     this.#tick += 1
     for (
@@ -318,7 +322,7 @@ export class SendPipeline implements RouterHost {
   }
 }
 
-/** What a sender can know of a record that has no outcome. */
+/** Describes what a sender can know of a record without an outcome. */
 function fateOf(record: PendingRecord): string {
   return record.state === RecordState.InFlight || record.resends > 0 ? 'may have been stored' : 'was not sent'
 }

@@ -1,19 +1,24 @@
 import type { Capabilities } from '../contract/capabilities.js'
 
-/** What core knows of the adapters it was published with, without loading any: enough for clear errors. Data only. */
+/**
+ * What core knows about the adapters it was published with, without loading any: enough for clear errors. Data only.
+ */
 export interface OfficialAdapter {
   readonly name: OfficialName
   readonly package: string
   readonly schemes: readonly string[]
   /** The same data as the adapter's own; the conformance suite compares them. */
   readonly capabilities: Capabilities
-  /** In what loops over a queue of others differ, which is consumed as it is. Left out: the transport has no such queues. */
+  /**
+   * Differences of loops on an existing queue of another system, which is consumed unchanged. Default: the transport
+   * has no such queues.
+   */
   readonly existingQueue?: Partial<Capabilities>
 }
 
 export type OfficialName = 'memory' | 'kafka' | 'redis' | 'amqp' | 'rabbitmq-stream' | 'http'
 
-/** What a partitioned, durable broker with history keeps; the others differ from it. */
+/** The capabilities of a partitioned, durable broker with history; the others differ from it. */
 const BROKER: Capabilities = {
   groups: true,
   competingMembers: true,
@@ -91,7 +96,7 @@ export const OFFICIAL_ADAPTERS: readonly OfficialAdapter[] = [
   },
 ]
 
-/** What an official adapter's definition begins with: its name, schemes and capabilities, as core knows them. */
+/** Returns the first part of an official adapter's definition: its name, schemes and capabilities. */
 export function officialIdentity(name: OfficialName): Omit<OfficialAdapter, 'package' | 'existingQueue'> {
   const { schemes, capabilities } = OFFICIAL_ADAPTERS.find((one) => one.name === name) as OfficialAdapter
   return { name, schemes, capabilities }

@@ -8,7 +8,7 @@ import { nearestName } from '../options/problems.js'
 import type { ProducerClass } from '../producer/producer.js'
 import { OFFICIAL_ADAPTERS, type OfficialAdapter, type OfficialName } from './official-adapters.js'
 
-/** One registry per process, also where several copies of this package are loaded. */
+/** One registry per process, also when several copies of this package are loaded. */
 const REGISTRY = Symbol.for('streamswitch.registry')
 
 function registered(): Map<string, AdapterDefinition> {
@@ -18,8 +18,9 @@ function registered(): Map<string, AdapterDefinition> {
 }
 
 /**
- * Makes an adapter known by its name and schemes: a third party's, or an official one in a bundled application, where packages
- * can't be looked up. Registering the same adapter again changes nothing; another one of the same name or scheme is CONFLICT.
+ * Registers an adapter by its name and schemes: a third party's, or an official one in a bundled application, where
+ * packages can't be looked up. Registering the same adapter again has no effect; another one with the same name or
+ * scheme is CONFLICT.
  */
 export function registerAdapter(adapter: AdapterDefinition): void {
   const conflict = (what: string): StreamError =>
@@ -29,7 +30,7 @@ export function registerAdapter(adapter: AdapterDefinition): void {
       operation: 'register',
     })
   if (!/^[a-z][a-z0-9-]*$/.test(adapter.name)) {
-    throw new StreamError(`an adapter's name must be of a-z, 0-9 and '-', got '${adapter.name}'`, {
+    throw new StreamError(`an adapter's name must consist of a-z, 0-9 and '-', got '${adapter.name}'`, {
       code: 'INVALID_ARGUMENT',
       operation: 'register',
     })
@@ -44,12 +45,15 @@ export function registerAdapter(adapter: AdapterDefinition): void {
   registered().set(adapter.name, adapter)
 }
 
-/** Where the application's own packages are found: beside its entry script, else in the working directory. */
+/** Resolves the application's own packages: from its entry script, else from the working directory. */
 function applicationRequire(): NodeJS.Require {
   return createRequire(pathToFileURL(resolve(process.argv[1] ?? 'index.js')))
 }
 
-/** The file of an official adapter's package, as the application would resolve it, or `undefined` where it isn't installed. */
+/**
+ * Returns the entry file of an official adapter's package, as the application would resolve it, or `undefined` when it
+ * isn't installed.
+ */
 function locate(official: OfficialAdapter): string | undefined {
   const fromWorkingDirectory = createRequire(pathToFileURL(resolve('index.js')))
   for (const resolver of [applicationRequire(), fromWorkingDirectory]) {
@@ -70,7 +74,7 @@ function adopt(official: OfficialAdapter, module: unknown): AdapterDefinition {
   const adapter = (module as { readonly default?: AdapterDefinition }).default
   if (adapter?.name !== official.name) {
     throw new StreamError(
-      `the installed ${official.package} exports no adapter named '${official.name}' as default: its version doesn't fit this @streamswitch/core`,
+      `the installed ${official.package} exports no adapter named '${official.name}' as default: install the version that matches this @streamswitch/core`,
       {
         code: 'CONFLICT',
         transport: official.name,
@@ -78,7 +82,7 @@ function adopt(official: OfficialAdapter, module: unknown): AdapterDefinition {
       },
     )
   }
-  // Another look-up may have been faster.
+  // Another lookup may have been faster.
   const known = registered().get(official.name)
   if (known === undefined) registerAdapter(adapter)
   return known ?? adapter
@@ -96,7 +100,7 @@ function unknownAdapter(kind: 'transport' | 'URL scheme', name: string, known: r
   const hint = near === undefined ? '' : `; did you mean '${near}'?`
   const packages = OFFICIAL_ADAPTERS.map((official) => `${official.name} (npm install ${official.package})`).join(', ')
   return new StreamError(
-    `unknown ${kind} '${name}'${hint} Registered: ${listRegistered()}. Available: ${packages}; a third party's needs registerAdapter()`,
+    `unknown ${kind} '${name}'${hint} Registered: ${listRegistered()}. Available: ${packages}; a third-party adapter must be registered by registerAdapter()`,
     {
       code: 'INVALID_ARGUMENT',
       operation: 'configure',
@@ -108,7 +112,7 @@ function listRegistered(): string {
   return [...registered().keys()].join(', ') || 'none'
 }
 
-/** How an adapter is asked for. */
+/** How an adapter is requested. */
 export type Wanted = { readonly name: string } | { readonly scheme: string }
 
 function find(wanted: Wanted): { readonly adapter: AdapterDefinition } | { readonly official: OfficialAdapter } {
@@ -133,8 +137,9 @@ function find(wanted: Wanted): { readonly adapter: AdapterDefinition } | { reado
 }
 
 /**
- * The adapter of a name or URL scheme: a registered one, else the installed package. Rejects with INVALID_ARGUMENT for an unknown
- * one, NOT_FOUND with the command to run where the package isn't installed. No I/O but reading the package.
+ * Returns the adapter of a name or URL scheme: a registered one, else the installed package. Rejects with
+ * INVALID_ARGUMENT for an unknown one, NOT_FOUND with the command to run when the package isn't installed. No I/O
+ * except reading the package.
  */
 export async function loadAdapter(wanted: Wanted): Promise<AdapterDefinition> {
   const found = find(wanted)
@@ -144,7 +149,7 @@ export async function loadAdapter(wanted: Wanted): Promise<AdapterDefinition> {
   return adopt(found.official, await import(pathToFileURL(file).href))
 }
 
-/** As {@link loadAdapter}, at once. Node.js can `require` adapters since they are free of top-level await. */
+/** As {@link loadAdapter}, synchronously. Node.js can `require` adapters since they have no top-level await. */
 export function loadAdapterNow(wanted: Wanted): AdapterDefinition {
   const found = find(wanted)
   if ('adapter' in found) return found.adapter
@@ -153,7 +158,7 @@ export function loadAdapterNow(wanted: Wanted): AdapterDefinition {
   return adopt(found.official, createRequire(import.meta.url)(file))
 }
 
-/** Names that are registered, and official ones that are installed. */
+/** Names of registered adapters and of installed official ones. */
 export function availableAdapters(): string[] {
   const names = new Set(registered().keys())
   for (const official of OFFICIAL_ADAPTERS)
@@ -182,9 +187,9 @@ function registry<Class>(
 }
 
 /**
- * Producer classes by transport name: `new PRODUCERS[process.env.QUEUE_TYPE]('orders')`. A name that isn't registered is looked
- * up as an installed package. An unknown one throws INVALID_ARGUMENT, one that isn't installed NOT_FOUND. Enumerates what is
- * registered or installed.
+ * Producer classes by transport name: `new PRODUCERS[process.env.QUEUE_TYPE]('orders')`. A name that isn't registered
+ * is looked up as an installed package. An unknown name throws INVALID_ARGUMENT, one that isn't installed NOT_FOUND.
+ * Enumerates what is registered or installed.
  */
 export const PRODUCERS = registry<ProducerClass>((adapter) => adapter.classes().Producer)
 

@@ -19,7 +19,10 @@ const SPEC = [
 ] as const satisfies readonly (keyof TopicSpec)[]
 const RETENTION = ['maxAgeMs', 'maxBytes', 'maxMessages'] as const satisfies readonly (keyof TopicSpec['retention'])[]
 
-/** An adapter's `Admin`, behind a check of the specs that it is given: usually made by `transport.topicSpec`, and by hand by whoever wants. */
+/**
+ * An adapter's `Admin`, with a check of the specs it receives: usually created by `transport.topicSpec`, but users may
+ * write them by hand.
+ */
 export class CheckedAdmin implements Admin {
   readonly #admin: Admin
   readonly #transport: string
@@ -55,7 +58,7 @@ export class CheckedAdmin implements Admin {
   }
 }
 
-/** As in {@link CheckedAdmin}, for what `transport.topicSpec` is given. */
+/** As in {@link CheckedAdmin}, for the arguments of `transport.topicSpec`. */
 export function requireTopicSettings(settings: TopicSettings, topic: string, transport: string): void {
   const subject = `the topic '${topic}'`
   requireNames(settings, ['partitions', 'retention', 'role', 'nativeName'], { subject, transport, topic })

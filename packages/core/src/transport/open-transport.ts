@@ -5,33 +5,35 @@ import { requireCapabilities } from './requirements.js'
 import { requireTransportOptions, Transport, type TransportOptions } from './transport.js'
 import { parseTransportUrl } from './url.js'
 
-/** What a feedback transport that is opened along with another has in common with it. */
+/** Options that a feedback transport opened along with another shares with it. */
 const SHARED_OPTIONS = ['prefix', 'provision', 'clientId', 'replyTtlMs']
 
 /**
- * Opens the transport that a URL names, or the environment: `STREAMSWITCH_URL`, else `STREAMSWITCH_TRANSPORT` with the adapter's
- * own variables and defaults. No connection is made yet.
- *
- * Rejects, before any I/O, with INVALID_ARGUMENT (nothing set, malformed URL, unknown scheme, bad options), NOT_FOUND (adapter
- * package not installed) or UNSUPPORTED (a capability in `requires` that the transport lacks).
+ * Opens the transport named by a URL or by the environment: `STREAMSWITCH_URL`, else `STREAMSWITCH_TRANSPORT` with the
+ * adapter's own variables and defaults. Doesn't connect yet.
+ * Rejects, before any I/O, with INVALID_ARGUMENT (nothing set, malformed URL, unknown scheme, bad options), NOT_FOUND
+ * (adapter package not installed) or UNSUPPORTED (a capability in `requires` that the transport lacks).
  */
 export async function openTransport(url?: string, options: TransportOptions = {}): Promise<Transport> {
   const environment = options.environment ?? process.env
   const target = transportTarget(url, environment)
   const adapter = await loadAdapter(target.wanted)
   const feedbackUrl = feedbackUrlOf(options, environment)
-  // Loading is asynchronous only here: afterwards it is known.
+  // Loading is asynchronous only here: afterwards the adapter is known.
   if (feedbackUrl !== undefined) await loadAdapter({ scheme: parseTransportUrl(feedbackUrl).scheme })
   return withFeedback(adapter, target.url ?? addressOf(adapter, environment), options, feedbackUrl)
 }
 
-/** A transport of a known adapter, at the address that its own variables give, else its default. */
+/** Opens a transport of a known adapter, at the address from its own variables, else its default. */
 export function openByAdapter(adapter: AdapterDefinition, options: TransportOptions = {}): Transport {
   const environment = options.environment ?? process.env
   return withFeedback(adapter, addressOf(adapter, environment), options, feedbackUrlOf(options, environment))
 }
 
-/** Which adapter is meant, by a URL, else by the environment; the URL is left out where only a name is known. Throws INVALID_ARGUMENT. */
+/**
+ * Returns which adapter to use, by a URL, else by the environment; without a URL when only a name is known. Throws
+ * INVALID_ARGUMENT.
+ */
 export function transportTarget(
   url: string | undefined,
   environment: NodeJS.ProcessEnv,
@@ -46,7 +48,10 @@ export function transportTarget(
   )
 }
 
-/** The address of a known adapter: the general variable where it is one of its own, else what its own variables say, else its default. */
+/**
+ * Returns the address of a known adapter: the general variable if it is one of its own, else its own variables, else
+ * its default.
+ */
 export function addressOf(adapter: AdapterDefinition, environment: NodeJS.ProcessEnv): string {
   const general = nonEmpty(environment.STREAMSWITCH_URL)
   const fits =
@@ -54,7 +59,7 @@ export function addressOf(adapter: AdapterDefinition, environment: NodeJS.Proces
   return fits ? general : (adapter.environmentUrl(environment) ?? adapter.defaultUrl)
 }
 
-/** The URL that the feedback transport is to be opened at, if it is another one and isn't open already. */
+/** Returns the URL of the feedback transport, if it is another one and isn't open already. */
 function feedbackUrlOf({ feedback }: TransportOptions, environment: NodeJS.ProcessEnv): string | undefined {
   if (feedback !== undefined) return typeof feedback === 'string' ? feedback : undefined
   return nonEmpty(environment.STREAMSWITCH_FEEDBACK_URL)

@@ -4,7 +4,10 @@ import { StreamError } from '../errors.js'
 import { nearestName } from '../options/problems.js'
 import { OFFICIAL_ADAPTERS } from '../registry/official-adapters.js'
 
-/** Throws UNSUPPORTED where the adapter lacks one of the capabilities, naming the transports that have it; INVALID_ARGUMENT for a name that is none. */
+/**
+ * Throws UNSUPPORTED when the adapter lacks one of the capabilities, naming the transports that have it;
+ * INVALID_ARGUMENT for an unknown capability.
+ */
 export function requireCapabilities(
   adapter: AdapterDefinition,
   names: readonly CapabilityName[],
@@ -14,7 +17,7 @@ export function requireCapabilities(
   if (unknown !== undefined) {
     const near = nearestName(String(unknown), CAPABILITY_NAMES)
     throw new StreamError(
-      `requires: '${String(unknown)}' is no capability; ${near === undefined ? `known are ${CAPABILITY_NAMES.join(', ')}` : `did you mean '${near}'?`}`,
+      `requires: '${String(unknown)}' is no capability; ${near === undefined ? `known capabilities are ${CAPABILITY_NAMES.join(', ')}` : `did you mean '${near}'?`}`,
       {
         code: 'INVALID_ARGUMENT',
         transport: adapter.name,
@@ -28,7 +31,7 @@ export function requireCapabilities(
   throw unsupported(adapter, `doesn't offer ${reasons.join(' and ')}`, operation)
 }
 
-/** Throws UNSUPPORTED where an option needs a capability that the adapter lacks. */
+/** Throws UNSUPPORTED when an option needs a capability that the adapter lacks. */
 export function requireFor(adapter: AdapterDefinition, name: CapabilityName, what: string, operation: string): void {
   if (adapter.capabilities[name] !== false) return
   throw unsupported(

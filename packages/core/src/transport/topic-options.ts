@@ -1,18 +1,24 @@
 import { type OptionInput, option } from '../options/fields.js'
 
-/** What both producers and loops may say of a topic. */
+/** Topic options shared by producers and loops. */
 export const topicFields = {
-  /** What the topic is called on the broker where it exists already, without prefix: see `topics` of the transport, which this comes before. For one topic. */
+  /**
+   * Name of an existing topic on the broker, without prefix. Takes precedence over the transport's `topics`. For a
+   * single topic.
+   */
   nativeName: option.text(),
-  /** Partitions of the topic. Left out: what exists, else 1. A different number on the broker is CONFLICT. */
+  /**
+   * Number of partitions of the topic. Default: the existing number, else 1. A different number on the broker is
+   * CONFLICT.
+   */
   partitions: option.integer({ min: 1, max: 10_000 }),
-  /** What a topic keeps, where this call makes it. */
+  /** Retention of the topic, if this call creates it. */
   retention: option.group({
-    /** Oldest age, in milliseconds. */
+    /** Maximum age, in milliseconds. */
     maxAgeMs: option.integer({ min: 1 }),
-    /** Bytes per partition. */
+    /** Maximum size per partition, in bytes. */
     maxBytes: option.integer({ min: 1 }),
-    /** Messages per partition. */
+    /** Maximum number of messages per partition. */
     maxMessages: option.integer({ min: 1 }),
   }),
 }

@@ -3,10 +3,10 @@ import { option } from '../options/fields.js'
 
 /** Options of every transport. */
 export const transportFields = {
-  /** Names this process towards the broker. Left out: `streamswitch-` and a random number. */
+  /** Client name reported to the broker. Default: `streamswitch-` and a random number. */
   clientId: option.text({ environment: 'STREAMSWITCH_CLIENT_ID' }),
   /**
-   * Goes before every name made on the broker: topics, groups, keys, queues.
+   * Prefix for every topic, group, key and queue created on the broker.
    * @default ''
    */
   prefix: option.custom<string>(
@@ -17,13 +17,17 @@ export const transportFields = {
         : "must be at most 50 characters of a-z, 0-9, '.', '_' and '-'",
     { default: '', environment: 'STREAMSWITCH_PREFIX' },
   ),
-  /** Whether topics and groups are made (`create`), checked (`verify`) or taken as given (`none`). Default: `create`; topics with a native name are checked unless `create` is given. */
+  /**
+   * Whether topics and groups are created (`create`), only checked (`verify`) or assumed to exist (`none`). Default:
+   * `create`; topics with a native name are only checked unless `create` is set.
+   */
   provision: option.choice(['create', 'verify', 'none'], { environment: 'STREAMSWITCH_PROVISION' }),
   /**
-   * Native names of topics that exist on the broker, used as they are, without prefix: `{ orders: { name: 'OrderEvents' } }`; in a variable or URL `orders=OrderEvents,audit=app:audit`, with `,`, `=` and `%` of a name percent-encoded.
+   * Native names of existing topics on the broker, used unchanged, without prefix: `{ orders: { name: 'OrderEvents' }
+   * }`; in a variable or URL `orders=OrderEvents,audit=app:audit`, with `,`, `=` and `%` of a name percent-encoded.
    * @default {}
    */
-  topics: option.custom<NameMap>('object or text: name -> native name', checkNameMap, {
+  topics: option.custom<NameMap>('object or string: name -> native name', checkNameMap, {
     default: {},
     environment: 'STREAMSWITCH_TOPIC_NAMES',
   }),
@@ -31,12 +35,13 @@ export const transportFields = {
    * Native names of groups, in the same way: `{ billing: { name: 'BillingService' } }`.
    * @default {}
    */
-  groups: option.custom<NameMap>('object or text: name -> native name', checkNameMap, {
+  groups: option.custom<NameMap>('object or string: name -> native name', checkNameMap, {
     default: {},
     environment: 'STREAMSWITCH_GROUP_NAMES',
   }),
   /**
-   * How long a reply may be on its way before it is dropped, and how long what a killed caller leaves on the broker may stay, in milliseconds.
+   * Time after which a reply in flight is dropped, and after which what a killed caller has created on the broker is
+   * removed, in milliseconds.
    * @default 300000 (5 min)
    */
   replyTtlMs: option.integer({

@@ -26,25 +26,37 @@ import { requireCapabilities } from './requirements.js'
 import { transportFields } from './transport-options.js'
 import { parseTransportUrl } from './url.js'
 
-/** Options of `openTransport`, besides the adapter's own, which stand under `options`. */
+/** Options of `openTransport`. The adapter's own are under `options`. */
 export interface TransportOptions {
-  /** In place of `process.env`. Read now, not at import. */
+  /** Environment variables to use instead of `process.env`. Read now, not at import. */
   readonly environment?: NodeJS.ProcessEnv
-  /** Capabilities that the service can't do without: UNSUPPORTED, before any I/O, where the transport lacks one. */
+  /**
+   * Capabilities that the service requires: `openTransport` rejects with UNSUPPORTED, before any I/O, when the
+   * transport lacks one.
+   */
   readonly requires?: readonly CapabilityName[]
-  /** Where to tell what happens. Default: warnings and errors to standard error. */
+  /** Logger. Default: warnings and errors to standard error. */
   readonly logger?: Logger
-  /** The adapter's own options, and `prefix`, `provision`, `clientId`. They win over the URL's query and the environment. */
+  /**
+   * The adapter's own options, and `prefix`, `provision`, `clientId`. They take precedence over the URL's query and the
+   * environment.
+   */
   readonly options?: Readonly<Record<string, unknown>>
-  /** Where loops of this transport write dead letters, for a transport that can't keep them itself (HTTP), or by choice. Not closed with this one. */
+  /**
+   * Transport to which loops of this transport write dead letters, if it can't store them itself (HTTP), or by choice.
+   * Not closed with this one.
+   */
   readonly deadLetterTransport?: Transport
   /**
-   * Where replies to requests travel: another transport, or its URL. Both sides must declare the same. Left out:
-   * `STREAMSWITCH_FEEDBACK_URL`, else this transport itself. One that is given as a URL is closed with this one, and has its `prefix`,
-   * `provision` and `clientId`.
+   * Transport for replies to requests, or its URL. Must be the same on both sides. Default:
+   * `STREAMSWITCH_FEEDBACK_URL`, else this transport itself. If given as a URL, it is closed with this one, and has its
+   * `prefix`, `provision` and `clientId`.
    */
   readonly feedback?: Transport | string
-  /** Stands around the handlers of all its loops and the sends of all its producers, outside of their own `middleware`. */
+  /**
+   * Middleware around the handlers of all its loops and the sends of all its producers, outside of their own
+   * `middleware`.
+   */
   readonly middleware?: TransportMiddleware
 }
 
@@ -54,26 +66,29 @@ export interface TransportMiddleware {
   readonly send?: readonly SendMiddleware[]
 }
 
-/** How long replies that are on their way may take when the transport is closed, in milliseconds. */
+/** Maximum time for replies in flight when the transport is closed, in milliseconds. */
 const REPLIES_CLOSE_MS = 5_000
 
-/** What can be closed: producers and loops register themselves with their transport. */
+/** Closable with its transport: producers and loops register themselves. */
 interface Closable {
   close(options?: CloseOptions): Promise<void>
 }
 
-/** The driver below a transport, for what an adapter offers beside transports, such as a dedupe store on the same server. */
+/**
+ * Returns the driver of a transport, for what an adapter offers besides transports, such as a dedupe store on the same
+ * server.
+ */
 export function driverOf(transport: Transport): TransportDriver {
   return transport.driver
 }
 
-/** The loops, producers and other parts that a transport has open. A new list for each call. */
+/** Returns the open loops, producers and other parts of a transport. A new list for each call. */
 export function openPartsOf(transport: Transport): readonly object[] {
   return transport.openParts
 }
 
 /**
- * One connection's worth of a broker: makes producers and loops, and closes them all. Made by `openTransport`; no I/O happens
+ * An open transport: creates producers and loops, and closes them all. Created by `openTransport`; no I/O happens
  * before the first `init`, `send`, `run` or `admin` call.
  */
 export class Transport implements AsyncDisposable {
@@ -85,7 +100,7 @@ export class Transport implements AsyncDisposable {
   readonly driver: TransportDriver
   readonly logger: Logger
   readonly deadLetterTransport: Transport | undefined
-  /** Where replies to this transport's requests travel: itself, unless another was declared. */
+  /** The transport for replies to this transport's requests: itself, unless another was configured. */
   readonly feedback: Transport
   readonly middleware: TransportMiddleware
   /** The address, without secrets. */
@@ -96,7 +111,7 @@ export class Transport implements AsyncDisposable {
   readonly #replySenders = new Map<ReplyChannel, ReplySender>()
   readonly #names: TransportNames
   readonly #open = new Set<Closable>()
-  /** By topic, the first of its loops and producers that leave the number of partitions to the default. */
+  /** By topic, the first of its loops and producers that use the default number of partitions. */
   readonly #openedWithoutPartitions = new Map<string, string>()
   #admin: Admin | undefined
   #closing: Promise<void> | undefined
@@ -161,7 +176,7 @@ export class Transport implements AsyncDisposable {
     this.#ownsFeedback = options.ownsFeedback === true
   }
 
-  /** @internal The inbox for replies to the requests of `main`, made at the first one. */
+  /** @internal The inbox for replies to the requests of `main`, created at the first one. */
   replyInbox(main: Transport): ReplyInbox {
     this.#requireOpen()
     const channel = channelOf(this, main)
@@ -170,7 +185,7 @@ export class Transport implements AsyncDisposable {
     return inbox
   }
 
-  /** @internal What answers the requests of `main`, made at the first answer. */
+  /** @internal The sender of replies to the requests of `main`, created at the first reply. */
   replySender(main: Transport): ReplySender {
     const channel = channelOf(this, main)
     const sender = this.#replySenders.get(channel) ?? new ReplySender(this, channel, { ttlMs: this.#replyTtlMs })
@@ -178,7 +193,7 @@ export class Transport implements AsyncDisposable {
     return sender
   }
 
-  /** The underlying client, for what Streamswitch doesn't cover; `undefined` while there is none. */
+  /** The underlying client, for features that Streamswitch doesn't cover; `undefined` while there is none. */
   get native(): unknown {
     return this.driver.native
   }
@@ -188,27 +203,30 @@ export class Transport implements AsyncDisposable {
     return this.#admin
   }
 
-  /** A producer on this transport. Throws INVALID_ARGUMENT for a bad topic or bad options. */
+  /** Creates a producer on this transport. Throws INVALID_ARGUMENT for a bad topic or bad options. */
   producer<T = unknown>(topic: string, options: ProducerSettings<T> = {}): Producer<T> {
     return new (this.adapter.classes().Producer)<T>(topic, { ...options, transport: this })
   }
 
-  /** A loop on this transport, for a topic, a list of topics or a pattern. Throws INVALID_ARGUMENT for a bad topic, pattern, group or bad options. */
+  /**
+   * Creates a consumer loop on this transport, for a topic, a list of topics or a pattern. Throws INVALID_ARGUMENT for
+   * a bad topic, pattern, group or bad options.
+   */
   consumer<T = unknown>(topic: TopicSelection, options: ConsumerSettings<T>): ConsumerLoop<T> {
     return new (this.adapter.classes().ConsumerLoop)<T>(topic, { ...options, transport: this })
   }
 
   /**
-   * What a group has given up of a topic: to list, look at, send again to that group alone, and discard. Throws INVALID_ARGUMENT for
-   * bad names or options, UNSUPPORTED where nothing keeps dead letters.
+   * Returns access to a group's dead letters of a topic: list them, send them again to that group alone, or discard
+   * them. Throws INVALID_ARGUMENT for bad names or options, UNSUPPORTED when no transport stores them.
    */
   deadLetters(topic: string, options: DeadLetterBoxOptions): DeadLetterBox {
     return new DeadLetterBox(this, topic, options)
   }
 
   /**
-   * How a topic of this name is called and created on the broker: `prefix` and name, or its native name. Throws INVALID_ARGUMENT for an invalid name,
-   * UNSUPPORTED for a native one where there are none.
+   * Returns the name and settings of a topic on the broker: `prefix` and name, or its native name. Throws
+   * INVALID_ARGUMENT for an invalid name, UNSUPPORTED for a native name on a transport without them.
    *
    * @param opener - the loop or producer that asks, for errors of others.
    */
@@ -225,13 +243,13 @@ export class Transport implements AsyncDisposable {
     }
   }
 
-  /** The topic that holds a group's dead letters, unless its loops name another: `orders.billing.dlq`. */
+  /** Returns the default topic for a group's dead letters: `orders.billing.dlq`. */
   deadLetterSpec(topic: string, group: string): TopicSpec {
     const target = deadLetterTarget(this.topicSpec(topic), this.groupNames(group), undefined)
     return deadLetterSpec(this.deadLetterTransport ?? this, target)
   }
 
-  /** What a group of this name is called on the broker. Throws as {@link topicSpec} does. */
+  /** Returns the name of a group on the broker. Throws as {@link topicSpec} does. */
   brokerGroup(group: string): string {
     return this.#names.group(group, undefined).brokerGroup
   }
@@ -241,7 +259,7 @@ export class Transport implements AsyncDisposable {
     return this.#names.group(group, nativeName)
   }
 
-  /** @internal A topic that belongs to a native one: its name is derived, and has no prefix. */
+  /** @internal Returns a topic that belongs to a native one: its name is derived, and has no prefix. */
   derivedTopicSpec(name: string, role: TopicSpec['role']): TopicSpec {
     return this.#names.derivedTopic(name, { role })
   }
@@ -256,12 +274,16 @@ export class Transport implements AsyncDisposable {
     return this.#names.mappedTopics
   }
 
-  /** @internal */
+  /**
+   * @internal
+   */
   get openParts(): readonly object[] {
     return [...this.#open]
   }
 
-  /** @internal Registers what must be closed before the transport. Throws CLOSED once it is. */
+  /**
+   * @internal Registers what must be closed before the transport. Throws CLOSED once the transport is closed.
+   */
   attach(member: Closable): void {
     this.#requireOpen()
     this.#open.add(member)
@@ -273,9 +295,9 @@ export class Transport implements AsyncDisposable {
   }
 
   /**
-   * Closes its loops first, then its producers, so that a running handler may still send, then the connection. Each gets
-   * `timeoutMs` (default: its own); `signal` ends these waits at once. Later calls share the first one's promise. Rejects with
-   * INVALID_ARGUMENT, and closes nothing, for bad options.
+   * Closes its loops first, then its producers (so that a running handler can still send), then the connection. Each
+   * gets `timeoutMs` (default: its own); `signal` ends these waits immediately. Later calls return the first call's
+   * promise. Rejects with INVALID_ARGUMENT for bad options; nothing is closed then.
    */
   close(options: CloseOptions = {}): Promise<void> {
     const context = { subject: `close of the ${this.name} transport`, transport: this.name, operation: 'close' }
@@ -336,7 +358,7 @@ const TRANSPORT_OPTIONS = [
   'middleware',
 ] as const satisfies readonly (keyof TransportOptions)[]
 
-/** Throws INVALID_ARGUMENT for names that `openTransport` doesn't know, saying where those of the adapter belong. */
+/** Throws INVALID_ARGUMENT for unknown options of `openTransport`, saying where the adapter's options belong. */
 export function requireTransportOptions(options: TransportOptions, adapter: AdapterDefinition): void {
   const own = { ...transportFields, ...adapter.options }
   requireNames(

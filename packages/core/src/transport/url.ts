@@ -1,6 +1,6 @@
 import { StreamError } from '../errors.js'
 
-/** A transport's address, taken apart. Several hosts are the seeds of one cluster. */
+/** A parsed transport address. Several hosts are seeds of one cluster. */
 export interface TransportUrl {
   /** Without the colon: `redis`, `rabbitmq-stream+tls`. */
   readonly scheme: string
@@ -10,7 +10,7 @@ export interface TransportUrl {
   /** Decoded, without its leading slash; empty when there is none. */
   readonly path: string
   readonly query: Readonly<Record<string, string>>
-  /** The URL with the password and every query value that may be secret taken out: for errors and logs. */
+  /** The URL without the password and without query values that may be secret: for errors and logs. */
   readonly redacted: string
 }
 
@@ -19,8 +19,8 @@ const SCHEME = /^[a-z][a-z0-9+.-]*:\/\//i
 const HOST = /^(\[[0-9a-f:.]+\]|[^:[\]\s]+)(?::(\d+))?$/i
 
 /**
- * Takes a URL such as `kafka://user:secret@b1:9092,b2:9092/path?clientId=billing` apart. Throws INVALID_ARGUMENT that shows the
- * URL without its secrets.
+ * Parses a URL such as `kafka://user:secret@b1:9092,b2:9092/path?clientId=billing`. Throws INVALID_ARGUMENT that shows
+ * the URL without its secrets.
  */
 export function parseTransportUrl(text: string): TransportUrl {
   const redacted = redactUrl(text)
@@ -33,10 +33,10 @@ export function parseTransportUrl(text: string): TransportUrl {
       },
     )
   const trimmed = text.trim()
-  // What is no Unicode can't be encoded again, for a path of HTTP for one.
+  // What isn't valid Unicode can't be encoded again, for example for a path of HTTP.
   if (!text.isWellFormed()) throw invalid('it has a lone surrogate')
   if (!SCHEME.test(trimmed)) throw invalid("it doesn't begin with scheme://")
-  // Whatever follows a '#' may be the rest of a password: no part of it may be shown.
+  // What follows a '#' may be the rest of a password: no part of it may be shown.
   const match = SHAPE.exec(trimmed)
   if (match === null) throw invalid("it has a '#': percent-encode it as %23")
   const [, scheme = '', userInfo, hostList = '', path = '', query = ''] = match
@@ -67,8 +67,8 @@ export function parseTransportUrl(text: string): TransportUrl {
 
 function parseHost(text: string, invalid: (reason: string) => StreamError): { host: string; port: number | undefined } {
   const match = HOST.exec(text)
-  // Not quoted: it may be user and password whose host was forgotten.
-  if (match === null) throw invalid('a host in it is empty, or its port is no number')
+  // Not quoted: it may be user and password without the host.
+  if (match === null) throw invalid('a host in it is empty, or its port is not a number')
   const [, host = '', port] = match
   if (port !== undefined && (port.length > 5 || Number(port) < 1 || Number(port) > 65_535))
     throw invalid('a port in it is not between 1 and 65535')
@@ -86,7 +86,7 @@ function parseQuery(text: string, invalid: (reason: string) => StreamError): Rec
       throw invalid("an '&' in it isn't percent-encoded (%26), or an option has no value")
     for (const [name, value] of new URLSearchParams(pair)) {
       if (Object.hasOwn(query, name))
-        throw invalid(secretBefore ? 'an option stands in it twice' : `option '${name}' stands in it twice`)
+        throw invalid(secretBefore ? 'an option occurs twice' : `option '${name}' occurs twice`)
       Object.defineProperty(query, name, { value, enumerable: true })
       secretBefore ||= SECRET_NAME.test(name)
     }
@@ -95,13 +95,14 @@ function parseQuery(text: string, invalid: (reason: string) => StreamError): Rec
 }
 
 /**
- * A URL, or what was meant as one, without what may be secret: a password and what could be the rest of one that isn't percent-encoded,
- * a user without password, what stands in a port's place and is no number, and a query from its first secret-looking name on.
+ * Returns a URL, or an attempt at one, without parts that may be secret: a password and what could be the rest of one
+ * that isn't percent-encoded, a user without password, a port that isn't a number, and the query from its first
+ * secret-looking name on.
  */
 export function redactUrl(text: string): string {
   const trimmed = text.trim()
   const scheme = SCHEME.exec(trimmed)?.[0]
-  // What has no :// may be anything with a slip in it.
+  // Without :// it may be anything with a typo in it.
   if (scheme === undefined) return /^[\w.-]{0,60}(?::\d{1,5})?$/.test(trimmed) ? trimmed : HIDDEN
   const [, authority = '', rest = ''] = /^([^/?#]*)(.*)$/s.exec(trimmed.slice(scheme.length)) ?? []
   if (rest.includes('@') || rest.includes('#')) return `${scheme}${HIDDEN}`

@@ -117,7 +117,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #endEarly(controller: Dispatcher.DispatchController): void {
     if (this.#kind === 'json') this.#kind = 'other'
     this.#end()
-    controller.abort(new Error('the response is of no more use'))
+    controller.abort(new Error('the response is no longer needed'))
   }
 
   #end(): void {
@@ -207,7 +207,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
 function unknownEncoding(header: string): StreamError {
   return new StreamError(
-    `the reply has the content coding '${printable(header.slice(0, 100))}': known are ${ACCEPTED_ENCODINGS}`,
+    `the reply has the content coding '${printable(header.slice(0, 100))}': supported are ${ACCEPTED_ENCODINGS}`,
     { code: 'UNSUPPORTED', retryable: false, transport: 'http', operation: 'request' },
   )
 }

@@ -106,7 +106,7 @@ export class HttpClient {
           return authorization !== used
         },
         (error: Error) => {
-          this.#logger.warn(`http: a server wants other credentials, and there are none: ${error.message}`)
+          this.#logger.warn(`http: a server requires other credentials, and none are set: ${error.message}`)
           return false
         },
       )

@@ -87,7 +87,7 @@ export class OpenRequest implements ExchangeEvents {
   #takePart(reply: IncomingParts, part: Omit<IncomingReply, 'timestamp'>): void {
     reply.part(part)
     if (reply.unwantedBytes > this.#host.maxReplyBytes)
-      this.exchange.abort(new Error('nobody waits for the rest of the reply'))
+      this.exchange.abort(new Error('the rest of the reply is no longer awaited'))
   }
 
   line(line: unknown): void {
@@ -154,7 +154,7 @@ export class OpenRequest implements ExchangeEvents {
     if (this.#open === 0) return
     const understood = String(headers['content-type'] ?? '').startsWith('application/x-ndjson')
     if (!understood) this.#host.refusesBatches(`a batch of ${this.parcels.length} messages was answered ${status}`)
-    const message = `${this.#host.name.url}: ${understood ? 'the response ended without an outcome of this message' : 'batches are not taken there, sending single messages'}`
+    const message = `${this.#host.name.url}: ${understood ? 'the response ended without an outcome of this message' : 'batches are not accepted there, sending single messages'}`
     this.#refuseAll({
       ...refusalOfProblem({ status: 502 }, this.#awaited),
       elsewhere: false,

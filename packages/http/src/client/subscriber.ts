@@ -126,7 +126,7 @@ export class Subscriber implements RequestHost {
   refusesBatches(reason: string): void {
     if (!this.#batches) return
     this.#batches = false
-    this.#host.logger.warn(`${this.name.url}: ${reason}: it gets single messages from now on`)
+    this.#host.logger.warn(`${this.name.url}: ${reason}: it receives single messages from now on`)
   }
 
   renewCredentials(used: string | undefined): Promise<boolean> {

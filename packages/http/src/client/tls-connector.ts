@@ -55,7 +55,7 @@ export class TlsConnector {
           if (JSON.stringify(settings) !== JSON.stringify(this.#settings)) this.#use(settings)
         },
         (error: unknown) => {
-          if (!this.#failing) this.#logger.warn(`http: the certificates in use stay: ${messageOf(error)}`)
+          if (!this.#failing) this.#logger.warn(`http: keeping the current certificates: ${messageOf(error)}`)
           this.#failing = true
         },
       )

@@ -175,7 +175,7 @@ function repeatedHeader(rawHeaders: readonly string[]): string | undefined {
 
 function problemOfPage({ headers }: FastifyRequest): Problem {
   const said = headers.origin === undefined ? 'Sec-Fetch-Site' : 'Origin'
-  return problems.ofBrowser(`its header '${said}' says that a browser sends it for a page that isn't named`)
+  return problems.ofBrowser(`its header '${said}' says that a browser sends it for an unnamed page`)
 }
 
 function pathOf({ url }: FastifyRequest): string {

@@ -235,5 +235,5 @@ function problemOfBroken({ code = '' }: { readonly code?: string }): Problem | u
     return { status: 408, title: 'The request took too long', code: 'TIMEOUT', retryable: true }
   if (code === 'HPE_HEADER_OVERFLOW')
     return { status: 431, title: 'The headers are too large', code: 'TOO_LARGE', retryable: false }
-  return code.startsWith('HPE_') ? problems.malformed('it is no HTTP/1.1 request') : undefined
+  return code.startsWith('HPE_') ? problems.malformed('not an HTTP/1.1 request') : undefined
 }

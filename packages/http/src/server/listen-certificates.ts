@@ -88,7 +88,7 @@ export class ListenCertificates {
       server.setSecureContext({ ...found, secureOptions })
       if (found.ca !== ca) authoritiesChanged()
     } catch (cause) {
-      if (!this.#failing) this.#report(invalid(`${messageOf(cause)}; the certificates in use stay`, cause))
+      if (!this.#failing) this.#report(invalid(`${messageOf(cause)}; keeping the current certificates`, cause))
       this.#failing = true
     }
   }

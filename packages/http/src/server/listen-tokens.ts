@@ -77,7 +77,7 @@ function judgementOf(verdicts: readonly { readonly name: string; readonly verdic
 }
 
 function sameTokens(one: string, other: string): StreamError {
-  return new StreamError(`listenTokens: '${one}' and '${other}' have the same token: give each its own`, {
+  return new StreamError(`listenTokens: '${one}' and '${other}' have the same token: use different ones`, {
     code: 'INVALID_ARGUMENT',
     transport: 'http',
     operation: 'listen',

@@ -228,7 +228,7 @@ export function findExchange(inbox: string): ReplyExchange | undefined {
 }
 
 export function gone(): StreamError {
-  return new StreamError('nobody waits for the reply any more: its caller is gone', {
+  return new StreamError('no request is pending for the reply: its caller is gone', {
     code: 'NOT_FOUND',
     retryable: false,
     transport: 'http',

@@ -168,9 +168,9 @@ function parseHead(bytes: Buffer, index: number): FrameHead {
   try {
     head = JSON.parse(bytes.toString())
   } catch {
-    throw malformed(index, 'its head is no JSON')
+    throw malformed(index, 'its head is not JSON')
   }
-  if (!isObject(head)) throw malformed(index, 'its head is no object')
+  if (!isObject(head)) throw malformed(index, 'its head is not an object')
   const wrong = wrongField(head)
   if (wrong !== undefined) throw malformed(index, `its '${wrong}' is none that a sender may give`)
   return head as FrameHead

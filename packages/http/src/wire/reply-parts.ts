@@ -227,7 +227,7 @@ function decode(value: string): string {
 }
 
 function malformed(detail: string): StreamError {
-  return new StreamError(`the response is no reply: ${detail}`, {
+  return new StreamError(`the response is not a reply: ${detail}`, {
     code: 'INVALID_ARGUMENT',
     transport: 'http',
     operation: 'request',

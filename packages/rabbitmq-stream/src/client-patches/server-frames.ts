@@ -125,6 +125,6 @@ function countOf(frame: Buffer, elementBytes: number): number {
 
 function readText(frame: Buffer, at: number): string {
   const length = Math.max(0, frame.readInt16BE(at))
-  if (at + 2 + length > frame.length) throw new RangeError('a text ends beyond its frame')
+  if (at + 2 + length > frame.length) throw new RangeError('a string exceeds the end of its frame')
   return frame.toString('utf8', at + 2, at + 2 + length)
 }

@@ -16,7 +16,7 @@ const MAX_PER_CONNECTION = 250
 const BALANCER_ATTEMPTS = 50
 /** The broker refuses longer references with the same code as a disk alarm. */
 const MAX_REFERENCE_BYTES = 255
-const DISK_ALARM = 'the broker takes no messages: it is short of disk space (disk alarm)'
+const DISK_ALARM = 'the broker accepts no messages: it is short of disk space (disk alarm)'
 
 /** What a driver wants to hear of its client. Chunks and updates go to their subscriptions. */
 export interface ClientEvents extends Pick<ConnectionEvents, 'closed' | 'confirmed' | 'refused' | 'streamChanged'> {}

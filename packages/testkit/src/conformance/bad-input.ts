@@ -44,7 +44,7 @@ const AT_CONSTRUCTION: readonly BadCall[] = [
   {
     what: 'a wrong type',
     act: (transport) => transport.producer('t', { maxBatchRecords: 'many' as never }),
-    says: ['maxBatchRecords', 'whole number'],
+    says: ['maxBatchRecords', 'integer'],
   },
   {
     what: 'a number out of range',

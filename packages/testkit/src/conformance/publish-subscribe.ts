@@ -169,7 +169,7 @@ function sizes(suite: Suite): void {
     `a payload of ${maxPayloadBytes + 1} bytes is refused with TOO_LARGE, and disturbs nothing`,
     {},
     async (bench) => {
-      expect(Number.isSafeInteger(maxPayloadBytes), 'limits.maxPayloadBytes must be a whole number').toBe(true)
+      expect(Number.isSafeInteger(maxPayloadBytes), 'limits.maxPayloadBytes must be an integer').toBe(true)
       await bench.member({ settings: { codec: 'bytes' } })
       const producer = bench.producer({ codec: 'bytes' })
       void bench.ledger.send(producer, Buffer.from('before'), { key: 'k' })

@@ -35,7 +35,7 @@ export function soakPlan(environment: NodeJS.ProcessEnv = process.env): SoakPlan
   if (minutes === undefined) return undefined
   const plan = { minutes: Number(minutes), seed: Number(environment['STREAMSWITCH_SOAK_SEED'] ?? 1) }
   if (!(plan.minutes > 0)) throw new RangeError(`STREAMSWITCH_SOAK_MINUTES must be above 0, got '${minutes}'`)
-  if (!Number.isSafeInteger(plan.seed)) throw new RangeError('STREAMSWITCH_SOAK_SEED must be a whole number')
+  if (!Number.isSafeInteger(plan.seed)) throw new RangeError('STREAMSWITCH_SOAK_SEED must be an integer')
   return plan
 }
 

@@ -80,7 +80,7 @@ async function topicTrimmed(bench: FaultBench): Promise<FaultFinding> {
   const gone = lost.filter((id) => old.has(id))
   expect(gone.length, 'messages that were removed before the group had them').toBeGreaterThan(0)
   expect(
-    consumers.some(({ logFile }) => bench.logged(logFile, /lies outside/)),
+    consumers.some(({ logFile }) => bench.logged(logFile, /is outside/)),
     'the trimmed position is reported',
   ).toBe(true)
   await bench.lagUntil(transport, (lag) => lag === 0, 'no lag once everything is handled', PROGRESS_MS)
