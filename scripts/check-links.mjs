@@ -14,8 +14,9 @@ const OWN_SITE = /^https:\/\/github\.com\/streamswitch\/streamswitch\/(?:blob|tr
 const OTHER_SITE = /^[a-z][a-z+.-]*:|^\/\//i
 /** Written by tools, or another's. */
 const NOT_OURS = /(?:^|\/)(?:node_modules|dist|test-results|release|coverage|\.git|\.turbo)\//
-/** Sources whose comments, messages and settings name pages; tests name made-up ones. */
-const SOURCE = /^(?:scripts\/(?!test\/)|(?:packages|examples)\/[^/]+\/(?:.+\/)?src\/|benchmarks\/src\/|[^/]+\.json$)/
+/** Sources whose comments, messages and settings name pages. Tests name made-up ones; a ledger that a script keeps of files names what was there. */
+const SOURCE =
+  /^(?:scripts\/(?!test\/).+\.mjs|(?:packages|examples)\/[^/]+\/(?:.+\/)?src\/.+|benchmarks\/src\/.+|[^/]+\.json)$/
 const FILE = /\.(?:md|ts|mts|mjs|json)$/
 const PAGE_NAME = /(?<![\w/.-])(?:docs|packages|examples|benchmarks)\/[\w./-]+\.md(?:#[\w-]+)?/g
 

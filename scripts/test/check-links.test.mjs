@@ -26,6 +26,7 @@ const SOUND = {
     '# Core\n\n[docs](https://github.com/streamswitch/streamswitch/blob/main/docs/a.md#again) [all](https://github.com/streamswitch/streamswitch/tree/main)\n',
   'packages/core/src/errors.ts': "/** See `docs/a.md#again`. */\nexport const advice = 'grant it, see docs/a.md'\n",
   'scripts/run.mjs': '// docs/a.md\n',
+  'scripts/prose/budget.json': '{ "docs/deleted.md": 1 }\n',
   'node_modules/x/README.md': '[dead](none.md)\n',
   'packages/core/dist/README.md': '[dead](none.md)\n',
 }
