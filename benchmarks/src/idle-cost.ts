@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
-import { type BrokerHandle, findFreePort, startBroker } from '@streamswitch/testkit/brokers'
+import { type BrokerHandle, type BrokerName, findFreePort, startBroker } from '@streamswitch/testkit/brokers'
 import { IDLE_TRANSPORTS, type IdleTransport, MESSAGES } from './idle/idle-case.js'
 import { type IdleResult, runIdleCase } from './idle/idle-process.js'
 import { machine } from './machine.js'
@@ -51,21 +51,30 @@ async function measureTransport(transport: IdleTransport): Promise<Row[]> {
   const measured: Row[] = []
   for (const count of loops) {
     for (const number of partitioned ? partitions : [1]) {
-      // Empty brokers: what one case left behind would be work for the next one.
-      const broker = needed === undefined ? undefined : await startBroker(needed)
-      try {
-        const url = await urlOf(transport, broker)
-        const times = { quietMs: quietS * 1_000, windowMs: windowS * 1_000 }
-        const settings = { transport, url, loops: count, partitions: number, ...times }
-        const result = await runIdleCase(settings, limitS * 1_000 + times.quietMs + times.windowMs).catch(messageOf)
-        measured.push({ transport, loops: count, partitions: number, result, load: loadavg()[0] ?? 0 })
-        console.error(transport, line(measured.at(-1) as Row))
-      } finally {
-        await broker?.remove()
-      }
+      const result = await measureCase(transport, needed, count, number).catch(messageOf)
+      measured.push({ transport, loops: count, partitions: number, result, load: loadavg()[0] ?? 0 })
+      console.error(transport, line(measured.at(-1) as Row))
     }
   }
   return measured
+}
+
+async function measureCase(
+  transport: IdleTransport,
+  needed: BrokerName | undefined,
+  count: number,
+  number: number,
+): Promise<IdleResult> {
+  // Empty brokers: what one case left behind would be work for the next one.
+  const broker = needed === undefined ? undefined : await startBroker(needed)
+  try {
+    const url = await urlOf(transport, broker)
+    const times = { quietMs: quietS * 1_000, windowMs: windowS * 1_000 }
+    const settings = { transport, url, loops: count, partitions: number, ...times }
+    return await runIdleCase(settings, limitS * 1_000 + times.quietMs + times.windowMs)
+  } finally {
+    await broker?.remove()
+  }
 }
 
 async function urlOf(transport: IdleTransport, broker: BrokerHandle | undefined): Promise<string> {

@@ -69,6 +69,8 @@ async function measure(): Promise<Omit<IdleCost, 'joinSeconds'>> {
   const elapsedMs = performance.now() - start
   const cpu = process.cpuUsage(cpuBefore)
   const after = await sentByThisProcess()
+  // What one that has ended had sent is not known any more.
+  if (openSockets() !== sockets) throw new Error('connections were lost while it was measured')
   const rate = (of: 'packets' | 'bytes'): number | undefined =>
     before === undefined || after === undefined ? undefined : ((after[of] - before[of]) / elapsedMs) * 1_000
   return {

@@ -34,7 +34,8 @@ export function idleLoop(suite: FaultSuite): void {
       const receiving = open(stand.receiverUrl ?? stand.url)
       let handled = 0
       const loops = Array.from({ length: count }, (_, number) => {
-        const loop = receiving.consumer(topic, { group: `g${number}`, ...(partitions > 1 && { partitions }) })
+        const settings = { group: `g${number}`, connectTimeoutMs: PROGRESS_MS, ...(partitions > 1 && { partitions }) }
+        const loop = receiving.consumer(topic, settings)
         loop.handle(() => {
           handled += 1
         })
