@@ -639,7 +639,11 @@ const CONTRACTS: Readonly<Record<string, Steps>> = {
       await pending()
     }
     const tend = async (consumer: string, idleMs: number): Promise<void> => {
-      transcript.push(['tend', consumer, await connection.run(TEND_SHARED, [stream, lease], ['g', consumer, 1, idleMs])])
+      transcript.push([
+        'tend',
+        consumer,
+        await connection.run(TEND_SHARED, [stream, lease], ['g', consumer, 1, idleMs]),
+      ])
       await note(connection, transcript, [['HMGET', lease, 'v', 'position']])
       await pending()
     }

@@ -1,5 +1,13 @@
 import { Failure, OK, type Reply, Status } from './replies.js'
-import { compareIds, type EntryId, FIRST_ID, type PendingEntry, parseId, ScriptedGroup, ScriptedStream } from './scripted-stream.js'
+import {
+  compareIds,
+  type EntryId,
+  FIRST_ID,
+  type PendingEntry,
+  parseId,
+  ScriptedGroup,
+  ScriptedStream,
+} from './scripted-stream.js'
 
 type Value = ScriptedStream | Map<string, string> | SortedSet
 

@@ -85,7 +85,9 @@ export class SharedTruth extends RedisTruth {
     if (former === undefined || former.dead || this.#clockSetAt >= since) return
     const offset = this.offsetOf(partition, id)
     if (this.ledger?.isRunning(former, partition, offset) !== true || !this.ledger.wasCalm(former, since)) return
-    this.world.violate(`${heir.name} took offset ${offset} of partition ${partition} from ${former.name}, which handles it`)
+    this.world.violate(
+      `${heir.name} took offset ${offset} of partition ${partition} from ${former.name}, which handles it`,
+    )
   }
 
   /** Whoever has handled it may settle it. */
