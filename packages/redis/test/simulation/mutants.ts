@@ -160,8 +160,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a group is moved by whoever had the partition once',
     file: 'group-scripts.ts',
-    fence: 'export const SEEK = new Script(`${EVEN_WHEN_FULL}${FIELD}${IDS}${START}${FENCE}',
-    without: 'export const SEEK = new Script(`${EVEN_WHEN_FULL}${FIELD}${IDS}${START}',
+    fence: `export const SEEK = new Script(\`\${EVEN_WHEN_FULL}\${FIELD}\${IDS}\${START}\${FENCE}`,
+    without: `export const SEEK = new Script(\`\${EVEN_WHEN_FULL}\${FIELD}\${IDS}\${START}`,
     seed: 1,
   },
   {
