@@ -141,7 +141,7 @@ export async function runOperators({ brokers, transports, only, cases }) {
  * @returns {Promise<OperatorRow>}
  */
 async function runOne(operator, transport, wanted, cases) {
-  const settings = (await operator.prepare?.()) ?? { config: operator.config }
+  const settings = (await operator.prepare?.()) ?? { config: operator.config ?? [] }
   const broker = await startBroker(wanted.name, wanted.version, settings)
   const row = { operator, broker: broker.name, version: broker.version, transport }
   process.stdout.write(`${transport} on ${broker.name} ${broker.version}: ${operator.name}\n`)

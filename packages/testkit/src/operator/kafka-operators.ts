@@ -79,6 +79,13 @@ export const KAFKA_OPERATORS: readonly Operator[] = [
         reason: "the broker's time replaces the sender's",
       },
       { cases: 'history > from a timestamp*', reason: "the broker's time replaces the sender's" },
+      ...[
+        'records made to break a protocol arrive as they were sent',
+        'redelivery > a failing handler gets the same message again*',
+        'dead letters > by default*',
+        'the box of dead letters > lists them*',
+        'the box of dead letters > replays one*',
+      ].map((cases) => ({ cases, reason: "compares the sender's time" })),
     ],
   }),
   topicDefault('compression.type', 'compression.type', 'gzip'),
