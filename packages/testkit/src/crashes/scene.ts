@@ -18,7 +18,7 @@ const POLL_MS = 20
 /** Reading dead letters takes connections of their own. */
 const LETTERS_EVERY_MS = 250
 /** Starting a process and connecting, on a busy machine. */
-export const START_MS = 20_000
+export const START_MS = 60_000
 
 export interface SceneOptions {
   /** Default 1. */
@@ -77,7 +77,7 @@ export class CrashScene {
           group: this.#group,
           handler: HANDLER,
           handlerMs,
-          settings: { ...more, ...consumer, ...scene.consumer },
+          settings: { connectTimeoutMs: START_MS, ...more, ...consumer, ...scene.consumer },
           ...(closeTimeoutMs === undefined ? {} : { closeTimeoutMs }),
           ...(settingsModule === undefined ? {} : { settingsModule }),
         },
@@ -93,7 +93,7 @@ export class CrashScene {
     atEnd(() => scene.#close())
     const first = scene.worker
     await first.start()
-    await first.ready()
+    await first.ready(START_MS)
     first.terminate()
     await first.ended(START_MS)
     return scene
