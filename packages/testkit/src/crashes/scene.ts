@@ -84,7 +84,7 @@ export class CrashScene {
       })
     })
     this.#reader = new LedgerReader(ledger)
-    this.#box = this.#transport.deadLetters(this.#topic, { group: this.#group })
+    this.#box = this.#transport.deadLetters(this.#topic, { group: this.#group, timeoutMs: START_MS })
   }
 
   /** The group is there before the messages are, on every transport; nothing runs yet. */
