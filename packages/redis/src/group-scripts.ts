@@ -77,23 +77,23 @@ return outcome
 
 /**
  * Takes a lease that is free, expired, or one's own. KEYS: stream, lease. ARGV: group, owner, leaseMs, format version.
- * Replies the epoch ('' when another member holds it), the id up to which entries are suspect (or ''), and how many are
- * pending.
+ * Replies the epoch ('' when another member holds it), the id up to which entries are suspect (or ''), how many are
+ * pending, and which of them are no suspects.
  */
 export const TAKE = new Script(`${EVEN_WHEN_FULL}${NOW}
-local lease = redis.call('HMGET', KEYS[2], 'v', 'owner', 'until', 'epoch', 'suspectTo')
+local lease = redis.call('HMGET', KEYS[2], 'v', 'owner', 'until', 'epoch', 'suspectTo', 'returned')
 if lease[1] and tonumber(lease[1]) > tonumber(ARGV[4]) then return redis.error_reply('SSVERSION ' .. lease[1]) end
 local owner = lease[2]
-if owner and owner ~= '' and owner ~= ARGV[2] and tonumber(lease[3]) > now then return {'', '', 0} end
+if owner and owner ~= '' and owner ~= ARGV[2] and tonumber(lease[3]) > now then return {'', '', 0, ''} end
 local epoch = string.format('%.0f', math.max(tonumber(lease[4] or '0') + 1, now))
 local pending = redis.call('XPENDING', KEYS[1], ARGV[1])
 local suspectTo = lease[5] or ''
 -- Whoever held it last neither gave it back nor is this very process: it may have died with handlers at work.
 if not owner or (owner ~= '' and owner ~= ARGV[2]) then suspectTo = pending[3] or '' end
-redis.call('HDEL', KEYS[2], 'stray')
+redis.call('HDEL', KEYS[2], 'stray', 'returned')
 redis.call('HSET', KEYS[2], 'v', ARGV[4], 'owner', ARGV[2], 'epoch', epoch, 'token', epoch .. ':' .. ARGV[2],
   'until', string.format('%.0f', now + ARGV[3]), 'suspectTo', suspectTo)
-return {epoch, suspectTo, pending[1]}
+return {epoch, suspectTo, pending[1], lease[6] or ''}
 `)
 
 /**
@@ -162,9 +162,16 @@ end
 return redis.call('ZRANGE', KEYS[1], 0, -1)
 `)
 
-/** Releases a lease cleanly: members that died before have nothing to do with what comes next. KEYS: stream, lease. ARGV: token. */
+/**
+ * Releases a lease cleanly, with the entries whose note says that they aren't running (an even number: see
+ * `AttemptJournal`): to the next owner they are no suspects. KEYS: stream, lease, attempts. ARGV: token.
+ */
 export const RELEASE = new Script(`${EVEN_WHEN_FULL}${FENCE}
-redis.call('HSET', KEYS[2], 'owner', '', 'until', '0', 'token', '', 'suspectTo', '')
+local notes, returned = redis.call('HGETALL', KEYS[3]), {}
+for index = 1, #notes, 2 do
+  if tonumber(notes[index + 1]) % 2 == 0 then returned[#returned + 1] = notes[index] end
+end
+redis.call('HSET', KEYS[2], 'owner', '', 'until', '0', 'token', '', 'returned', table.concat(returned, ' '))
 return 'ok'
 `)
 

@@ -10,6 +10,8 @@ export interface TakenLease {
   readonly token: string
   /** Pending entries up to this id may have been running when a member died. */
   readonly suspectTo: string | undefined
+  /** Those of them that the last owner gave back in good order. */
+  readonly returned: ReadonlySet<string>
   /** Entries that an earlier owner left unsettled. */
   readonly pending: number
 }
@@ -59,17 +61,18 @@ export class LeaseCalls {
   async take(partition: Partition): Promise<TakenLease | undefined> {
     const args = [this.#group, this.owner, this.#settings.leaseMs, FORMAT_VERSION]
     const reply = await this.#connection.run(TAKE, [partition.stream, partition.lease], args)
-    const [epoch, suspectTo, pending] = reply as [Buffer, Buffer, number]
+    const [epoch, suspectTo, pending, returned] = reply as [Buffer, Buffer, number, Buffer]
     if (epoch.length === 0) return undefined
     return {
       epoch: Number(epoch),
       token: `${epoch.toString()}:${this.owner}`,
       suspectTo: suspectTo.length === 0 ? undefined : suspectTo.toString(),
+      returned: new Set(returned.toString().split(' ')),
       pending,
     }
   }
 
   async release(partition: Partition, token: string): Promise<void> {
-    await this.#connection.run(RELEASE, [partition.stream, partition.lease], [token])
+    await this.#connection.run(RELEASE, [partition.stream, partition.lease, partition.attempts], [token])
   }
 }

@@ -44,6 +44,8 @@ export function appendRecord(args: Argument[], record: OutgoingRecord): void {
 export interface Pending {
   /** Entries up to this id may have been running when a member died. */
   readonly suspectTo: string | undefined
+  /** Those of them that the last owner gave back in good order. Default: none. */
+  readonly returned?: ReadonlySet<string>
 }
 
 /** The result of reading entries. */
@@ -92,8 +94,13 @@ function readDelivery(
     native,
     form: REDIS_FORM,
     ...historyOf(attempts === undefined ? 0 : Number(attempts)),
-    suspect: pending?.suspectTo !== undefined && compareIds(entryId, pending.suspectTo) <= 0,
+    suspect: isSuspect(entryId, pending),
   })
+}
+
+function isSuspect(entryId: string, pending: Pending | undefined): boolean {
+  if (pending?.suspectTo === undefined || compareIds(entryId, pending.suspectTo) > 0) return false
+  return pending.returned?.has(entryId) !== true
 }
 
 /** Converts an entry of a reply inbox. `undefined` for the one that created it, and for entries that aren't ours. */

@@ -168,6 +168,31 @@ describe('partition leases', () => {
     ])
   })
 
+  test('what was at work when a lease was given back is no suspect to the next owner, and is one again after its death', async () => {
+    const [topic, group] = [unique('topic'), unique('group')]
+    const client = plainClient(brokerUrl)
+    for (const id of ['outlived', 'waiting']) await client.xadd(topic, '*', 'payload', '1', 'id', id)
+    const suspects = async (end: 'die' | 'close'): Promise<(readonly [string, boolean])[]> => {
+      const member = await DriverMember.open(brokerUrl, topic, group, QUICK)
+      await until(() => member.delivered.length === 2)
+      const [outlived] = member.delivered
+      if (outlived === undefined || member.held[0] === undefined) throw new Error('nothing was delivered')
+      const found = member.delivered.map(({ id, suspect }) => [id, suspect] as const)
+      await member.driver.attempts?.starting(member.held[0], outlived, 1)
+      if (end === 'close') await member.driver.attempts?.failed(member.held[0], outlived, 0)
+      await (end === 'die' ? member.die() : member.driver.close())
+      return found
+    }
+    const is = (outlived: boolean, waiting: boolean) => [
+      ['outlived', outlived],
+      ['waiting', waiting],
+    ]
+    expect(await suspects('die')).toEqual(is(false, false))
+    expect(await suspects('close')).toEqual(is(true, true))
+    expect(await suspects('die')).toEqual(is(false, true))
+    expect(await suspects('die')).toEqual(is(true, true))
+  })
+
   test('three loops share, join, leave and keep the order of every key', async () => {
     const [topic, group] = [unique('topic'), unique('group')]
     const transport = openRedis(brokerUrl, QUICK)

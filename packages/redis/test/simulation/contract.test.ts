@@ -434,7 +434,7 @@ const CONTRACTS: Readonly<Record<string, Steps>> = {
     const beat = async (owner: string, token: string, position = ''): Promise<void> => {
       const args = ['g', owner, 60_000, 'streamswitch', 10, token, position]
       transcript.push(['beat', owner, await outcome(connection.run(HEARTBEAT, keys, args))])
-      await note(connection, transcript, [['HMGET', lease, 'owner', 'position', 'stray', 'suspectTo', 'v']])
+      await note(connection, transcript, [['HMGET', lease, 'owner', 'position', 'stray', 'suspectTo', 'returned', 'v']])
     }
     const guarded = async (token: string): Promise<void> => {
       const guard = ['EVAL', GUARD_READ.source, 2, ...keys, token]
@@ -461,7 +461,7 @@ const CONTRACTS: Readonly<Record<string, Steps>> = {
     transcript.push(await connection.run(ACK, [...keys, attempts], [first, 'g', '3-5']))
     transcript.push(await connection.run(NOTE_ATTEMPT, [...keys, attempts], [first, '3-5', 3]))
     transcript.push(await connection.run(TAKE_PENDING, [...keys, attempts], [first, 'g', 'streamswitch', '0-0']))
-    transcript.push(await connection.run(RELEASE, keys, [first]))
+    transcript.push(await connection.run(RELEASE, [...keys, attempts], [first]))
     transcript.push(await connection.run(LAST_DELIVERED, keys, [first, 'g']))
     await beat('a', first)
     await guarded(first)
@@ -471,7 +471,7 @@ const CONTRACTS: Readonly<Record<string, Steps>> = {
     transcript.push(await connection.run(TAKE_PENDING, [...keys, attempts], [again, 'g', 'streamswitch', '0-0']))
     transcript.push(await connection.run(ACK, [...keys, attempts], [again, 'g', '3-5', '4-0']))
     await note(connection, transcript, [['EXISTS', attempts]])
-    transcript.push(await connection.run(RELEASE, keys, [again]))
+    transcript.push(await connection.run(RELEASE, [...keys, attempts], [again]))
     await beat('a', again)
     const short = await take('b', 20)
     await bench.sleep(40)

@@ -78,6 +78,7 @@ export class ScriptedStore {
     ['PEXPIRE', ([key = '', ms]) => this.#expire(key, Number(ms))],
     ['HGET', ([key = '', field = '']) => this.#hash(key)?.get(field) ?? null],
     ['HMGET', ([key = '', ...fields]) => fields.map((field) => this.#hash(key)?.get(field) ?? null)],
+    ['HGETALL', ([key = '']) => [...(this.#hash(key) ?? [])].flat()],
     ['HSET', ([key = '', ...pairs]) => this.#setFields(key, pairs)],
     ['HDEL', ([key = '', ...fields]) => this.#deleteFields(key, fields)],
     ['ZADD', ([key = '', score, member = '']) => this.#addMember(key, Number(score), member)],

@@ -28,7 +28,7 @@ export async function blockedLoop(settings: CrashSettings, atEnd: AtEnd): Promis
   const neighbours = healthy(HEALTHY, 200)
   const blocker = { id: BLOCKER, deed: { ms: 100, acts: ['block' as const], blockMs } }
   await Promise.all(scene.workers.map((worker) => worker.start()))
-  await Promise.all(scene.workers.map((worker) => worker.ready()))
+  await Promise.all(scene.workers.map((worker) => worker.ready(START_MS)))
   await scene.send(mixed(neighbours, [blocker]))
   const patienceMs = takeoverMs + blockMs + START_MS
   await scene.supervise(

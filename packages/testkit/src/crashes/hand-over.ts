@@ -25,7 +25,7 @@ export async function handOverCrash(settings: CrashSettings, atEnd: AtEnd): Prom
   if (first === undefined || second === undefined) return expect.unreachable('two members')
   const neighbours = healthy(60, 300, 'early')
   await first.start()
-  await first.ready()
+  await first.ready(START_MS)
   await scene.send(neighbours)
   await scene.until(() => scene.starts().length > 0, 'handlers at work', patienceMs)
   armHandOver(scene.ledger)

@@ -70,7 +70,7 @@ export async function membersInTurn(settings: CrashSettings, atEnd: AtEnd): Prom
     atEnd,
   )
   await Promise.all(scene.workers.map((worker) => worker.start()))
-  await Promise.all(scene.workers.map((worker) => worker.ready()))
+  await Promise.all(scene.workers.map((worker) => worker.ready(START_MS)))
   const neighbours = healthy(60, 300)
   await scene.send(mixed(neighbours, [{ id: KILLER, deed: { ms: 150, acts: ['exit'] } }]))
   await scene.supervise(

@@ -18,7 +18,7 @@ const POLL_MS = 20
 /** Reading dead letters takes connections of their own. */
 const LETTERS_EVERY_MS = 250
 /** Starting a process and connecting, on a busy machine. */
-export const START_MS = 20_000
+export const START_MS = 60_000
 
 export interface SceneOptions {
   /** Default 1. */
@@ -77,14 +77,14 @@ export class CrashScene {
           group: this.#group,
           handler: HANDLER,
           handlerMs,
-          settings: { ...more, ...consumer, ...scene.consumer },
+          settings: { connectTimeoutMs: START_MS, ...more, ...consumer, ...scene.consumer },
           ...(closeTimeoutMs === undefined ? {} : { closeTimeoutMs }),
           ...(settingsModule === undefined ? {} : { settingsModule }),
         },
       })
     })
     this.#reader = new LedgerReader(ledger)
-    this.#box = this.#transport.deadLetters(this.#topic, { group: this.#group })
+    this.#box = this.#transport.deadLetters(this.#topic, { group: this.#group, timeoutMs: START_MS })
   }
 
   /** The group is there before the messages are, on every transport; nothing runs yet. */
@@ -93,7 +93,7 @@ export class CrashScene {
     atEnd(() => scene.#close())
     const first = scene.worker
     await first.start()
-    await first.ready()
+    await first.ready(START_MS)
     first.terminate()
     await first.ended(START_MS)
     return scene

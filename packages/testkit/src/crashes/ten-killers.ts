@@ -8,7 +8,7 @@ const HEALTHY = LONG ? 300 : 40
 const CONCURRENCY = 32
 /** The killers stand among as many. */
 const EARLY = 40
-export const KILLER_ATTEMPTS = LONG ? 3 : 1
+const KILLER_ATTEMPTS = LONG ? 3 : 1
 /** Each message that ends its process is found by two deaths at most, and ends as many more as it has attempts. */
 export const MOST_DEATHS = KILLERS * (KILLER_ATTEMPTS + 2)
 /** How many others must have been at work beside a killer for a run to say anything. */

@@ -158,9 +158,11 @@ export class ModelBroker {
       const entry = this.#logs[delivery.partition]?.[Number(delivery.position)] as Entry
       const others = this.#world.atWork.filter((other) => other !== delivery)
       const isUncharged = delivery.state === DeliveryState.Running && others.length > 0
+      // What this process had noted of a start before is corrected with the next one.
+      const noted = delivery.state === DeliveryState.Waiting ? historyOf(entry.note).priorAttempts : 0
       // Nobody knows whether a note is on record that has no answer.
       if (this.#world.notes !== 'ok') entry.mostAttempts = undefined
-      else entry.mostAttempts = Math.max(0, isUncharged ? delivery.attempt - 1 : delivery.attempt)
+      else entry.mostAttempts = Math.max(0, noted, isUncharged ? delivery.attempt - 1 : delivery.attempt)
     }
   }
 
