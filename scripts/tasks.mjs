@@ -77,7 +77,6 @@ const TASKS = {
   },
   async 'release:version'() {
     const version = await setReleaseVersion()
-    await mustRun('pnpm', ['install', '--lockfile-only', '--prefer-offline'], { output: 'capture' })
     process.stdout.write(`version ${version}: after this is merged, the tag v${version} releases it\n`)
   },
   'release:request': () => requestRelease(),
