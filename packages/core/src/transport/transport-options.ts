@@ -7,7 +7,7 @@ export const transportFields = {
   clientId: option.text({ environment: 'STREAMSWITCH_CLIENT_ID' }),
   /** Prefix for every topic, group, key and queue created on the broker. */
   prefix: option.custom<string>(
-    'text',
+    'string',
     (raw) =>
       typeof raw === 'string' && /^[a-z0-9._-]{0,50}$/.test(raw)
         ? { value: raw }
