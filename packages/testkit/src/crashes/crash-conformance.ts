@@ -8,7 +8,7 @@ import { Worker } from '../faults/worker.js'
 import { LedgerReader } from '../ledger/index.js'
 import { DEADLY, FAILING } from './poison-handler.js'
 
-/** What the cases need to know of an adapter. */
+/** Settings of the cases for an adapter. */
 export interface CrashSettings {
   /** The adapter: it must declare `attemptsSurviveRestart`. */
   readonly adapter: AdapterDefinition
@@ -19,7 +19,10 @@ export interface CrashSettings {
   readonly options?: Readonly<Record<string, unknown>>
   /** Options of the workers' loops that make the death of a member known soon: sessions, leases. */
   readonly consumer?: Readonly<Record<string, unknown>>
-  /** Longest time until the work of a killed member goes on elsewhere, in milliseconds: what the cases wait for per death. Default 5,000. */
+  /**
+   * Maximum time until another member continues the work of a killed one, in milliseconds: what the cases wait for per
+   * death. Default 5,000.
+   */
   readonly takeoverMs?: number
 }
 
@@ -33,8 +36,8 @@ const POLL_MS = 20
 const START_MS = 15_000
 
 /**
- * Declares the cases of messages that kill their process: bounded attempts across restarts, dead-lettered with the reason, while
- * their neighbours flow and are not charged. Worker processes of their own die and are started again.
+ * Declares the cases of messages that kill their process: bounded attempts across restarts, dead-lettered with the
+ * reason, while other messages flow and are not charged. Worker processes die and are started again.
  */
 export function crashConformance(settings: CrashSettings): void {
   const lifeMs = (settings.takeoverMs ?? 5_000) + START_MS
@@ -189,7 +192,7 @@ async function openScene(settings: CrashSettings, atEnd: AtEnd, retry: Readonly<
       return ids.every((id) => done.has(id))
     },
     letters: async () => (await box.list()).letters,
-    /** Until the worker has died, or a dead letter is there. */
+    /** Waits until the worker has died, or there is a dead letter. */
     async untilLetter(timeoutMs: number): Promise<void> {
       const deadline = performance.now() + timeoutMs
       while (worker.running && (await box.list()).letters.length === 0)
