@@ -47,7 +47,7 @@ export interface ConsumerRole extends Role {
   readonly group: string
   /** Options of the loop; JSON only. With `ack: 'manual'` the worker acks and records the outcome. */
   readonly settings?: Readonly<Record<string, unknown>>
-  /** How long a handler takes, in milliseconds, until {@link Worker.hurry}; default 0. */
+  /** How long a handler takes, in milliseconds, until `hurry()` is called; default 0. */
   readonly handlerMs?: number
   /**
    * Module (package name or `file:` URL) whose default export is a {@link MakeHandler}: what the handler does in
