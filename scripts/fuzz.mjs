@@ -63,7 +63,7 @@ export function fuzzOptions(args) {
   if (!(minutes > 0) || minutes === Infinity)
     problems.push(`--minutes must be a number above 0, got '${values.minutes}'`)
   if (seed !== undefined && (!Number.isSafeInteger(seed) || seed < 0))
-    problems.push(`--seed must be a whole number of at least 0, got '${values.seed}'`)
+    problems.push(`--seed must be an integer of at least 0, got '${values.seed}'`)
   if (problems.length > 0) throw new ScriptFailure(`${problems.join('; ')}\n${USAGE}`)
   return {
     minutes,

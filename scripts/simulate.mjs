@@ -50,9 +50,9 @@ export function simulationOptions(args) {
   const [seed, runs] = [Number(values.seed), Number(values.runs)]
   const problems = []
   if (!Number.isSafeInteger(seed) || seed < 0)
-    problems.push(`--seed must be a whole number of at least 0, got '${values.seed}'`)
+    problems.push(`--seed must be an integer of at least 0, got '${values.seed}'`)
   if (!Number.isSafeInteger(runs) || runs < 1)
-    problems.push(`--runs must be a whole number of at least 1, got '${values.runs}'`)
+    problems.push(`--runs must be an integer of at least 1, got '${values.runs}'`)
   if (problems.length > 0) throw new ScriptFailure(`${problems.join('; ')}\n${USAGE}`)
   return { seed, runs, names: positionals }
 }

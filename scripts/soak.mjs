@@ -34,7 +34,7 @@ export function soakOptions(args) {
     more: { seed: { type: 'string' } },
   })
   const seed = values.seed === undefined ? Math.floor(Math.random() * 1_000_000) : Number(values.seed)
-  if (!Number.isSafeInteger(seed)) problems.push(`--seed must be a whole number, got '${values.seed}'`)
+  if (!Number.isSafeInteger(seed)) problems.push(`--seed must be an integer, got '${values.seed}'`)
   if (problems.length > 0) throw new ScriptFailure(`${problems.join('; ')}\n${USAGE}`)
   return { ...options, seed }
 }

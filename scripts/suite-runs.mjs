@@ -137,7 +137,7 @@ export function readRunOptions(args, { minutes, usage, more = {} }) {
   const problems = []
   if (!(options.minutes > 0)) problems.push(`--minutes must be above 0, got '${values.minutes}'`)
   if (!Number.isSafeInteger(options.parallel) || options.parallel < 1)
-    problems.push(`--parallel must be a whole number from 1, got '${values.parallel}'`)
+    problems.push(`--parallel must be an integer from 1, got '${values.parallel}'`)
   return { values, options, problems }
 }
 

@@ -41,11 +41,11 @@ function rowsOf(fields, meanings, { prefix, path, problems }) {
   return Object.entries(fields).flatMap(([name, field]) => {
     const meaning = meanings.get(name)
     if (meaning === undefined)
-      problems.push(`${path}: doesn't declare the option '${prefix}${name}': build its package anew`)
+      problems.push(`${path}: doesn't declare the option '${prefix}${name}': rebuild its package`)
     else if (meaning.text === undefined) problems.push(undocumented(meaning.place, `option '${prefix}${name}'`))
     const row = [
       code(`${prefix}${name}`),
-      typeOf(field),
+      typeOf(name, field),
       field.secret ? '' : formatDefault(name, field.defaultValue),
       field.environment === undefined ? '' : code(field.environment),
       prose(meaning?.text ?? ''),
@@ -55,10 +55,14 @@ function rowsOf(fields, meanings, { prefix, path, problems }) {
   })
 }
 
-/** @param {Field} field */
-function typeOf({ kind, secret }) {
+/**
+ * @param {string} name
+ * @param {Field} field
+ */
+function typeOf(name, { kind, secret }) {
   const isChoice = /^'[^']*'(, '[^']*')*$/.test(kind)
-  const type = isChoice ? kind.replace(/'([^']*)'/g, (_, choice) => code(choice)) : prose(kind)
+  const known = name.endsWith('Ms') ? kind.replace(/^(?:integer|number)/, 'Duration (ms)') : kind
+  const type = isChoice ? kind.replace(/'([^']*)'/g, (_, choice) => code(choice)) : prose(known)
   return secret ? `secret: ${type}` : type
 }
 

@@ -56,7 +56,7 @@ export const redisConsumerFields = {
 `,
 }
 
-const text = { kind: 'text' }
+const text = { kind: 'string' }
 const integer = { kind: 'integer of at least 1' }
 
 const METHOD = { kind: "'a', 'b'" }
@@ -78,7 +78,7 @@ const DESCRIBED = {
         name: 'redis',
         schemes: ['redis', 'rediss'],
         defaultUrl: 'redis://127.0.0.1',
-        options: { tlsCaFile: text, password: { kind: 'text', secret: true, defaultValue: 'hunter2' } },
+        options: { tlsCaFile: text, password: { kind: 'string', secret: true, defaultValue: 'hunter2' } },
         producerOptions: { method: METHOD },
         consumerOptions: { method: METHOD, waitMs: { kind: 'integer', defaultValue: 60_000 } },
       },
@@ -112,7 +112,7 @@ describe('generated documentation', () => {
   test('shows type, default, environment variable and meaning', () => {
     const page = generate().pages.get('docs/options.md')
     expect(page).toContain('| option | type | default | environment | meaning |\n|---|---|---|---|---|\n')
-    expect(page).toContain('| `clientId` | text | | `STREAMSWITCH_CLIENT_ID` | Names this process. |')
+    expect(page).toContain('| `clientId` | string | | `STREAMSWITCH_CLIENT_ID` | Names this process. |')
   })
 
   test('joins lines, leaves tags out, escapes what Markdown would take for its own', () => {
@@ -127,7 +127,7 @@ describe('generated documentation', () => {
     expect(pages.get('docs/options.md')).toContain(
       '| `partitions` | integer of at least 1 | | | Partitions of the topic. |',
     )
-    expect(pages.get(REDIS_PAGE)).toContain('| `tlsCaFile` | text | | | Certificate authorities. |')
+    expect(pages.get(REDIS_PAGE)).toContain('| `tlsCaFile` | string | | | Certificate authorities. |')
   })
 
   test('shows groups by their paths', () => {
@@ -145,7 +145,7 @@ describe('generated documentation', () => {
 
   test('never shows a secret', () => {
     const page = generate().pages.get(REDIS_PAGE)
-    expect(page).toContain('| `password` | secret: text | | | Password of the user. |')
+    expect(page).toContain('| `password` | secret: string | | | Password of the user. |')
     expect(page).not.toContain('hunter2')
   })
 

@@ -12,7 +12,7 @@ export interface HostAddress {
  * password.
  */
 export function hostsOption(settings: { readonly default: readonly string[] }) {
-  return option.custom<readonly string[]>('list of strings', checkHosts, settings)
+  return option.custom<readonly string[]>('string[]', checkHosts, settings)
 }
 
 function checkHosts(raw: unknown): { readonly value: readonly string[] } | string {

@@ -18,7 +18,7 @@ import { foreignHeadersOption } from './wire/foreign-headers.js'
 export const httpFields = {
   ...tlsFields,
   /** Base URLs of the other side; several are replicas of one service. In a URL they are its hosts and path. */
-  baseUrls: option.custom<readonly string[]>('list of strings', checkBaseUrls),
+  baseUrls: option.custom<readonly string[]>('string[]', checkBaseUrls),
   /** User for `Authorization: Basic`, sent to the base URL and the routes. In a URL it is the user. */
   username: option.text(),
   /** Password of `username`: in the URL, a string, or a file or function, read again after a 401. */

@@ -58,14 +58,14 @@ function connect(options: FilesSettings, context: TransportContext): TransportDr
   }
 }
 
-/** A producer that opens its own transport: options as of `openTransport` and of `transport.producer` together. */
+/** A producer that opens its own transport: the options of `openTransport` and of `transport.producer` combined. */
 export class FilesProducer<T = unknown> extends Producer<T> {
   constructor(topic: string, options?: ProducerOptions<T>) {
     super(adapter, topic, options)
   }
 }
 
-/** A loop that opens its own transport: options as of `openTransport` and of `transport.consumer` together. */
+/** A loop that opens its own transport: the options of `openTransport` and of `transport.consumer` combined. */
 export class FilesConsumerLoop<T = unknown> extends ConsumerLoop<T> {
   constructor(topic: TopicSelection, options: ConsumerLoopOptions<T>) {
     super(adapter, topic, options)

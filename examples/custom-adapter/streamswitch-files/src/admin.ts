@@ -6,7 +6,7 @@ import { groupFolder, topicFolder } from './paths.js'
 import { RecordCount } from './record-count.js'
 import { deleteTopic, listTopics, readPartitions } from './topics.js'
 
-/** Topics and lag, by looking at the files. */
+/** Topics and lag, read from the files. */
 export class FilesAdmin implements Admin {
   readonly #connection: Connection
   readonly #prefix: string

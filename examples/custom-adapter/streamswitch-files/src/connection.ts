@@ -9,7 +9,7 @@ import { openTopic, requireRoot, type Topic } from './topics.js'
 /** What all drivers of one transport share: the folder, and a writer per partition. */
 export class Connection {
   readonly settings: FilesSettings
-  /** Stands in lease files, for people: who holds it. */
+  /** Owner written to lease files, for people. */
   readonly owner: string
   readonly #logger: Logger
   readonly #writers = new Map<string, PartitionWriter>()
@@ -24,13 +24,13 @@ export class Connection {
     return this.settings.folder
   }
 
-  /** Makes or checks a topic, as `spec.provision` says. */
+  /** Creates or checks a topic, as `spec.provision` says. */
   topic(spec: TopicSpec): Promise<Topic> {
     const bounds = Object.entries(spec.retention).filter(([, bound]) => bound !== undefined)
-    // Core bounds its own topics, and deletes them when they are of no use any more.
+    // Core limits its own topics, and deletes them when they are no longer needed.
     if (bounds.length > 0 && spec.provision === 'create' && !spec.topic.startsWith(RESERVED_PREFIX)) {
       const names = bounds.map(([name]) => name).join(', ')
-      this.#logger.warn(`'${spec.topic}' on files: logs keep everything, so that retention (${names}) has no effect`)
+      this.#logger.warn(`'${spec.topic}' on files: logs keep everything, so retention (${names}) has no effect`)
     }
     return openTopic(this.folder, spec)
   }
@@ -45,12 +45,12 @@ export class Connection {
     return writer
   }
 
-  /** Rejects where the folder isn't there. */
+  /** Rejects when the folder doesn't exist. */
   async probe(): Promise<void> {
     await requireRoot(this.folder)
   }
 
-  /** Resolves when nothing is being written any more. */
+  /** Resolves when all writes have ended. */
   async close(): Promise<void> {
     await Promise.all([...this.#writers.values()].map((writer) => writer.close()))
   }

@@ -17,7 +17,7 @@ import { TopicMember } from './topic-member.js'
 export class FilesConsumerDriver implements ConsumerDriver {
   readonly settlement = 'cumulative'
   readonly redelivery = 'core'
-  /** A commit is a file that is written and replaced: twenty in a second are enough. */
+  /** A commit writes and replaces a file: twenty per second are enough. */
   readonly settleIntervalMs = 50
   readonly #connection: Connection
   readonly #spec: ConsumerSpec

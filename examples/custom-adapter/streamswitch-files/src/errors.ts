@@ -1,6 +1,6 @@
 import { type ErrorCode, StreamError, toStreamError } from '@streamswitch/core/driver'
 
-/** What an error of the file system means, by its `code`, and what to do about it. */
+/** Meaning of file system errors, by `code`, and what to do about them. */
 export const FILE_ERRORS: Readonly<Record<string, { readonly code: ErrorCode; readonly advice: string }>> = {
   ENOENT: { code: 'UNAVAILABLE', advice: 'a file or folder is missing' },
   ENOTDIR: { code: 'UNAVAILABLE', advice: 'a part of the path is no folder' },
@@ -19,12 +19,12 @@ export const FILE_ERRORS: Readonly<Record<string, { readonly code: ErrorCode; re
   ENAMETOOLONG: { code: 'INVALID_ARGUMENT', advice: 'the name of topic or group, with its prefix, is too long' },
 }
 
-/** Whether an error is the file system's with this code. */
+/** Returns whether an error is the file system's with one of these codes. */
 export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
   return error instanceof Error && 'code' in error && codes.includes(error.code as string)
 }
 
-/** Turns whatever was thrown into a {@link StreamError}. One that is in no table is UNKNOWN, with its cause. */
+/** Converts any thrown value to a {@link StreamError}. One that isn't in the table is UNKNOWN, with its cause. */
 export function classifyError(native: unknown, operation: string, topic?: string): StreamError {
   const place = { transport: 'files', operation, topic, cause: native }
   if (native instanceof Error && 'code' in native && !(native instanceof StreamError)) {
@@ -35,9 +35,9 @@ export function classifyError(native: unknown, operation: string, topic?: string
   return toStreamError(native, { ...place, code: 'UNKNOWN' })
 }
 
-/** The partition is another member's by now. */
+/** The partition belongs to another member. */
 export function lostPartition(topic: string, partition: number): StreamError {
-  return new StreamError(`partition ${partition} of '${topic}' belongs to another member by now`, {
+  return new StreamError(`partition ${partition} of '${topic}' now belongs to another member`, {
     code: 'ABORTED',
     transport: 'files',
     operation: 'ack',

@@ -6,7 +6,7 @@ import { groupFolder, handoverFile, membersFolder, ownerFolder } from './paths.j
 import { positionOf } from './start-position.js'
 import { makeFolder, type Topic } from './topics.js'
 
-/** Makes the group where it is new, at the positions that `from` names, or tells that `from` comes too late. */
+/** Creates the group if it is new, at the offsets of `from`, or reports that `from` is ignored. */
 export async function openGroup(
   topic: Topic,
   topicSpec: TopicSpec,
@@ -17,7 +17,7 @@ export async function openGroup(
   if (!(await exists(folder))) {
     if ((topicSpec.groups ?? topicSpec.provision) !== 'create') {
       throw new StreamError(
-        `group '${spec.group}' of '${topic.name}' does not exist, and 'provision' does not allow to make it`,
+        `group '${spec.group}' of '${topic.name}' does not exist, and 'provision' does not allow creating it`,
         {
           code: 'NOT_FOUND',
           transport: 'files',
@@ -34,7 +34,7 @@ export async function openGroup(
   if (spec.from !== undefined) sink.startIgnored(topic.name)
 }
 
-/** Makes a group whose members start at these positions. False where another member was faster. */
+/** Creates a group whose members start at these offsets. Returns false when another member was faster. */
 function makeGroup(folder: string, positions: readonly number[]): Promise<boolean> {
   return makeFolder(folder, async (group) => {
     await mkdir(membersFolder(group))

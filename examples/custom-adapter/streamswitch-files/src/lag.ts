@@ -6,7 +6,7 @@ import { logFile, ownerFolder } from './paths.js'
 import type { RecordCount } from './record-count.js'
 import type { Topic } from './topics.js'
 
-/** What a group has not acked in one partition, whoever owns it. NOT_FOUND where there is no such group. */
+/** Returns what a group has not acked in one partition, whatever the owner. NOT_FOUND when the group doesn't exist. */
 export async function partitionLag(
   topic: Topic,
   group: string,

@@ -6,14 +6,15 @@ import { temporaryName } from './paths.js'
 const RELEASED = new Date(0)
 
 /**
- * The right to one partition, for some time: a file whose name is its epoch, whose time of change is when it ends, and which holds a
- * position of the log. The highest epoch is the one that counts.
+ * A lease on one partition: a file whose name is its epoch, whose modification time is its expiry, and which holds an
+ * offset of the log. The highest epoch is valid.
  *
- * - Taking it: `link` the next epoch, which only one can. Then read the position from the epoch before; then delete that.
- * - Storing a position: write the own epoch's file, then look whether a higher one exists. If none does, whoever comes
- *   next has not read yet, and will read this position. If one does, nothing that was written counts.
- *
- * So a holder that was frozen, and wakes up when the lease is another's, changes nothing for that one and is told.
+ * - Taking it: `link` the next epoch, which only one process can. Then read the offset from the previous epoch; then
+ *   delete that.
+ * - Storing an offset: write the own epoch's file, then check whether a higher one exists. If not, the next owner has
+ *   not read yet, and will read this offset. If there is one, the write has no effect.
+ * So a holder that was frozen, and resumes when the lease belongs to another member, changes nothing for that one and
+ * is notified.
  */
 export class Lease {
   readonly epoch: number
@@ -32,14 +33,14 @@ export class Lease {
     this.#position = position
   }
 
-  /** Makes the folder of a lease that nobody holds. */
+  /** Creates the folder of a free lease. */
   static async prepare(folder: string, position: number): Promise<void> {
     await writeState(folder, 0, { owner: '', position }, RELEASED)
   }
 
   /**
-   * Takes the lease if it is free or has ended; `undefined` where it is another's. `held`: the lease in the caller's own hands, which is
-   * replaced by one of a higher epoch.
+   * Takes the lease if it is free or has expired; `undefined` when another member holds it. `held`: the caller's own
+   * lease, which is replaced by one of a higher epoch.
    */
   static async take(folder: string, owner: string, leaseMs: number, held?: Lease): Promise<Lease | undefined> {
     const [highest = 0] = await epochs(folder)
@@ -52,17 +53,17 @@ export class Lease {
     return lease
   }
 
-  /** The position that was stored last. */
+  /** The offset stored last. */
   get position(): number {
     return this.#position
   }
 
-  /** Whether it still runs, by the clock. One that has ended may be renewed, if nobody took it. */
+  /** Whether it is still valid, by the clock. An expired lease may be renewed if no other member took it. */
   get running(): boolean {
     return Date.now() < this.#endsAt
   }
 
-  /** Has it end `leaseMs` from now. False: it is another's. */
+  /** Extends it to `leaseMs` from now. Returns false when another member holds it. */
   renew(): Promise<boolean> {
     return this.#inTurn(async () => {
       const endsAt = Date.now() + this.#leaseMs
@@ -76,7 +77,7 @@ export class Lease {
     })
   }
 
-  /** Stores a position on the disk, and renews. False: it is another's, and nothing was stored. */
+  /** Stores an offset on disk, and renews. Returns false when another member holds it: nothing was stored. */
   store(position: number): Promise<boolean> {
     return this.#inTurn(async () => {
       const endsAt = Date.now() + this.#leaseMs
@@ -87,7 +88,7 @@ export class Lease {
     })
   }
 
-  /** Lets others take it at once, from this position on. */
+  /** Lets other members take it immediately, from this offset on. */
   release(position = this.#position): Promise<void> {
     return this.#inTurn(async () => {
       this.#endsAt = 0
@@ -104,7 +105,7 @@ export class Lease {
     return highest === this.epoch
   }
 
-  /** One change at a time: a renewal must not undo the release that it overlaps. */
+  /** One change at a time: a renewal must not undo a concurrent release. */
   #inTurn<T>(change: () => Promise<T>): Promise<T> {
     const result = this.#last.then(change)
     this.#last = result.catch(() => undefined)
@@ -112,7 +113,7 @@ export class Lease {
   }
 }
 
-/** The position of whoever holds the lease, or held it last. `below`: of epochs before this one. */
+/** Returns the offset of the current or last holder of the lease. `below`: of epochs before this one. */
 export async function readPosition(folder: string, below = Number.POSITIVE_INFINITY): Promise<number> {
   for (;;) {
     let vanished = false
@@ -122,7 +123,7 @@ export async function readPosition(folder: string, below = Number.POSITIVE_INFIN
       if (state?.position !== undefined) return state.position
       if (state === undefined) vanished = true
     }
-    // A newer owner deletes older epochs once it has stored its own: look again.
+    // A newer owner deletes older epochs once it has stored its own: read again.
     if (!vanished) return 0
   }
 }
@@ -141,7 +142,7 @@ async function readState(path: string): Promise<State | undefined> {
   }
 }
 
-/** Readers see the old file or the new one, whole; after a power failure as well. */
+/** Readers see the old file or the new one, complete, also after a power failure. */
 async function writeState(folder: string, epoch: number, state: State, endsAt: Date): Promise<void> {
   const temporary = temporaryName(folder)
   const file = await open(temporary, 'wx')
@@ -155,7 +156,7 @@ async function writeState(folder: string, epoch: number, state: State, endsAt: D
   await rename(temporary, join(folder, nameOf(epoch)))
 }
 
-/** True where this call made the epoch, and none is higher. */
+/** Returns true when this call created the epoch, and none is higher. */
 async function claim(folder: string, epoch: number, owner: string, leaseMs: number): Promise<boolean> {
   const temporary = temporaryName(folder)
   try {

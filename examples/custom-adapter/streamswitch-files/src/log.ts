@@ -3,16 +3,16 @@ import { type LogRecord, parseRecord } from './message.js'
 
 const CHUNK_BYTES = 256 * 1024
 
-/** Some records of a log, one after the other. */
+/** Consecutive records of a log. */
 export interface LogPage {
   readonly records: readonly LogRecord[]
-  /** Where to read on. */
+  /** Offset at which to continue. */
   readonly next: number
-  /** Where lines stand that begin no record. */
+  /** Offsets of lines that begin no record. */
   readonly foreign: readonly number[]
 }
 
-/** Reads the log of one partition. Positions are bytes from its beginning. */
+/** Reads the log of one partition. Offsets are bytes from its beginning. */
 export class LogFile implements AsyncDisposable {
   readonly #file: FileHandle
 
@@ -28,7 +28,7 @@ export class LogFile implements AsyncDisposable {
     return (await this.#file.stat()).size
   }
 
-  /** Up to `limit` whole records from a position on, in memory of their own; none where there are none yet. */
+  /** Returns up to `limit` complete records from an offset on, in separate memory; none when there are none yet. */
   async read(from: number, limit: number): Promise<LogPage> {
     const available = (await this.size()) - from
     let wanted = CHUNK_BYTES
@@ -42,7 +42,7 @@ export class LogFile implements AsyncDisposable {
     }
   }
 
-  /** All whole records from a position on, page by page. */
+  /** Yields all complete records from an offset on, page by page. */
   async *pages(from: number): AsyncGenerator<LogPage> {
     for (let at = from; ; ) {
       const page = await this.read(at, Number.POSITIVE_INFINITY)
@@ -52,7 +52,7 @@ export class LogFile implements AsyncDisposable {
     }
   }
 
-  /** Where the last whole record ends. `boundary`: a place that is known to be between two records. */
+  /** Returns the end of the last complete record. `boundary`: an offset known to be between two records. */
   async end(boundary: number): Promise<number> {
     let end = boundary
     for await (const page of this.pages(boundary)) end = page.next

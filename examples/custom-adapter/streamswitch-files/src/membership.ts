@@ -5,13 +5,13 @@ import { hasCode } from './errors.js'
 import { handoverFile, membersFolder } from './paths.js'
 
 /**
- * This member among those of its group: a file per member, whose time of change is when the member counts as gone. Each member works
- * out the same shares from the same list.
+ * This member's entry in its group: a file per member, whose modification time is when the member counts as gone. Each
+ * member computes the same shares from the same list.
  */
 export class Membership {
   readonly #group: string
   readonly #leaseMs: number
-  /** Unique: a member that was killed and comes back under its name is another one, until the first counts as gone. */
+  /** Unique: a member that was killed and restarted under its name is a new one, until the first counts as gone. */
   readonly #name: string
 
   constructor(group: string, member: string, leaseMs: number) {
@@ -20,7 +20,7 @@ export class Membership {
     this.#name = `${encodeURIComponent(member)}+${randomBytes(6).toString('base64url')}`
   }
 
-  /** Says that this member lives, for `leaseMs` from now on. */
+  /** Announces that this member lives, for `leaseMs` from now on. */
   async beat(): Promise<void> {
     const path = join(membersFolder(this.#group), this.#name)
     const now = Date.now()
@@ -34,7 +34,7 @@ export class Membership {
     }
   }
 
-  /** The partitions of `count` that are this member's: every n-th, by its place in the list of members. */
+  /** Returns this member's partitions of `count`: every n-th, by its index in the list of members. */
   async share(count: number): Promise<ReadonlySet<number>> {
     const members = await this.#living()
     const place = members.indexOf(this.#name)
@@ -42,7 +42,7 @@ export class Membership {
     return new Set(place === -1 ? [] : all.filter((partition) => partition % members.length === place))
   }
 
-  /** Has the others look at the group now: this member came or goes, or gave up a partition. */
+  /** Makes the others check the group now: this member has joined, leaves, or has released a partition. */
   async announce(): Promise<void> {
     await writeFile(handoverFile(this.#group), `${this.#name}\n`, { flag: 'r+' })
   }
@@ -53,7 +53,7 @@ export class Membership {
     await this.announce()
   }
 
-  /** Names of all members that aren't gone; the files of those that are, are removed. */
+  /** Names of all members that aren't gone; removes the files of those that are. */
   async #living(): Promise<string[]> {
     const folder = membersFolder(this.#group)
     const names = (await readdir(folder)).sort()
@@ -62,7 +62,7 @@ export class Membership {
         const path = join(folder, name)
         const found = await stat(path).catch(() => undefined)
         if (found === undefined || found.mtimeMs > Date.now()) return found !== undefined
-        // A file that has just been made has its time of making, for a moment.
+        // A file that was just created has its creation time, for a moment.
         if (found.mtimeMs < Date.now() - this.#leaseMs) await rm(path, { force: true })
         return false
       }),

@@ -9,38 +9,40 @@ import {
 const NEWLINE = 0x0a
 const LARGEST_BODY = 1024 * 1024 * 1024
 
-/** The first line of a record in the log, as JSON. Everything but `bytes` may be missing in what others wrote. */
+/**
+ * The first line of a record in the log, as JSON. Everything but `bytes` may be missing in records of other writers.
+ */
 export interface RecordLine {
-  /** Length of the payload that follows; `null` for a tombstone, after which no payload follows. */
+  /** Length of the payload that follows; `null` for a tombstone, which has no payload. */
   readonly bytes: number | null
   readonly id?: string | undefined
   readonly key?: string | undefined
   /** Milliseconds since the epoch. */
   readonly timestamp?: number | undefined
   readonly headers?: Headers | undefined
-  /** What the codec says of the payload, for other readers. */
+  /** Content type of the payload, for other readers. */
   readonly contentType?: string | undefined
 }
 
 /** A record of a log: `message.native`. */
 export interface LogRecord {
-  /** Where it begins in the log, in bytes. */
+  /** Its offset in the log, in bytes. */
   readonly position: number
-  /** Where the next one begins. */
+  /** Offset of the next record. */
   readonly next: number
   readonly line: RecordLine
   readonly payload: Buffer | undefined
 }
 
-/** What stands at a place of a log. */
+/** Result of parsing at an offset of a log. */
 export type Parsed =
   | { readonly kind: 'record'; readonly record: LogRecord }
   /** A line that begins no record. */
   | { readonly kind: 'foreign'; readonly at: number; readonly next: number }
-  /** Nothing yet, or the beginning of a record, at `at`. `bytes`: how many it needs, where that is known. */
+  /** Nothing yet, or the beginning of a record, at `at`. `bytes`: its size, if known. */
   | { readonly kind: 'incomplete'; readonly at: number; readonly bytes: number }
 
-/** A record as it stands in the log: a line of JSON, then exactly the payload, then a newline. */
+/** Encodes a record for the log: a line of JSON, then exactly the payload, then a newline. */
 export function encodeRecord(record: OutgoingRecord, contentType: string | undefined): Buffer {
   const { id, key, timestamp, headers, payload } = record
   const line: RecordLine = { bytes: payload?.length ?? null, id, key, timestamp, headers, contentType }
@@ -49,8 +51,8 @@ export function encodeRecord(record: OutgoingRecord, contentType: string | undef
 }
 
 /**
- * Reads what stands at `offset` of `bytes`, which begin at `base` of the log. Blank lines are passed over: that is what becomes of a
- * record that its writer could not finish.
+ * Parses at `offset` of `bytes`, which begin at `base` of the log. Blank lines are skipped: they replace a record that
+ * its writer could not finish.
  */
 export function parseRecord(bytes: Buffer, base: number, offset: number): Parsed {
   let at = offset
@@ -82,7 +84,10 @@ function parseLine(text: string): RecordLine | undefined {
   }
 }
 
-/** A record as core takes it. What others wrote may lack everything but the payload, or have it in another type. */
+/**
+ * Converts a record to a delivery. Records of other writers may lack everything but the payload, or have it in another
+ * type.
+ */
 export function toDelivery(assignment: PartitionAssignment, record: LogRecord): Delivery {
   const { line, payload, position } = record
   const { [WIRE_HEADERS.replyTo]: replyTo, ...headers } = textsOf(line.headers)

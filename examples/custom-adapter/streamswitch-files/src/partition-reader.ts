@@ -6,7 +6,7 @@ import { logFile } from './paths.js'
 import { ChangeSignal } from './signal.js'
 import type { Topic } from './topics.js'
 
-/** Delivers the records of one partition, from the group's position on, as long as this member owns it. */
+/** Delivers the records of one partition, from the group's committed offset on, as long as this member owns it. */
 export class PartitionReader {
   readonly #topic: Topic
   readonly #assignment: PartitionAssignment
@@ -25,7 +25,7 @@ export class PartitionReader {
     this.#pollMs = pollMs
   }
 
-  /** Begins to deliver. `failed` is called when the log can't be read. */
+  /** Starts delivering. `failed` is called when the log can't be read. */
   start(failed: (error: unknown) => void): void {
     this.#ended = this.#run().catch((error) => {
       if (!this.#stopped) failed(error)
@@ -38,7 +38,7 @@ export class PartitionReader {
     this.#signal?.close()
   }
 
-  /** Resolves when the log is closed, after `stop`, and once the sink has let go of a delivery. */
+  /** Resolves when the log is closed, after `stop`, and once the sink has accepted a delivery. */
   get ended(): Promise<void> {
     return this.#ended
   }
@@ -60,7 +60,7 @@ export class PartitionReader {
     let at = this.#lease.position
     while (!this.#stopped) {
       const page = await log.read(at, Math.max(1, this.#sink.capacity(this.#assignment)))
-      // Reading took time: the last look at the lease comes right before the delivery.
+      // Reading took time: the lease is checked right before the delivery.
       if (!this.#lease.running && !(await this.#lease.renew())) return
       if (this.#stopped) return
       for (const position of page.foreign) this.#report(position)
@@ -81,7 +81,7 @@ export class PartitionReader {
     const { topic, partition } = this.#assignment
     this.#sink.report(
       new StreamError(
-        `'${topic}', partition ${partition}: the line at byte ${position} of the log begins no record and is passed over`,
+        `'${topic}', partition ${partition}: the line at byte ${position} of the log begins no record and is skipped`,
         { code: 'SERIALIZATION', transport: 'files', topic },
       ),
     )

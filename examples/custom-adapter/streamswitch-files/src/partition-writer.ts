@@ -7,10 +7,13 @@ import { LogFile } from './log.js'
 import { logFile, writerFolder } from './paths.js'
 import type { Topic } from './topics.js'
 
-/** How long a process that has nothing more to write keeps the lease, and how long it keeps it at most while others wait. */
+/** How long a process without further writes keeps the lease, and its maximum time while others wait. */
 const IDLE_MS = 10
 const LONGEST_TURN_MS = 100
-/** How often a process asks for a lease that another has. Shorter than the pause between two turns, so that it gets it. */
+/**
+ * How often a process requests a lease that another one holds. Shorter than the pause between two turns, so that it
+ * gets it.
+ */
 const ASK_MS = 5
 const PAUSE_MS = 15
 
@@ -21,8 +24,9 @@ interface Append {
 }
 
 /**
- * Writes to the log of one partition, for all producers of this process: what has gathered while the disk was busy goes out in one
- * write. One process writes at a time, so that the beginning of a record whose writer was killed is found before anything follows it.
+ * Writes to the log of one partition, for all producers of this process: records that have gathered while the disk was
+ * busy are written at once. One process writes at a time, so that an incomplete record of a killed writer is found
+ * before anything follows it.
  */
 export class PartitionWriter {
   readonly #topic: Topic
@@ -41,7 +45,10 @@ export class PartitionWriter {
     this.#leaseMs = leaseMs
   }
 
-  /** Resolves once the bytes, which are whole records, are on the disk, with their position; `undefined` where others wrote beside. */
+  /**
+   * Resolves once the bytes, which are complete records, are on disk, with their offset; `undefined` when others wrote
+   * at the same time.
+   */
   append(bytes: Buffer): Promise<number | undefined> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ bytes, resolve, reject })
@@ -50,7 +57,7 @@ export class PartitionWriter {
     })
   }
 
-  /** Resolves when nothing is being written any more. What waits is refused. */
+  /** Resolves when all writes have ended. Waiting ones are refused. */
   async close(): Promise<void> {
     this.#closed = true
     this.#arrived?.()
@@ -79,7 +86,7 @@ export class PartitionWriter {
     }
   }
 
-  /** Writes until nothing comes any more, or it is others' turn. */
+  /** Writes until nothing more is queued, or it is the others' turn. */
   async #turn(lease: Lease): Promise<void> {
     let end = lease.position
     try {
@@ -98,7 +105,7 @@ export class PartitionWriter {
     }
   }
 
-  /** Resolves with the end of what was written; `undefined` where that has to be looked for, from the old end on. */
+  /** Resolves with the end of what was written; `undefined` when that has to be searched, from the old end on. */
   async #write(log: FileHandle, end: number): Promise<number | undefined> {
     const batch = this.#queue.splice(0)
     const bytes = Buffer.concat(batch.map((one) => one.bytes))
@@ -119,7 +126,7 @@ export class PartitionWriter {
     }
   }
 
-  /** Whether there is something to write soon. */
+  /** Returns whether there is something to write soon. */
   async #arrival(): Promise<boolean> {
     if (!this.#closed) {
       await new Promise<void>((resolve) => {
@@ -136,8 +143,8 @@ export class PartitionWriter {
 }
 
 /**
- * Overwrites the beginning of a record at the end of the log, which its writer was killed over, with newlines, which readers pass over.
- * Cutting it off instead could take along what a writer without the lease appends at that moment.
+ * Overwrites an incomplete record at the end of the log, whose writer was killed, with newlines, which readers skip.
+ * Truncating it instead could remove what a writer without the lease appends at that moment.
  */
 async function repair(path: string, file: FileHandle, boundary: number): Promise<number> {
   await using log = await LogFile.open(path)

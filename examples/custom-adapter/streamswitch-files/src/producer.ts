@@ -67,7 +67,7 @@ export class FilesProducerDriver implements ProducerDriver {
     this.#lost = true
   }
 
-  /** The topic may have been deleted: a fresh driver makes it anew. */
+  /** The topic may have been deleted: a fresh driver recreates it. */
   #lose(error: unknown): void {
     if (this.#lost) return
     this.#lost = true

@@ -2,10 +2,10 @@ import type { LogFile } from './log.js'
 
 /** Counts the records of a log, and reads each stretch of it once. */
 export class RecordCount {
-  /** How many records stand before a position, counted from the first mark. */
+  /** Number of records before an offset, counted from the first mark. */
   #marks: { readonly position: number; readonly before: number }[] = []
 
-  /** Whole records from a position on, which must be one where a record begins or may begin. */
+  /** Complete records from an offset on, which must be one where a record begins or may begin. */
   async from(position: number, log: LogFile): Promise<number> {
     const first = this.#marks[0]
     if (first === undefined || position < first.position) this.#marks = [{ position, before: 0 }]

@@ -1,8 +1,8 @@
 import { type FSWatcher, watch } from 'node:fs'
 
 /**
- * Tells that a file has changed: at once where the file system tells of it, and in any case every `pollMs`, since not every file
- * system does (network ones don't), and a system may run out of watches.
+ * Signals that a file has changed: immediately if the file system reports it, and in any case every `pollMs`, since not
+ * every file system does (network ones don't), and a system may run out of watches.
  */
 export class ChangeSignal {
   readonly #pollMs: number
@@ -16,7 +16,9 @@ export class ChangeSignal {
     this.#watcher = watchIfPossible(path, () => this.notify())
   }
 
-  /** Resolves at the next change, or when it is time to look; at once where something changed since the last call. */
+  /**
+   * Resolves at the next change, or when it is time to poll; immediately if something has changed since the last call.
+   */
   wait(): Promise<void> {
     if (this.#changed || this.#closed) {
       this.#changed = false
@@ -34,7 +36,7 @@ export class ChangeSignal {
     })
   }
 
-  /** Ends the present wait, or the next one. */
+  /** Ends the current wait, or the next one. */
   notify(): void {
     this.#changed = true
     this.#wake?.()

@@ -4,7 +4,10 @@ import { LogFile } from './log.js'
 import { logFile, writerFolder } from './paths.js'
 import type { Topic } from './topics.js'
 
-/** Where in a partition's log a start position is. One beyond the log is put to core, which may throw: let that pass. */
+/**
+ * Returns the offset of a start position in a partition's log. For one beyond the log core decides, which may throw:
+ * let that pass.
+ */
 export async function positionOf(
   topic: Topic,
   partition: number,
@@ -20,12 +23,14 @@ export async function positionOf(
   if (offset > end) return await beyond(topic, partition, offset, log, sink)
   if (offset === end || (await log.read(offset, 1)).records[0]?.position === offset) return offset
   throw new StreamError(
-    `no message begins at offset ${start.offset} in partition ${partition} of '${topic.name}': offsets are bytes of the log, take one that a message has shown`,
+    `no message begins at offset ${start.offset} in partition ${partition} of '${topic.name}': offsets are bytes of the log, use one that a message has shown`,
     { code: 'INVALID_ARGUMENT', transport: 'files', topic: topic.name },
   )
 }
 
-/** The group's own position, or where core has it go on where the log is shorter than that, since somebody replaced it. */
+/**
+ * Returns the group's committed offset, or where core resumes when the log is shorter than that, since it was replaced.
+ */
 export async function withinLog(
   topic: Topic,
   partition: number,

@@ -19,16 +19,16 @@ import { ChangeSignal } from './signal.js'
 import { positionOf, withinLog } from './start-position.js'
 import type { Topic } from './topics.js'
 
-/** A partition in this member's hands. */
+/** A partition held by this member. */
 interface Held {
   readonly assignment: PartitionAssignment
   readonly lease: Lease
   readonly reader: PartitionReader
-  /** It is being handed over, or moved to another position. */
+  /** It is being handed over, or moved to another offset. */
   leaving: boolean
 }
 
-/** This member's part in one topic of the subscription: which partitions it owns, and what it has acked there. */
+/** This member's share of one topic of the subscription: the partitions it owns, and what it has acked there. */
 export class TopicMember {
   readonly topic: Topic
   readonly #group: string
@@ -61,7 +61,7 @@ export class TopicMember {
     this.#signal = new ChangeSignal(handoverFile(this.#group), Math.min(pollMs, leaseMs / 5))
   }
 
-  /** Makes or checks topic and group, and becomes a member. */
+  /** Creates or checks topic and group, and becomes a member. */
   static async join(
     connection: Connection,
     topicSpec: TopicSpec,
@@ -76,12 +76,12 @@ export class TopicMember {
     return member
   }
 
-  /** Begins to keep what it has, to take what becomes free, and to hand over what is others'. */
+  /** Starts renewing its leases, taking free partitions, and handing over those of others. */
   tend(): void {
     this.#tending = this.#tend().catch((error) => this.#fail(error))
   }
 
-  /** Takes what is free of its share; hands over, in the background, what isn't its share any more. */
+  /** Takes free partitions of its share; hands over, in the background, those that are no longer in its share. */
   async balance(): Promise<readonly PartitionAssignment[]> {
     const share = await this.#membership.share(this.topic.partitions)
     for (const held of this.#held.values()) if (!share.has(held.assignment.partition)) this.#handOver(held)
@@ -89,7 +89,7 @@ export class TopicMember {
     for (const partition of share) {
       if (this.#held.has(partition)) continue
       const lease = await this.#takeWithinLog(partition)
-      // The end may have come meanwhile: nobody else would give this one back.
+      // It may have been stopped meanwhile: nothing else would release this one.
       if (lease !== undefined && this.#taking) taken.push(this.#hold(partition, lease))
       else await lease?.release()
     }
@@ -101,7 +101,7 @@ export class TopicMember {
     for (const { partition } of assignments) this.#held.get(partition)?.reader.start((error) => this.#fail(error))
   }
 
-  /** Stores that everything before `position` is done. ABORTED where the partition is another's by now. */
+  /** Stores that everything before `position` is done. ABORTED when the partition belongs to another member. */
   async commit(assignment: PartitionAssignment, position: number): Promise<void> {
     const held = this.#held.get(assignment.partition)
     if (held?.assignment === assignment) {
@@ -111,7 +111,7 @@ export class TopicMember {
     throw lostPartition(assignment.topic, assignment.partition)
   }
 
-  /** Goes on from another position, under a new epoch. */
+  /** Continues from another offset, under a new epoch. */
   async seek(assignment: PartitionAssignment, start: StartPosition): Promise<void> {
     const { partition } = assignment
     const held = this.#held.get(partition)
@@ -137,13 +137,13 @@ export class TopicMember {
     )
   }
 
-  /** Delivers nothing from now on, and takes no partition. What it has it keeps, so that acks still work. */
+  /** Delivers nothing from now on, and takes no partition. It keeps its partitions, so that acks still work. */
   stop(): void {
     this.#taking = false
     for (const { reader } of this.#held.values()) reader.stop()
   }
 
-  /** Gives everything back and leaves the group. */
+  /** Releases everything and leaves the group. */
   async close(): Promise<void> {
     this.stop()
     this.#closed = true

@@ -7,15 +7,15 @@ import { logFile, temporaryName, topicFile, topicFolder, writerFolder } from './
 
 const FORMAT = 1
 
-/** A topic that exists. */
+/** An existing topic. */
 export interface Topic {
-  /** As the user names it. */
+  /** The name that the user gave. */
   readonly name: string
   readonly folder: string
   readonly partitions: number
 }
 
-/** Makes or checks a topic, as `spec.provision` says. */
+/** Creates or checks a topic, as `spec.provision` says. */
 export async function openTopic(root: string, spec: TopicSpec): Promise<Topic> {
   const folder = topicFolder(root, spec.brokerTopic)
   const existing =
@@ -30,7 +30,7 @@ export async function openTopic(root: string, spec: TopicSpec): Promise<Topic> {
   return { name: spec.topic, folder, partitions: existing }
 }
 
-/** The number of partitions; `undefined` where there is no such topic. */
+/** The number of partitions; `undefined` when there is no such topic. */
 export async function readPartitions(folder: string): Promise<number | undefined> {
   let text: string
   try {
@@ -47,7 +47,7 @@ export async function readPartitions(folder: string): Promise<number | undefined
   })
 }
 
-/** Deletes a topic with its groups. One that is missing is no error. */
+/** Deletes a topic with its groups. A missing one is not an error. */
 export async function deleteTopic(root: string, spec: TopicSpec): Promise<void> {
   await requireRoot(root, spec.topic)
   const doomed = temporaryName(root)
@@ -60,14 +60,14 @@ export async function deleteTopic(root: string, spec: TopicSpec): Promise<void> 
   await removeFolder(doomed)
 }
 
-/** UNAVAILABLE where the folder of all topics is missing. */
+/** UNAVAILABLE when the folder of all topics is missing. */
 export async function requireRoot(root: string, topic?: string): Promise<void> {
   const found = await stat(root).catch((error) => {
     if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined
     throw error
   })
   if (found?.isDirectory()) return
-  throw new StreamError(`there is no folder ${root}: make it, or mount the disk that holds it`, {
+  throw new StreamError(`there is no folder ${root}: create it, or mount the disk that holds it`, {
     code: 'UNAVAILABLE',
     transport: 'files',
     topic,
@@ -89,7 +89,9 @@ async function makeTopic(root: string, folder: string, spec: TopicSpec): Promise
   return readPartitions(folder)
 }
 
-/** Fills a folder under another name, then gives it its own: others see all of it or nothing, and one maker wins. */
+/**
+ * Fills a folder under another name, then renames it: others see all of it or nothing, and only one creator succeeds.
+ */
 export async function makeFolder(folder: string, fill: (temporary: string) => Promise<void>): Promise<boolean> {
   const temporary = temporaryName(dirname(folder))
   await mkdir(temporary)
@@ -105,18 +107,18 @@ export async function makeFolder(folder: string, fill: (temporary: string) => Pr
   return true
 }
 
-/** A new name is on the disk only once its folder is. */
+/** A new name is on disk only once its folder is. */
 async function syncFolder(folder: string): Promise<void> {
   await using directory = await open(folder, 'r')
   await directory.sync()
 }
 
-/** Members that don't know yet may add files meanwhile: again, until nothing is left. */
+/** Members that don't know yet may add files meanwhile: repeat until nothing is left. */
 async function removeFolder(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 })
 }
 
-/** Names of all topics that begin with a prefix, as they are called on the broker. */
+/** Names on the broker of all topics that begin with a prefix. */
 export async function listTopics(root: string, prefix: string): Promise<string[]> {
   await requireRoot(root)
   const names = (await readdir(root, { withFileTypes: true })).filter(

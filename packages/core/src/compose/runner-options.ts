@@ -86,7 +86,7 @@ const runnerFields = {
 /** Options of `run`. */
 export const runFields = {
   ...signalFields,
-  only: option.custom<readonly string[]>('list of strings', (raw) =>
+  only: option.custom<readonly string[]>('string[]', (raw) =>
     Array.isArray(raw) && raw.every((one) => typeof one === 'string')
       ? { value: raw as readonly string[] }
       : 'must be a list of names',

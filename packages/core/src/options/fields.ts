@@ -71,7 +71,7 @@ function field<Value>(kind: string, settings: Common<Value>, parse: Parse<Value>
 function text(settings: Defaulted<string>): OptionField<string>
 function text(settings?: Common<string>): OptionField<string | undefined>
 function text(settings: Common<string> = {}): OptionField<string> {
-  return field('text', settings, (raw, path, problems) => {
+  return field('string', settings, (raw, path, problems) => {
     if (typeof raw === 'string' && raw !== '') return raw
     problems.add(path, `must be a non-empty string, got ${describeType(raw)}`)
     return undefined
@@ -115,7 +115,7 @@ function decimal(settings: Common<number> & Range): OptionField<number> {
 function flag(settings: Defaulted<boolean>): OptionField<boolean>
 function flag(settings?: Common<boolean>): OptionField<boolean | undefined>
 function flag(settings: Common<boolean> = {}): OptionField<boolean> {
-  return field('true or false', settings, (raw, path, problems) => {
+  return field('boolean', settings, (raw, path, problems) => {
     if (typeof raw === 'boolean') return raw
     if (raw === 'true' || raw === '1') return true
     if (raw === 'false' || raw === '0') return false
@@ -150,7 +150,7 @@ function choice<const Choice extends string>(
 function texts(settings: Defaulted<readonly string[]>): OptionField<readonly string[]>
 function texts(settings?: Common<readonly string[]>): OptionField<readonly string[] | undefined>
 function texts(settings: Common<readonly string[]> = {}): OptionField<readonly string[]> {
-  return field<readonly string[]>('list of strings', settings, (raw, path, problems) => {
+  return field<readonly string[]>('string[]', settings, (raw, path, problems) => {
     const list: unknown = typeof raw === 'string' ? raw.split(',').map((part) => part.trim()) : raw
     if (Array.isArray(list) && list.length > 0 && list.every((part) => typeof part === 'string' && part !== '')) {
       return list as readonly string[]

@@ -10,7 +10,7 @@ export const transportFields = {
    * @default ''
    */
   prefix: option.custom<string>(
-    'text',
+    'string',
     (raw) =>
       typeof raw === 'string' && /^[a-z0-9._-]{0,50}$/.test(raw)
         ? { value: raw }

@@ -18,21 +18,23 @@ export interface BrokerHandle extends AsyncDisposable {
   readonly running: boolean
 
   /**
-   * Starts the broker again on its data and resolves when it is ready; while it runs, the same as `ready`.
-   * Rejects with CONFLICT when somebody took a port, UNAVAILABLE with the log's end when the broker ends, TIMEOUT.
+   * Starts the broker again on its data and resolves when it is ready; while it runs, the same as `ready`. Rejects with
+   * CONFLICT when a port is in use, UNAVAILABLE with the log's end when the broker ends, TIMEOUT.
    */
   start(): Promise<void>
   /** Resolves when the broker answers in its own protocol on every client port. `timeoutMs` defaults to the start's limit. */
   ready(timeoutMs?: number): Promise<void>
-  /** One attempt of what `ready` waits for; never rejects. Default 2000 ms. */
+  /** One check of what `ready` waits for; never rejects. Default 2000 ms. */
   healthy(timeoutMs?: number): Promise<boolean>
-  /** Ends the broker as its operator would, after its deadline with SIGKILL. The data stays. Does nothing when stopped. */
+  /**
+   * Stops the broker as an operator would, after its deadline with SIGKILL. The data stays. Does nothing when stopped.
+   */
   stop(): Promise<void>
-  /** SIGKILL; resolves when the process is gone. The data stays. Does nothing when it is not running. */
+  /** SIGKILL; resolves when the process has ended. The data stays. Does nothing when it is not running. */
   kill(): Promise<void>
   /** Freezes the broker (SIGSTOP): connections stay open and nothing answers. Throws NOT_FOUND when it is not running. */
   pause(): void
-  /** Lets a frozen broker go on (SIGCONT). Throws NOT_FOUND when it is not running. */
+  /** Resumes a frozen broker (SIGCONT). Throws NOT_FOUND when it is not running. */
   resume(): void
   /** `stop`, then removes the data folder if nobody chose it; also what `await using` does at the end. */
   remove(): Promise<void>

@@ -23,32 +23,32 @@ export function brokerDefinition(name: string): BrokerDefinition {
 /** Options of `startBroker`. */
 export interface StartBrokerOptions {
   /**
-   * A version (`4.0.5`), a series (`4.3`, `8`: its newest version) or, but for Kafka, a suite of Debian (`forky`: whatever it has).
-   * Default: what the suite `trixie` has, and Kafka 4.3.1.
+   * A version (`4.0.5`), a series (`4.3`, `8`: its newest version) or, except for Kafka, a suite of Debian (`forky`:
+   * the version in it). Default: the version in the suite `trixie`, and Kafka 4.3.1.
    */
   readonly version?: string
   /** The main port (Redis, AMQP, Kafka). Default: a free one between 20000 and 31999. */
   readonly port?: number
-  /** Further ports by purpose, such as `{ stream: 21552 }`; those not named are chosen freely. */
+  /** Further ports by purpose, such as `{ stream: 21552 }`; others are free ones. */
   readonly ports?: PortMap
   /** Where data, configuration and log go. Default: a new temporary folder, removed by `remove()`. */
   readonly dataDir?: string
   /** Empties `dataDir` first. Default false. */
   readonly fresh?: boolean
-  /** Extra lines for redis.conf, rabbitmq.conf or server.properties; they win over the launcher's. */
+  /** Extra lines for redis.conf, rabbitmq.conf or server.properties; they override the launcher's. */
   readonly config?: readonly string[]
-  /** Default `process`: the broker is killed when this process ends in whatever way. */
+  /** Default `process`: the broker is killed when this process ends, however it ends. */
   readonly lifetime?: Lifetime
-  /** Takes progress of an installation, line by line. Default: nothing is said. */
+  /** Receives progress of an installation, line by line. Default: nothing is logged. */
   readonly log?: InstallLog
 }
 
 /**
- * Starts a broker of its own on 127.0.0.1, installing it first if this machine has none yet (up to a minute), and
- * resolves when it answers. Several run side by side.
- * Rejects with NOT_FOUND for an unknown version (the message lists what there is) and when a tool for the installation is missing
- * (the message says what to install), CONFLICT when
- * a port is taken or `dataDir` holds something else, INVALID_ARGUMENT, UNAVAILABLE or TIMEOUT when the start fails.
+ * Starts a separate broker on 127.0.0.1, installing it first if this machine has none yet (up to a minute), and
+ * resolves when it answers. Several can run at the same time. Rejects with NOT_FOUND for an unknown version (the
+ * message lists the known ones) and when a tool for the installation is missing (the message says what to install),
+ * CONFLICT when a port is in use or `dataDir` contains something else, INVALID_ARGUMENT, UNAVAILABLE or TIMEOUT when
+ * the start fails.
  */
 export async function startBroker(name: BrokerName, options: StartBrokerOptions = {}): Promise<BrokerHandle> {
   const broker = await createBroker(name, options)
@@ -61,7 +61,7 @@ export async function startBroker(name: BrokerName, options: StartBrokerOptions 
   return broker
 }
 
-/** Installs a broker and prepares one without starting it; `onProcesses` hears of its processes. */
+/** Installs a broker and prepares one without starting it; `onProcesses` is called with its processes. */
 export async function createBroker(
   name: BrokerName,
   options: StartBrokerOptions,
@@ -91,7 +91,7 @@ export async function createDefined(
   return broker
 }
 
-/** Throws NOT_FOUND where brokers can't run as local processes. */
+/** Throws NOT_FOUND when brokers can't run as local processes. */
 export function requireLinux(): void {
   if (process.platform !== 'linux') {
     throw new BrokerError(

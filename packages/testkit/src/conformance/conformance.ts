@@ -35,7 +35,7 @@ import { topicPatterns } from './topic-patterns.js'
 import { topics } from './topics.js'
 import { unreachable } from './unreachable.js'
 
-/** The parts of the suite, in the order of the numbered demands. */
+/** The parts of the suite, in the order of their item numbers. */
 const PARTS: readonly ((suite: Suite) => void)[] = [
   capabilities,
   badInput,
@@ -72,10 +72,11 @@ const PARTS: readonly ((suite: Suite) => void)[] = [
 ]
 
 /**
- * Declares the conformance suite for one adapter: call it at the top level of a vitest file. Declared capabilities pick the
- * cases; what is declared as missing is tested to be refused, and nothing is skipped. Tests use names of their own, close what
- * they open and delete what they made, so that they may run beside others on one broker. `STREAMSWITCH_SOAK=1` runs ten times the load.
- * `STREAMSWITCH_TEST_RIGHTS`, which `npm run test:rights` sets, runs it under limited rights.
+ * Declares the conformance suite for one adapter: call it at the top level of a vitest file. Declared capabilities
+ * select the cases; undeclared ones are tested to be refused, and nothing is skipped. Tests use unique names, close
+ * what they open and delete what they created, so that they may run concurrently with others on one broker.
+ * `STREAMSWITCH_SOAK=1` runs ten times the load. `STREAMSWITCH_TEST_RIGHTS`, which `npm run test:rights` sets, runs it
+ * with limited permissions.
  */
 export function conformance(settings: ConformanceSettings): void {
   const rights = testedRights()

@@ -1,10 +1,10 @@
 import type { AdapterDefinition, DedupeStore, TransportOptions } from '@streamswitch/core'
 
-/** What one test uses: made known before it opens a transport, for adapters whose routes are configured. */
+/** Topics and groups of one test: passed before it opens a transport, for adapters whose routes are configured. */
 export interface Topology {
-  /** Topics that are sent to. */
+  /** Topics to which messages are sent. */
   readonly topics: readonly string[]
-  /** Groups that receive from every one of the topics. Empty where the test needs a topic without any group. */
+  /** Groups that consume all of these topics. Empty when the test needs a topic without any group. */
   readonly groups: readonly string[]
   /** `foreign-read`: the receiver is the foreign client. */
   readonly purpose: 'ordinary' | 'foreign-read'
@@ -14,11 +14,14 @@ export interface Topology {
 export interface ForeignRecord {
   readonly body: Buffer
   readonly key?: string | undefined
-  /** Written where Streamswitch has these values on this transport (`docs/wire-format.md`), whatever they are. */
+  /**
+   * Raw values for the fields where Streamswitch has these values on this transport (`docs/wire-format.md`), valid or
+   * not.
+   */
   readonly raw?: RawFields | undefined
 }
 
-/** What a sender that isn't Streamswitch may put in the places of ids, timestamps and headers. */
+/** Values that a foreign sender may write to the fields of ids, timestamps and headers. */
 export interface RawFields {
   readonly id?: string
   readonly timestamp?: string
@@ -26,21 +29,29 @@ export interface RawFields {
 }
 
 /**
- * A client of the same broker that is not the adapter's own driver: `redis-cli`, `kcat`, `curl`, another library. It writes
- * with none of our headers and reads without knowing them.
+ * A client of the same broker that is not the adapter's own driver: `redis-cli`, `kcat`, `curl`, another library. It
+ * writes without Streamswitch headers and reads without knowing them.
  */
 export interface ForeignClient {
   /** For the titles of tests: `redis-cli`. */
   readonly name: string
-  /** What of `RawFields` it can write: everything, or ids of printable characters only (HTTP, where others are refused with 400). */
+  /**
+   * Which {@link RawFields} it can write: everything, or ids of printable characters only (HTTP, where others are
+   * refused with 400).
+   */
   readonly raw: 'everything' | 'ids'
-  /** Writes a record; resolves when the broker has it. `group`: the one that receives, for transports that address it (HTTP). */
+  /**
+   * Writes a record; resolves when the broker has it. `group`: the receiver, for transports that address it (HTTP).
+   */
   write(topic: string, record: ForeignRecord, group: string): Promise<void>
-  /** Size of a body that it can write although our own sender is limited to less (`limits.maxPayloadBytes`), in bytes. Left out: the broker or server refuses such. */
+  /**
+   * Size of a body that it can write although our own sender is limited to less (`limits.maxPayloadBytes`), in bytes.
+   * Default: the broker or server refuses such bodies.
+   */
   readonly oversizedBytes?: number
-  /** Called before anything is sent to the topic, where reading must be prepared (a queue bound, a server started). */
+  /** Called before anything is sent to the topic, if reading must be prepared (a queue bound, a server started). */
   prepareRead?(topic: string, topology: Topology): Promise<void>
-  /** Resolves with the first `count` records of the topic, keys where the transport shows them. */
+  /** Resolves with the first `count` records of the topic, with keys if the transport shows them. */
   read(topic: string, count: number): Promise<readonly ForeignRecord[]>
 }
 
@@ -50,7 +61,7 @@ export interface ShortTimeouts {
   readonly transport?: Readonly<Record<string, unknown>>
   /** Options of the loop, for example `{ redis: { leaseMs: 1_000 } }`. */
   readonly consumer?: Readonly<Record<string, unknown>>
-  /** How long the handler takes, in milliseconds: more than twice the longest of those timeouts. */
+  /** How long the handler takes, in milliseconds: more than twice the maximum of those timeouts. */
   readonly handlerMs: number
 }
 
@@ -60,17 +71,20 @@ export interface OpenDedupeStore {
   close(): Promise<void>
 }
 
-/** What the suite does as somebody else than the product under test. */
+/** Access with full permissions, for what the suite does besides the product under test. */
 export interface Harness {
-  /** Address at which everything is allowed: topics are listed and deleted there when a case is over, or as part of it. */
+  /** Address with full permissions: topics are listed and deleted there when a case is over, or as part of it. */
   readonly url: (topology: Topology) => string | Promise<string>
-  /** Called when a case is over, while its transports, producers and loops are still open. Rejects where a connection of theirs is not what it should be. */
+  /**
+   * Called when a case is over, while its transports, producers and loops are still open. Rejects when one of their
+   * connections is wrong.
+   */
   checkConnections(): Promise<void>
-  /** Called when all cases are over. Rejects where the broker has shown no connection of the product's. */
+  /** Called when all cases are over. Rejects when the broker has shown no connection of the product. */
   checkAnyConnection(): Promise<void>
 }
 
-/** What the suite needs to know of an adapter. */
+/** Settings of the suite for an adapter. */
 export interface ConformanceSettings {
   /** The adapter: the default export of its package. Need not be registered. */
   readonly adapter: AdapterDefinition
@@ -78,25 +92,31 @@ export interface ConformanceSettings {
   readonly url: (topology: Topology) => string | Promise<string>
   /** Options of every transport that the suite opens. As a function: called for every test. The environment is empty unless given here. */
   readonly openOptions?: TransportOptions | ((topology: Topology) => TransportOptions | Promise<TransportOptions>)
-  /** Limits that are in force under these options. */
+  /** Limits under these options. */
   readonly limits: {
-    /** Largest payload that the transport takes, in bytes: at least 65,536. An option of the transport may keep it below 16 MiB, for a payload of that size is sent. */
+    /**
+     * Maximum payload that the transport accepts, in bytes: at least 65,536. An option of the transport may keep it
+     * below 16 MiB, for a payload of that size is sent.
+     */
     readonly maxPayloadBytes: number
   }
   /** Partitions of the topics whose messages are spread. Default 8; 1 for a transport without partitions. */
   readonly partitions?: number
-  /** Who makes a failed message come again, as the consumer driver declares it. Default `core`. */
+  /** What redelivers a failed message, as the consumer driver declares it. Default `core`. */
   readonly redelivery?: 'core' | 'sender'
-  /** What makes the test of slow handlers meaningful. Default: no options, a handler of 3,000 ms. */
+  /** Options that make the test of slow handlers meaningful. Default: no options, a handler of 3,000 ms. */
   readonly shortTimeouts?: ShortTimeouts
   /** Dedupe stores to test besides memory, by name. Each is opened for every test, with the test's address, and closed after it. */
   readonly dedupeStores?: Readonly<Record<string, (url: string) => OpenDedupeStore | Promise<OpenDedupeStore>>>
-  /** Needed where `multiProcess` is declared: without it the tests with foreign clients fail. */
+  /** Required if `multiProcess` is declared: without it the tests with foreign clients fail. */
   readonly foreign?: ForeignClient
-  /** Address where nothing listens. Default: the suite's own URL at a port of 127.0.0.1 that is closed. */
+  /** Address at which nothing listens. Default: the suite's own URL at a closed port of 127.0.0.1. */
   readonly absentUrl?: string
-  /** Where the connections of `url` have limited rights: the harness's own ones, and how they are distinguished. Default: both are the same. */
+  /**
+   * Set when the connections of `url` have limited permissions: the harness's own connections, and how they are
+   * distinguished. Default: both are the same.
+   */
   readonly harness?: Harness
-  /** The broker's address with a wrong password that reads `wrong-secret`. Left out: the broker checks no credentials. */
+  /** The broker's address with the wrong password `wrong-secret`. Default: the broker checks no credentials. */
   readonly badCredentialsUrl?: string
 }

@@ -4,15 +4,15 @@ import type { Worker } from '../faults/worker.js'
 import { Scenario } from './scenario.js'
 import type { EffectivelyOnceSettings } from './settings.js'
 
-/** Messages that the resenders send over and over, and those of the others. */
+/** Number of messages that the resenders send repeatedly, and of the other producers. */
 const RESENT = 60
 const FIRST = 300
 const LATER = 150
 
 /**
- * Declares the scenario of effectively once for one adapter, with real processes and an SQLite file: call it at the top level of a
- * vitest file. Producers keep resending the same messages, processes are killed in the middle of their work until none is left, others
- * take over; in the end every message has had its effect once per group, and nothing is left to settle.
+ * Declares the effectively-once scenario for one adapter, with real processes and an SQLite file: call it at the top
+ * level of a vitest file. Producers keep resending the same messages, processes are killed while working until none is
+ * left, others take over; in the end every message has had its effect once per group, and nothing is left to settle.
  */
 export function effectivelyOnce(settings: EffectivelyOnceSettings): void {
   const timeout = 8 * (settings.stepMs ?? 60_000)
@@ -58,7 +58,7 @@ async function play(settings: EffectivelyOnceSettings): Promise<void> {
   await stopped(five)
 }
 
-/** What the scenario would find if nothing were deduplicated. */
+/** Returns what the scenario would find without deduplication. */
 async function control(settings: EffectivelyOnceSettings): Promise<void> {
   await using scenario = await Scenario.open(settings)
   const group = uniqueName('group')

@@ -1,4 +1,4 @@
-/** What the scenario needs to know of an adapter. */
+/** Settings of the scenario for an adapter. */
 export interface EffectivelyOnceSettings {
   /** For the title: the adapter's name. */
   readonly name: string
@@ -7,12 +7,15 @@ export interface EffectivelyOnceSettings {
   readonly url: string
   /** Options of every transport, as in `openTransport(url, { options })`: short leases and sessions save time. */
   readonly options?: Readonly<Record<string, unknown>>
-  /** Options of every loop, with the adapter's own below its name; JSON only. */
+  /** Options of every loop, with the adapter's own under its name; JSON only. */
   readonly consumer?: Readonly<Record<string, unknown>>
-  /** The transport declares `replay`: a group that comes last reads everything. Default true. */
+  /** The transport declares `replay`: a group that joins last reads everything. Default true. */
   readonly replay?: boolean
   /** Partitions of the topic; default 6. */
   readonly partitions?: number
-  /** How long any one step may take, in milliseconds; default 60,000. At least the time after which a dead member is given up, twice. */
+  /**
+   * Maximum time for any one step, in milliseconds; default 60,000. At least twice the time after which a dead member
+   * is given up.
+   */
   readonly stepMs?: number
 }

@@ -12,9 +12,9 @@ interface Place {
   readonly broker: BrokerName
   /** Which of its ports. */
   readonly port: string
-  /** Lines of configuration by which it tells clients this port in place of its own. */
+  /** Lines of configuration with which it advertises this port to clients instead of its own. */
   advertise(port: number): readonly string[]
-  /** Where the proxy can tell deliveries from everything else. */
+  /** If the proxy can distinguish deliveries from everything else. */
   readonly protocol?: FramedProtocol
 }
 
@@ -38,7 +38,7 @@ const PLACES = {
 /** URL schemes whose brokers can be started behind a proxy. */
 export type ProxiedScheme = keyof typeof PLACES
 
-/** A broker of one's own, and a proxy before it that its clients can't get around. */
+/** A separate broker, and a proxy that its clients can't bypass. */
 export interface ProxiedBroker extends AsyncDisposable {
   readonly broker: BrokerHandle
   readonly proxy: TcpProxy
@@ -47,8 +47,8 @@ export interface ProxiedBroker extends AsyncDisposable {
 }
 
 /**
- * Starts a broker, to be killed and frozen, and a proxy before it, to cut and delay. Where a broker tells its clients its own
- * address (Kafka, RabbitMQ Streams), it tells them the proxy's. Errors: as those of `startBroker`.
+ * Starts a broker, to be killed and frozen, and a proxy in front of it, to cut and delay. A broker that advertises its
+ * own address to clients (Kafka, RabbitMQ Streams) advertises the proxy's. Errors: as those of `startBroker`.
  *
  * @param options - as of `startBroker`.
  */

@@ -6,19 +6,19 @@ import type { Direction } from './proxy-pipe.js'
 
 export type { Direction } from './proxy-pipe.js'
 
-/** Where a proxy listens and whom it stands before. */
+/** Where a proxy listens, and the server behind it. */
 export interface TcpProxyOptions {
   /** Port of the server. */
   readonly port: number
   /** Host of the server; default 127.0.0.1. */
   readonly host?: string
-  /** Where the proxy listens on 127.0.0.1. Default: a free port. */
+  /** Port of the proxy on 127.0.0.1. Default: a free port. */
   readonly listenPort?: number
-  /** What is spoken there, unencrypted: needed by {@link TcpProxy.deafen} alone. */
+  /** The unencrypted protocol on it: needed only by {@link TcpProxy.deafen}. */
   readonly protocol?: FramedProtocol
 }
 
-/** Which connections a fault meets: those that exist, or new ones as well until `heal`. */
+/** Which connections a fault affects: the present ones, or new ones as well until `heal`. */
 export type Reach = 'present' | 'all'
 
 interface PendingReset {
@@ -28,8 +28,8 @@ interface PendingReset {
 }
 
 /**
- * A TCP proxy that does to connections what networks do to them. Until told otherwise it passes everything on, half-closes
- * included. Faults add up, until {@link TcpProxy.heal}.
+ * A TCP proxy that simulates network faults. By default it forwards everything, half-closes included. Faults
+ * accumulate, until {@link TcpProxy.heal}.
  */
 export class TcpProxy implements AsyncDisposable {
   readonly port: number
@@ -74,38 +74,41 @@ export class TcpProxy implements AsyncDisposable {
     return this.#accepted
   }
 
-  /** Bytes passed on so far. */
+  /** Bytes forwarded so far. */
   get carried(): Readonly<Record<Direction, number>> {
     return this.#carried
   }
 
-  /** Pieces in which it came so far: about one for each call that is made alone. */
+  /** Chunks in which they arrived: about one for each call that is made alone. */
   get packets(): Readonly<Record<Direction, number>> {
     return this.#packets
   }
 
-  /** Resets (RST) every present connection on both sides; new ones are taken. Returns how many there were. */
+  /** Resets (RST) every present connection on both sides; new ones are accepted. Returns how many there were. */
   cut(): number {
     const present = [...this.#connections]
     for (const connection of present) connection.reset()
     return present.length
   }
 
-  /** Resets new connections as soon as they are made, until `heal`. */
+  /** Resets new connections immediately, until `heal`. */
   refuse(): void {
     this.#refusing = true
   }
 
-  /** Sends an end (FIN) in one direction of every present connection, once; the other direction goes on. Returns how many. */
+  /**
+   * Sends an end (FIN) in one direction of every present connection, once; the other direction continues. Returns how
+   * many.
+   */
   halfClose(direction: Direction): number {
     for (const connection of this.#connections) connection.finish(direction)
     return this.#connections.size
   }
 
   /**
-   * Lets nothing pass any more: no bytes, no end. Both ends believe in a connection that is dead, as when a cable is pulled or a
-   * router forgets it. What is sent meanwhile is kept back, as TCP would, and passes after `heal` where both ends still wait.
-   * Returns how many connections it meets.
+   * Forwards nothing any more: no bytes, no end. Both ends keep a connection that is dead, as when a cable is pulled or
+   * a router forgets it. What is sent meanwhile is held back, as TCP would, and forwarded after `heal` if both ends
+   * still wait. Returns how many connections it affects.
    */
   silence(direction: Direction | 'both', reach: Reach = 'present'): number {
     const directions: readonly Direction[] = direction === 'both' ? ['to-server', 'to-client'] : [direction]
@@ -117,9 +120,10 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   /**
-   * Swallows what the server delivers to the subscriptions of present connections that have got something so far, and nothing else:
-   * heartbeats, confirms and answers go on, and both ends believe that all is well. New subscriptions are served, except that Kafka
-   * has none: there it is all fetches of the connection. Returns how many connections there are. Throws where `protocol` wasn't given.
+   * Drops what the server delivers to the subscriptions of present connections that have received something so far, and
+   * nothing else: heartbeats, confirms and answers are forwarded, and both ends see a healthy connection. New
+   * subscriptions are served, except that Kafka has none: there it is all fetches of the connection. Returns how many
+   * connections there are. Throws when `protocol` wasn't given.
    */
   deafen(): number {
     if (this.#protocol === undefined) throw new Error('a proxy can swallow deliveries only when it knows the protocol')
@@ -127,24 +131,24 @@ export class TcpProxy implements AsyncDisposable {
     return this.#connections.size
   }
 
-  /** Bytes of deliveries that were swallowed so far. */
+  /** Bytes of deliveries dropped so far. */
   get swallowed(): number {
     return [...this.#connections].reduce((sum, { swallowed }) => sum + swallowed, this.#swallowed)
   }
 
-  /** Everything takes so many milliseconds longer, in both directions. */
+  /** Delays everything by this many milliseconds, in both directions. */
   delay(delayMs: number): void {
     this.#delayMs = delayMs
   }
 
-  /** A slow link: so many bytes per second and direction of each connection, in small pieces. */
+  /** A slow link: this many bytes per second and direction of each connection, in small chunks. */
   trickle(bytesPerSecond: number): void {
     this.#bytesPerSecond = bytesPerSecond
   }
 
   /**
-   * Resets the connection that carries the next so many bytes of a direction, all connections counted together, right behind
-   * them: in the middle of whatever stands there. Resolves when that has happened.
+   * Resets the connection that carries the next this many bytes of a direction, all connections counted together, right
+   * behind them: in the middle of any frame. Resolves when that has happened.
    */
   resetAfter(direction: Direction, bytes: number): Promise<void> {
     return new Promise((resolve) => {
@@ -152,7 +156,7 @@ export class TcpProxy implements AsyncDisposable {
     })
   }
 
-  /** Ends every fault that goes on. */
+  /** Ends all faults. */
   heal(): void {
     this.#refusing = false
     this.#silent.clear()

@@ -1,8 +1,8 @@
 import type { ConsumerSettings, Handler, TransportOptions } from '@streamswitch/core'
 
-/** What a worker process is told: JSON, in the variable `WORKER_VARIABLE`. */
+/** Settings of a worker process: JSON, in the variable {@link WORKER_VARIABLE}. */
 export interface WorkerSpec {
-  /** Names the process in the ledger, and its file there. A restarted worker keeps it. */
+  /** Name of the process in the ledger, and of its file there. A restarted worker keeps it. */
   readonly name: string
   /** Folder of the ledger. */
   readonly ledger: string
@@ -16,24 +16,24 @@ export interface WorkerSpec {
 }
 
 interface Role {
-  /** How long its producer or loop may take to end on SIGTERM, in milliseconds; default: theirs. */
+  /** Maximum time for its producer or loop to end on SIGTERM, in milliseconds; default: theirs. */
   readonly closeTimeoutMs?: number
 }
 
-/** A worker that sends numbered messages, `window` at a time, and stops by itself after the last one. */
+/** A worker that sends numbered messages, `window` at a time, and stops after the last one. */
 export interface ProducerRole extends Role {
   readonly kind: 'producer'
   /** Options of the producer; JSON only. */
   readonly settings?: Readonly<Record<string, unknown>>
-  /** Messages altogether, over all lives. Their ids are `<name>/<number>`, counted from 0. */
+  /** Total number of messages, over all lives. Their ids are `<name>/<number>`, counted from 0. */
   readonly count: number
-  /** What ids begin with, in place of `<name>`: producers that share it send the same messages. */
+  /** Prefix of ids, instead of `<name>`: producers that share it send the same messages. */
   readonly ids?: string
-  /** It begins anew after the last one, also with what is confirmed, until it is killed. Default false. */
+  /** It starts over after the last one, including confirmed messages, until it is killed. Default false. */
   readonly repeats?: boolean
-  /** The keys take turns. */
+  /** The keys, used in turn. */
   readonly keys: readonly string[]
-  /** Sends without an outcome at once, at most. */
+  /** Maximum number of sends without an outcome at once. */
   readonly window: number
   /** Sends carry `sequence`, their number + 1. Default false. */
   readonly sequence?: boolean
@@ -41,28 +41,31 @@ export interface ProducerRole extends Role {
   readonly pauseMs?: number
 }
 
-/** A worker that handles what comes until it is told to stop. */
+/** A worker that handles messages until it is stopped. */
 export interface ConsumerRole extends Role {
   readonly kind: 'consumer'
   readonly group: string
-  /** Options of the loop; JSON only. With `ack: 'manual'` the worker acks by itself and writes down what became of it. */
+  /** Options of the loop; JSON only. With `ack: 'manual'` the worker acks and records the outcome. */
   readonly settings?: Readonly<Record<string, unknown>>
-  /** How long a handler takes, in milliseconds, until the worker is told to hurry; default 0. */
+  /** How long a handler takes, in milliseconds, until `hurry()` is called; default 0. */
   readonly handlerMs?: number
-  /** Module (package name or `file:` URL) whose default export is a {@link MakeHandler}: what is done besides. */
+  /**
+   * Module (package name or `file:` URL) whose default export is a {@link MakeHandler}: what the handler does in
+   * addition.
+   */
   readonly handler?: string
-  /** Module whose default export is a {@link MakeSettings}: options besides `settings`. */
+  /** Module whose default export is a {@link MakeSettings}: options in addition to `settings`. */
   readonly settingsModule?: string
-  /** How often it collects garbage and writes down how much memory is left in use, in milliseconds. Default: never. */
+  /** How often it collects garbage and records how much memory is still in use, in milliseconds. Default: never. */
   readonly memoryEveryMs?: number
 }
 
-/** Makes options of a worker's loop that JSON can't hold, once per life. */
+/** Creates options of a worker's loop that JSON can't represent, once per life. */
 export type MakeSettings = (spec: WorkerSpec) => LoopSettings | Promise<LoopSettings>
 
 type LoopSettings = Partial<Omit<ConsumerSettings, 'group'>>
 
-/** Makes the handler of a worker, once per life. What it throws is a failed attempt. */
+/** Creates the handler of a worker, once per life. What it throws is a failed attempt. */
 export type MakeHandler = (spec: WorkerSpec) => Handler | Promise<Handler>
 
 /** The environment variable that holds a worker's spec. */

@@ -11,12 +11,12 @@ const MAIN = fileURLToPath(new URL('./worker-main.js', import.meta.url))
 const POLL_MS = 10
 
 /**
- * A process of its own that sends or handles, and writes down what it does. It ends with the process that started it, in
- * whatever way that one ends.
+ * A separate process that sends or handles messages, and records what it does. It ends with the process that started
+ * it, however that one ends.
  */
 export class Worker implements AsyncDisposable {
   readonly spec: WorkerSpec
-  /** What it has written to its output, over all lives. */
+  /** Its output, over all lives. */
   readonly logFile: string
   readonly #reader: LedgerReader
   readonly #witness: LedgerWriter
@@ -46,7 +46,7 @@ export class Worker implements AsyncDisposable {
     return this.#identity !== undefined && isRunning(this.#identity)
   }
 
-  /** It has ended by itself, with an error. */
+  /** It has ended on its own, with an error. */
   get failed(): boolean {
     return this.#failed
   }
@@ -56,7 +56,7 @@ export class Worker implements AsyncDisposable {
     return lastLines(this.logFile)
   }
 
-  /** Starts it, again after its end: under the same name, on the same ledger. Throws CONFLICT while it runs. */
+  /** Starts it, or restarts it after its end: with the same name and ledger. Throws CONFLICT while it runs. */
   async start(): Promise<void> {
     if (this.running) throw new BrokerError('CONFLICT', `worker ${this.name} runs already`)
     const command = {
@@ -77,8 +77,8 @@ export class Worker implements AsyncDisposable {
   }
 
   /**
-   * Resolves once this life of it has connected: joined its group, or can send. Rejects with UNAVAILABLE and its last words when
-   * it ends before, TIMEOUT after `timeoutMs` (default 20,000).
+   * Resolves once this life of it has connected: joined its group, or can send. Rejects with UNAVAILABLE and the end of
+   * its log when it ends before, TIMEOUT after `timeoutMs` (default 20,000).
    */
   async ready(timeoutMs = 20_000): Promise<void> {
     const deadline = performance.now() + timeoutMs
@@ -94,7 +94,7 @@ export class Worker implements AsyncDisposable {
     }
   }
 
-  /** SIGKILL; resolves when it is gone. Does nothing when it doesn't run. */
+  /** SIGKILL; resolves when it has ended. Does nothing when it doesn't run. */
   async kill(): Promise<void> {
     if (this.#identity === undefined || !this.running) return
     await killAndWait(this.#identity)
@@ -113,18 +113,18 @@ export class Worker implements AsyncDisposable {
     this.#signal('SIGCONT')
   }
 
-  /** SIGUSR2: from now on its handlers take no time, those at work included. Throws NOT_FOUND when it doesn't run. */
+  /** SIGUSR2: from now on its handlers take no time, including running ones. Throws NOT_FOUND when it doesn't run. */
   hurry(): void {
     this.#signal('SIGUSR2')
     this.#note('hurried')
   }
 
-  /** SIGTERM: asks it to stop, which it does as a service should. Throws NOT_FOUND when it doesn't run. */
+  /** SIGTERM: asks it to stop cleanly. Throws NOT_FOUND when it doesn't run. */
   terminate(): void {
     this.#signal('SIGTERM')
   }
 
-  /** Resolves with how it ended; rejects with TIMEOUT and its last words when it still runs after `timeoutMs`. */
+  /** Resolves with how it ended; rejects with TIMEOUT and the end of its log when it still runs after `timeoutMs`. */
   async ended(timeoutMs: number): Promise<LaunchExit> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_resolve, reject) => {

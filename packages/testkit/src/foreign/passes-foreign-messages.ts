@@ -15,43 +15,56 @@ import { sharesOf } from './arbitraries.js'
 
 /** A message as a foreign client writes it. */
 export interface ForeignMessage<Native> {
-  /** What {@link ForeignMessageSettings.write} takes. */
+  /** The argument of {@link ForeignMessageSettings.write}. */
   readonly native: Native
-  /** What is odd about it: names out of {@link ForeignMessageSettings.kinds}. */
+  /** Its oddities: names from {@link ForeignMessageSettings.kinds}. */
   readonly kinds: readonly string[]
 }
 
-/** What the property needs to know of an adapter. */
+/** Settings of the property for an adapter. */
 export interface ForeignMessageSettings<Native> {
   /** Opens a transport; called twice, closed by the property. */
   open(): Transport
   readonly arbitrary: Arbitrary<ForeignMessage<Native>>
-  /** Every kind of oddity: each must be that of 5 % of the messages at least. */
+  /** Every kind of oddity: each must occur in at least 5 % of the messages. */
   readonly kinds: readonly string[]
-  /** Writes them to a topic that is there, by a client that shares no code with the adapter's producer. Resolves when the broker has them. */
+  /**
+   * Writes them to an existing topic, by a client that shares no code with the adapter's producer. Resolves when the
+   * broker has them.
+   */
   write(topic: string, natives: readonly Native[], group: string): Promise<void>
-  /** All of a received message (`message.native`) that must stay as it came, as one text: not reserved headers, ids and times that are Streamswitch's own, and what the broker adds. */
+  /**
+   * Everything of a received message (`message.native`) that must stay unchanged, as one string: without reserved
+   * headers, Streamswitch's own ids and timestamps, and what the broker adds.
+   */
   canonical(native: unknown): string
-  /** The same of what is written: every message must arrive like that. */
+  /** The same of what is written: every message must be received like that. */
   written(native: Native): string
   /** Default 1. */
   readonly partitions?: number
-  /** Whether the failing loop answers requests. Default false. With it, reply addresses of other systems among the messages are no requests. */
+  /**
+   * Whether the failing loop answers requests. Default false. With it, reply addresses of other systems among the
+   * messages don't make requests.
+   */
   readonly replies?: boolean
-  /** Messages. Default 300, or what `STREAMSWITCH_FOREIGN_MESSAGES` says; with that variable, shares and times are printed. */
+  /**
+   * Number of messages. Default 300, or `STREAMSWITCH_FOREIGN_MESSAGES`; with that variable, shares and times are
+   * printed.
+   */
   readonly count?: number
 }
 
 /** Messages per call of `write`. */
 const CHUNK = 1_000
-/** Largest page of a list of dead letters. */
+/** Maximum page of a list of dead letters. */
 const PAGE = 10_000
 const LEAST_PERCENT = 5
 const POLL_MS = 20
 
 /**
- * Declares the property: messages that a foreign client wrote fail, are all in the dead letters, are listed, replayed, handled, forwarded to another topic
- * and handled there, and stay as they came the whole way. A failure names the seed of its messages (`STREAMSWITCH_FOREIGN_SEED`).
+ * Declares the property: messages that a foreign client wrote fail, are all dead-lettered, listed, replayed, handled,
+ * forwarded to another topic and handled there, and stay unchanged throughout. A failure names the seed of its messages
+ * (`STREAMSWITCH_FOREIGN_SEED`).
  */
 export function passesForeignMessages<Native>(settings: ForeignMessageSettings<Native>): void {
   const asked = Number(process.env.STREAMSWITCH_FOREIGN_MESSAGES ?? Number.NaN)
@@ -246,7 +259,7 @@ function expectSameForms(before: Seen, after: Seen, what: string): void {
   expectSame(flat(after), flat(before), what)
 }
 
-/** Fails with the shortest difference: a diff of thousands of messages shows nobody anything. */
+/** Fails with the shortest difference: a diff of thousands of messages is unreadable. */
 function expectSame(actual: readonly string[], wanted: readonly string[], what: string): void {
   const wantedSet = new Set(wanted)
   const actualSet = new Set(actual)

@@ -2,17 +2,20 @@ import { type AdapterDefinition, Transport } from '@streamswitch/core'
 import { expect, test } from 'vitest'
 import { uniqueName } from '../conformance/names.js'
 
-/** What {@link nativeNames} needs to know of an adapter and its broker. */
+/** Settings of {@link nativeNames} for an adapter and its broker. */
 export interface NativeNamesSettings {
   readonly adapter: AdapterDefinition
   url(): string
-  /** Names that are not portable, as the broker takes them, apart from a part that is unique. */
+  /** Non-portable names that the broker accepts, without the unique part. */
   readonly names: { readonly topic: string; readonly group: string }
-  /** Makes the topic by the broker's own means, not through Streamswitch. Left out: the broker begins empty, and topics are made when they are used. */
+  /**
+   * Creates the topic by the broker's own tools, not through Streamswitch. Default: the broker begins empty, and topics
+   * are created on first use.
+   */
   create?(topic: string): Promise<void>
-  /** Bytes of a message as a client of the broker writes it, with nothing of Streamswitch's. Left out: none is written. */
+  /** Writes a message as a client of the broker does, without anything of Streamswitch's. Default: none is written. */
   write?(topic: string, body: Buffer): Promise<void>
-  /** Deletes what {@link create} made and `admin.deleteTopic` leaves. */
+  /** Deletes what {@link create} created and `admin.deleteTopic` leaves. */
   remove?(topic: string): Promise<void>
 }
 
@@ -22,8 +25,8 @@ const MESSAGES = 40
 const TIMEOUT_MS = 60_000
 
 /**
- * Declares the cases of existing topics and groups: two services that call them by other names, below other prefixes, are one group on
- * one topic, with its order, its dedupe marks and its dead letters.
+ * Declares the cases of existing topics and groups: two services that use other names for them, below other prefixes,
+ * are one group on one topic, with its order, its dedupe marks and its dead letters.
  */
 export function nativeNames(settings: NativeNamesSettings): void {
   const { adapter, create, write } = settings

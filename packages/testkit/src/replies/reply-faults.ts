@@ -10,14 +10,14 @@ import type { ReplyFaultSettings } from './settings.js'
 
 const PENDING = 20
 const STAND_MS = 120_000
-/** The time that replies are of use, and a broker's delay until it clears away what is over. */
+/** The lifetime of replies, plus a broker's delay until it removes what has expired. */
 const EXPIRED_MS = 40_000
 const TEST_MS = 60_000
 const NUMBERS = Array.from({ length: PARTS }, (_, index) => index + 1)
 
 /**
- * Declares the cases of replies under faults, of item 15: call it at the top level of a vitest file of its own. Responders and
- * callers are killed, connections cut, at a broker that the suite starts for itself.
+ * Declares the cases of replies under faults, of item 15: call it at the top level of a separate vitest file.
+ * Responders and callers are killed, connections cut, at a broker that the suite starts.
  */
 export function replyFaults(settings: ReplyFaultSettings): void {
   describe(`replies on ${settings.adapter.name} under faults`, () => {
@@ -56,7 +56,10 @@ async function nothingRead(bench: ReplyBench): Promise<void> {
   expect(parts[0]?.process).not.toBe(killed)
 }
 
-/** Kills the process that answers, after all parts of its start have come and so many were read. Another takes over. */
+/**
+ * Kills the process that answers, after all parts of its start have arrived and this many were read. Another takes
+ * over.
+ */
 async function killWhileAnswering(bench: ReplyBench, count: number) {
   const workers = await bench.workers(['r1', 'r2'])
   const producer = bench.transport().producer(bench.topic)

@@ -12,42 +12,50 @@ import { uniqueName } from '../conformance/names.js'
 
 type Options = Readonly<Record<string, unknown>>
 
-/** A server of the suite's own that speaks TLS. No URL holds credentials. */
+/** A TLS server of the suite. No URL contains credentials. */
 export interface TlsServer {
-  /** Addresses with TLS that are all in the certificate; the first is used where one will do. */
+  /** Addresses with TLS that are all in the certificate; the first is used where one is enough. */
   readonly urls: readonly [string, ...string[]]
-  /** Address with TLS of a port that takes only clients with a certificate of the authority. */
+  /** Address with TLS of a port that accepts only clients with a certificate of the authority. */
   readonly certifiedUrl: string
-  /** Address with TLS of a port that speaks none. */
+  /** Address with TLS of a port without TLS. */
   readonly plainPortUrl: string
   /** Address without TLS of the port with it. */
   readonly tlsPortUrl: string
-  /** Stops the server and starts it again at the same ports. Not by a kill: RabbitMQ doesn't recover a queue that was made just before. */
+  /**
+   * Stops the server and starts it again on the same ports. Not by a kill: RabbitMQ doesn't recover a queue that was
+   * created just before.
+   */
   restart(): Promise<void>
   remove(): Promise<void>
 }
 
-/** How a transport fails where only one side speaks TLS. */
+/** How a transport fails when only one side uses TLS. */
 export interface TlsMismatch {
   readonly code: ErrorCode
-  /** What the errors or the log say of it. */
+  /** What the errors or the log contain. */
   readonly says: string
   /** More options of the transport. */
   readonly options?: Options
 }
 
-/** What the cases need to know of an adapter. */
+/** Settings of the cases for an adapter. */
 export interface TlsCasesSettings {
   readonly adapter: AdapterDefinition
   /** Starts the server with these certificates. Called once, before the first case. */
   serve(certificates: Certificates): Promise<TlsServer>
   /** Options with a user's name, and the user's password. */
   readonly credentials: { readonly options?: Options; readonly password: string }
-  /** The server has no port with TLS that takes clients without a certificate: all cases show one. Default: only where it is the case. */
+  /**
+   * The server has no port with TLS that accepts clients without a certificate: all cases present one. Default: only
+   * the cases about it do.
+   */
   readonly alwaysCertified?: boolean
-  /** Ways to log in, by name, each with its options: a wrong password is tried with all. Default: one without options. */
+  /**
+   * Ways to log in, by name, each with its options: a wrong password is tried with all. Default: one without options.
+   */
   readonly logins?: Readonly<Record<string, Options>>
-  /** What the error of a wrong password says. */
+  /** What the error of a wrong password contains. */
   readonly wrongPasswordSays: string
   readonly plainPort: TlsMismatch
   readonly tlsPort: TlsMismatch
@@ -55,15 +63,16 @@ export interface TlsCasesSettings {
 
 const ONE_LOGIN: Readonly<Record<string, Options>> = { password: {} }
 const WRONG_PASSWORD = 'wrong-secret'
-/** Time for a first connection that is tried again until it is over, in milliseconds. */
+/** Time for a first connection that is retried until it is over, in milliseconds. */
 const SHORT_CONNECT_MS = 1_500
 /** Time for a case that restarts the server, in milliseconds. */
 const RESTART_MS = 30_000
 
 /**
- * Declares the cases of TLS and of credentials for one adapter: call it at the top level of a vitest file. Trust by file, by
- * environment and not at all, certificates that must be refused, files that are empty or incomplete, the name that is sent to the server, wrong
- * passwords, ports with and without TLS, and passwords that are read again at each connect.
+ * Declares the cases of TLS and of credentials for one adapter: call it at the top level of a vitest file. Trust by
+ * file, by environment and not at all, certificates that must be refused, files that are empty or incomplete, the name
+ * that is sent to the server, wrong passwords, ports with and without TLS, and passwords that are read again at each
+ * connect.
  */
 export function tlsCases(settings: TlsCasesSettings): void {
   describe(`${settings.adapter.name} by TLS`, () => {
@@ -131,7 +140,10 @@ function refused(bench: TlsBench, { logins = ONE_LOGIN, wrongPasswordSays }: Tls
   )
 }
 
-/** What Node.js takes for no file at all, so that the system's authorities are trusted or no certificate is shown. */
+/**
+ * Files that Node.js treats as no file at all, so that the system's authorities are trusted or no certificate is
+ * presented.
+ */
 function brokenFiles(bench: TlsBench): void {
   test.each([
     ['empty', () => '', /is empty/],
@@ -310,7 +322,7 @@ class TlsBench {
     this.#server = await this.#settings.serve(this.#certificates)
   }
 
-  /** Other authorities, certificates and keys in the files that there are. */
+  /** Replaces the authorities, certificates and keys in the existing files. */
   async replaceCertificates(): Promise<void> {
     await using others = await makeCertificates()
     for (const name of ['caFile', 'certFile', 'keyFile', 'keyStoreFile'] as const)
@@ -322,7 +334,7 @@ class TlsBench {
     await this.#certificates?.remove()
   }
 
-  /** A transport that is closed with the test, and what it logged. */
+  /** Opens a transport that is closed with the test, and collects its log. */
   open(
     url: string,
     options: Options,
@@ -357,14 +369,14 @@ class TlsBench {
     await running
   }
 
-  /** What a producer and a loop are refused with; both must fail alike, and within `connectTimeoutMs` and a second. */
+  /** Returns the errors of a producer and a loop; both must fail alike, and within `connectTimeoutMs` and a second. */
   async refusals(
     url: string,
     options: Options,
     connectTimeoutMs = 10_000,
   ): Promise<{
     readonly errors: readonly unknown[]
-    /** Core tells there why it tries again; the error of a time limit that strikes during a try doesn't. */
+    /** Core logs there why it retries; the error of a time limit during an attempt doesn't say it. */
     readonly log: string
   }> {
     const { transport, lines } = this.open(url, { password: this.password, ...options })
@@ -382,7 +394,7 @@ class TlsBench {
   }
 }
 
-/** A password that counts how often it was asked for. */
+/** A password that counts how often it was read. */
 function countedPassword(text: string): { asked: number; readonly options: Options } {
   const counted = {
     asked: 0,

@@ -16,7 +16,7 @@ import { slowConsumer, slowConsumerMs } from './slow-consumer.js'
 import { slowLink } from './slow-link.js'
 import { topicChanged } from './topic-changed.js'
 
-/** The parts of the suite, in the order of the numbered demands. */
+/** The parts of the suite, in the order of their item numbers. */
 const PARTS: readonly ((suite: FaultSuite) => void)[] = [
   slowConsumer,
   brokerKilled,
@@ -35,11 +35,12 @@ const PARTS: readonly ((suite: FaultSuite) => void)[] = [
 ]
 
 /**
- * Declares the fault suite for one adapter: call it at the top level of a vitest file of its own. Faults are real: processes are
- * killed and frozen, connections cut, at a stand that the suite starts for itself. After each the whole ledger is judged: nothing
- * confirmed is lost, nothing is out of order, duplicates and recovery stay within their bounds. Results are written as rows, see
- * `STREAMSWITCH_RELIABILITY_RESULTS`. With `STREAMSWITCH_SOAK_MINUTES` set, it declares that many minutes of random faults instead
- * (`STREAMSWITCH_SOAK_SEED` chooses which); with `STREAMSWITCH_SLOW_CONSUMER_MINUTES`, the slow consumer alone, for that long.
+ * Declares the fault suite for one adapter: call it at the top level of a separate vitest file. Faults are real:
+ * processes are killed and frozen, connections cut, at a target that the suite starts. After each the whole ledger is
+ * checked: nothing confirmed is lost, nothing is out of order, duplicates and recovery stay within their bounds.
+ * Results are written as rows, see `STREAMSWITCH_RELIABILITY_RESULTS`. With `STREAMSWITCH_SOAK_MINUTES` set, it
+ * declares that many minutes of random faults instead (`STREAMSWITCH_SOAK_SEED` selects which); with
+ * `STREAMSWITCH_SLOW_CONSUMER_MINUTES`, only the slow consumer, for that long.
  */
 export function faults(settings: FaultSettings): void {
   const suite = new FaultSuite(settings)

@@ -1,16 +1,16 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** What one fault did to one transport. Counts are of messages. */
+/** Result of one fault for one transport. Counts are of messages. */
 export interface FaultRow {
   readonly transport: string
-  /** Number of the demand in the list of what must hold. */
+  /** Number of the tested item. */
   readonly item: number
   readonly fault: string
   readonly outcome: 'passed' | 'failed' | 'not run'
   /** Why it did not pass. */
   readonly reason?: string
-  /** What shows that the fault hit. */
+  /** Evidence that the fault hit. */
   readonly hit?: string
   readonly sent?: number
   readonly confirmed?: number
@@ -26,7 +26,9 @@ export interface FaultRow {
   readonly recoveryBoundMs?: number
 }
 
-/** Where results go: `STREAMSWITCH_RELIABILITY_RESULTS`, else `test-results/reliability` in the working directory. */
+/**
+ * Writes the results to `STREAMSWITCH_RELIABILITY_RESULTS`, else `test-results/reliability` in the working directory.
+ */
 export function writeRows(transport: string, rows: readonly FaultRow[]): void {
   const folder = process.env['STREAMSWITCH_RELIABILITY_RESULTS'] ?? join('test-results', 'reliability')
   mkdirSync(folder, { recursive: true })
