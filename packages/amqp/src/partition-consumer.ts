@@ -31,8 +31,8 @@ export interface PartitionSettings {
 }
 
 /**
- * One partition's queue, consumed on a channel of its own: from `open` until the channel ends, perhaps as a standby that the
- * broker gives nothing. Letting go means closing the channel: that gives back what wasn't started, in order.
+ * One partition's queue, consumed on a separate channel: from `open` until the channel ends, possibly as a standby that
+ * receives nothing. Releasing it means closing the channel, which returns what wasn't started, in order.
  */
 export class PartitionConsumer {
   readonly partition: number
@@ -54,7 +54,7 @@ export class PartitionConsumer {
   readonly #returning = new ReturnGate()
   #changes: Promise<void> = Promise.resolve()
   #pending = 0
-  /** Given back by core: no handler of theirs has run. */
+  /** Returned by core: none of their handlers has run. */
   #released: Delivery[] = []
 
   constructor(settings: PartitionSettings) {
@@ -236,7 +236,10 @@ export class PartitionConsumer {
     await this.#closeChannel()
   }
 
-  /** What goes back although nobody has started it must not be taken for what a dead process was working on. */
+  /**
+   * Records returned messages that were never started, so that they aren't mistaken for those that a dead process was
+   * handling.
+   */
   async #noteUnstarted(): Promise<void> {
     const released = this.#released.filter(({ suspect, position }) => !suspect && this.#unacked.has(position as number))
     const arrived = this.#arrived
@@ -257,7 +260,7 @@ export class PartitionConsumer {
     this.#settings.redeliveries.reset()
   }
 
-  /** The connection is gone: core has been told. What this process held does no harm when it comes back to it. */
+  /** The connection is lost: core has been notified. */
   connectionLost(): void {
     this.#settings.redeliveries.lost(this.#unacked.values())
     this.close()

@@ -14,7 +14,7 @@ const BODY_MASK = (1n << FORMAT_SHIFT) - 1n
 const OFFSET_BITS = 48n
 const OFFSET_MASK = (1n << OFFSET_BITS) - 1n
 const MAX_ATTEMPTS = (1n << (FORMAT_SHIFT - OFFSET_BITS)) - 1n
-/** How many failing messages of a partition have their attempts on record at a time. */
+/** How many failing messages of a partition have their attempts recorded at a time. */
 export const ATTEMPT_SLOTS = 16
 
 /** How often a position is stored that reads back as another one, before that is taken for the broker's refusal. */
@@ -48,10 +48,10 @@ export interface GroupRecords {
 }
 
 /**
- * Reads and writes what a group keeps on the broker for one stream: named 64-bit numbers, which streams store beside the
- * messages. `<group>` holds the last offset that is done, as every stream client has it. The others begin with `<group>:`, carry
- * a format version in their upper four bits, and thereby lie above every offset: retention removes numbers below the first
- * offset that is kept.
+ * Reads and writes what a group stores on the broker for one stream: named 64-bit numbers, which streams store with the
+ * messages. `<group>` holds the last offset that is done, as for every stream client. The others begin with `<group>:`,
+ * carry a format version in their upper four bits, and so are above every offset: retention removes numbers below the
+ * first offset that is kept.
  */
 export class GroupRecordStore {
   readonly #connection: StreamConnection
@@ -109,7 +109,7 @@ export class GroupRecordStore {
     for (let attempt = 1; attempt <= SAVE_ATTEMPTS; attempt += 1) {
       check(await this.epoch())
       this.#storePosition(next)
-      // Storing has no answer of its own, not even when it is refused. The broker handles both in order: this is the answer.
+      // Storing has no answer, not even when it is refused. The broker handles both in order: this is the answer.
       const { position, epoch } = await this.standing()
       check(epoch)
       // Else another member may have stored its own in between.
@@ -130,7 +130,9 @@ export class GroupRecordStore {
     this.#store(this.#group, BigInt(Math.max(0, next - 1)))
   }
 
-  /** Written before the messages are handed out; needs no answer, since what was written is on its way even if this process dies. */
+  /**
+   * Written before the messages are delivered; needs no answer, since the write is in flight even if this process dies.
+   */
   saveStarted(below: number): void {
     this.#write('started', BigInt(below))
   }
