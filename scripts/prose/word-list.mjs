@@ -19,7 +19,7 @@ export const PHRASES = [
   phrase('(?:made|makes?|making) (?:\\w+ )?anew', '"created", "recreated"'),
   phrase('(?:is|are|was|were|be|been|being) told(?! apart)', '"reports", "logs", "notifies", "returns"'),
   phrase('at work', '"running", "in flight"'),
-  phrase('on (?:its|their) way', '"in flight"'),
+  phrase('on (?:its|their) way(?! (?:in|out|through))', '"in flight"'),
   phrase('(?:by|of) (?:itself|themselves)', '"automatically"'),
   phrase("of (?:its|their|his|one's|your|our) own", '"its own", "separate", "custom"'),
   phrase('left out', '"default", "omitted"'),
@@ -38,7 +38,7 @@ export const PHRASES = [
   phrase('signs? of life', '"activity", "heartbeat"'),
   phrase('heirs?', '"the member that takes over"'),
   phrase('(?:come|comes|came) and (?:go|goes|went)', '"are assigned and revoked"'),
-  phrase('(?:tried|made|sent|read|opened|started|asked|delivered) anew', '"again"'),
+  phrase('(?:tried|sent|read|opened|started|asked|delivered) anew', '"again"'),
 ]
 
 /** Words that have right uses too: their number per file is limited by the budget. */

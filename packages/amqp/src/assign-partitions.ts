@@ -1,9 +1,9 @@
 import { murmur3 } from './hash.js'
 
 /**
- * Which member should have each partition: every member works it out from the same list and comes to the same result. Each gets
- * as many as the others, give or take one; within that, a partition prefers the members in an order of its own (rendezvous
- * hashing), so that few partitions move when a member comes or goes.
+ * Returns which member should have each partition: every member computes it from the same list, with the same result.
+ * Each gets as many as the others, give or take one; within that, a partition prefers the members in its own order
+ * (rendezvous hashing), so that few partitions move when a member joins or leaves.
  */
 export function assignPartitions(members: readonly string[], partitions: number): string[] {
   const least = Math.floor(partitions / members.length)

@@ -5,10 +5,10 @@ import type { ControlChannel } from './control-channel.js'
 import { classifyError, newerFormat, replyCodeOf, unanswered } from './errors.js'
 
 const FORMAT = 1
-/** Most messages on record per partition; the oldest are forgotten first. */
+/** Maximum number of messages recorded per partition; the oldest are dropped first. */
 const MAX_ENTRIES = 10_000
 
-/** Longest time for the queue to answer, in milliseconds. */
+/** Maximum time for the queue to answer, in milliseconds. */
 const QUEUE_TIMEOUT_MS = 5_000
 /** After a queue was found to be away, how long it isn't asked again, in milliseconds. */
 const AWAY_MS = 10_000
@@ -34,8 +34,8 @@ export interface StoreSettings {
 }
 
 /**
- * One partition's attempts, as a single message in a queue that holds no more than one: writing a newer one drops the older. The
- * queue is made when there is first something to note, which in a healthy group never happens.
+ * One partition's attempts, as a single message in a queue that holds no more than one: writing a newer one drops the
+ * older. The queue is created when there is first something to record, which in a healthy group never happens.
  */
 export class AttemptStore {
   readonly #settings: StoreSettings

@@ -18,9 +18,9 @@ import type { AmqpSettings } from './options.js'
 
 const PORT = 5672
 const TLS_PORT = 5671
-/** Longest time for one host to take the connection, in milliseconds; then the next one is tried. */
+/** Maximum time for one host to accept the connection, in milliseconds; then the next one is tried. */
 const HOST_TIMEOUT_MS = 5_000
-/** Longest time for a polite goodbye, in milliseconds. */
+/** Maximum time for a clean close, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 2_000
 /** A heartbeat's frame, which says no more than that there is somebody. */
 const HEARTBEAT_BYTES = 8
@@ -34,8 +34,8 @@ export interface ConnectionListener {
 }
 
 /**
- * One connection to the broker, from its handshake to its end. Every call has a deadline, after which the connection counts as
- * dead: a frozen broker, and a queue that never answers, would otherwise hold the caller for ever.
+ * One connection to the broker, from its handshake to its end. Every call has a deadline, after which the connection
+ * counts as dead: a frozen broker, and a queue that never answers, would otherwise block the caller forever.
  */
 export class AmqpConnection {
   readonly native: ChannelModel
@@ -69,7 +69,7 @@ export class AmqpConnection {
     return this.#blocked
   }
 
-  /** Largest frame that was negotiated with the broker, in bytes. */
+  /** Maximum frame negotiated with the broker, in bytes. */
   get maxFrameBytes(): number {
     return (this.native.connection as unknown as { readonly frameMax: number }).frameMax
   }
@@ -89,8 +89,8 @@ export class AmqpConnection {
   }
 
   /**
-   * Waits for the broker's answer, for `callTimeoutMs`, and up to six times as long while deliveries arrive, which it may stand behind. The time
-   * stands still while the broker blocks publishers.
+   * Waits for the broker's answer, for `callTimeoutMs`, and up to six times as long while deliveries arrive, behind
+   * which it may be queued. The time is paused while the broker blocks publishers.
    */
   async call<T>(what: string, answer: Promise<T>): Promise<T> {
     let answered: (() => void) | undefined
@@ -122,7 +122,10 @@ export class AmqpConnection {
     await (socket === undefined ? answer : signOfLife(socket, answer, HEARTBEAT_BYTES))
   }
 
-  /** A channel of one's own. `closed` is told once when it ends, whoever ended it, and whether the whole connection did. */
+  /**
+   * Opens a separate channel. `closed` is called once when it ends, whichever side ended it, with whether the whole
+   * connection did.
+   */
   async openChannel(closed: (error: unknown, connectionGone: boolean) => void): Promise<Channel> {
     return watch(await this.call('open a channel', this.native.createChannel()), (error) =>
       closed(error, this.#endsToo()),
@@ -136,7 +139,7 @@ export class AmqpConnection {
     )
   }
 
-  /** Runs calls on a channel of their own: the broker closes a channel at the first thing it refuses. */
+  /** Runs calls on a separate channel: the broker closes a channel at the first thing it refuses. */
   async withChannel<T>(what: string, run: (channel: ConfirmChannel) => Promise<T>): Promise<T> {
     let end: ChannelEnd | undefined
     const channel = await this.openConfirmChannel((reason) => {
@@ -198,7 +201,7 @@ export class AmqpConnection {
     return (this.native.connection as unknown as { readonly stream?: Socket }).stream
   }
 
-  /** amqplib only ends its side of the socket: a peer that has fallen silent would hold it, and the process, for ever. */
+  /** amqplib only ends its side of the socket: a silent peer would keep it, and the process, open forever. */
   #closeSocket(error: unknown): void {
     if (error === undefined) this.#socket?.destroySoon()
     else this.#socket?.destroy()

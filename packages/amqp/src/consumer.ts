@@ -19,7 +19,9 @@ import { groupPart } from './names.js'
 import { type AmqpConsumerSettings, bindingsFor } from './options.js'
 import { commonOf, type Shared } from './shared.js'
 
-/** Longest wait for the first partition, in milliseconds: others may have handlers to finish before they hand one over. */
+/**
+ * Maximum wait for the first partition, in milliseconds: others may have handlers to finish before they hand one over.
+ */
 const FIRST_ASSIGNMENT_MS = 1_000
 const ASSIGNMENT_POLL_MS = 5
 /** Goodbyes must not hold up a close for longer, in milliseconds. */
@@ -27,7 +29,7 @@ const GOODBYE_MS = 5_000
 /** The protocol's largest prefetch. */
 export const MAX_PREFETCH = 65_535
 
-/** A loop's membership in the groups of its topics, on a connection of its own. */
+/** A loop's membership in the groups of its topics, on a separate connection. */
 export class AmqpConsumerDriver implements ConsumerDriver {
   readonly settlement = 'individual'
   readonly redelivery = 'core'
@@ -106,7 +108,7 @@ export class AmqpConsumerDriver implements ConsumerDriver {
     }
   }
 
-  /** A topic that is missing when the loop starts is an error; one that was deleted since is left out. */
+  /** A topic that is missing when the loop starts is an error; one that was deleted since is skipped. */
   async #join(group: GroupConsumer): Promise<void> {
     try {
       await group.join()
@@ -115,7 +117,7 @@ export class AmqpConsumerDriver implements ConsumerDriver {
     }
   }
 
-  /** Waits a moment for the partitions that the others hand over. Where there will be none, core is told so. */
+  /** Waits a moment for partitions handed over by others. If there will be none, reports that to core. */
   async #firstAssignment(signal: AbortSignal): Promise<void> {
     const none = (): boolean => this.#groups.every((group) => group.owns().length === 0)
     if (this.#groups.every((group) => !group.wantsAny)) return none() ? this.#sink.assigned([]) : undefined
@@ -132,7 +134,9 @@ export class AmqpConsumerDriver implements ConsumerDriver {
     this.#groupOf(assignment)?.release(assignment, deliveries)
   }
 
-  /** Rejects with UNAVAILABLE while the broker is away, and before it was joined: no lag can be told then, which is not none. */
+  /**
+   * Rejects with UNAVAILABLE while disconnected, and before it has joined: the lag is unknown then, which is not zero.
+   */
   async lag(): Promise<readonly PartitionLag[]> {
     const topic = this.#spec.topics[0]?.topic
     if (!this.#joined || this.#lost || this.#connection?.gone !== false) throw notConnected(topic)
@@ -144,8 +148,9 @@ export class AmqpConsumerDriver implements ConsumerDriver {
   }
 
   /**
-   * Messages that the broker could have delivered to this member and has not, by partition of its own. Asks no other member, which `lag` does:
-   * in a large group at rest, the answers of all to each other took longer than the stall watch waits.
+   * Returns the messages that the broker could have delivered to this member and has not, by its partitions. Doesn't
+   * ask other members, as `lag` does: in a large idle group, the answers of all to each other took longer than the
+   * stall watch waits.
    */
   async undelivered(): Promise<ReadonlyMap<PartitionAssignment, number>> {
     const connection = this.#connection

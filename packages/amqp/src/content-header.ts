@@ -1,6 +1,7 @@
 /**
- * Properties of a message as bytes (AMQP 0-9-1, sections 2.3.5.2 and 4.2.5.5): read without losing what amqplib's values can't hold (widths of
- * numbers, 64-bit integers, texts that are no UTF-8, repeated names), and written again.
+ * Properties of a message as bytes (AMQP 0-9-1, sections 2.3.5.2 and 4.2.5.5): read without losing what amqplib's
+ * values can't represent (widths of numbers, 64-bit integers, strings that aren't UTF-8, repeated names), and written
+ * again.
  */
 
 /** The properties of the class `basic` in their order on the wire; the first one's flag is bit 15. */
@@ -121,7 +122,7 @@ export class ContentHeader {
     this.#properties.set('timestamp', bytes)
   }
 
-  /** What stands in the content header frame behind the size of the body. */
+  /** Encodes the content header frame behind the size of the body. */
   encode(): Buffer {
     const table = this.headers === undefined ? undefined : encodeTable(this.headers)
     let flags = 0

@@ -28,7 +28,7 @@ export class ControlChannel {
     this.#shared = shared
   }
 
-  /** Resolves once the broker has confirmed the message. Rejects when it can't be had now; the next call tries anew. */
+  /** Resolves once the broker has confirmed the message. Rejects when it is unavailable; the next call tries again. */
   async publish(exchange: string, routingKey: string, body: Buffer, properties: Options.Publish = {}): Promise<void> {
     const open = await this.#ensure()
     const { lease, channel, returned } = open

@@ -72,7 +72,7 @@ export function droppedDelivery(
   { topic, origin }: { readonly topic: string; readonly origin: string },
   partition: number,
 ): Delivery {
-  // The epoch stands in the id of a message without one, which must be the same in each reading.
+  // The epoch is part of the id of a message without one, which must be the same on each read.
   const assignment: PartitionAssignment = { topic, origin, partition, epoch: 0 }
   return toDelivery(asBefore(entry, death), assignment, undefined)
 }

@@ -71,7 +71,7 @@ export class DroppedWatch {
   #session = new AbortController()
   #changes: Promise<void> = Promise.resolve()
   #closed = false
-  /** Dead-letter queues about which the user was told. */
+  /** Dead-letter queues that were reported. */
   readonly #reported = new Set<string>()
 
   constructor(settings: DroppedWatchSettings) {
@@ -94,7 +94,7 @@ export class DroppedWatch {
     this.#changes = this.#changes.then(() => this.#serve(led, session.signal))
   }
 
-  /** Ends at once what is being reported; it is reported again by whoever leads then. Never rejects, and waits two seconds at most. */
+  /** Ends running reports immediately; the next leader repeats them. Never rejects, and waits two seconds at most. */
   async close(): Promise<void> {
     this.#closed = true
     this.#session.abort()

@@ -1,4 +1,7 @@
-/** Gives each assignment an epoch. They rise within the process, and across processes as far as their clocks agree: the protocol has no fencing token. */
+/**
+ * Gives each assignment an epoch. Epochs increase within the process, and across processes as far as their clocks
+ * agree: the protocol has no fencing token.
+ */
 export class Epochs {
   #last = 0
 

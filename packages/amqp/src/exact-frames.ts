@@ -1,7 +1,7 @@
 /**
- * amqplib decodes properties into values that don't say what they were: every width of number is a number, 64-bit integers lose their last
- * digits, texts that are no UTF-8 get replacement characters, of repeated headers the last one stays. What is passed on must come out as it
- * came in, so this keeps the bytes beside the values, and publishes bytes in their place.
+ * amqplib decodes properties into values that lose their type: every width of number is a number, 64-bit integers lose
+ * their last digits, strings that aren't UTF-8 get replacement characters, of repeated headers the last one stays.
+ * Forwarded messages must be unchanged, so this keeps the bytes with the values, and publishes bytes instead of them.
  */
 import type { ChannelModel, ConfirmChannel, ConsumeMessage, Message, Options } from 'amqplib'
 import { ContentHeader, tagOf } from './content-header.js'
@@ -134,7 +134,10 @@ function isOversized(bytes: Buffer, maxFrameSize: number): boolean {
   return maxFrameSize > 0 && bytes.length >= FRAME_HEAD_BYTES && bytes.readUInt32BE(3) > maxFrameSize
 }
 
-/** Lists that are nested too deep for amqplib's decoder would end the connection, again and again, for as long as their message is there. */
+/**
+ * Lists nested too deep for amqplib's decoder would end the connection, again and again, for as long as their message
+ * exists.
+ */
 function withoutNested(channel: number, payload: Buffer): Buffer {
   const header = ContentHeader.read(payload.subarray(HEADER_HEAD_BYTES))
   header.headers = header.headers?.filter((entry) => !NESTED.has(tagOf(entry)))

@@ -36,7 +36,7 @@ export async function checkExistingExchange(connection: AmqpConnection, spec: To
   return 1
 }
 
-/** NOT_FOUND: nothing is known of its type, so that it is never made here. */
+/** NOT_FOUND: its type is unknown, so it is never created here. */
 export function exchangeMissing(spec: TopicSpec): StreamError {
   return new StreamError(
     `${topicLabel(spec)} doesn't exist: there is no exchange of this name; declare it with the type that it is to have, or correct the native name (queues are listed in 'queues', AMQP_QUEUES)`,
@@ -74,7 +74,10 @@ export async function bindExisting(
     await channel.bindQueue(queue, topicNames(spec.brokerTopic).exchange, key, given)
 }
 
-/** The protocol tells the type of an exchange only to those who declare it as another one. `undefined`: this user may not. */
+/**
+ * The protocol reveals the type of an exchange only to a client that declares it with another one. `undefined`: this
+ * user may not.
+ */
 async function typeOf(connection: AmqpConnection, exchange: string): Promise<string | undefined> {
   try {
     await connection.withChannel(`ask for the type of exchange ${exchange}`, (channel) =>

@@ -2,7 +2,7 @@ import { partitionConflict, StreamError, type TopicSpec, topicLabel } from '@str
 import type { AmqpConnection } from './connection.js'
 import { replyCodeOf } from './errors.js'
 
-/** What the broker tells of a queue. */
+/** What the broker reports about a queue. */
 export interface QueueState {
   readonly messageCount: number
   readonly consumerCount: number

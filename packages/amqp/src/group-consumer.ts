@@ -45,7 +45,7 @@ export interface GroupConsumerSettings {
   readonly part: string
   /** As headers call it. */
   readonly groupOrigin: string
-  /** To a native exchange. Left out: so that the group gets everything. */
+  /** Bindings to a native exchange. Default: the group receives everything. */
   readonly bindings: readonly Binding[] | undefined
   readonly ordering: 'key' | 'none'
   readonly prefetch: number

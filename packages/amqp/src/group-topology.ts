@@ -15,7 +15,7 @@ import {
   type TopologyContext,
 } from './topology.js'
 
-/** What exists on the broker for one group of one topic: made once, looked after since. */
+/** The objects on the broker for one group of one topic: created once, and checked since. */
 export class GroupTopology {
   readonly #context: TopologyContext
   readonly #topic: TopicSpec
@@ -26,7 +26,7 @@ export class GroupTopology {
   #partitions = 0
   readonly #probes: KeptChannel
 
-  /** @param bindings - to a native exchange; left out, so that the group gets everything. */
+  /** @param bindings - to a native exchange; default: the group receives everything. */
   constructor(
     context: TopologyContext,
     topic: TopicSpec,
@@ -66,7 +66,7 @@ export class GroupTopology {
     )
   }
 
-  /** Resolves when the broker answers; binds again what was deleted and made again, if this transport makes things. */
+  /** Resolves when the broker answers; restores deleted bindings, if this transport creates objects. */
   async check(): Promise<void> {
     await this.#probes
       .run('probe', async (channel) => {
@@ -92,12 +92,15 @@ export class GroupTopology {
       .catch((error) => this.#unlessQueueMissing(error))
   }
 
-  /** Whether what is deleted is made again. What a pattern found may be deleted by those whose it is. */
+  /** Whether deleted objects are recreated. Topics found by a pattern may be deleted by their owners. */
   get #looksAfter(): boolean {
     return this.#topic.native ? this.creates : this.#topic.provision === 'create'
   }
 
-  /** A queue that is gone is made again and bound by its own consumer, which the broker has cancelled. The broker lives. */
+  /**
+   * A queue that is gone is recreated and bound by its own consumer, which the broker has cancelled. The broker is
+   * alive.
+   */
   #unlessQueueMissing(error: unknown): void {
     if (replyCodeOf(error) !== 404) throw error
     if (this.#topic.native && /no exchange/.test(messageOf(error))) throw exchangeMissing(this.#topic)

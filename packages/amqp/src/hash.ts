@@ -24,7 +24,7 @@ function scramble(block: number): number {
 /** The seed of RabbitMQ's own clients for super streams: a key has the same partition there and here. */
 const PARTITION_SEED = 104_729
 
-/** The partition of a key. Fixed for ever: other clients compute it too. */
+/** Returns the partition of a key. Must never change: other clients compute it too. */
 export function partitionOf(key: string, partitions: number): number {
   return partitions === 1 ? 0 : murmur3(key, PARTITION_SEED) % partitions
 }

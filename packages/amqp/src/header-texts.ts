@@ -47,7 +47,7 @@ export function sentId(message: Message): string | Buffer | undefined {
   return typeof header === 'string' ? header : undefined
 }
 
-/** The properties with all that amqplib's values don't say; `undefined` where their bytes were not kept. */
+/** Returns the properties with everything that amqplib's values lose; `undefined` when their bytes were not kept. */
 export function contentHeaderOf(message: Message): ContentHeader | undefined {
   const bytes = propertyBytes(message)
   return bytes === undefined ? undefined : ContentHeader.read(bytes)

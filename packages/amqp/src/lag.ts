@@ -7,7 +7,7 @@ import { listenOn } from './membership.js'
 import type { GroupNames } from './names.js'
 import { parseNotice, writeNotice } from './notice.js'
 
-/** Longest wait for all members' answers, in milliseconds. */
+/** Maximum wait for all members' answers, in milliseconds. */
 const ANSWER_MS = 1_000
 /** Where it isn't known how many will answer: how long nothing more may come, in milliseconds. */
 const QUIET_MS = 250
@@ -24,8 +24,8 @@ export interface LagQuery {
 }
 
 /**
- * What a group has not finished: the broker says how many messages wait in each queue, and the members say how many they hold
- * (the broker tells nobody over this protocol). A member that doesn't answer within a second isn't counted.
+ * Returns what a group has not finished: the broker reports how many messages wait in each queue, and the members
+ * report how many they hold (this protocol doesn't). A member that doesn't answer within a second isn't counted.
  */
 export async function readLag(query: LagQuery): Promise<PartitionLag[]> {
   const { connection, names, topic, partitions } = query

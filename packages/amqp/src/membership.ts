@@ -6,11 +6,14 @@ import { classifyError } from './errors.js'
 import type { GroupNames } from './names.js'
 import { type Notice, parseNotice, writeNotice } from './notice.js'
 
-/** Silent for this many of its own intervals, a member counts as gone. */
+/** Number of its own intervals after which a silent member counts as gone. */
 const SILENT_INTERVALS = 4
-/** A member that knows of no other speaks more rarely, in one of so many intervals: whoever comes greets it, and is answered at once. */
+/**
+ * A member that knows no other announces itself less often, once in so many intervals: a new member sends it a greeting, and
+ * gets an immediate answer.
+ */
 const ALONE_INTERVALS = 10
-/** Longest wait for the other members to introduce themselves, in milliseconds. */
+/** Maximum wait for the other members to announce themselves, in milliseconds. */
 const GREETING_MS = 500
 
 interface Peer {
@@ -49,8 +52,8 @@ export interface MembershipSettings {
 }
 
 /**
- * Who else is in the group. The broker picks one active consumer per queue and tells nobody; so the members tell each other who
- * they are and what they hold, and each works out from that who should have which partition.
+ * Tracks the other members of the group. The broker picks one active consumer per queue and doesn't report it; so the
+ * members announce themselves and what they hold, and each computes from that which member should have which partition.
  */
 export class Membership {
   readonly #settings: MembershipSettings
@@ -122,7 +125,10 @@ export class Membership {
     return peer !== undefined && !peer.passed.has(partition)
   }
 
-  /** The broker gave the partition to this member, so nobody else holds or takes it: unless he says so again. */
+  /**
+   * The broker gave the partition to this member, so no other member holds or takes it, unless that one announces it
+   * again.
+   */
   passedOver(partition: number): void {
     for (const peer of this.#peers.values()) {
       peer.passed.add(partition)
@@ -209,7 +215,7 @@ export class Membership {
   #tick(): void {
     this.#silent += 1
     if (this.#peers.size > 0 || this.#silent >= ALONE_INTERVALS) void this.#say('here')
-    // Nobody can speak while the broker blocks publishers: silence means nothing then.
+    // Members can't announce themselves while the broker blocks publishers: silence means nothing then.
     if (this.#settings.control.connection?.blocked === true) {
       for (const peer of this.#peers.values()) peer.lastSeen = performance.now()
       return

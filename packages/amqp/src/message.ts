@@ -29,7 +29,7 @@ const DIRECT_REPLY_TO = 'amq.rabbitmq.reply-to'
 /** Frame header and end, class, weight, body size, flags; each property and its length is counted apart. */
 const HEADER_FRAME_BYTES = 22
 const SMALL_PROPERTIES_BYTES = 16
-/** A time that nobody means: the year 5138. */
+/** A time that is never meant: the year 5138. */
 const FAR_FUTURE_MS = 100_000_000_000_000
 const EMPTY = Buffer.alloc(0)
 
@@ -38,7 +38,10 @@ export function bodyOf({ payload, original }: OutgoingRecord): Buffer {
   return original?.part === 'message' ? (original.native as Message).content : (payload ?? EMPTY)
 }
 
-/** Properties of a record: everything but its payload. Never throws; what the protocol can't hold is clamped or left out. */
+/**
+ * Returns the properties of a record: everything but its payload. Never throws; what the protocol can't represent is
+ * clamped or omitted.
+ */
 export function propertiesOf(record: OutgoingRecord, contentType: string | undefined, keyed = true): Options.Publish {
   const timestamp = writableTimestamp(record.timestamp)
   const headers: Record<string, string> = { [WIRE_HEADERS.timestamp]: String(timestamp) }
@@ -98,7 +101,7 @@ function addReplyProperties(properties: Options.Publish, headers: Headers): void
   if (requestId !== undefined && fitsShortString(requestId)) properties.correlationId = requestId
 }
 
-/** What came into the queue of replies, ours or a foreign responder's. */
+/** Converts a message from the queue of replies, ours or a foreign responder's. */
 export function replyOf(message: ConsumeMessage): IncomingReply {
   const { headers, correlationId } = message.properties
   const tombstone = headers?.[WIRE_HEADERS.tombstone] !== undefined && message.content.length === 0
@@ -196,7 +199,7 @@ function contentOf({ content, properties }: Message): Buffer {
   return properties.type === AMQP_1_0_TYPE ? (amqpBodyOf(content) ?? content) : content
 }
 
-/** The key that stands in a header: a text, bytes, a number. */
+/** Returns the key in a header: a string, bytes, a number. */
 function ownKey(value: unknown): string | undefined {
   return Buffer.isBuffer(value) ? value.toString() : textOf(value)
 }

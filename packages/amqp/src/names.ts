@@ -1,8 +1,8 @@
 import { escapeName, StreamError, type TopicSpec } from '@streamswitch/core/driver'
 
 /**
- * Names of everything that is made on the broker. The separator is a colon, which no topic and no group may contain, so that
- * no two of them can ever meet.
+ * Names of everything created on the broker. The separator is a colon, which no topic and no group may contain, so that
+ * they never collide.
  */
 export interface TopicNames {
   /** The topic itself: a direct exchange; its routing keys are partition numbers. */

@@ -8,7 +8,7 @@ export interface Notice {
    * process asks for the number of unacked messages. `count`: the answer.
    */
   readonly type: 'hello' | 'here' | 'bye' | 'ask' | 'count'
-  /** Who speaks: a name of its own for each connection of each member. */
+  /** The sender: a unique name for each connection of each member. */
   readonly instance: string
   /** How often it speaks, in milliseconds. */
   readonly everyMs: number

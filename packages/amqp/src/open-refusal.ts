@@ -1,7 +1,7 @@
 import { connect as connectTcp, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 
-/** Longest time for the broker to say no, in milliseconds. */
+/** Maximum time for the broker's refusal, in milliseconds. */
 const ANSWER_MS = 5_000
 const PROTOCOL_HEADER = Buffer.from('AMQP\0\0\x09\x01', 'latin1')
 const METHOD_FRAME = 1

@@ -17,7 +17,7 @@ import { nativeKeys } from './native-form.js'
  * meant for one delivery; a user id that isn't the publisher's own is refused.
  */
 const SET_ASIDE_HEADER = 'streamswitch-set-aside'
-/** Longest such header, in bytes: what is larger is named with its size only. */
+/** Maximum size of such a header, in bytes: a larger value is named with its size only. */
 const MAX_SET_ASIDE_BYTES = 4_096
 const SET_ASIDE_PROPERTIES = ['user-id', 'expiration', 'reply-to'] as const
 const SET_ASIDE_HEADERS: ReadonlySet<string> = new Set(['CC', 'BCC', 'x-death', ...BROKER_HEADERS])
@@ -66,7 +66,7 @@ function keptHeaders(message: Message, { headers = [] }: ContentHeader, record: 
   })
 }
 
-/** A message without an id keeps having none among its properties: the one that it was given stands in a header. */
+/** A message without an id keeps having none among its properties: its generated id is sent in a header. */
 function setId(
   header: ContentHeader,
   message: Message,
@@ -81,7 +81,7 @@ function setId(
   headers[WIRE_HEADERS.id] = record.id
 }
 
-/** The time stands in a header, in milliseconds. The property stays as it is unless it says another time. */
+/** The timestamp is sent in a header, in milliseconds. The property is unchanged unless it has another time. */
 function setTimestamp(header: ContentHeader, message: Message, record: OutgoingRecord): void {
   const said = propertyMilliseconds(message)
   if (said === undefined) return
@@ -92,7 +92,7 @@ function setTimestamp(header: ContentHeader, message: Message, record: OutgoingR
 function addSetAside(target: Record<string, string>, header: ContentHeader): void {
   const aside: [string, unknown][] = []
   for (const name of SET_ASIDE_PROPERTIES) {
-    // The address of a request of ours stands in a header as well, and is of no use later.
+    // The address of a request of ours is sent in a header as well, and is useless later.
     const isOurs = name === 'reply-to' && findHeader(header, WIRE_HEADERS.replyTo) !== undefined
     if (header.has(name) && !isOurs) aside.push([name, header.text(name)])
   }

@@ -31,8 +31,8 @@ export interface PartitionSettings {
 }
 
 /**
- * One partition's queue, consumed on a channel of its own: from `open` until the channel ends, perhaps as a standby that the
- * broker gives nothing. Letting go means closing the channel: that gives back what wasn't started, in order.
+ * One partition's queue, consumed on a separate channel: from `open` until the channel ends, possibly as a standby that
+ * receives nothing. Releasing it means closing the channel, which returns what wasn't started, in order.
  */
 export class PartitionConsumer {
   readonly partition: number
@@ -54,7 +54,7 @@ export class PartitionConsumer {
   readonly #returning = new ReturnGate()
   #changes: Promise<void> = Promise.resolve()
   #pending = 0
-  /** Given back by core: no handler of theirs has run. */
+  /** Returned by core: none of their handlers has run. */
   #released: Delivery[] = []
   /** Delivery tags of what goes back and is on record as such, or need not be. */
   readonly #accounted = new Set<number>()
@@ -239,8 +239,9 @@ export class PartitionConsumer {
   }
 
   /**
-   * What goes back must not be taken for what a dead process was working on: nobody has started it, or its handler has outlived the time
-   * there was. Suspects that were not started stay what they are.
+   * Records returned messages that were never started, or whose handler was still running when the time for a clean shutdown
+   * was over, so that they aren't mistaken for those that a dead process was handling. Suspects that were not started
+   * remain suspects.
    */
   async #noteReturned(): Promise<void> {
     const arrived = this.#arrived
@@ -265,7 +266,7 @@ export class PartitionConsumer {
     this.#settings.redeliveries.reset()
   }
 
-  /** The connection is gone: core has been told. What this process held does no harm when it comes back to it. */
+  /** The connection is lost: core has been notified. */
   connectionLost(): void {
     this.#settings.redeliveries.lost(this.#unacked.values())
     this.close()

@@ -45,7 +45,7 @@ export class HttpConsumerDriver implements ConsumerDriver {
     this.#opening = this.#listen((error) => this.#sink.report(error))
     const opening = this.#opening
     const { hub } = await withSignal(opening, signal)
-    // Closed meanwhile: what joined now would take messages that nobody handles.
+    // Closed meanwhile: a member that joined now would take messages that are never handled.
     if (this.#stopped || this.#opening !== opening) throw closedWhileOpening()
     epochs += 1
     const { topics, group, brokerGroup, member, ordering, options, maxAttempts = Number.MAX_SAFE_INTEGER } = this.#spec

@@ -25,7 +25,7 @@ import { receivedText } from './wire/received-text.js'
 /** Which handler start a sending would be: one number, or per group where one request is for several. */
 export type AttemptNumbers = number | ReadonlyMap<string, number>
 
-/** One record on its way to one subscriber. */
+/** One record in flight to one subscriber. */
 export interface Outgoing {
   readonly record: OutgoingRecord
   readonly attempt: AttemptNumbers

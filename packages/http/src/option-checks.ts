@@ -71,7 +71,7 @@ export function checkListen(raw: unknown): Checked<ListenAddress> {
   return { value: { host: match[1] ?? (match[2] || '0.0.0.0'), port } }
 }
 
-/** Where loops listen when nobody said: see the `listen` option. */
+/** Returns the default listen address: see the `listen` option. */
 export function defaultListen(baseUrl: string): ListenAddress {
   const url = new URL(baseUrl)
   const host = url.hostname.replace(/^\[|\]$/g, '')

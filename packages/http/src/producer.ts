@@ -63,7 +63,7 @@ export class HttpProducerDriver implements ProducerDriver, DispatchHost {
     return { partitions: partitions ?? 1, maxPayloadBytes: this.#options.maxPayloadBytes }
   }
 
-  /** One lane per key, and one per message without a key: a message that has to wait holds up its own key and nothing else. */
+  /** One lane per key, and one per message without a key: a message that has to wait only blocks its own key. */
   laneOf(record: OutgoingRecord): number {
     if (record.key !== undefined) return hashText(record.key)
     this.#keyless += 1

@@ -13,7 +13,7 @@ import { inboxes } from './client/reply-inboxes.js'
 import { classifyError } from './errors.js'
 import { findExchange, gone, RESPONSE } from './server/reply-exchanges.js'
 
-/** Replies are the responses to the requests: nothing is opened, and nothing is left behind. */
+/** Replies are the responses to the requests: nothing is opened, and nothing remains. */
 export function httpReplies(maxPayloadBytes: number): ReplyChannel {
   return {
     inbox: (spec, sink) => new HttpInbox(spec, sink),
@@ -46,7 +46,7 @@ class HttpInbox implements ReplyInboxDriver {
 
 class HttpReplySender implements ProducerDriver {
   readonly maxInFlightBatches = 1
-  /** A caller that reads slowly holds up its own reply and nothing else. */
+  /** A caller that reads slowly only blocks its own reply. */
   readonly publishTimeoutMs = Number.POSITIVE_INFINITY
   readonly #maxPayloadBytes: number
 

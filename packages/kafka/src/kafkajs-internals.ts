@@ -176,7 +176,7 @@ export interface ConsumerGroup {
   memberId: string | null
   generationId: number | null
   coordinator: Coordinator | null
-  /** Made anew with each generation. */
+  /** Recreated with each generation. */
   offsetManager: OffsetManager | null
   /** The coordinator has had this member assign the partitions of the generation. */
   isLeader(): boolean

@@ -78,7 +78,7 @@ function patchReconnecting(prototype: Connection): void {
 
 /**
  * Defect: `scheduleCheckPendingRequests` sets a timer although no request is pending, for `throttledUntil - now`, which is far
- * below zero without throttling; the callback calls it again. Each connection thus fires about 900 timers a second for ever
+ * below zero without throttling; the callback calls it again. Each connection thus fires about 900 timers a second forever
  * (3.7 % of a core when idle), and Node.js 24 prints TimeoutNegativeWarning.
  *
  * Another one: each connection looks ten times a second for requests whose time is over. Here it looks when the first one's may be.
@@ -188,7 +188,7 @@ function patchConsumerGroup(prototype: ConsumerGroup): void {
 }
 
 /**
- * Defect: each record is encoded into zeroed buffers of its own, one more for each header, which are then copied into each other,
+ * Defect: each record is encoded into separate zeroed buffers, one more for each header, which are then copied into each other,
  * and the checksum is taken byte by byte: about 20 us per record of 1 KiB, four fifths of what sending costs. Records of this adapter
  * are encoded into one buffer per batch. Other requests are left alone, and so are versions below 7 (brokers before 2.1).
  */

@@ -12,12 +12,17 @@ import { firstOffsetOf, heldIn, rangeOf, removedRange } from './stream-positions
 
 /** Within this time of the last one, the next mark of what may be started is set ahead, so that a fast reader writes few of them. */
 const MARK_INTERVAL_MS = 100
-/** Small, and doubled while it is too little: what is marked and was never handed out, an heir runs one by one as well. */
+/**
+ * Small, and doubled while it is too little: messages that are marked and were never delivered are also processed one
+ * at a time by the member that takes over.
+ */
 const MIN_LEAD = 16
 const MAX_LEAD = 1_000
 /** An owner reads what is stored every `commitIntervalMs`, but no more often than this, in milliseconds. */
 const MIN_GUARD_MS = 100
-/** After this time without a commit or an assignment it does so every second: whoever was the owner before has noticed by then. */
+/**
+ * After this time without a commit or an assignment it does so every second: the previous owner has noticed by then.
+ */
 const GUARDED_MS = 30_000
 /** So many offsets in a row may have gone to the broker's own records (what groups store), in a file that is deleted but still read. */
 const OWN_RECORDS = 16
@@ -268,10 +273,10 @@ export class ActivePartition {
     const interval = Math.max(MIN_GUARD_MS, this.#settings.options.commitIntervalMs)
     const now = performance.now()
     const period = now - this.#checkedAt > GUARDED_MS ? Math.max(interval, WATCH_INTERVAL_MS) : interval
-    // All partitions of the process in the same turn: their questions leave together.
+    // All partitions of the process in the same turn: their requests are sent together.
     this.#guard = setTimeout(() => {
       const checking = this.#oneByOne(() => this.#verify())
-      // The connection is gone, which the driver hears by itself; or the partition is, which has been reported.
+      // The connection is lost, which the driver is notified of; or the partition is, which has been reported.
       void checking.catch(() => {}).then(() => this.#scheduleGuard())
     }, untilNextStep(period))
     this.#guard.unref()

@@ -4,7 +4,7 @@ import { type ClientEvents, SILENT, StreamClient } from './client-patches/stream
 import { classifyError } from './errors.js'
 import type { StreamSettings } from './options.js'
 
-/** What a transport's drivers share: settings only, since each has a client of its own. */
+/** What a transport's drivers share: settings only, since each has a separate client. */
 export interface ConnectionSource {
   readonly settings: StreamSettings
   readonly context: TransportContext
@@ -12,7 +12,7 @@ export interface ConnectionSource {
 
 const PORT = 5552
 const TLS_PORT = 5551
-/** Longest time for TCP, TLS and login with one host, in milliseconds, before the next is tried. */
+/** Maximum time for TCP, TLS and login with one host, in milliseconds, before the next is tried. */
 const HOST_TIMEOUT_MS = 5_000
 
 const NO_EVENTS: ClientEvents = { closed() {}, confirmed() {}, refused() {}, streamChanged() {} }

@@ -19,7 +19,7 @@ import type { StreamConsumerSettings } from './options.js'
 import type { PartitionMember } from './partition-member.js'
 import { ensureTopic } from './topology.js'
 
-/** Longest time to leave the group in good order, in milliseconds. */
+/** Maximum time to leave the group cleanly, in milliseconds. */
 const LEAVE_TIMEOUT_MS = 2_000
 
 /** A loop's membership in the groups of its topics, over one client. */

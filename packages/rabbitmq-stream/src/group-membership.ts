@@ -11,7 +11,10 @@ const POLL_MS = 25
 /** What the members of one loop share, and what ends with the first error. */
 export type MembershipSettings = Omit<MemberContext, 'lost'>
 
-/** A loop's membership in the groups of its topics, for as long as its client lives: one {@link PartitionMember} per partition, and their watch. */
+/**
+ * A loop's membership in the groups of its topics, for the lifetime of its client: one {@link PartitionMember} per
+ * partition, and their watch.
+ */
 export class GroupMembership {
   readonly #context: MemberContext
   readonly #members: PartitionMember[] = []
@@ -32,7 +35,7 @@ export class GroupMembership {
 
   /** Waits for what this member gets at once, and until every partition's starting position is fixed, here or by another member. */
   async joined(signal: AbortSignal): Promise<void> {
-    // A partition may lack an owner from the group's first moment on: then nobody would fix its position.
+    // A partition may lack an owner from the group's first moment on: then its start would not be fixed.
     this.#watch.start()
     for (let waited = 0; waited < FIRST_ASSIGNMENT_MS && !this.#ownsAny(); waited += POLL_MS) {
       await delay(POLL_MS, signal)
@@ -56,7 +59,7 @@ export class GroupMembership {
     this.lose(error)
   }
 
-  /** Everything ends with the first error: core is told once, and replaces the driver. */
+  /** Everything ends with the first error: core is notified once, and replaces the driver. */
   lose(error: unknown): void {
     if (this.#lost !== undefined) return
     this.#lost = { error }

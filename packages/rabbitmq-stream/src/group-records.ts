@@ -14,7 +14,7 @@ const BODY_MASK = (1n << FORMAT_SHIFT) - 1n
 const OFFSET_BITS = 48n
 const OFFSET_MASK = (1n << OFFSET_BITS) - 1n
 const MAX_ATTEMPTS = (1n << (FORMAT_SHIFT - OFFSET_BITS)) - 1n
-/** How many messages of a partition have a note on record at a time, before more are needed. */
+/** How many messages of a partition have a recorded note at a time, before more slots are needed. */
 export const ATTEMPT_SLOTS = 16
 /** Most of them, however many are needed: each is read when the partition is taken up. */
 export const MAX_ATTEMPT_SLOTS = 1_024
@@ -54,10 +54,10 @@ export interface GroupRecords {
 }
 
 /**
- * Reads and writes what a group keeps on the broker for one stream: named 64-bit numbers, which streams store beside the
- * messages. `<group>` holds the last offset that is done, as every stream client has it. The others begin with `<group>:`, carry
- * a format version in their upper four bits, and thereby lie above every offset: retention removes numbers below the first
- * offset that is kept.
+ * Reads and writes what a group stores on the broker for one stream: named 64-bit numbers, which streams store with the
+ * messages. `<group>` holds the last offset that is done, as for every stream client. The others begin with `<group>:`,
+ * carry a format version in their upper four bits, and so are above every offset: retention removes numbers below the
+ * first offset that is kept.
  */
 export class GroupRecordStore {
   readonly #connection: StreamConnection
@@ -146,7 +146,7 @@ export class GroupRecordStore {
     for (let attempt = 1; attempt <= SAVE_ATTEMPTS; attempt += 1) {
       check(await this.epoch())
       this.#storePosition(next)
-      // Storing has no answer of its own, not even when it is refused. The broker handles both in order: this is the answer.
+      // Storing has no answer, not even when it is refused. The broker handles both in order: this is the answer.
       const { position, epoch } = await this.standing()
       check(epoch)
       // Else another member may have stored its own in between.
@@ -169,7 +169,9 @@ export class GroupRecordStore {
     this.#write('position', BigInt(next))
   }
 
-  /** Written before the messages are handed out; needs no answer, since what was written is on its way even if this process dies. */
+  /**
+   * Written before the messages are delivered; needs no answer, since the write is in flight even if this process dies.
+   */
   saveStarted(below: number): void {
     this.#write('started', BigInt(below))
   }

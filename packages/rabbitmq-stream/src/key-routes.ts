@@ -31,7 +31,7 @@ export async function findKeyRoutes(
   return routes
 }
 
-/** Fails what no partition is bound to: another partition would be where nobody looks for it. */
+/** Fails records whose key no partition is bound to: in another partition no consumer would look for them. */
 export function failUnrouted(batch: PublishBatch, topic: string): void {
   for (const [index, { key }] of batch.records.entries())
     batch.fail(

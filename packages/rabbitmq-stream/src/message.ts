@@ -20,7 +20,7 @@ import type { NativeMessage } from './native-message.js'
 export const PropertyField = { messageId: 0, replyTo: 4, creationTime: 9 } as const
 const TIMESTAMP_CODE = 0x83
 const NO_HEADERS: Headers = Object.freeze({})
-/** Longest text whose UTF-8 form surely fits the short encoding (one byte of length). */
+/** Maximum length of a string whose UTF-8 form certainly fits the short encoding (one byte of length). */
 const SHORT_TEXT = 85
 /** The sections without texts, payload and application properties. */
 const FIXED_BYTES = 64
@@ -41,7 +41,7 @@ export function maxPortableBytes(record: OutgoingRecord): number {
 /** The last millisecond of JavaScript's dates. */
 const MAX_TIMESTAMP = 8_640_000_000_000_000
 
-/** A time that nobody means: the year 5138. What seems to lie beyond is counted in microseconds or nanoseconds. */
+/** A time that is never meant: the year 5138. What seems to be beyond is counted in microseconds or nanoseconds. */
 const FAR_FUTURE_MS = 100_000_000_000_000
 /** The year 2200. */
 const LATEST_OTHER_UNIT_MS = 7_258_118_400_000

@@ -109,7 +109,7 @@ function sectionsOf(bytes: Buffer): Section[] {
   return sections
 }
 
-/** Encoded once, however often a record is written: again after a loss, or into a frame of its own. */
+/** Encoded once, however often a record is written: again after a loss, or into a separate frame. */
 const ENCODED = new WeakMap<OutgoingRecord, Buffer>()
 
 /** A record that is passed on: the sections of its original, with the headers that the record has. */
@@ -123,7 +123,10 @@ export function encodedOriginal(record: OutgoingRecord): Buffer | undefined {
   return bytes
 }
 
-/** A message can be read well enough for a handler and still be damaged, between its sections for one: then the record is written by itself. */
+/**
+ * A message can be readable enough for a handler and still be damaged, for example between its sections: then the
+ * record is written from what was read.
+ */
 function encodedWith(record: OutgoingRecord, { native, part }: OriginalRecord): Buffer {
   const message = native as NativeMessage
   try {
@@ -231,7 +234,7 @@ function applicationProperties(entries: readonly Buffer[]): Buffer {
   return Buffer.concat([head, ...entries])
 }
 
-/** A request of ours that is sent again, to wherever, asks nobody any more. */
+/** A request of ours that is sent again has no caller any more. */
 function withoutOwnAddress(bytes: Buffer, start: number, valueAt: number, end: number): Buffer {
   const reader = new AmqpReader(bytes, valueAt)
   const count = reader.compound()

@@ -16,7 +16,10 @@ export class NativeMessage {
     this.bytes = bytes
   }
 
-  /** All sections, by their AMQP descriptor (0x70 header, 0x72 annotations, 0x73 properties, 0x74 application properties, …). Of several of a kind the last one counts. */
+  /**
+   * Returns all sections, by their AMQP descriptor (0x70 header, 0x72 annotations, 0x73 properties, 0x74 application
+   * properties, …). Of several of a kind the last one is used.
+   */
   sections(): ReadonlyMap<number, AmqpValue> {
     const sections = new Map<number, AmqpValue>()
     const reader = new AmqpReader(this.bytes)

@@ -88,7 +88,7 @@ if owner and owner ~= '' and owner ~= ARGV[2] and tonumber(lease[3]) > now then 
 local epoch = string.format('%.0f', math.max(tonumber(lease[4] or '0') + 1, now))
 local pending = redis.call('XPENDING', KEYS[1], ARGV[1])
 local suspectTo = lease[5] or ''
--- Whoever held it last neither gave it back nor is this very process: it may have died with handlers at work.
+-- The last holder neither released it nor is this process: it may have died with running handlers.
 if not owner or (owner ~= '' and owner ~= ARGV[2]) then suspectTo = pending[3] or '' end
 redis.call('HDEL', KEYS[2], 'stray', 'returned')
 redis.call('HSET', KEYS[2], 'v', ARGV[4], 'owner', ARGV[2], 'epoch', epoch, 'token', epoch .. ':' .. ARGV[2],
@@ -264,7 +264,7 @@ return {groups, due}
 `)
 
 /**
- * Assigns all pending entries of a partition to one consumer, whoever held them, a page at a time, and removes those
+ * Assigns all pending entries of a partition to one consumer, whatever their holder, a page at a time, and removes those
  * whose message is gone. KEYS: stream, lease. ARGV: token, group, consumer, cursor. Replies the next cursor and how
  * many were gone.
  */

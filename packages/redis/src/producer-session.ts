@@ -27,7 +27,7 @@ export class LaneNumbers {
   }
 }
 
-/** What outlives the connections of one producer. */
+/** State of one producer that persists across its connections. */
 export class ProducerSession {
   readonly id = randomBytes(12).toString('base64url')
   /** How many partitions the topic had when it was opened last. */

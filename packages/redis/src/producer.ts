@@ -36,7 +36,7 @@ interface Lane {
 
 /** Appends batches to the streams of a topic, one script call per batch and partition. */
 export class RedisProducerDriver implements ProducerDriver {
-  /** The script refuses a batch whose predecessor isn't stored, so that several may be on their way. */
+  /** The script refuses a batch whose predecessor isn't stored, so that several may be in flight. */
   readonly maxInFlightBatches = 3
   readonly #connector: Connector
   readonly #spec: ProducerSpec<RedisProducerSettings>

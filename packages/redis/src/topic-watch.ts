@@ -6,7 +6,7 @@ import { metadataDamaged, metadataLost, TOPIC_FACTS } from './topic.js'
 
 /**
  * Compares the metadata of topics with what this process has read, and restores lost ones where it may. KEYS: metadata
- * and the stream of its own name, of each topic. ARGV: format version, '1' for consumers of the topics, then the known
+ * and the stream with its own name, of each topic. ARGV: format version, '1' for consumers of the topics, then the known
  * number of partitions and '1' when it may be restored, of each. Replies the outcome and a detail for each.
  */
 const CHECK_TOPICS = new Script(`${EVEN_WHEN_FULL}${TOPIC_FACTS}

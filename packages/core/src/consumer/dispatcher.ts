@@ -181,7 +181,7 @@ export class Dispatcher implements IsolatedLoop {
 
   /**
    * Lets others start again, once the outcome is recorded: if one of them ended the process before that, the recorded
-   * start of this message would count as a crash of its own.
+   * start of this message would count as its crash.
    */
   async #endIsolation(delivery: Delivery, partition: PartitionState): Promise<void> {
     const { attempt } = delivery

@@ -49,7 +49,7 @@ export function transportTarget(
 }
 
 /**
- * Returns the address of a known adapter: the general variable if it is one of its own, else its own variables, else
+ * Returns the address of a known adapter: the general variable if that names this adapter, else its own variables, else
  * its default.
  */
 export function addressOf(adapter: AdapterDefinition, environment: NodeJS.ProcessEnv): string {

@@ -54,7 +54,7 @@ export interface TransportOptions {
    */
   readonly feedback?: Transport | string
   /**
-   * Middleware around the handlers of all its loops and the sends of all its producers, outside of their own
+   * Middleware around the handlers of all its loops and the sends of all its producers, around their own
    * `middleware`.
    */
   readonly middleware?: TransportMiddleware

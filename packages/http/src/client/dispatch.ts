@@ -20,7 +20,10 @@ export interface DispatchHost {
   ended(run: Run): void
 }
 
-/** A batch on its way to every group that hasn't accepted it: a run for each, and a report on each record once all have answered. */
+/**
+ * Sends a batch to every group that hasn't accepted it: a run for each, and a report on each record once all have
+ * answered.
+ */
 export class Dispatch {
   readonly #batch: PublishBatch
   readonly #host: DispatchHost
@@ -118,7 +121,7 @@ export class Dispatch {
       partsOf(this.#batch.records[index] as OutgoingRecord)?.nothing()
       this.#batch.accept(index, 0)
     }
-    // Behind one that failed: no failure of its own, it is sent again after that one.
+    // Behind a failed one: not failed itself, it is sent again after that one.
     else if (!refusal.predecessor) this.#batch.fail(index, refusal.error)
     this.#open -= 1
     if (this.#open > 0) return

@@ -5,10 +5,10 @@ import { ACCEPTED_ENCODINGS, encodingsOf } from '../wire/content-encoding.js'
 import { PartReader, REPLY_TYPE } from '../wire/reply-parts.js'
 import { ResponseDecoding } from './response-decoding.js'
 
-/** Most bytes of a response that are looked at, where it isn't a reply, and of one line of it. */
+/** Maximum number of bytes read of a response, if it isn't a reply, and of one line of it. */
 const MAX_RESPONSE_BYTES = 1024 * 1024
 
-/** Most bytes of a text that says why something was refused. */
+/** Maximum length of a refusal's reason, in bytes. */
 const MAX_TEXT_BYTES = 2_000
 
 export interface ExchangeEvents {
@@ -16,7 +16,7 @@ export interface ExchangeEvents {
   line(line: unknown): void
   /** A part of a response that is a reply, as it comes. */
   readonly part?: ((part: Omit<IncomingReply, 'timestamp'>) => void) | undefined
-  /** Largest response that is a reply as a whole, in bytes. */
+  /** Maximum size of a response that is a whole reply, in bytes. */
   readonly maxReplyBytes: number
   /** The status alone says that it was accepted: what the body of a success is doesn't matter. */
   readonly ignoresSuccess: boolean
@@ -46,7 +46,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#events = events
   }
 
-  /** Ends the exchange: `error` is told at once, the connection is dropped. */
+  /** Ends the exchange: `error` is reported immediately, the connection is dropped. */
   abort(reason: Error): void {
     if (this.#over) return
     this.#abortedBy = reason
@@ -74,7 +74,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    // What goes on behind an acceptance holds it up for no longer than silence would.
+    // What follows an acceptance blocks it for no longer than silence would.
     if (!this.#isAccepted) this.heardAt = performance.now()
     if (this.#over || (this.#kind === 'other' && !this.#isAccepted)) return
     if (this.#decoding !== undefined) this.#decoding.write(chunk)

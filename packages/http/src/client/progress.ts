@@ -27,8 +27,8 @@ export class Progress {
   }
 
   /**
-   * The shortest wait before the next sending, in milliseconds, whatever the other side asks for: the sender's own backoff; of a receiver
-   * that keeps a backoff of its own, as loops do, only the first step of it.
+   * Returns the minimum wait before the next send, in milliseconds, whatever the other side requests: the sender's own
+   * backoff; for a receiver with its own backoff, as loops have, only the first step of it.
    */
   leastWaitMs(refusal: Refusal): number {
     return refusal.isPaced ? RECONNECT_BACKOFF.minDelayMs : backoffDelayMs(RECONNECT_BACKOFF, this.#refusals)

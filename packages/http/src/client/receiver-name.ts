@@ -1,5 +1,5 @@
 const HIDDEN = '***'
-/** A shorter value stands in too many texts by chance. */
+/** A shorter value occurs in too many strings by chance. */
 const MIN_HIDDEN_LENGTH = 4
 
 /** How errors and logs name a receiver: its URL without the values of its query, which may be credentials. */

@@ -30,7 +30,7 @@ const NOTHING = {
   accepted: [],
 } as const
 
-/** Longest text of another side that is quoted in an error, in characters. */
+/** Maximum length of another side's message quoted in an error, in characters. */
 const MAX_SAID = 1_500
 
 /** The codes that a problem may name. */

@@ -16,7 +16,7 @@ const PART_BYTES = 256
 /** One set per process, also where several copies of this package are loaded. */
 const INBOXES = Symbol.for('streamswitch.http.inboxes')
 
-/** Inboxes that are open in this process, by what their addresses say. */
+/** Returns the open inboxes of this process, by their addresses. */
 export function inboxes(): Map<string, ReplyInboxSink> {
   const holder = globalThis as { [INBOXES]?: Map<string, ReplyInboxSink> }
   holder[INBOXES] ??= new Map()
@@ -40,7 +40,7 @@ export class IncomingParts {
     return this.#last !== undefined
   }
 
-  /** How much has come that nobody waits for any more. */
+  /** Number of bytes received for replies that are no longer awaited. */
   get unwantedBytes(): number {
     return this.#unwantedBytes
   }
@@ -56,7 +56,7 @@ export class IncomingParts {
     this.#take({}, body.length === 0 ? undefined : body)
   }
 
-  /** Nobody has answered. */
+  /** There was no answer. */
   nothing(): void {
     if (!this.started) this.#take(endHeaders(undefined, this.#requestId), undefined)
   }

@@ -19,7 +19,7 @@ export interface RequestHost {
   readonly maxReplyBytes: number
   /** The subscriber doesn't take batches: single messages from now on. */
   refusesBatches(reason: string): void
-  /** 401: reads the credentials anew. Resolves with true when they differ from those that were used. */
+  /** 401: reads the credentials again. Resolves with true when they differ from those that were used. */
   renewCredentials(used: string | undefined): Promise<boolean>
   /** A certificate was refused: reads the files again. Resolves with true when they differ from those that were used. */
   renewCertificates(used: number): Promise<boolean>
@@ -45,7 +45,7 @@ export class LateResponse extends Error {
   }
 }
 
-/** A request that is on its way, with one parcel or a batch of them. */
+/** A request in flight, with one parcel or a batch of them. */
 export class OpenRequest implements ExchangeEvents {
   readonly slices: readonly Slice[]
   readonly parcels: readonly Parcel[]

@@ -1,7 +1,7 @@
 import type { Outgoing } from '../message.js'
 import type { Refusal } from './refusal.js'
 
-/** One record on its way to one subscriber, and who hears of the outcome. */
+/** One record in flight to one subscriber, and the receiver of its outcome. */
 export interface Parcel extends Outgoing {
   readonly topic: string
   readonly contentType: string | undefined

@@ -42,8 +42,8 @@ export interface SubscriberHost {
 const AVOID_MS = 1_000
 
 /**
- * One address that messages go to. What is ready at the same time travels together; up to `connections` requests are on their
- * way at once, what comes meanwhile gathers.
+ * One address that messages are sent to. Messages that are ready at the same time are sent together; up to
+ * `connections` requests are in flight at once, further messages are gathered meanwhile.
  */
 export class Subscriber implements RequestHost {
   readonly name: ReceiverName
@@ -82,7 +82,10 @@ export class Subscriber implements RequestHost {
     return this.#requests.size > 0 || this.#outbox.length > 0
   }
 
-  /** Sends them once the present turn of the event loop is over, so that what else becomes ready in it shares their request. */
+  /**
+   * Sends them once the current turn of the event loop is over, so that other messages that become ready in it share
+   * their request.
+   */
   add(run: Run): void {
     this.#outbox.push(run)
     this.#schedule()

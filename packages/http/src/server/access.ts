@@ -67,7 +67,7 @@ export class Access {
       settings.authorize === undefined ? undefined : new Authorization(settings.authorize, settings.report)
   }
 
-  /** Whether the server knows its senders: nobody else gets beyond {@link Access.authenticate}. */
+  /** Whether the server authenticates its senders: others don't get beyond {@link Access.authenticate}. */
   get isClosed(): boolean {
     return this.#settings.tokens !== undefined || this.#settings.asksClients
   }

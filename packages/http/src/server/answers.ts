@@ -56,7 +56,7 @@ export class OutcomeStream {
 
   #flush(): void {
     const response = this.#response
-    // Nobody listens any more: a late outcome is of no use.
+    // No request is pending any more: a late outcome is useless.
     if (response.destroyed) return
     const accepted = this.#accepted
     this.#accepted = []

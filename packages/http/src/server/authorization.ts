@@ -11,7 +11,7 @@ export interface HttpRequestInfo {
   readonly method: string
   /** Path of the request, without its query and needless escapes. */
   readonly path: string
-  /** Headers by their lower-case names. They hold what the client has proved itself with. */
+  /** Headers by their lower-case names. They contain the client's credentials. */
   readonly headers: Readonly<IncomingHttpHeaders>
 }
 

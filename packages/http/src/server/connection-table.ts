@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
-/** Maximum number of requests of one connection that are without their whole response, as pipelining makes them. */
+/** Maximum number of requests of one connection without their whole response, as pipelining creates them. */
 const MAX_PIPELINED = 64
 
 /** One connection of a client, from its acceptance on: with TLS, from before its handshake. */
@@ -34,7 +34,7 @@ export class ConnectionTable {
 
   /** Follows a server's connections from now on. */
   watch(server: Server): void {
-    // After the listeners of Node.js: whatever they have made of the socket closes with it.
+    // After the listeners of Node.js: whatever they have attached to the socket closes with it.
     server.on('connection', (socket) => this.#opened(socket))
   }
 

@@ -104,7 +104,9 @@ function wantedGroups({ except }: InboundRecord, inboxes: readonly GroupInbox[])
   return except.length === 0 ? inboxes : inboxes.filter(({ group }) => !except.includes(group))
 }
 
-/** The problem that is told of a record: with the outcome in each of `groups`, where the request was for all of them. */
+/**
+ * Returns the problem reported for a record: with the outcome in each of `groups`, if the request was for all of them.
+ */
 export function toProblem(
   refused: Refused,
   record: InboundRecord,

@@ -10,7 +10,7 @@ const REMEMBERED = 10_000
 
 export type Answer = (outcome: Outcome) => void
 
-/** One record at work in one group: handed to a member, and answered once, to everybody who asks. */
+/** One record being handled in one group: passed to a member, and answered once, to all requests that wait for it. */
 export class Entry {
   readonly record: InboundRecord
   readonly member: GroupMember
@@ -27,7 +27,7 @@ export class Entry {
     this.#answer = answer
   }
 
-  /** The same message came again while it is at work: it waits for the same outcome. */
+  /** The same message was received again while it is being handled: it waits for the same outcome. */
   join(answer: Answer): void {
     this.#others ??= []
     this.#others.push(answer)
@@ -57,20 +57,20 @@ export interface GroupMember {
   take(entry: Entry): void
 }
 
-/** The loops of one group of a topic in this process, and what is at work in them. */
+/** The loops of one group of a topic in this process, and the messages they are handling. */
 export class GroupInbox {
   readonly group: string
   readonly topic: string
   readonly #members: GroupMember[] = []
   readonly #byId = new Map<string, Entry>()
-  /** Keys at work: as long as one is, its messages go to the same member, whoever joins. */
+  /** Keys with running messages: meanwhile their messages go to the same member, whatever members join. */
   readonly #byKey = new Map<string, { readonly member: GroupMember; count: number }>()
   /** Accepted messages: a sender that never got the answer, and sends again, gets it without another handling. */
   readonly #accepted = new Recent<number>(REMEMBERED)
   /** Handler starts of messages that failed, for senders that repeat without counting. */
   readonly #starts = new Recent<number>(REMEMBERED)
   #turn = 0
-  /** Messages that were handed to a member, so far and without their outcome. */
+  /** Number of messages that were passed to a member and have no outcome yet. */
   messages = 0
   unsettled = 0
   /** Whether any message was accepted. */
@@ -166,7 +166,10 @@ export class GroupInbox {
   }
 }
 
-/** Tells messages apart: nobody can use up another sender's ids. One that is replayed from dead letters has been accepted before under its id, and is another one now. */
+/**
+ * Identifies messages, so that a sender can't use up another sender's ids. A message replayed from dead letters has
+ * been accepted before under its id, and is a different one now.
+ */
 function identityOf({ id, headers, sender }: InboundRecord): string | undefined {
   if (id === undefined) return undefined
   const replayed = headers[ROUTING_HEADERS.replayed]
@@ -176,8 +179,8 @@ function identityOf({ id, headers, sender }: InboundRecord): string | undefined 
 }
 
 /**
- * Whether a repetition is of the message with this timestamp. Ours keeps its timestamp in each resend, which tells it from an
- * earlier message under the same id; a foreign sender's id is all there is.
+ * Whether a repetition is of the message with this timestamp. Ours keeps its timestamp in each resend, which
+ * distinguishes it from an earlier message with the same id; a foreign sender only has the id.
  */
 function isSame(record: InboundRecord, timestamp: number): boolean {
   return record.resend === undefined || record.timestamp === timestamp

@@ -1,8 +1,8 @@
 import { isNamedByAddress, type NamedHost, parseNamedHost } from '@streamswitch/core/driver'
 
 /**
- * Checks the host that a request names against those that are allowed. A page whose name is made to lead to this server (DNS
- * rebinding) is sent with its own name, and is of the same origin as the server for its browser.
+ * Checks the host of a request against the allowed ones. A web page whose name is resolved to this server (DNS
+ * rebinding) sends its own name, and is of the same origin as the server for its browser.
  */
 export class HostCheck {
   readonly #given: readonly string[] | undefined

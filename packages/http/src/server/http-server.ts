@@ -42,7 +42,7 @@ export interface ServerSettings {
   readonly report: (error: StreamError) => void
 }
 
-/** Largest header section: 32 KiB of headers, percent-encoded at worst, and the reserved ones. */
+/** Maximum header section: 32 KiB of headers, percent-encoded at worst, and the reserved ones. */
 const MAX_HEADER_BYTES = 128 * 1024
 
 /** Maximum number of headers of a request: a message's own, ours, and those that HTTP and proxies add. */

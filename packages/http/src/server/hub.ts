@@ -77,7 +77,10 @@ export class Hub {
     return members.every((member) => member.takesBrowsers) && finders.every(({ finder }) => finder.takesBrowsers)
   }
 
-  /** The groups that a request for a path would reach, as their loops call them; those by pattern that would join its topic too. */
+  /**
+   * Returns the groups that a request for a path would reach, by the names that their loops use; those by pattern that
+   * would join its topic too.
+   */
   destinationsAt(path: string): readonly HttpDestination[] {
     const joined = this.#membersAt(path).map((member) => member.destination)
     const found = this.#findersOf(path).map(({ finder, topic }) => finder.destination(topic))
@@ -112,7 +115,10 @@ export class Hub {
     return topic
   }
 
-  /** What a path means; `undefined` where it can't be one of a topic or group. No `inboxes`: nobody consumes that here. */
+  /**
+   * Resolves a path; `undefined` when it can't be one of a topic or group. No `inboxes`: there is no consumer for it
+   * here.
+   */
   find(path: string): Destination | undefined {
     const groups = this.#topics.get(path)
     const segments = path.split('/').filter((segment) => segment !== '')

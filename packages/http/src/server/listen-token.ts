@@ -5,7 +5,7 @@ import { atMost, readSecret, type Secret, StreamError } from '@streamswitch/core
 const REREAD_MS = 5_000
 /** Shortest time between two reads, in milliseconds: clients with a wrong token can't cause more. */
 const MIN_REREAD_MS = 1_000
-/** Longest wait for one read, in milliseconds. */
+/** Maximum wait for one read, in milliseconds. */
 const READ_TIMEOUT_MS = 5_000
 /** How long the last good token is accepted while no new one can be read, in milliseconds. */
 export const TOKEN_GRACE_MS = 5 * 60_000
@@ -132,7 +132,10 @@ function fileOf(secret: Secret): string | undefined {
   return typeof secret === 'object' ? secret.file : undefined
 }
 
-/** What stands for the token in an Authorization header; `undefined` where there is none, which has at least one character. */
+/**
+ * Returns the digest of the token in an Authorization header; `undefined` when there is none, which has at least one
+ * character.
+ */
 export function shownDigest(header: string | undefined): Buffer | undefined {
   const shown = header === undefined ? undefined : /^bearer +(\S.*)$/i.exec(header)?.[1]
   return shown === undefined ? undefined : digest(shown)

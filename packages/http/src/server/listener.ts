@@ -12,19 +12,19 @@ import { ListenTokens, type NamedSecret } from './listen-tokens.js'
 /** One listening address per process, also where several copies of this package are loaded. */
 const LISTENERS = Symbol.for('streamswitch.http.listeners')
 
-/** How long responses that are on their way may take when the last loop has left, in milliseconds. */
+/** Maximum time for responses in flight when the last loop has left, in milliseconds. */
 const CLOSE_MS = 2_000
 
 interface Listener {
   readonly hub: Hub
   readonly server: FastifyInstance
-  /** What it was made with: whoever shares it must want the same. */
+  /** Its settings: transports that share it must have the same. */
   readonly limits: string
   readonly tokens: ListenTokens | undefined
   readonly authorize: Authorize | undefined
   readonly address: ListenAddress
   readonly exposed: boolean
-  /** One per lease. The first is told of errors that concern the listener. */
+  /** One per lease. The first is notified of errors that concern the listener. */
   readonly reporters: Set<Report>
 }
 
@@ -86,7 +86,10 @@ export function lease(request: LeaseRequest): Promise<Lease> {
   })
 }
 
-/** What all who share a listener must want alike, apart from tokens and functions. Certificates count by their files: what these hold may change. */
+/**
+ * Returns the settings that all users of a listener must share, apart from tokens and functions. Certificates count by
+ * their files, whose contents may change.
+ */
 function wishesOf({ limits, certificates }: LeaseRequest): string {
   return JSON.stringify({ ...limits, ...certificates })
 }
@@ -96,7 +99,7 @@ async function hasTokens({ tokens }: Listener, wanted: readonly NamedSecret[]): 
 }
 
 function leaseOf(slot: Slot, listener: Listener, report: Report): Lease {
-  // A function of its own: the same one may be given by several.
+  // A separate function: several may pass the same one.
   const own: Report = (error) => report(error)
   listener.reporters.add(own)
   let released: Promise<void> | undefined
@@ -150,7 +153,7 @@ async function listen(request: LeaseRequest): Promise<Listener> {
   }
 }
 
-/** Lets responses out that are on their way, then drops whatever is still connected. */
+/** Lets responses in flight finish, then drops remaining connections. */
 async function close(server: FastifyInstance): Promise<void> {
   const deadline = performance.now() + CLOSE_MS
   let closed = false

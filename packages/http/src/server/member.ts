@@ -60,7 +60,7 @@ export class Member implements GroupMember {
     this.#schedule()
   }
 
-  /** Reports what became of a delivery. One that is not at work any more was answered before. */
+  /** Reports the outcome of a delivery. One that is no longer running was answered before. */
   settle(delivery: Delivery, outcome: Outcome): void {
     const entry = this.#delivered.get(delivery)
     if (entry === undefined) return

@@ -23,7 +23,7 @@ export interface HttpCertificate {
 /** Those who have proved nothing. */
 export const ANYBODY: HttpPrincipal = Object.freeze({ token: undefined, certificate: undefined })
 
-/** Longest identity that stands as itself, in characters. */
+/** Maximum length of an identity that is used unchanged, in characters. */
 const MAX_IDENTITY = 128
 
 const certificates = new WeakMap<Socket, HttpCertificate>()

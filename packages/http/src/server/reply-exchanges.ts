@@ -15,17 +15,20 @@ import { PartWriter, REPLY_TYPE } from '../wire/reply-parts.js'
 /** What inboxes are called that are the response to a request. */
 export const RESPONSE = 'response'
 
-/** How much of a reply is kept for a caller whose connection breaks, of all replies together, and how long once it has ended, in milliseconds. */
+/**
+ * How much of a reply is kept for a caller whose connection breaks, of all replies together, and how long once it has
+ * ended, in milliseconds.
+ */
 const KEPT_BYTES = 1024 * 1024
 const ALL_KEPT_BYTES = 32 * 1024 * 1024
 const KEPT_MS = 60_000
-/** Replies that are known at most; of ended ones beyond it, the oldest are forgotten. */
+/** Maximum number of known replies; beyond it, the oldest ended ones are forgotten. */
 const MAX_EXCHANGES = 10_000
 
 /** One per process, also where several copies of this package are loaded: the answering loop may belong to another transport object. */
 const EXCHANGES = Symbol.for('streamswitch.http.exchanges')
 
-/** The replies of a process that are going on, or are kept in case their callers ask again. */
+/** The replies of a process that are in progress, or are kept in case their callers ask again. */
 class Exchanges {
   readonly #byInbox = new Map<string, ReplyExchange>()
   /** Those with something kept, the oldest first. */
@@ -49,7 +52,7 @@ class Exchanges {
     if (this.#byInbox.get(exchange.inbox) === exchange) this.#byInbox.delete(exchange.inbox)
   }
 
-  /** What is kept for callers that come again, and how many replies are known. */
+  /** Replies kept for callers that reconnect, and the number of known replies. */
   get kept(): { readonly bytes: number; readonly replies: number } {
     return { bytes: this.#bytes, replies: this.#byInbox.size }
   }
@@ -81,7 +84,7 @@ class Exchanges {
 /** The response to a request that asks for a reply: parts go out as they are made. A resend of the request takes it over. */
 export class ReplyExchange {
   readonly inbox: string
-  /** Who asked: nobody else gets the reply. */
+  /** The caller: the reply is given to no other one. */
   readonly sender: string | undefined
   /** The request, with the address that its reply goes to; `undefined` once it has ended. */
   record: InboundRecord | undefined

@@ -202,7 +202,7 @@ function answerOne(
   noteRequest(request.raw.socket)
   const exchange = exchangeOf(record, request.headers.accept, reply)
   if (exchange === 'lost') return sendProblem(reply, problems.replyLost())
-  // All of it is on its way once more.
+  // All of it is being sent once more.
   if (exchange?.isOver === true) return
   const gathering = new Gathering([exchange?.record ?? record], (_index, refused) => {
     if (exchange?.finish() === true) return
@@ -246,7 +246,7 @@ function answerBatch(
   inSlices(gathering.start(destination.inboxes))?.catch(() => reply.raw.destroy())
 }
 
-/** The outcome in each group is told where the request was for all of them. */
+/** The outcome in each group is reported if the request was for all of them. */
 function groupsToTell({ group, inboxes }: Destination): readonly GroupInbox[] | undefined {
   return group === undefined ? inboxes : undefined
 }

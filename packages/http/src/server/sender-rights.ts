@@ -3,8 +3,9 @@ import type { InboundRecord } from '../message.js'
 import type { Sender } from './access.js'
 
 /**
- * A record as its sender may send it. What says which groups get it and how often it was tried counts only for senders whose routing headers do; of others the
- * record is for every group at its path, and its attempts are those that this process has counted.
+ * Returns a record as its sender may send it. Headers that select groups and count attempts apply only for senders
+ * whose routing headers are accepted; a record of others is for every group at its path, and its attempts are those
+ * that this process has counted.
  */
 export function asSentBy(record: InboundRecord, { identity, routes }: Sender): InboundRecord {
   const { headers, attempt, except } = record

@@ -1,6 +1,8 @@
-/** Longest time, in milliseconds, that the work of large requests takes together before others get a turn. */
+/** Maximum time, in milliseconds, that the work of large requests takes together before others get a turn. */
 const SLICE_MS = 10
-/** Largest number of steps that one request takes before it is another's turn. What a step starts may cost more than the step. */
+/**
+ * Maximum number of steps of one request before it is another's turn. What a step starts may cost more than the step.
+ */
 const SLICE_STEPS = 1_000
 
 interface Work {

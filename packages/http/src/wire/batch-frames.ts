@@ -20,7 +20,7 @@ export const BATCH_TYPE_FAMILY = 'application/vnd.streamswitch.batch'
 /** Content type of the response: one JSON object per line, as outcomes come in. */
 export const OUTCOMES_TYPE = 'application/x-ndjson'
 
-/** What stands before each payload, as JSON. */
+/** The head of each payload, as JSON. */
 interface FrameHead {
   readonly id?: string
   readonly key?: string

@@ -15,7 +15,7 @@ export const HTTP_HEADERS = {
   encoded: 'streamswitch-encoded-headers',
   /** Which start of a handler this would be, from 1; for several groups `billing=2,audit=1`. */
   attempt: 'streamswitch-attempt',
-  /** How many of those sendings ended without an answer, so that nobody knows whether a handler was started. */
+  /** How many of those sends ended without an answer, so that it is unknown whether a handler was started. */
   unanswered: 'streamswitch-unanswered',
   /** How often the sender sent it before: 0 at the first time. */
   resend: 'streamswitch-resend',

@@ -227,7 +227,10 @@ export function handlerProblem(error: unknown, { attempt, retryAfterMs, errorDet
   }
 }
 
-/** The one problem that stands for several groups': a message must come again if any of them may still take it. */
+/**
+ * Returns the one problem that represents several groups': a message must be sent again if any of them may still accept
+ * it.
+ */
 export function worst(found: readonly Problem[]): Problem | undefined {
   return found.find((problem) => !problem.retryable) ?? found[0]
 }

@@ -5,10 +5,10 @@ import { REPLY_HEADERS, StreamError, WIRE_HEADERS } from '@streamswitch/core/dri
 /** Media type of a response that is a reply: RFC 2046, section 5.1, with a Content-Length in each part. */
 export const REPLY_TYPE = 'multipart/mixed'
 
-/** Longest head of a part; also what may stand before the first part, and behind the last. */
+/** Maximum head of a part; also what may precede the first part, and follow the last. */
 const MAX_HEAD_BYTES = 64 * 1024
 const HEAD_END = '\r\n\r\n'
-/** So much is looked at in one go for the end of a head: what lies behind it is not copied again for each head. */
+/** How many bytes are searched at a time for the end of a head: what follows is not copied again for each head. */
 const STEP_BYTES = 1024
 const FIRST_BYTES = 4 * 1024
 
@@ -46,7 +46,7 @@ export class PartWriter {
 }
 
 interface PartReaderSettings {
-  /** Largest part, in bytes. */
+  /** Maximum part, in bytes. */
   readonly maxPartBytes: number
   readonly take: (reply: Omit<IncomingReply, 'timestamp'>) => void
 }

@@ -1,8 +1,8 @@
 const SIZE_BYTES = 4
 
 /**
- * Cuts what arrives into frames. Replaces the library's way, which joins everything received so far for every piece of a large
- * frame, and keeps half a frame when the connection is replaced.
+ * Splits received data into frames. Replaces the library's method, which joins everything received so far for every
+ * piece of a large frame, and keeps half a frame when the connection is replaced.
  */
 export class FrameReader {
   readonly #maxBytes: number

@@ -4,7 +4,7 @@ import type { Request } from 'rabbitmq-stream-js-client/dist/requests/request.js
 const INITIAL_BYTES = 256
 const UNLIMITED = 0
 
-/** Defect: texts that aren't ASCII get the length of their UTF-16 form, which hangs or ends the connection. */
+/** Defect: strings that aren't ASCII get the length of their UTF-16 form, which hangs or ends the connection. */
 class Utf8Writer extends BufferDataWriter {
   override writeString(text: string): void {
     this.writeUInt16(Buffer.byteLength(text))

@@ -26,7 +26,7 @@ export class ConnectionGone extends Error {
   override readonly name: string = 'ConnectionGone'
 }
 
-/** A stream has no leader at the moment, as it is right after being made and after a broker's start. */
+/** A stream has no leader at the moment, as right after its creation and after a broker's start. */
 export class NoLeader extends ConnectionGone {
   override readonly name = 'NoLeader'
 }

@@ -71,7 +71,7 @@ export interface PublishError {
   readonly code: number
 }
 
-/** What the broker sends of its own accord, by connection. */
+/** Frames that the broker sends unrequested, by connection. */
 export interface ServerFrames<Connection> {
   /** @param chunk - from the chunk's header on. The connection doesn't use the buffer again. */
   chunk(connection: Connection, subscriptionId: number, chunk: Buffer): void
@@ -116,7 +116,7 @@ export function readClose(frame: Buffer): { correlationId: number; code: number;
   return { correlationId: frame.readUInt32BE(8), code: frame.readUInt16BE(12), reason: readText(frame, 14) }
 }
 
-/** How many elements follow. A number that was made up gets no memory. */
+/** Returns how many elements follow. No memory is allocated for an invented number. */
 function countOf(frame: Buffer, elementBytes: number): number {
   const count = frame.readUInt32BE(9)
   if (count * elementBytes > frame.length - 13) throw new RangeError(`${count} elements do not fit into the frame`)

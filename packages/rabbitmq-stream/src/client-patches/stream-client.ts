@@ -18,7 +18,7 @@ const BALANCER_ATTEMPTS = 50
 const MAX_REFERENCE_BYTES = 255
 const DISK_ALARM = 'the broker accepts no messages: it is short of disk space (disk alarm)'
 
-/** What a driver wants to hear of its client. Chunks and updates go to their subscriptions. */
+/** Events of a client for its driver. Chunks and updates go to their subscriptions. */
 export interface ClientEvents extends Pick<ConnectionEvents, 'closed' | 'confirmed' | 'refused' | 'streamChanged'> {}
 
 export interface StreamClientParams extends ClientParams {
@@ -160,7 +160,7 @@ export class StreamClient extends LibraryClient {
     }
   }
 
-  /** Ends a subscription, which the broker has done by itself where its stream was deleted. */
+  /** Ends a subscription, which the broker has already done if its stream was deleted. */
   async unsubscribe(handle: SubscriptionHandle): Promise<void> {
     await handle.connection.sendAndWait(new UnsubscribeRequest(handle.subscriptionId)).catch((error: unknown) => {
       if (!(error instanceof ServerError && error.code === ResponseCode.subscriptionIdDoesNotExist)) throw error
@@ -234,7 +234,10 @@ export class StreamClient extends LibraryClient {
     return new StreamConnection(connectionParams(this, { ...params, ssl }), this.#logger).start()
   }
 
-  /** Ends every connection. Never rejects, takes about a second at most. Defect: the library's leaves sockets behind, or waits for ever. */
+  /**
+   * Ends every connection. Never rejects, takes about a second at most. Defect: the library's version leaks sockets, or
+   * waits forever.
+   */
   override async close(): Promise<void> {
     this.#closed = true
     const ends = this.#opened().map((one) => one.then((connection) => connection.close()).catch(() => {}))

@@ -38,7 +38,7 @@ export interface ConnectionEvents extends ServerFrames<StreamConnection> {
 
 export interface StreamConnectionParams extends ConnectionParams {
   readonly events: ConnectionEvents
-  /** Longest silence while a request waits for its answer, in milliseconds; then the connection counts as dead. */
+  /** Maximum silence while a request waits for its answer, in milliseconds; then the connection counts as dead. */
   readonly requestTimeoutMs: number
 }
 
@@ -57,7 +57,7 @@ interface PendingRequest {
  */
 export class StreamConnection extends LibraryConnection {
   readonly #pending = new Map<number, PendingRequest>()
-  /** Answers that nobody waits for yet: the server's Tune. */
+  /** Answers without a pending request yet: the server's Tune. */
   readonly #early = new Map<number, Response>()
   readonly #frames = new FrameReader(MAX_RECEIVED_FRAME_BYTES)
   readonly #heartbeat = new Heartbeat(
@@ -121,7 +121,7 @@ export class StreamConnection extends LibraryConnection {
     return this.sendAndWait(new PlainAuthenticateRequest(credentials.username, credentials.password))
   }
 
-  /** Ends the connection: everything that waits is rejected, and whoever listens is told, once. */
+  /** Ends the connection: all pending requests are rejected, and its owner is notified, once. */
   fail(error: Error): void {
     if (this.#failure !== undefined) return
     this.#failure = error
@@ -170,7 +170,10 @@ export class StreamConnection extends LibraryConnection {
     return Promise.resolve()
   }
 
-  /** Defects: no deadline; pending for ever when the connection ends; an answer before the write's callback is lost or rejected with a number. */
+  /**
+   * Defects: no deadline; pending forever when the connection ends; an answer before the write's callback is lost or
+   * rejected with a number.
+   */
   override sendAndWait<T extends Response>(request: Request): Promise<T> {
     const correlationId = this.incCorrelationId()
     const answer = this.#answer(correlationId, request.constructor.name, streamOf(request))
@@ -277,8 +280,8 @@ export class StreamConnection extends LibraryConnection {
   }
 
   /**
-   * Defects: a leader that moves makes the library close what it had there, which rejects where nobody listens; each registration
-   * is kept for as long as the connection. Moves are told by `streamChanged`.
+   * Defects: a leader that moves makes the library close what it had there, which causes an unhandled rejection; each
+   * registration is kept for as long as the connection. Moves are reported by `streamChanged`.
    */
   override registerForCloseConsumer(): void {}
 
@@ -294,7 +297,10 @@ export class StreamConnection extends LibraryConnection {
     return this.#subscriptionIds
   }
 
-  /** Says goodbye and ends the connection, at most a second later. Never rejects. Defect: the library's waits for an answer for ever. */
+  /**
+   * Closes the connection cleanly, within a second at most. Never rejects. Defect: the library's version waits for an
+   * answer forever.
+   */
   override async close(): Promise<void> {
     if (this.#failure !== undefined) return
     this.#closing = true
