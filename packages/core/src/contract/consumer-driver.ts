@@ -118,7 +118,10 @@ export interface OutOfRange {
 export interface AttemptJournal {
   /** Durably keeps the note of a message that is about to start. Called before its handler is, for several messages at once. */
   starting(assignment: PartitionAssignment, delivery: Delivery, note: number): Promise<void>
-  /** Durably keeps the note of a message whose handler has ended: before the backoff of a failed attempt starts, or where its ack has to wait. */
+  /**
+   * Durably keeps the note of a message that is not at work: before the backoff of a failed attempt starts, where its ack has to wait, where
+   * its start was taken back, and where a clean stop or a hand-over waits for its handler no longer.
+   */
   failed(assignment: PartitionAssignment, delivery: Delivery, note: number): Promise<void>
 }
 
