@@ -154,8 +154,8 @@ export interface AttemptJournal {
   /** Durably records a message that is about to start. Called before its handler, for several messages at once. */
   starting(assignment: PartitionAssignment, delivery: Delivery, note: number): Promise<void>
   /**
-   * Durably records a message whose handler has ended: before the backoff of a failed attempt starts, or when its ack
-   * has to wait.
+   * Durably records the note of a message that isn't running: before the backoff of a failed attempt starts, when its ack
+   * has to wait, when its start was undone, and when a clean shutdown or rebalance no longer waits for its handler.
    */
   failed(assignment: PartitionAssignment, delivery: Delivery, note: number): Promise<void>
 }
