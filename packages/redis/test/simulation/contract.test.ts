@@ -638,6 +638,11 @@ const CONTRACTS: Readonly<Record<string, Steps>> = {
       ])
       await pending()
     }
+    /** As if the consumer had had them for long. */
+    const age = async (consumer: string, ids: readonly string[]): Promise<void> => {
+      const claimed = ['XCLAIM', stream, 'g', consumer, 0, ...ids, 'IDLE', 100_000, 'JUSTID'] as const
+      await note(connection, transcript, [claimed])
+    }
     const tend = async (consumer: string, idleMs: number): Promise<void> => {
       transcript.push([
         'tend',
@@ -665,14 +670,15 @@ const CONTRACTS: Readonly<Record<string, Steps>> = {
     await pending()
     await tend('c', 60_000)
     await claim('c', 60_000)
-    await bench.sleep(60)
-    transcript.push(await connection.run(KEEP, [stream], ['g', 'c', '2-0', '3-0']))
-    await tend('e', 40)
-    await claim('e', 40)
+    await age('c', ['2-0', '3-0'])
+    await age('d', ['5-0'])
+    transcript.push(await connection.run(KEEP, [stream], ['g', 'c', '2-0']))
+    await tend('e', 60_000)
+    await claim('e', 60_000)
+    await age('c', ['1-0', '2-0', '4-0'])
     await note(connection, transcript, [['XTRIM', stream, 'MINID', '3-0']])
-    await bench.sleep(60)
-    await claim('f', 40, 2)
-    await claim('f', 40)
+    await claim('f', 60_000, 2)
+    await claim('f', 60_000)
     transcript.push(await connection.run(LEAVE, [stream], ['g', 'f']))
     transcript.push(await connection.run(LEAVE, [stream], ['g', 'e']))
     await pending()
