@@ -232,6 +232,10 @@ export const RABBITMQ_OPERATORS: readonly Operator[] = [
       { cases: 'groups > *', reason: 'needs more queues' },
       { cases: 'topics by pattern > *', reason: 'needs more queues' },
       { cases: 'concurrent publishers and subscribers > *', reason: 'needs more queues' },
+      ...['capabilities > lag is*', 'slow handlers > *', 'the box of dead letters > *'].map((cases) => ({
+        cases,
+        reason: 'with the cases that run beside it, needs more queues',
+      })),
     ],
   }),
   rightsTaken('write'),
