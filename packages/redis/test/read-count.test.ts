@@ -5,8 +5,7 @@ import { ReadCount } from '../src/read-count.js'
 const state = (added: number, left: number, first: string, group: readonly [read: string, at: string] = ['', '']) =>
   ['ok', added, left, first, '9-0', ...group] as const
 
-const ids = (from: number, to: number): string[] =>
-  Array.from({ length: to - from }, (_, index) => `1-${from + index}`)
+const ids = (from: number, to: number): string[] => Array.from({ length: to - from }, (_, index) => `1-${from + index}`)
 
 /** A group that has read entries 1 to 10 of 20, none of which is gone. */
 function tenRead(): ReadCount {
