@@ -66,7 +66,7 @@ async function measureCase(
   number: number,
 ): Promise<IdleResult> {
   // Empty brokers: what one case left behind would be work for the next one.
-  const broker = needed === undefined ? undefined : await startBroker(needed)
+  const broker = needed === undefined ? undefined : await started(needed)
   try {
     const url = await urlOf(transport, broker)
     const times = { quietMs: quietS * 1_000, windowMs: windowS * 1_000 }
@@ -74,6 +74,15 @@ async function measureCase(
     return await runIdleCase(settings, limitS * 1_000 + times.quietMs + times.windowMs)
   } finally {
     await broker?.remove()
+  }
+}
+
+async function started(name: BrokerName): Promise<BrokerHandle> {
+  try {
+    return await startBroker(name)
+  } catch (cause) {
+    console.error(messageOf(cause))
+    throw new Error(`its broker, ${name}, did not start`, { cause })
   }
 }
 
