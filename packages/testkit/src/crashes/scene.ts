@@ -35,6 +35,13 @@ export interface SceneOptions {
   readonly settingsModule?: string
 }
 
+export interface Supervision {
+  readonly mostDeaths: number
+  readonly patienceMs: number
+  /** Whether a member that doesn't run may be started. Default: any. */
+  readonly mayStart?: (worker: Worker) => boolean
+}
+
 /** A topic, a group, members in processes of their own, and a supervisor that starts those again that have ended. */
 export class CrashScene {
   readonly workers: readonly Worker[]
@@ -186,13 +193,13 @@ export class CrashScene {
   async supervise(
     condition: () => boolean | Promise<boolean>,
     what: string,
-    { mostDeaths, patienceMs }: { readonly mostDeaths: number; readonly patienceMs: number },
+    { mostDeaths, patienceMs, mayStart = () => true }: Supervision,
   ): Promise<void> {
     const begun = new Set(this.workers.filter(({ running }) => running))
     let [seen, changedAt] = ['', performance.now()]
     while (!(await condition())) {
       for (const worker of this.workers) {
-        if (worker.running) continue
+        if (worker.running || !mayStart(worker)) continue
         if (begun.has(worker)) this.deaths += 1
         expect(this.deaths, `deaths are bounded; handler starts:\n${this.story()}`).toBeLessThanOrEqual(mostDeaths)
         begun.add(worker)
