@@ -115,7 +115,12 @@ describe("an endpoint's URL with credentials in its query", () => {
 describe('credentials that go to another machine without TLS', () => {
   const REMOTE = 'http://replica.invalid'
   it.each([
-    ['a password', { username: 'u', password: 'S3cr3tPart' }, REMOTE, ['the password is sent unencrypted to replica.invalid']],
+    [
+      'a password',
+      { username: 'u', password: 'S3cr3tPart' },
+      REMOTE,
+      ['the password is sent unencrypted to replica.invalid'],
+    ],
     ['a token', { token: 'S3cr3tPart' }, REMOTE, ['the token is sent unencrypted to replica.invalid']],
     ['a token by TLS', { token: 'S3cr3tPart' }, 'https://replica.invalid', []],
     ['a token to this machine', { token: 'S3cr3tPart' }, 'http://localhost:1', []],
