@@ -8,6 +8,7 @@ import { BROKER_URL } from './support/broker.js'
 
 const NONE: GroupRecords = {
   position: 0,
+  lastPosition: 0,
   epoch: 0,
   started: 0,
   slots: ATTEMPT_SLOTS,

@@ -71,7 +71,7 @@ export interface DedupeStore {
 
 /**
  * For drivers whose broker can store marks: mark, committed offset and ack are then one atomic step on the server, so
- * that no crash separates them. Core reads {@link ConsumerDriver.marks}; without it core completes the claim before the
+ * that no crash separates them. Core reads `ConsumerDriver.marks`; without it core completes the claim before the
  * message is acked.
  */
 export interface MarkSettlement {

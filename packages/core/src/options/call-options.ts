@@ -60,7 +60,7 @@ export function checkNames(
 }
 
 /**
- * As {@link checkNames} for a call whose values are checked elsewhere. Throws INVALID_ARGUMENT, also when the options
+ * As `checkNames` for a call whose values are checked elsewhere. Throws INVALID_ARGUMENT, also when the options
  * aren't an object.
  */
 export function requireNames(

@@ -170,7 +170,7 @@ export abstract class Producer<T = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Sends a list, in order. Entries are values, or `{ value, options }` as created by {@link batchEntry}. Resolves with
+   * Sends a list, in order. Entries are values, or `{ value, options }` as created by `batchEntry`. Resolves with
    * a receipt per value; rejects with a `BatchError` that lists each one that failed, once all have their outcome. The
    * others are accepted.
    */

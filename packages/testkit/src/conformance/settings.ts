@@ -36,7 +36,7 @@ export interface ForeignClient {
   /** For the titles of tests: `redis-cli`. */
   readonly name: string
   /**
-   * Which {@link RawFields} it can write: everything, or ids of printable characters only (HTTP, where others are
+   * Which `RawFields` it can write: everything, or ids of printable characters only (HTTP, where others are
    * refused with 400).
    */
   readonly raw: 'everything' | 'ids'

@@ -1,6 +1,6 @@
 import type { ConsumerSettings, Handler, TransportOptions } from '@streamswitch/core'
 
-/** Settings of a worker process: JSON, in the variable {@link WORKER_VARIABLE}. */
+/** Settings of a worker process: JSON, in the variable `WORKER_VARIABLE`. */
 export interface WorkerSpec {
   /** Name of the process in the ledger, and of its file there. A restarted worker keeps it. */
   readonly name: string

@@ -7,7 +7,7 @@ import type { SimulatedProcess, World } from './world.js'
 /** A membership protocol that can be simulated: a scripted broker, and the real code that speaks to it. One file per protocol. */
 export interface SimulatedProtocol {
   readonly name: string
-  /** What its random schedules must contain, besides {@link COMMON_EVENTS}. */
+  /** What its random schedules must contain, besides `COMMON_EVENTS`. */
   readonly events: readonly string[]
   /** What is judged. */
   readonly promises: readonly JudgedPromise[]
