@@ -109,13 +109,13 @@ describe('a bootstrap server', () => {
   })
 
   it.each([
-    ['b1:', 'number 2 is none'],
+    ['b1:', 'entry 2 is not one'],
     ['b1:0', "'b1:0'"],
     ['b1:70000', "'b1:70000'"],
-    ['b1:x', 'number 2 is none'],
+    ['b1:x', 'entry 2 is not one'],
     ['::1', "'::1'"],
-    ['a b:1', 'number 2 is none'],
-    ['b1:9092:1', 'number 2 is none'],
+    ['a b:1', 'entry 2 is not one'],
+    ['b1:9092:1', 'entry 2 is not one'],
   ])("'%s' is refused before any I/O", (text, named) => {
     expect(() => openTransport(['b0:9092', text])).toThrow(
       expect.objectContaining({ code: 'INVALID_ARGUMENT', message: expect.stringContaining(named) }),

@@ -31,12 +31,14 @@ describe('on its way', () => {
     loop.handle(() => {
       handled += 1
     })
-    await Promise.all([producer.init(), loop.init()])
-    const rendered = renderings()
     const run = loop.run()
+    // The connections are open by then: the client library renders their handshakes.
+    await producer.send(0)
+    await until(() => handled === 1)
+    const rendered = renderings()
     // Publishes and confirms, chunks and credits, positions that are stored and asked for, the end of a loop.
     await Promise.all(numbers(1_000).map((number) => producer.send(number)))
-    await until(() => handled === 1_000)
+    await until(() => handled === 1_001)
     await loop.close()
     await run
     expect(rendered).toEqual([])

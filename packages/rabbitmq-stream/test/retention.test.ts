@@ -116,9 +116,13 @@ describe('a reader that retention overtakes', () => {
     const within = (offset: number): boolean =>
       removed.some(({ from, to }) => Number(from) <= offset && offset < Number(to))
     expect(offsets.filter(within)).toEqual([])
+    // Offsets right before a message may be the broker's own records, which are there.
+    const reportedBetween = (from: number, to: number): boolean =>
+      removed.some((range) => Number(range.from) < to && Number(range.to) > from)
     for (const [index, number] of handled.entries()) {
       const before = index === 0 ? undefined : handled[index - 1]
-      if (before !== undefined && number !== before + 1) expect(within((offsets[index] ?? 0) - 1)).toBe(true)
+      if (before !== undefined && number !== before + 1)
+        expect(reportedBetween(offsets[index - 1] ?? 0, offsets[index] ?? 0)).toBe(true)
     }
     const missing = MESSAGES - handled.length
     expect(loop.stats().removed).toBeGreaterThanOrEqual(missing)
@@ -144,14 +148,14 @@ describe('a reader that retention overtakes', () => {
     void next.run()
     await until(() => seen.at(-1)?.number === MESSAGES - 1)
     await next.close()
-    const [range, ...more] = removed
-    expect(more).toEqual([])
-    const missing = (seen[0]?.number ?? 0) - 20
+    const [first] = seen
+    const missing = (first?.number ?? 0) - 20
     expect(missing).toBeGreaterThan(0)
-    expect(Number(range?.messages)).toBeGreaterThanOrEqual(missing)
+    // Retention may remove more while the loop begins to read: that is another range.
+    const before = removed.filter(({ to }) => Number(to) <= (first?.offset ?? 0))
     // Besides the messages, some offsets are the broker's own records.
-    expect(Number(range?.to)).toBeLessThanOrEqual(seen[0]?.offset ?? 0)
-    expect(Number(range?.to) - Number(range?.from)).toBe(range?.messages)
+    expect(before.reduce((sum, { messages }) => sum + Number(messages), 0)).toBeGreaterThanOrEqual(missing)
+    for (const { from, to, messages } of removed) expect(Number(to) - Number(from)).toBe(messages)
   })
 
   test("with outOfRange 'latest': it goes on at the end, and what follows is handled", async () => {

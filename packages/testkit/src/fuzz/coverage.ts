@@ -36,19 +36,26 @@ export class CoverageGuide {
     return isNew
   }
 
-  /** Of some inputs, those that add to what had run before the last {@link add}. Runs them again, halves of them together where they add nothing. */
+  /**
+   * Of some inputs, those that add to what had run before the last {@link add}. Runs them again, halves of them together where they add nothing. None more
+   * once `isOver`.
+   */
   async attribute<Input>(
     inputs: readonly Input[],
     before: CoverageState,
     run: (input: Input) => Promise<void>,
+    isOver: () => boolean = () => false,
   ): Promise<{ readonly fresh: Input[]; readonly state: CoverageState }> {
-    for (const input of inputs) await run(input)
+    for (const input of inputs) {
+      if (isOver()) return { fresh: [], state: before }
+      await run(input)
+    }
     const { missing, isNew } = this.#merged(before.missing)
     const after = { missing }
     if (!isNew || inputs.length <= 1) return { fresh: isNew ? [...inputs] : [], state: after }
     const middle = inputs.length >> 1
-    const first = await this.attribute(inputs.slice(0, middle), before, run)
-    const second = await this.attribute(inputs.slice(middle), first.state, run)
+    const first = await this.attribute(inputs.slice(0, middle), before, run, isOver)
+    const second = await this.attribute(inputs.slice(middle), first.state, run, isOver)
     return { fresh: [...first.fresh, ...second.fresh], state: after }
   }
 

@@ -82,6 +82,7 @@ class Run {
   #rejections: unknown[] = []
   #sampled: Buffer[] = []
   #executions = 0
+  #until = Number.POSITIVE_INFINITY
   #batchSize: number = BATCH.least
 
   constructor(target: FuzzTarget, settings: FuzzSettings) {
@@ -107,13 +108,13 @@ class Run {
   }
 
   async report(): Promise<FuzzReport> {
-    const { seed, executions = Infinity, forMs = Infinity, maxFindings = MAX_FINDINGS } = this.#settings
+    const { seed, executions = Infinity, forMs = Infinity } = this.#settings
     const seeds = this.#pool.length
     const began = performance.now()
+    this.#until = began + forMs
     for (const input of this.#pool.slice()) await this.#try(input)
     this.#guide.add()
-    while (this.#executions < executions && performance.now() - began < forMs && this.#found.size < maxFindings)
-      await this.#batch()
+    while (this.#executions < executions && !this.#isOver) await this.#batch()
     return {
       target: this.#target.name,
       seed,
@@ -125,22 +126,26 @@ class Run {
     }
   }
 
+  /** Also within a batch: one of slow inputs, and finding out which of them ran new code, may take minutes. */
+  get #isOver(): boolean {
+    return performance.now() >= this.#until || this.#found.size >= (this.#settings.maxFindings ?? MAX_FINDINGS)
+  }
+
   async #batch(): Promise<void> {
     const inputs = Array.from({ length: this.#batchSize }, () => this.#next())
     for (const input of inputs) {
       await this.#try(input)
-      if (this.#found.size >= (this.#settings.maxFindings ?? MAX_FINDINGS)) return
+      if (this.#isOver) return this.#attributeRejections(inputs)
     }
-    // What was rejected without anybody waiting is known a turn later.
-    await new Promise((resolve) => setImmediate(resolve))
-    if (this.#rejections.length > 0) await this.#attributeRejections(inputs)
+    await this.#attributeRejections(inputs)
     const before = this.#guide.state
     if (!this.#guide.add()) {
       this.#batchSize = Math.min(BATCH.most, 2 * this.#batchSize)
       return
     }
     this.#batchSize = BATCH.least
-    const { fresh } = await this.#guide.attribute(inputs, before, async (input) => void (await this.#check(input)))
+    const check = async (input: Buffer): Promise<void> => void (await this.#check(input))
+    const { fresh } = await this.#guide.attribute(inputs, before, check, () => this.#isOver)
     this.#pool.push(...fresh)
   }
 

@@ -276,6 +276,11 @@ export class Ledger {
     return undefined
   }
 
+  /** A sender that has got no answer sends a message again, also to a process that still has it in hand. */
+  get isResent(): boolean {
+    return this.#truth.fencing === 'sender'
+  }
+
   /** A partition has one owner at a time. */
   get #hasOwners(): boolean {
     return this.#truth.fencing === 'epochs' || this.#truth.fencing === 'deliveries'

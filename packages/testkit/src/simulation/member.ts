@@ -212,9 +212,10 @@ export class SimulatedMember {
     }
   }
 
-  /** A message that is in hand isn't given a second time. */
+  /** A message that is in hand isn't given a second time, unless senders repeat them. */
   #mustBeNew({ assignment, waiting, running, done }: Held, delivery: Delivery): void {
-    const { offsetOf, world, process } = this.#settings
+    const { ledger, offsetOf, world, process } = this.#settings
+    if (ledger.isResent) return
     const offset = offsetOf(delivery)
     const inHand = [...waiting, ...[...running.values()].map((one) => one.delivery), ...done]
     if (inHand.some((other) => offsetOf(other) === offset))

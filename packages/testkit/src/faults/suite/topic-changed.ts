@@ -1,4 +1,4 @@
-import type { Transport } from '@streamswitch/core'
+import { isStreamError, type Transport } from '@streamswitch/core'
 import { expect } from 'vitest'
 import { load } from '../../conformance/load.js'
 import type { Worker } from '../worker.js'
@@ -33,12 +33,27 @@ async function topicRecreated(bench: FaultBench): Promise<FaultFinding> {
   const before = settled.length
   const { reports } = bench
   const spec = transport.topicSpec(bench.topic, { partitions: bench.partitions })
-  await transport.admin.deleteTopic(spec)
-  await transport.admin.provision(spec)
+  await retried(() => transport.admin.deleteTopic(spec))
+  await retried(() => transport.admin.provision(spec))
   await groupBack(bench, transport)
   const recoveryMs = await secondHalf(bench, feed, fed)
   expect(bench.reports, 'what happened is told').toBeGreaterThan(reports)
   return { hit: `${before} messages deleted with their topic`, ...duplicatesBound(bench, { faults: 1 }), recoveryMs }
+}
+
+/**
+ * Repeats a call that the broker didn't answer in time: it is busy with deleting, and the suite's timeouts are short. Rejects with
+ * errors that aren't retryable, and with the last one after `PROGRESS_MS`.
+ */
+async function retried<T>(call: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + PROGRESS_MS
+  for (;;) {
+    try {
+      return await call()
+    } catch (error) {
+      if (!isStreamError(error) || !error.retryable || performance.now() > deadline) throw error
+    }
+  }
 }
 
 async function groupDeleted(bench: FaultBench): Promise<FaultFinding> {
@@ -116,7 +131,7 @@ async function otherCountRefused(bench: FaultBench): Promise<FaultFinding> {
 async function partitionsAdded(bench: FaultBench): Promise<FaultFinding> {
   const transport = bench.transport()
   const count = 2 * bench.partitions
-  await transport.admin.provision(transport.topicSpec(bench.topic, { partitions: bench.partitions }))
+  await retried(() => transport.admin.provision(transport.topicSpec(bench.topic, { partitions: bench.partitions })))
   const { feed, fed } = await halfWay(bench, { partitions: undefined })
   await bench.means.addPartitions?.(bench.target, count)
   expect((await transport.admin.provision(transport.topicSpec(bench.topic))).partitions).toBe(count)
