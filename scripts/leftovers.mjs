@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 
 const VARIABLE = 'TEST_RUN_MARK'
+const GRACE_MS = 10_000
+const POLL_MS = 100
 
 /**
  * A variable of the environment by which a program's descendants are found again, also those whose parents have ended.
@@ -13,20 +15,25 @@ export function newMark() {
 }
 
 /**
- * Kills the processes that have a mark in their environment, and prints their command lines. Does nothing where there is no
- * `/proc`.
+ * Kills the processes that have a mark in their environment and don't end soon, and prints their command lines. Does nothing
+ * if there is no `/proc`.
  *
  * @param {Record<string, string>} mark
  */
-export function endLeftovers(mark) {
+export async function endLeftovers(mark) {
   const [entry] = Object.entries(mark)
   if (entry === undefined) return
-  for (const { pid, command } of processesWith(entry.join('='))) {
+  const variable = entry.join('=')
+  // What a suite has started may still be cleaning up after it.
+  const deadline = performance.now() + GRACE_MS
+  while (performance.now() < deadline && processesWith(variable).length > 0)
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+  for (const { pid, command } of processesWith(variable)) {
     try {
       process.kill(pid, 'SIGKILL')
       process.stdout.write(`left running, now killed: ${command}\n`)
     } catch {
-      // It has ended meanwhile.
+      // It has ended in the meantime.
     }
   }
 }

@@ -72,9 +72,9 @@ export function run(program, args, options = {}) {
       release()
       reject(new ScriptFailure(`cannot start ${program}: ${error.message}`))
     })
-    child.once('close', (code, signal) => {
+    child.once('close', async (code, signal) => {
       release()
-      if (endsLeftovers) endLeftovers(mark)
+      if (endsLeftovers) await endLeftovers(mark)
       if (limit.reached()) {
         const what = `${[program, ...args].join(' ')} ran for longer than ${timeoutMs} ms and was killed`
         reject(new ScriptFailure(text === '' ? what : `${what}\n${text}`))

@@ -64,7 +64,7 @@ describe('a runner in a process that gets signals', () => {
     await worker?.said('stopping')
     child.kill('SIGTERM')
     expect(await exited).toEqual([1, null])
-    expect(lines.at(-1)).toMatch(/^rejected ABORTED: .*SIGTERM came again/)
+    expect(lines.at(-1)).toMatch(/^rejected ABORTED: .*a second SIGTERM arrived/)
   })
 
   it("errorPolicy 'stop-application': every part of the process is told, and what goes on is ended with code 1", async () => {
