@@ -43,8 +43,8 @@ const PRINTED: Readonly<Record<string, RegExp>> = {
 
 /** Those that log a warning: they show dead letters. */
 const WARNS: Readonly<Record<string, RegExp>> = {
-  'docs/guide/retries.md retries.mts': /^.* went to payments\.ledger\.dlq after 3 attempts: .*\n$/,
-  'docs/guide/retries.md replay.mts': /^.* went to refunds\.ledger\.dlq after 1 attempts: .*\n$/,
+  'docs/guide/retries.md retries.mts': /^.* was written to payments\.ledger\.dlq after 3 attempts: .*\n$/,
+  'docs/guide/retries.md replay.mts': /^.* was written to refunds\.ledger\.dlq after 1 attempts: .*\n$/,
 }
 
 const guidePages = readdirSync(join(import.meta.dirname, '..', '..', '..', GUIDE)).toSorted()
