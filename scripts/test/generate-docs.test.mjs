@@ -242,16 +242,16 @@ describe('pages that exist', () => {
 describe('llms.txt', () => {
   test('has the title, the summary, and each page with its title and first sentence, decisions as titles that may be skipped', () => {
     const files = {
-      'docs/guide.md':
+      'docs/guide/concepts.md':
         '# Guide\n\n```ts\nText in code.\n```\n\n`npm install x`, then `y`. What [parts](a.md) are,\nin 1.0. More.\n',
       'docs/decisions/0001-first.md': '# The first\n\n## What\n\nIt is so.\n',
     }
     const { pages, problems } = generate(files)
     expect(problems).toEqual([])
     const text = pages.get('llms.txt') ?? ''
-    expect(text).toMatch(/^# Streams\n\n> One interface to all of it\. More\.\n\n## Using Streamswitch\n\n/)
+    expect(text).toMatch(/^# Streams\n\n> One interface to all of it\. More\.\n\n## Guide\n\n/)
     const base = 'https://example.org/streams/blob/main'
-    expect(text).toContain(`- [Guide](${base}/docs/guide.md): What parts are, in 1.0.\n`)
+    expect(text).toContain(`- [Guide](${base}/docs/guide/concepts.md): What parts are, in 1.0.\n`)
     expect(text).toContain(`- [Options](${base}/docs/options.md)`)
     expect(text).toContain(`## Packages\n\n- [@streamswitch/core](${base}/packages/core/README.md)`)
     expect(text).toMatch(/## Optional\n\n- \[The first\]\(\S+0001-first\.md\)\n$/)
