@@ -293,6 +293,6 @@ export const SHARED_MUTANTS: readonly Mutant[] = [
     file: 'consumer.ts',
     fence: "    if (this.#over) throw new Error('Connection is closed.')\n    const ordered",
     without: '    const ordered',
-    seed: 174,
+    seed: 4_905,
   },
 ]
