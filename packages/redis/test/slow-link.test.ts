@@ -18,7 +18,7 @@ test('a link too slow for a whole fetch within the deadline: the loop gets on al
   const loop = slow.consumer<string>(topic, { group, partitions: 1 })
   const seen = new Set<string>()
   loop.handle((message) => void seen.add(message.id))
-  // A fetch of all of them would take ten deadlines; of half of them, five. The first one is small, and tells how fast the link is.
+  // A fetch of all of them would take ten deadlines; of half of them, five. The first one is small, and measures the link.
   proxy.trickle(20_000)
   await loop.init()
   void loop.run()
