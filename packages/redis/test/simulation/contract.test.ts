@@ -141,6 +141,18 @@ function valuesOf(reply: unknown, names: readonly string[]): unknown[] {
   return names.map((name) => [name, list[list.indexOf(name) + 1]])
 }
 
+/** The same values of each group of a stream. */
+async function groupsOf(connection: Connection, stream: string, names: readonly string[]): Promise<unknown[][]> {
+  const groups = (await connection.call('XINFO', 'GROUPS', stream)) as unknown[]
+  return groups.map((group) => valuesOf(group, names))
+}
+
+/** Reads of a stream by members of group `g`. */
+const readsOf =
+  (stream: string) =>
+  (consumer: string, count: number, from = '>') =>
+    ['XREADGROUP', 'GROUP', 'g', consumer, 'COUNT', count, 'STREAMS', stream, from] as const
+
 /** Pending entries without how long they are idle. */
 const withoutIdle = (reply: unknown): unknown =>
   (reply as unknown[][]).map(([id, consumer, , deliveries]) => [id, consumer, deliveries])
@@ -222,12 +234,10 @@ const CONTRACTS: Readonly<Record<string, Steps>> = {
   'groups: reading new and pending entries, acks, moving, and the errors without one': async (bench, transcript) => {
     const connection = await bench.connect()
     const stream = bench.key('stream')
-    const read = (consumer: string, count: number, from: string) =>
-      ['XREADGROUP', 'GROUP', 'g', consumer, 'COUNT', count, 'STREAMS', stream, from] as const
+    const read = readsOf(stream)
     const info = async (): Promise<void> => {
-      const groups = (await connection.call('XINFO', 'GROUPS', stream)) as unknown[]
       const names = ['name', 'consumers', 'pending', 'last-delivered-id', 'entries-read']
-      transcript.push(groups.map((group) => valuesOf(group, names)))
+      transcript.push(await groupsOf(connection, stream, names))
     }
     await note(connection, transcript, [
       read('c', 1, '>'),
@@ -505,12 +515,10 @@ const CONTRACTS: Readonly<Record<string, Steps>> = {
   ) => {
     const connection = await bench.connect()
     const stream = bench.key('stream')
-    const read = (consumer: string, count: number, from: string) =>
-      ['XREADGROUP', 'GROUP', 'g', consumer, 'COUNT', count, 'STREAMS', stream, from] as const
+    const read = readsOf(stream)
     const info = async (): Promise<void> => {
-      const groups = (await connection.call('XINFO', 'GROUPS', stream)) as unknown[]
       const names = ['name', 'pending', 'last-delivered-id', 'entries-read', 'lag']
-      transcript.push(groups.map((group) => valuesOf(group, names)))
+      transcript.push(await groupsOf(connection, stream, names))
       const facts = ['length', 'entries-added', 'max-deleted-entry-id', 'last-generated-id', 'first-entry']
       transcript.push(valuesOf(await connection.call('XINFO', 'STREAM', stream), facts))
     }
@@ -623,8 +631,7 @@ const CONTRACTS: Readonly<Record<string, Steps>> = {
   'sharing: entries are kept, given back, claimed, and what members leave behind': async (bench, transcript) => {
     const connection = await bench.connect()
     const [stream, lease, attempts] = [bench.key('stream'), bench.key('lease'), bench.key('attempts')]
-    const read = (consumer: string, count: number) =>
-      ['XREADGROUP', 'GROUP', 'g', consumer, 'COUNT', count, 'STREAMS', stream, '>'] as const
+    const read = readsOf(stream)
     const pending = async (): Promise<void> => {
       transcript.push(withoutIdle(await connection.call('XPENDING', stream, 'g', '-', '+', 20)))
       const consumers = (await connection.call('XINFO', 'CONSUMERS', stream, 'g')) as unknown[]

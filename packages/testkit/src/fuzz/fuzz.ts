@@ -201,7 +201,11 @@ class Run {
     this.#found.set(finding.signature, { finding: (await this.#check(smallest)) ?? finding, input: smallest })
   }
 
+  /** Finds out which of the inputs caused promises to be rejected without a handler, if any were. */
   async #attributeRejections(inputs: readonly Buffer[]): Promise<void> {
+    // Such a rejection is known a turn later.
+    await new Promise((resolve) => setImmediate(resolve))
+    if (this.#rejections.length === 0) return
     this.#rejections = []
     for (const input of inputs) {
       await this.#check(input)
