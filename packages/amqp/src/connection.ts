@@ -302,7 +302,7 @@ function ignoreRepeatedCancels(channel: Channel): void {
   })
 }
 
-/** What all channels say in one turn of the event loop leaves with one system call: amqplib writes each channel's by itself. */
+/** Writes the frames of all channels of one turn of the event loop with one system call: amqplib writes each channel's separately. */
 function writeTogether(socket: Socket): void {
   const write = socket.write as (...chunk: unknown[]) => boolean
   let corked = false

@@ -8,7 +8,7 @@ interface Open {
   end: ChannelEnd | undefined
 }
 
-/** A channel for calls that come again and again: opened with the first one, kept, and opened anew after the broker has closed it. */
+/** A channel for repeated calls: opened by the first one, kept open, and reopened after the broker has closed it. */
 export class KeptChannel {
   readonly #connection: AmqpConnection
   #opening: Promise<Open> | undefined

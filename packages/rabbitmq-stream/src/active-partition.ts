@@ -166,7 +166,7 @@ export class ActivePartition {
   }
 
   /**
-   * Retention has overtaken the reader where the stream begins beyond the expected offset. The position is told once, although the broker
+   * Retention has overtaken the reader where the stream begins beyond the expected offset. The offset is reported once, although the broker
    * reads a file to its end that was deleted meanwhile; what is missing, as often as something is. A filter's reader that had credits left
    * has seen what lies between, whether or not it is there still.
    */

@@ -150,7 +150,7 @@ export class Isolation {
         const noted = this.#noted.get(name)
         if (noted === undefined) continue
         this.#noted.delete(name)
-        // Each start of what was found at work counts one more: another process has had it since, and has ended or lost it.
+        // Each start of a message that was found running counts one more: another process has had it since, and has crashed or lost it.
         if (noted.counted !== delivery.attempt) continue
         delivery.isolated = false
         delivery.attempt = noted.before

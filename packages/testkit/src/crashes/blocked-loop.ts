@@ -49,11 +49,11 @@ export async function blockedLoop(settings: CrashSettings, atEnd: AtEnd): Promis
   // Twice beside others, and then alone for each of its attempts.
   expect(blocks.length, scene.story()).toBeLessThanOrEqual(ATTEMPTS + 2)
   const [first] = blocks
-  expect(first === undefined ? 0 : besides(first, all).length, 'others were at work beside it').toBeGreaterThan(1)
+  expect(first === undefined ? 0 : besides(first, all).length, 'others were running beside it').toBeGreaterThan(1)
   for (const [index, block] of blocks.entries()) {
     const next = blocks[index + 1]
     if (next === undefined ? block.attempt > 1 : next.attempt > block.attempt)
-      expect(besides(block, all), `it was charged while others were at work:\n${scene.story()}`).toEqual([])
+      expect(besides(block, all), `it was charged while others were running:\n${scene.story()}`).toEqual([])
     expect(block.settled, `a stale ack counts: ${JSON.stringify(block)}`).toBe(false)
   }
   expect(new Set(blocks.map(({ process }) => process)).size, 'the other member takes over').toBe(2)
@@ -69,7 +69,7 @@ function foundOut({ process, startedAt }: LedgerHandling, scene: CrashScene): bo
     )
 }
 
-/** What was at work in the same process at some time of a handling. */
+/** What was running in the same process at some time during a handling. */
 function besides(one: LedgerHandling, all: readonly LedgerHandling[]): LedgerHandling[] {
   const end = one.endedAt ?? Number.POSITIVE_INFINITY
   return all.filter(

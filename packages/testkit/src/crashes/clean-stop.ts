@@ -5,12 +5,12 @@ import { type AtEnd, CrashScene, START_MS } from './scene.js'
 import type { CrashSettings } from './settings.js'
 
 const TOGETHER = 6
-/** Until the worker is told to hurry. */
+/** Until the worker is asked to hurry. */
 const HANDLER_MS = 600_000
 
 /**
  * Two ends of a process mean something only when they come one after the other. A clean stop in between (here one that doesn't wait for
- * its handlers) says that nothing it had at work has ended it.
+ * its handlers) shows that no message that was running has ended it.
  */
 export async function cleanStop(settings: CrashSettings, atEnd: AtEnd): Promise<void> {
   const patienceMs = (settings.takeoverMs ?? 5_000) + START_MS
@@ -30,7 +30,7 @@ export async function cleanStop(settings: CrashSettings, atEnd: AtEnd): Promise<
   const atWork = (): readonly LedgerHandling[] =>
     scene.starts().filter(({ life, outcome }) => life === worker.pid && outcome === 'running')
   const untilTogether = (what: string): Promise<void> =>
-    scene.until(() => atWork().length === TOGETHER, `${TOGETHER} handlers at work at once, ${what}`, patienceMs)
+    scene.until(() => atWork().length === TOGETHER, `${TOGETHER} handlers running at once, ${what}`, patienceMs)
 
   await worker.start()
   await untilTogether('in the first life')

@@ -9,7 +9,7 @@ import { type CrashSettings, LONG } from './settings.js'
 import { MOST_DEATHS, tenKillers } from './ten-killers.js'
 
 /**
- * Declares the cases of messages that end their process, or block its event loop: found by who was at work, charged when they were alone,
+ * Declares the cases of messages that end their process, or block its event loop: found by which were running, charged when they were alone,
  * dead-lettered with the reason, while their neighbours flow and are not charged. Worker processes of their own die and are started again.
  */
 export function crashConformance(settings: CrashSettings): void {
@@ -25,7 +25,7 @@ export function crashConformance(settings: CrashSettings): void {
     ['one that fails first, and ends its process at its next attempt, has an attempt for each', 8, killerWithDelay],
     ['two members that die of it in turn find it together', 8, membersInTurn],
     ['a member that dies while it hands partitions over leaves nobody charged', 8, handOverCrash],
-    ['one is found among tens at work in its partition, that began later', 5, killerInCrowd],
+    ['one is found among tens running in its partition, that began later', 5, killerInCrowd],
     ['deaths on both sides of a clean stop are not two in a row', 8, cleanStop],
     [
       'ten that end their process are found among many, and nothing else is charged',

@@ -1,6 +1,6 @@
 /** What a message does to whoever handles it: the value of a case's messages. */
 export interface Deed {
-  /** How long it is at work first, in milliseconds. Default 0: it acts in the turn of the event loop that started it. */
+  /** How long it runs first, in milliseconds. Default 0: it acts in the turn of the event loop that started it. */
   readonly ms?: number
   /** By attempt, the last one for all further attempts. Left out: it is healthy. */
   readonly acts?: readonly Act[]
@@ -12,7 +12,7 @@ export interface Deed {
  * - `succeed`: nothing else.
  * - `fail`: throws.
  * - `kill`: the process kills itself with SIGKILL.
- * - `exit`: `process.exit`, with others at work.
+ * - `exit`: `process.exit`, with others running.
  * - `block`: the event loop is blocked for `blockMs`, then the handler returns.
  */
 export type Act = 'succeed' | 'fail' | 'kill' | 'exit' | 'block'

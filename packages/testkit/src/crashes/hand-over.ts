@@ -27,7 +27,7 @@ export async function handOverCrash(settings: CrashSettings, atEnd: AtEnd): Prom
   await first.start()
   await first.ready(START_MS)
   await scene.send(neighbours)
-  await scene.until(() => scene.starts().length > 0, 'handlers at work', patienceMs)
+  await scene.until(() => scene.starts().length > 0, 'running handlers', patienceMs)
   armHandOver(scene.ledger)
   await second.start()
   await scene.until(() => diedInHandOver(scene.ledger), 'a death in the middle of a hand-over', patienceMs)

@@ -20,7 +20,7 @@ export async function oneKiller(settings: CrashSettings, atEnd: AtEnd): Promise<
     'the neighbours handled, and a dead letter',
     { mostDeaths: attempts + 2, patienceMs: (settings.takeoverMs ?? 5_000) + START_MS },
   )
-  // Two deaths find it at work beside others: nobody is charged. Then it is alone.
+  // In two crashes it runs beside others: none is charged. Then it runs alone.
   expect(scene.deaths).toBe(attempts + 2)
   expect(await scene.letters()).toEqual([
     expect.objectContaining({
@@ -106,7 +106,7 @@ export async function killerInCrowd(settings: CrashSettings, atEnd: AtEnd): Prom
     patienceMs: (settings.takeoverMs ?? 5_000) + START_MS,
   })
   const [, beside = []] = scene.atWorkAtDeaths()
-  expect(beside.length, 'all were at work when it ended its process for the second time').toBe(crowd + 1)
+  expect(beside.length, 'all were running when it ended its process for the second time').toBe(crowd + 1)
   expect(await scene.letters()).toEqual([expect.objectContaining({ id: KILLER, code: 'ABORTED', attempts: 1 })])
   scene.expectUncharged((id) => id === KILLER)
 }

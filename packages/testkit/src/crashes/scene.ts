@@ -47,7 +47,7 @@ export class CrashScene {
   readonly workers: readonly Worker[]
   /** Its folder. */
   readonly ledger: string
-  /** How often the supervisor found a process that had ended by itself. */
+  /** How often the supervisor found a process that had ended unasked. */
   deaths = 0
   readonly #transport: Transport
   readonly #reader: LedgerReader
@@ -153,7 +153,7 @@ export class CrashScene {
     return this.#letters
   }
 
-  /** What was at work at the end of each life that has ended so, in the order of the lives: started, and never ended. */
+  /** What was running at the end of each life that has ended so, in the order of the lives: started, and never ended. */
   atWorkAtDeaths(): readonly (readonly LedgerHandling[])[] {
     const lives = new Map<string, LedgerHandling[]>()
     for (const start of this.starts()) {

@@ -11,10 +11,10 @@ const EARLY = 40
 const KILLER_ATTEMPTS = LONG ? 3 : 1
 /** Each message that ends its process is found by two deaths at most, and ends as many more as it has attempts. */
 export const MOST_DEATHS = KILLERS * (KILLER_ATTEMPTS + 2)
-/** How many others must have been at work beside a killer for a run to say anything. */
+/** How many others must have been running beside a killer for a run to be valid. */
 const BESIDE = 8
 
-/** Ten messages among many end their process, by `process.exit` and by SIGKILL in turn, with tens of healthy ones at work beside them. */
+/** Ten messages among many end their process, by `process.exit` and by SIGKILL in turn, with tens of healthy ones running beside them. */
 export async function tenKillers(settings: CrashSettings, partitions: number, atEnd: AtEnd): Promise<void> {
   const scene = await CrashScene.open(
     settings,
@@ -49,7 +49,7 @@ export async function tenKillers(settings: CrashSettings, partitions: number, at
   const crowded = deaths.filter(
     (atWork) => atWork.filter(isKiller).length > 1 && atWork.filter((start) => !isKiller(start)).length >= BESIDE,
   )
-  expect(crowded.length, 'killers were at work together, and with many others').toBeGreaterThanOrEqual(1)
+  expect(crowded.length, 'killers ran together, and with many others').toBeGreaterThanOrEqual(1)
   // What is charged was alone in its process.
   for (const start of scene
     .starts()

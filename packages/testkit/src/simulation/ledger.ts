@@ -53,7 +53,7 @@ export interface GroundTruth {
   canRead(process: SimulatedProcess): boolean
   /** Within this time from now a calm owner finds what others have stored, in milliseconds. */
   noticeMs(partition: number): number
-  /** The process got the message before the group was moved: it comes again. Left out: groups aren't moved. */
+  /** The process received the message before the group was moved: it is redelivered. Default: groups aren't moved. */
   isOutdated?(process: SimulatedProcess, partition: number, offset: number): boolean
 }
 

@@ -26,7 +26,7 @@ export function consumerFrozen(suite: FaultSuite): void {
     let held: readonly string[] = []
     // Handlers may end between the check and the signal. Then the process is resumed, long before its lease expires.
     while (held.length === 0) {
-      await bench.until(() => bench.reader.refresh() && busy(), 'handlers at work', PROGRESS_MS)
+      await bench.until(() => bench.reader.refresh() && busy(), 'running handlers', PROGRESS_MS)
       frozen.freeze()
       held = bench.runningAt(frozen)
       if (held.length === 0) frozen.resume()
